@@ -1,0 +1,71 @@
+"""reglab: a laboratory for regularization on Keras 3.
+
+The public names are loaded when they are first used, so that ``import reglab`` imports neither Keras nor a backend.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Recipe": "reglab.recipe",
+    "ReglabError": "reglab.errors",
+    "regularize": "reglab.regularized",
+    "Dataset": "reglab.data",
+    "load": "reglab.data",
+    "Study": "reglab.study",
+    **dict.fromkeys(
+        (
+            "CATALOGUE", "EMA", "L1", "L1L2", "L2", "SAM", "Adversarial", "Augmentation", "Cosine", "Dropout",
+            "EarlyStopping", "GaussianNoise", "LabelSmoothing", "Linear", "Mixup", "Steps", "Strategy", "WeightDecay",
+            "WeightNoise",
+        ),
+        "reglab.strategies",
+    ),
+}  # fmt: skip
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'reglab' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if TYPE_CHECKING:
+    from reglab.data import Dataset, load
+    from reglab.errors import ReglabError
+    from reglab.recipe import Recipe
+    from reglab.regularized import regularize
+    from reglab.strategies import (
+        CATALOGUE,
+        EMA,
+        L1,
+        L1L2,
+        L2,
+        SAM,
+        Adversarial,
+        Augmentation,
+        Cosine,
+        Dropout,
+        EarlyStopping,
+        GaussianNoise,
+        LabelSmoothing,
+        Linear,
+        Mixup,
+        Steps,
+        Strategy,
+        WeightDecay,
+        WeightNoise,
+    )
+    from reglab.study import Study

@@ -1,0 +1,32 @@
+"""JAX: gradients of pure functions, and a training step that is handed its state and hands it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import keras
+
+__all__ = ["StepMixin", "gradient"]
+
+
+def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+    """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
+    return jax.grad(function)(at)
+
+
+class StepMixin:
+    """Prepares the batch inside a scope that stands for the state, then leaves the step to Keras."""
+
+    def train_step(self, state: Any, data: Any) -> Any:
+        trainable, non_trainable, optimizer, metrics = state
+        mapping = [
+            *zip(self.trainable_variables, trainable, strict=True),
+            *zip(self.non_trainable_variables, non_trainable, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            data = self._prepare(data)
+        # The batch was drawn from random streams, and those have moved on.
+        non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
+        return super().train_step((trainable, non_trainable, optimizer, metrics), data)

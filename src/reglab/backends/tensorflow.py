@@ -1,0 +1,27 @@
+"""TensorFlow: gradients from a tape, and a training step whose state lives in variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["StepMixin", "gradient"]
+
+
+def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+    """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
+    at = keras.tree.map_structure(tf.convert_to_tensor, at)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(at)
+        value = function(at)
+    return tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+class StepMixin:
+    """Prepares the batch, then leaves the step to Keras."""
+
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(self._prepare(data))

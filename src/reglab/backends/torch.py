@@ -1,0 +1,30 @@
+"""PyTorch: gradients from autograd, and a training step whose state lives in parameters and buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import torch
+
+__all__ = ["StepMixin", "gradient"]
+
+
+def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+    """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
+    leaves = [tensor.detach().requires_grad_(True) for tensor in keras.tree.flatten(at)]
+    with torch.enable_grad():
+        value = function(keras.tree.pack_sequence_as(at, leaves))
+        slopes = torch.autograd.grad(value, leaves, allow_unused=True)
+    slopes = [torch.zeros_like(x) if slope is None else slope for x, slope in zip(leaves, slopes, strict=True)]
+    return keras.tree.pack_sequence_as(at, slopes)
+
+
+class StepMixin:
+    """Prepares the batch, then leaves the step to Keras."""
+
+    def train_step(self, data: Any) -> Any:
+        with torch.no_grad():
+            data = self._prepare(data)
+        return super().train_step(data)

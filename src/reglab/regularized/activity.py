@@ -1,0 +1,32 @@
+"""The penalty on a layer's outputs, where Keras looks for one: the layer's ``activity_regularizer``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+__all__ = ["ActivityPenalty"]
+
+
+class ActivityPenalty(keras.regularizers.Regularizer):
+    """The user's own activity regularizer, if there is one, plus reglab's, in float32.
+
+    In 16 bits the sum over a batch of feature maps overflows, so outputs are cast first. Keras divides the result by
+    the batch size.
+    """
+
+    def __init__(self, original: Any, penalties: list[Callable[[Any], Any]]) -> None:
+        self.original = original
+        self._penalties = penalties
+
+    def __call__(self, x: Any) -> Any:
+        x = keras.ops.cast(x, "float32")
+        terms = [penalty(x) for penalty in self._penalties]
+        if self.original is not None:
+            terms.append(keras.ops.cast(self.original(x), "float32"))
+        return sum(terms[1:], terms[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {}  # it is never saved: export_network gives layers their own regularizer back

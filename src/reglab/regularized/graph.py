@@ -1,0 +1,192 @@
+"""Where in a network something can be placed: its layers as a graph, and the points called ``hidden`` and ``output``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional  # what keras.Model(inputs, outputs) makes has no public name
+
+from reglab.errors import ReglabError, nearest
+
+__all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "is_graph", "kernel_layers"]
+
+# What belongs to the layer before it: a point behind a layer is behind these too.
+_FOLLOWERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.UnitNormalization,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ELU,
+    keras.layers.Concatenate,
+    keras.layers.Add,
+    keras.layers.Average,
+    keras.layers.Maximum,
+)
+
+
+def is_graph(model: Any) -> bool:
+    """Whether the model is Sequential or Functional, so that its layers are known as a graph."""
+    return isinstance(model, keras.Sequential | Functional)
+
+
+def has_kernel(layer: Any) -> bool:
+    """Whether a layer, or a layer inside it, multiplies by weights of its own. Known before it is built."""
+    if isinstance(layer, keras.Model):
+        return any(has_kernel(inner) for inner in layer.layers)
+    config = layer.get_config() if _configurable(layer) else {}
+    named = any(key.endswith(("kernel_initializer", "embeddings_initializer")) for key in config)
+    return named or any(len(weight.shape) > 1 for weight in layer.trainable_weights) or "cell" in config or (
+        isinstance(config.get("layer"), dict)
+    )
+
+
+def _configurable(layer: Any) -> bool:
+    try:
+        layer.get_config()
+    except NotImplementedError:
+        return False
+    return True
+
+
+def flat_layers(model: Any) -> list[Any]:
+    """Return every layer of a model that is not itself a model, nested ones included, in order."""
+    return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+
+
+def kernel_layers(model: Any) -> list[Any]:
+    """Return the layers that have a kernel, the outermost where one is inside another."""
+    found, inside = [], set()
+    for layer in flat_layers(model):
+        if id(layer) not in inside and has_kernel(layer):
+            found.append(layer)
+            inside.update(id(inner) for inner in layer._flatten_layers(include_self=False))
+    return found
+
+
+def head_layers(model: Any) -> list[Any]:
+    """Return the output layers: those with a kernel behind which no other layer has one.
+
+    A subclassed model does not tell how its layers are connected; there it is the one that was created last.
+    """
+    if is_graph(model):
+        return [layer for layer in Graph.of(model).heads()]
+    return kernel_layers(model)[-1:]
+
+
+@dataclass
+class Graph:
+    """The layers of one Sequential or Functional model and who consumes whose output; nested models are one node."""
+
+    layers: dict[str, Any]
+    consumers: dict[str, list[str]] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: Any) -> Graph:
+        layers = {layer.name: layer for layer in model.layers}
+        if isinstance(model, keras.Sequential):
+            names = list(layers)
+            return cls(layers, {a: [b] for a, b in zip(names, names[1:], strict=False)}, tuple(names[-1:]))
+        config = model.get_config()
+        graph = cls(layers, {}, tuple(_names(config["output_layers"])))
+        for entry in config["layers"]:
+            for source in _histories(entry["inbound_nodes"]):
+                graph.consumers.setdefault(source, []).append(entry["name"])
+        return graph
+
+    def downstream(self, name: str) -> set[str]:
+        """Return the names of all layers that the output of ``name`` reaches."""
+        reached: set[str] = set()
+        waiting = list(self.consumers.get(name, ()))
+        while waiting:
+            current = waiting.pop()
+            if current not in reached:
+                reached.add(current)
+                waiting += self.consumers.get(current, ())
+        return reached
+
+    def is_head(self, name: str) -> bool:
+        """Whether a layer has a kernel and no layer behind it has one."""
+        return has_kernel(self.layers[name]) and not any(has_kernel(self.layers[x]) for x in self.downstream(name))
+
+    def heads(self) -> Iterator[Any]:
+        for name, layer in self.layers.items():
+            if self.is_head(name):
+                yield from head_layers(layer) if isinstance(layer, keras.Model) and is_graph(layer) else [layer]
+
+    def hidden_points(self, *, keep_head: bool = False) -> list[str]:
+        """Return the layers, by path, behind which hidden units are: ``"dense_1"``, ``"block/conv"``.
+
+        Behind every layer with a kernel but the head, moved on behind its normalization and activation, and behind the
+        layer that joins it with others. With ``keep_head`` the model is followed by another, so its head counts too.
+        """
+        points: dict[str, None] = {}
+        for name, layer in self.layers.items():
+            if not has_kernel(layer):
+                continue
+            hidden = keep_head or not self.is_head(name)
+            if is_graph(layer):
+                inner = Graph.of(layer).hidden_points(keep_head=hidden)
+                points.update(dict.fromkeys(f"{name}/{point}" for point in inner))
+            elif hidden:
+                points[self._behind(name)] = None
+        return list(points)
+
+    def _behind(self, name: str) -> str:
+        while True:
+            consumers = set(self.consumers.get(name, ()))
+            if len(consumers) != 1 or not isinstance(self.layers[follower := consumers.pop()], _FOLLOWERS):
+                return name
+            name = follower
+
+    def paths(self) -> dict[str, Any]:
+        """Return every layer by path, nested ones as ``outer/inner``."""
+        found = {}
+        for name, layer in self.layers.items():
+            found[name] = layer
+            if is_graph(layer):
+                found.update({f"{name}/{path}": inner for path, inner in Graph.of(layer).paths().items()})
+        return found
+
+    def resolve(self, place: str) -> str:
+        """Return the path of a layer that the user names by path or by bare name."""
+        paths = self.paths()
+        if place in paths:
+            return place
+        matches = [path for path in paths if path.rsplit("/", 1)[-1] == place]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise ReglabError(f"Several layers are called {place!r}: {', '.join(matches)}. Name one with its path.")
+        names = [path for path, layer in paths.items() if not isinstance(layer, keras.layers.InputLayer)]
+        raise ReglabError(f"The model has no layer {place!r}.{nearest(place, names)} It has {', '.join(names)}.")
+
+
+def _names(entry: Any) -> list[str]:
+    """Return the layer names in a config's ``output_layers``, which is one ``[name, node, tensor]`` or many."""
+    if isinstance(entry, dict):
+        return [name for value in entry.values() for name in _names(value)]
+    if isinstance(entry, list | tuple) and entry and isinstance(entry[0], str):
+        return [entry[0]]
+    return [name for value in entry for name in _names(value)]
+
+
+def _histories(entry: Any) -> Iterator[str]:
+    """Yield the name of the layer that made each tensor mentioned in a config's ``inbound_nodes``."""
+    if isinstance(entry, dict):
+        history = entry.get("keras_history") or (entry.get("config") or {}).get("keras_history") if entry else None
+        if history:
+            yield history[0]
+        else:
+            for value in entry.values():
+                yield from _histories(value)
+    elif isinstance(entry, list | tuple):
+        for value in entry:
+            yield from _histories(value)

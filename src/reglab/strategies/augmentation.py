@@ -1,0 +1,269 @@
+"""Dataset augmentation: random transforms of images, under the names of Keras' ``ImageDataGenerator``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from reglab.errors import ReglabError
+from reglab.lazy import keras
+from reglab.strategies import whitening
+from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.declare import param
+from reglab.strategies.resample import FILL_MODES, affine_matrices, affine_resample
+from reglab.strategies.schedule import Schedule
+
+__all__ = ["Augmentation"]
+
+_GEOMETRIC = ("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range")
+_DRAWS = 10  # random numbers an image; always as many, so that no transform moves the draws of another
+
+
+@dataclass(frozen=True)
+class Augmentation(Strategy):
+    """Transforms each training image at random, and normalizes or whitens all images.
+
+    The arguments are those of ``keras.preprocessing.image.ImageDataGenerator``. The geometric ones are drawn anew for
+    each image and epoch, composed to one affine map (flips included) and applied by one bilinear resampling inside the
+    compiled training step. Two kinds of argument must be told apart:
+
+    * random transforms (rotation, shifts, shear, zoom, channel shift, brightness, flips) act in training only;
+    * centring, scaling and ZCA whitening are fitted on the training split (``adapt``) and are part of the network from
+      then on: training, validation, test and export.
+
+    Shifts below 1 are fractions of the image, from 1 on pixels. A zoom of ``z`` draws factors from ``[1 - z, 1 + z]``
+    for rows and columns apart. ``channel_shift_range`` is in units of the model's input. ``brightness_range`` multiplies
+    raw pixel values, and so needs ``adapt`` to know where the raw range lies in the model's input.
+
+    Differences from ``ImageDataGenerator``: shifts are continuous in pixels also for integers; brightness is not
+    rounded to 8 bits, and one number draws around 1; both flips are drawn with probability 1/2 as there.
+
+    Example: ``Augmentation(rotation_range=10, width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)``
+    """
+
+    name: ClassVar[str] = "augmentation"
+    formula: ClassVar[str] = "x at A (i, j), A = rotation . shift . shear . zoom . flip drawn an image"
+    paper: ClassVar[str] = "Srivastava, Regularization Strategies in Deep Learning, Table 1; Goodfellow et al. 2016, 7.4"
+    order: ClassVar[int] = 10
+    zero: ClassVar[dict[str, Any]] = {
+        "rotation_range": 0.0,
+        "width_shift_range": 0.0,
+        "height_shift_range": 0.0,
+        "shear_range": 0.0,
+        "zoom_range": 0.0,
+        "channel_shift_range": 0.0,
+    }
+
+    rotation_range: float = param(
+        0.0, "largest rotation", low=0, high=180, strength=True, search=(1.0, 45.0, "linear"), unit="degrees"
+    )
+    width_shift_range: float = param(
+        0.0, "largest shift sideways: a fraction below 1, pixels from 1 on", low=0, strength=True,
+        search=(0.02, 0.3, "linear"), unit="widths or pixels",
+    )
+    height_shift_range: float = param(
+        0.0, "largest shift up or down: a fraction below 1, pixels from 1 on", low=0, strength=True,
+        search=(0.02, 0.3, "linear"), unit="heights or pixels",
+    )
+    shear_range: float = param(
+        0.0, "largest shear angle", low=0, high=89, strength=True, search=(1.0, 30.0, "linear"), unit="degrees"
+    )
+    zoom_range: float | tuple[float, float] = param(
+        0.0, "z for factors in [1 - z, 1 + z], or (lowest, highest) factor", kind="pair", low=0, high=10, strength=True,
+        search=(0.02, 0.3, "linear"),
+    )
+    channel_shift_range: float = param(
+        0.0, "largest shift of all values of an image, within its own extremes", low=0, strength=True, unit="x"
+    )
+    brightness_range: tuple[float, float] | None = param(
+        None, "lowest and highest factor on raw pixel values", kind="bounds", low=0, optional=True
+    )
+    horizontal_flip: bool = param(False, "mirror half of the images left to right", kind="bool", search=(False, True))
+    vertical_flip: bool = param(False, "mirror half of the images upside down", kind="bool", search=(False, True))
+    fill_mode: str = param("nearest", "what lies beyond the edge", kind="choice", choices=FILL_MODES)
+    cval: float = param(0.0, "value beyond the edge with fill_mode constant", strength=True, unit="x")
+    samplewise_center: bool = param(False, "subtract each image's mean", kind="bool")
+    samplewise_std_normalization: bool = param(False, "divide by each image's standard deviation", kind="bool")
+    featurewise_center: bool = param(False, "subtract the training split's mean, a channel", kind="bool")
+    featurewise_std_normalization: bool = param(
+        False, "divide by the training split's standard deviation, a channel", kind="bool"
+    )
+    zca_whitening: bool = param(False, "decorrelate the pixels (centres the data too)", kind="bool")
+    zca_epsilon: float = param(1e-6, "added to singular values when whitening", low=0, open_low=True)
+
+    def validate(self) -> None:
+        low, high = _zoom_limits(self.zoom_range) if not isinstance(self.zoom_range, Schedule) else (1.0, 1.0)
+        if low <= 0 or low > high:
+            raise ReglabError(
+                f"augmentation: zoom_range={self.zoom_range} draws factors from [{low:g}, {high:g}]. "
+                "Give z below 1, or (lowest, highest) with 0 < lowest <= highest."
+            )
+
+    # --- strengths and terms ---------------------------------------------------------------------------------------
+
+    def strengths(self) -> dict[str, float]:
+        zoom_low, zoom_high = _zoom_limits(self.zoom_range)
+        low, high = self.brightness_range or (1.0, 1.0)
+        return {
+            "rotation": math.radians(self.rotation_range),
+            "shear": math.radians(self.shear_range),
+            "width_shift": self.width_shift_range,
+            "height_shift": self.height_shift_range,
+            "zoom_low": zoom_low,
+            "zoom_high": zoom_high,
+            "channel_shift": self.channel_shift_range,
+            "brightness_low": low,
+            "brightness_high": high,
+            "cval": self.cval,
+        }
+
+    def structure(self) -> tuple[Any, ...]:
+        fixed = dict(super().structure()[1:])
+        fixed["brightness_range"] = self.brightness_range is not None  # its numbers are strengths
+        return (self.name, *fixed.items())
+
+    def terms(self) -> frozenset[str]:
+        return frozenset(name for name in ("geometric", "channel_shift_range") if self._has(name))
+
+    def _has(self, term: str) -> bool:
+        values = [getattr(self, name) for name in (_GEOMETRIC if term == "geometric" else (term,))]
+        return any(isinstance(value, Schedule) or value not in (0, (1, 1)) for value in values)
+
+    def active_transforms(self) -> frozenset[str]:
+        names = (*_GEOMETRIC, "channel_shift_range", "horizontal_flip", "vertical_flip")
+        drawn = {name for name in names if getattr(self, name) not in (0, False, (1, 1))}
+        return frozenset(drawn | ({"brightness_range"} if self.brightness_range else set()))
+
+    # --- normalization and whitening -------------------------------------------------------------------------------
+
+    @property
+    def needs_range(self) -> bool:
+        return self.brightness_range is not None
+
+    @property
+    def needs_data(self) -> bool:
+        return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
+
+    def fit_data(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        return whitening.fit(
+            x,
+            prepare=self._samplewise_numpy,
+            center=self.featurewise_center or self.zca_whitening,
+            scale=self.featurewise_std_normalization and not self.zca_whitening,
+            zca_epsilon=self.zca_epsilon if self.zca_whitening else None,
+        )
+
+    def _samplewise_numpy(self, x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x, "float32")
+        if self.samplewise_center:
+            x = x - x.mean(axis=(1, 2, 3), keepdims=True)
+        if self.samplewise_std_normalization:
+            x = x / (x.std(axis=(1, 2, 3), keepdims=True) + whitening.TINY)
+        return x
+
+    def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
+        ops = keras.ops
+        if self.samplewise_center or self.samplewise_std_normalization or fitted:
+            x = ops.cast(x, "float32")
+        if self.samplewise_center:
+            x = x - ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        if self.samplewise_std_normalization:
+            x = x / (ops.std(x, axis=(1, 2, 3), keepdims=True) + whitening.TINY)
+        if "mean" in fitted:
+            x = x - fitted["mean"]
+        if "std" in fitted:
+            x = x / (fitted["std"] + whitening.TINY)
+        if "zca" in fitted:
+            x = ops.reshape(ops.matmul(ops.reshape(x, (-1, math.prod(x.shape[1:]))), fitted["zca"]), ops.shape(x))
+        return x
+
+    # --- random transforms -----------------------------------------------------------------------------------------
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        if len(shape) != 4 or None in shape[1:]:
+            raise ReglabError(
+                f"augmentation transforms images (batch, height, width, channels) of one size; the model's input is "
+                f"{tuple(shape)}. Leave it out of the recipe, or give the model a fixed image size."
+            )
+
+    def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
+        x = keras.ops.cast(batch.x, "float32")
+        self.check_input(tuple(x.shape))
+        # One draw of uniform numbers in [0, 1), (kinds, batch).
+        u = keras.random.uniform((_DRAWS, keras.ops.shape(x)[0]), seed=random)
+        geometric = self._has("geometric")
+        if geometric:
+            matrices = self._matrices(u, s, height=x.shape[1], width=x.shape[2])
+            if self.fill_mode != "constant":
+                x = affine_resample(x, matrices, fill_mode=self.fill_mode)
+            else:
+                x = affine_resample(x, matrices, fill_mode="constant", cval=s.cval)
+        else:
+            x = self._flip(x, u)
+        if self._has("channel_shift_range"):
+            x = _shift_channels(x, _between(-s.channel_shift, s.channel_shift, u[8]))
+        if self.brightness_range is not None:
+            x = _brighten(x, _between(s.brightness_low, s.brightness_high, u[9]), input_range)
+        return batch._replace(x=x)
+
+    def _matrices(self, u: Any, s: Any, *, height: int, width: int) -> Any:
+        ops = keras.ops
+        sideways = ops.where(s.width_shift < 1, s.width_shift * width, s.width_shift)
+        upwards = ops.where(s.height_shift < 1, s.height_shift * height, s.height_shift)
+        matrices = affine_matrices(
+            angle=_between(-s.rotation, s.rotation, u[0]),
+            shear=_between(-s.shear, s.shear, u[1]),
+            row_shift=_between(-upwards, upwards, u[2]),
+            col_shift=_between(-sideways, sideways, u[3]),
+            row_zoom=_between(s.zoom_low, s.zoom_high, u[4]),
+            col_zoom=_between(s.zoom_low, s.zoom_high, u[5]),
+            height=height,
+            width=width,
+        )
+        # A flip of the output reads the map at mirrored output coordinates: j becomes (width - 1) - j.
+        row, col, offset = matrices[:, :, 0], matrices[:, :, 1], matrices[:, :, 2]
+        if self.horizontal_flip:
+            flip = ops.expand_dims(ops.cast(u[6] < 0.5, "float32"), -1)
+            offset = offset + col * (flip * (width - 1))
+            col = col * (1 - 2 * flip)
+        if self.vertical_flip:
+            flip = ops.expand_dims(ops.cast(u[7] < 0.5, "float32"), -1)
+            offset = offset + row * (flip * (height - 1))
+            row = row * (1 - 2 * flip)
+        return ops.stack([row, col, offset], axis=-1)
+
+    def _flip(self, x: Any, u: Any) -> Any:
+        ops = keras.ops
+        if self.horizontal_flip:
+            x = ops.where(_per_image(u[6] < 0.5), ops.flip(x, axis=2), x)
+        if self.vertical_flip:
+            x = ops.where(_per_image(u[7] < 0.5), ops.flip(x, axis=1), x)
+        return x
+
+
+def _zoom_limits(zoom: Any) -> tuple[float, float]:
+    return zoom if isinstance(zoom, tuple) else (1.0 - zoom, 1.0 + zoom)
+
+
+def _between(low: Any, high: Any, u: Any) -> Any:
+    """Return uniform numbers in ``[low, high)`` from uniform numbers in ``[0, 1)``; ``low`` itself if both are equal."""
+    return low + (high - low) * u
+
+
+def _per_image(values: Any) -> Any:
+    return keras.ops.reshape(values, (-1, 1, 1, 1))
+
+
+def _shift_channels(x: Any, shift: Any) -> Any:
+    ops = keras.ops
+    low, high = ops.min(x, axis=(1, 2, 3), keepdims=True), ops.max(x, axis=(1, 2, 3), keepdims=True)
+    return ops.clip(x + _per_image(shift), low, high)
+
+
+def _brighten(x: Any, factor: Any, input_range: InputRange | None) -> Any:
+    low, high = input_range
+    return keras.ops.clip(low + (x - low) * _per_image(factor), low, high)

@@ -1,0 +1,240 @@
+"""What a regularization strategy is, and where in the training step each of its hooks acts.
+
+This is the training step of ``reglab.regularize(model, recipe)``, with every hook in its place::
+
+    x, y, w = batch
+    for s in recipe: x, y, w = s.on_batch(x, y, w)            # augmentation, mixup, label smoothing
+    for s in recipe: x = s.perturb_inputs(x, d loss/d x)      # FGSM, BIM, PGD; inference mode, nothing moves
+    for s in recipe: offsets += s.perturb_weights(d loss/d weights)                # SAM
+
+    # keras.Model.train_step from here on: gradient, loss scaling, metrics
+    x = s.preprocess(x)                                       # ZCA, featurewise statistics; also at evaluation
+    weights = s.forward(weights) + offsets                    # weight noise; only for this pass
+    y_pred = network(x)                                       # with s.on_activation after the layers of s.where
+    loss = data_loss(y, y_pred, w) + s.penalty(weights) + s.activity_penalty(layer outputs)
+    optimizer = s.optimizer(optimizer)                        # weight decay, weight averaging
+    callbacks = s.callbacks()                                 # early stopping
+
+A strategy implements only the hooks it needs. The hooks are pure functions of tensors: they get the strategy's
+strengths as variables in ``s`` (``s.rate``, ``s.kernel``) and, where they draw, a ``keras.random.SeedGenerator`` of
+their own. They must take numbers that a strength decides from ``s`` and never from ``self``: ``self`` is a constant
+of the compiled program, ``s`` is not.
+
+The hooks are named after where regularization can act: data, architecture, error function, penalty term and
+optimization (Kukacka, Golkov and Cremers 2017, arXiv:1710.10686).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from reglab.strategies.declare import params
+from reglab.strategies.schedule import Schedule
+
+__all__ = ["Batch", "InputRange", "Strategy"]
+
+
+class Batch(NamedTuple):
+    """A training batch: inputs, targets, and weights of the examples or None."""
+
+    x: Any
+    y: Any
+    sample_weight: Any = None
+
+
+class InputRange(NamedTuple):
+    """Where raw pixel values lie in the model's input: arrays that broadcast against one example."""
+
+    low: Any
+    high: Any
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One regularization method with its hyperparameters.
+
+    Subclasses are frozen dataclasses, one file each, whose fields are made by ``param``. They declare, as class
+    variables:
+
+    Attributes:
+        name: how recipes call it.
+        formula: what it does, as one line of text.
+        paper: where it comes from.
+        order: its place among the strategies of a recipe; what acts on the batch acts in this order.
+        conflicts: names of strategies it cannot be combined with, with what to do instead.
+        zero: hyperparameters at which it leaves training exactly as it was, or None if there are none.
+        soft_targets: whether it turns class indices into distributions over classes.
+        rider: whether it leaves the trajectory of the weights alone, so that it can be computed from a run without it.
+    """
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    paper: ClassVar[str]
+    order: ClassVar[int]
+    conflicts: ClassVar[Mapping[str, str]] = {}
+    zero: ClassVar[Mapping[str, Any] | None] = None
+    soft_targets: ClassVar[bool] = False
+    rider: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for key, declared in params(self).items():
+            object.__setattr__(self, key, declared.check(self.name, key, getattr(self, key)))
+        self.validate()
+
+    def validate(self) -> None:
+        """Check what no single hyperparameter can: raise a ReglabError about their combination."""
+
+    # --- strengths -------------------------------------------------------------------------------------------------
+
+    def strengths(self) -> dict[str, float]:
+        """Return the numbers that live in variables, by name: every ``strength`` hyperparameter.
+
+        A strategy whose hyperparameters are pairs, or which needs constants derived from a strength to full
+        precision, overrides this. Called on a strategy without schedules; see :meth:`at`.
+        """
+        return {key: float(getattr(self, key)) for key, declared in params(self).items() if declared.strength}
+
+    def at(self, epoch: int) -> Strategy:
+        """Return the strategy with every schedule replaced by its value in ``epoch``."""
+        changes = {
+            field.name: value.at(epoch)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Schedule)
+        }
+        return dataclasses.replace(self, **changes) if changes else self
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a strength follows a schedule."""
+        return any(isinstance(getattr(self, field.name), Schedule) for field in dataclasses.fields(self))
+
+    def structure(self) -> tuple[Any, ...]:
+        """Return what decides the compiled program: the name and every hyperparameter that is not a strength.
+
+        Strategies of one structure can share a compiled step, as far as it has their :meth:`terms`.
+        """
+        fixed = ((key, getattr(self, key)) for key, declared in params(self).items() if not declared.strength)
+        return (self.name, *fixed)
+
+    def terms(self) -> frozenset[str]:
+        """Return the strengths without which a part of the program is left out, those that are not zero.
+
+        Most strategies always run in full and return nothing here.
+        """
+        return frozenset()
+
+    # --- hooks: the data -------------------------------------------------------------------------------------------
+
+    def fit_data(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what is learned from the training inputs ``(N, ...)`` before training: statistics, a whitening."""
+        return {}
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether :meth:`fit_data` has to run before training."""
+        return False
+
+    @property
+    def needs_range(self) -> bool:
+        """Whether it has to know where raw pixel values lie in the model's input (:class:`InputRange`)."""
+        return False
+
+    def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
+        """Transform inputs in training and evaluation alike, with what :meth:`fit_data` returned."""
+        return x
+
+    def check_input(self, shape: tuple[int | None, ...]) -> None:
+        """Raise a ReglabError if inputs of this shape, batch first, cannot be what it acts on."""
+
+    def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
+        """Change a training batch. With ``soft_targets``, ``batch.y`` holds distributions ``(batch, classes)``."""
+        return batch
+
+    def perturb_inputs(
+        self, x: Any, gradient: Callable[[Any, slice], Any], s: Any, random: Any, input_range: InputRange | None
+    ) -> Any:
+        """Move inputs along the gradient of the data loss.
+
+        ``gradient(x, part)`` is the gradient with respect to ``x``, the inputs of the examples ``part`` of the batch,
+        of the sum of their losses in inference mode.
+        """
+        return x
+
+    # --- hooks: the network ----------------------------------------------------------------------------------------
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where :meth:`on_activation` acts: ``input``, ``hidden``, ``output`` (the logits), or names of layers."""
+        return ()
+
+    def on_activation(self, h: Any, s: Any, random: Any) -> Any:
+        """Change what flows out of a layer, in training only."""
+        return h
+
+    def forward(self, weight: Any, s: Any, random: Any) -> Any:
+        """Return the value a weight has in one forward pass of training."""
+        return weight
+
+    # --- hooks: the objective --------------------------------------------------------------------------------------
+
+    def penalizes(self, role: str) -> bool:
+        """Whether a penalty on weights of this role, ``kernel`` or ``bias``, is part of the program."""
+        return False
+
+    def penalty(self, weight: Any, role: str, s: Any) -> Any:
+        """Return the penalty on one weight, a float32 scalar."""
+        raise NotImplementedError
+
+    @property
+    def penalizes_activity(self) -> bool:
+        """Whether :meth:`activity_penalty` is part of the program."""
+        return False
+
+    def activity_penalty(self, outputs: Any, s: Any) -> Any:
+        """Return the penalty on a hidden layer's float32 outputs, summed over the batch: Keras divides by its size."""
+        raise NotImplementedError
+
+    # --- hooks: the optimization -----------------------------------------------------------------------------------
+
+    @property
+    def perturbs_weights(self) -> bool:
+        """Whether :meth:`perturb_weights` is part of the program, at the cost of a second pass."""
+        return False
+
+    def perturb_weights(self, gradients: list[Any], s: Any) -> list[Any]:
+        """Return what is added to each weight for the forward pass, given the gradients of the data loss."""
+        raise NotImplementedError
+
+    def optimizer(self, optimizer: Any, s: Any) -> None:
+        """Change reglab's own copy of the optimizer before it is built."""
+
+    @property
+    def changes_optimizer(self) -> bool:
+        """Whether :meth:`optimizer` does anything."""
+        return type(self).optimizer is not Strategy.optimizer
+
+    def callbacks(self) -> list[Any]:
+        """Return callbacks for one call of ``fit``."""
+        return []
+
+    # --- combining -------------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        from reglab.recipe import Recipe  # a combination is one step further along the flow
+
+        return Recipe(self) + other
+
+    # --- what it says of itself ------------------------------------------------------------------------------------
+
+    def active_transforms(self) -> frozenset[str]:
+        """Return the transforms it draws, by name; a data set may declare that one changes its labels."""
+        return frozenset()
+
+    def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
+        """Return why it cannot run there, and what to do; None where it can."""
+        return None

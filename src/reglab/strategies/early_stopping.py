@@ -1,0 +1,59 @@
+"""Early stopping: training ends when validation no longer improves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from reglab.lazy import keras
+from reglab.strategies.base import Strategy
+from reglab.strategies.declare import param
+
+__all__ = ["EarlyStopping"]
+
+
+@dataclass(frozen=True)
+class EarlyStopping(Strategy):
+    """Stops after ``patience`` epochs without improvement of ``monitor``, and restores the best weights.
+
+    It is ``keras.callbacks.EarlyStopping`` with ``restore_best_weights=True``. It does not alter the weights on the way,
+    so a study computes it from the run without it. In a study the monitored values are the clean ones: measured in
+    inference mode and without penalties.
+
+    Differences from the paper (Srivastava, Table 1: val_accuracy, patience 40): it does not say whether best weights
+    were restored; here they are.
+
+    Example: ``EarlyStopping(monitor="val_accuracy", patience=40)``
+    """
+
+    name: ClassVar[str] = "early_stopping"
+    formula: ClassVar[str] = "stop after `patience` epochs without improvement of `monitor`; restore the best weights"
+    paper: ClassVar[str] = "Prechelt 1998, Early Stopping - But When?; Goodfellow et al. 2016, section 7.8"
+    order: ClassVar[int] = 90
+    rider: ClassVar[bool] = True
+
+    monitor: str = param(
+        "val_accuracy", "what has to improve", kind="choice", choices=("val_accuracy", "val_loss")
+    )
+    patience: int = param(
+        10, "epochs without improvement after which training stops", kind="int", low=0, search=(2, 50, "log"), unit="epochs"
+    )
+    min_delta: float = param(0.0, "what counts as improvement, at least", low=0)
+    start_from_epoch: int = param(0, "epochs before improvement is looked for", kind="int", low=0, unit="epochs")
+
+    def structure(self) -> tuple[Any, ...]:
+        return (self.name,)  # a callback: nothing of it is compiled
+
+    def callback(self, *, restore: bool) -> Any:
+        """Return Keras' callback for one training."""
+        return keras.callbacks.EarlyStopping(
+            monitor=self.monitor,
+            mode="max" if self.monitor.endswith("accuracy") else "min",
+            patience=self.patience,
+            min_delta=self.min_delta,
+            start_from_epoch=self.start_from_epoch,
+            restore_best_weights=restore,
+        )
+
+    def callbacks(self) -> list[Any]:
+        return [self.callback(restore=True)]

@@ -1,0 +1,48 @@
+"""Averaging the weights over training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from reglab.errors import ReglabError
+from reglab.strategies.base import Strategy
+from reglab.strategies.declare import param
+
+__all__ = ["EMA"]
+
+
+@dataclass(frozen=True)
+class EMA(Strategy):
+    """Evaluates with an exponential moving average of the weights in place of the weights.
+
+    ``A <- momentum * A + (1 - momentum) * W`` after every step, from ``A = W`` in the first. The trajectory of ``W`` is
+    left alone. It is ``use_ema`` of Keras' optimizers: ``fit`` leaves the average in the weights when it ends. In a
+    study, and with ``keras.callbacks.SwapEMAWeights``, the average is what each epoch's validation measures.
+    Statistics of BatchNormalization are not averaged; they are running averages already.
+
+    Differences from the source: Polyak and Juditsky average all iterates equally.
+
+    Example: ``EMA(momentum=0.99)``
+    """
+
+    name: ClassVar[str] = "ema"
+    formula: ClassVar[str] = "A <- momentum * A + (1 - momentum) * W a step; evaluation uses A"
+    paper: ClassVar[str] = "Polyak and Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407"
+    order: ClassVar[int] = 85
+    zero: ClassVar[dict[str, float]] = {"momentum": 0.0}
+    rider: ClassVar[bool] = True
+
+    momentum: float = param(
+        0.99, "share of the old average that is kept a step", low=0, high=1, open_high=True, strength=True,
+        search=(0.9, 0.9999, "log"),
+    )
+
+    def optimizer(self, optimizer: Any, s: Any) -> None:
+        if optimizer.use_ema:
+            raise ReglabError(
+                f"The optimizer {type(optimizer).__name__} already averages weights (use_ema=True). "
+                "Take that out, or leave ema out of the recipe."
+            )
+        optimizer.use_ema = True
+        optimizer.ema_momentum = s.variable("momentum")

@@ -1,0 +1,40 @@
+"""Noise on the targets: label smoothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.declare import param
+
+__all__ = ["LabelSmoothing"]
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(Strategy):
+    """Trains on ``(1 - smoothing) * y + smoothing / classes`` in place of the one-hot target ``y``.
+
+    Works with sparse labels too, for which ``compile(loss=...)`` has no option. Evaluation, and every metric, see the
+    labels as they are. (Smoothing that is given to a Keras loss also changes ``val_loss``.)
+
+    Differences from the paper (Srivastava names noise on the output targets, without numbers): this is its expectation
+    over label noise at rate ``smoothing`` (Goodfellow et al. 2016, section 7.5.1).
+
+    Example: ``LabelSmoothing(smoothing=0.1)``
+    """
+
+    name: ClassVar[str] = "label_smoothing"
+    formula: ClassVar[str] = "(1 - smoothing) * y + smoothing / classes"
+    paper: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, section 7"
+    order: ClassVar[int] = 15
+    zero: ClassVar[dict[str, float]] = {"smoothing": 0.0}
+    soft_targets: ClassVar[bool] = True
+
+    smoothing: float = param(
+        0.1, "share of the target spread over all classes", low=0, high=1, strength=True, search=(0.01, 0.4, "linear")
+    )
+
+    def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
+        classes = max(batch.y.shape[-1], 2)  # one sigmoid output stands for two classes
+        return batch._replace(y=batch.y * (1.0 - s.smoothing) + s.smoothing / classes)

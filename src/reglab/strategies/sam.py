@@ -1,0 +1,47 @@
+"""Sharpness-aware minimization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from reglab.lazy import keras
+from reglab.strategies.base import Strategy
+from reglab.strategies.declare import param
+
+__all__ = ["SAM"]
+
+
+@dataclass(frozen=True)
+class SAM(Strategy):
+    """Takes the gradient where the data loss nearby is about largest: at ``W + rho * g / ||g||``.
+
+    ``g`` is the gradient of the data loss at ``W``, its norm over all trainable weights together; both passes see the
+    same batch and the same random draws. The second gradient is applied to ``W``. It costs a second forward and
+    backward pass.
+
+    Differences from the paper (Foret et al.): penalties do not take part in the ascent, and their own gradient is
+    taken at ``W``; statistics of BatchNormalization move in the second pass only.
+
+    Example: ``SAM(rho=0.05)``
+    """
+
+    name: ClassVar[str] = "sam"
+    formula: ClassVar[str] = "gradient of the data loss at W + rho * g / ||g||, g = its gradient at W"
+    paper: ClassVar[str] = "Foret et al. 2021, arXiv:2010.01412"
+    order: ClassVar[int] = 70
+    zero: ClassVar[dict[str, float]] = {"rho": 0.0}
+
+    rho: float = param(
+        0.05, "how far the ascent goes", low=0, strength=True, search=(0.01, 0.5, "log"), unit="norm of all weights"
+    )
+
+    @property
+    def perturbs_weights(self) -> bool:
+        return True
+
+    def perturb_weights(self, gradients: list[Any], s: Any) -> list[Any]:
+        squares = [keras.ops.sum(keras.ops.square(keras.ops.cast(g, "float32"))) for g in gradients]
+        norm = keras.ops.sqrt(sum(squares[1:], squares[0]))
+        factor = s.rho / (norm + 1e-12)
+        return [keras.ops.cast(g, "float32") * factor for g in gradients]

@@ -1,0 +1,59 @@
+"""Featurewise normalization and ZCA whitening, fitted on the training split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+__all__ = ["TINY", "fit"]
+
+TINY = 1e-6  # added to standard deviations, as in ImageDataGenerator
+_CHUNK = 4096
+
+
+def fit(
+    x: np.ndarray,
+    *,
+    prepare: Callable[[np.ndarray], np.ndarray],
+    center: bool,
+    scale: bool,
+    zca_epsilon: float | None,
+) -> dict[str, np.ndarray]:
+    """Return ``mean`` and ``std`` ``(1, 1, channels)`` and the whitening ``zca`` ``(pixels, pixels)``, as asked for.
+
+    ``x`` is ``(N, height, width, channels)`` and read in chunks, each passed through ``prepare`` first. With singular
+    values ``S`` and left singular vectors ``U`` of the transposed data, ``zca = U diag(sqrt(N) / (S + zca_epsilon)) U'``.
+    """
+    fitted: dict[str, np.ndarray] = {}
+    channels = (1, 1, x.shape[-1])
+    if center:
+        total = sum(chunk.sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare))
+        fitted["mean"] = (total / math.prod(x.shape[:-1])).reshape(channels)
+    mean = fitted.get("mean", np.zeros(channels))
+    if scale:
+        # The standard deviation is about the data's own mean, whether or not that is subtracted.
+        own = sum(chunk.sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare)) / math.prod(x.shape[:-1])
+        squares = sum(np.square(chunk - own).sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare))
+        fitted["std"] = np.sqrt(squares / math.prod(x.shape[:-1])).reshape(channels)
+    if zca_epsilon is not None:
+        fitted["zca"] = _zca((chunk - mean for chunk in _chunks(x, prepare)), len(x), zca_epsilon)
+    return {name: value.astype("float32") for name, value in fitted.items()}
+
+
+def _zca(chunks: Iterator[np.ndarray], count: int, epsilon: float) -> np.ndarray:
+    # The eigenvectors of X'X are the singular vectors, its eigenvalues the squared singular values: pixels x pixels
+    # in memory in place of images x pixels.
+    product: np.ndarray | float = 0.0
+    for chunk in chunks:
+        flat = chunk.reshape(len(chunk), -1)
+        product = product + flat.T @ flat
+    squares, vectors = np.linalg.eigh(product)
+    singular = np.sqrt(np.maximum(squares, 0.0))
+    return (vectors * (math.sqrt(count) / (singular + epsilon))) @ vectors.T
+
+
+def _chunks(x: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+    for start in range(0, len(x), _CHUNK):
+        yield prepare(np.asarray(x[start : start + _CHUNK])).astype("float64")
