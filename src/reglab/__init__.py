@@ -16,7 +16,7 @@ _HOME = {
     "regularize": "reglab.regularized",
     "Dataset": "reglab.data",
     "load": "reglab.data",
-    "Study": "reglab.study",
+    "Study": "reglab.laboratory",
     **dict.fromkeys(
         (
             "CATALOGUE", "EMA", "L1", "L1L2", "L2", "SAM", "Adversarial", "Augmentation", "Cosine", "Dropout",
@@ -45,6 +45,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from reglab.data import Dataset, load
     from reglab.errors import ReglabError
+    from reglab.laboratory import Study
     from reglab.recipe import Recipe
     from reglab.regularized import regularize
     from reglab.strategies import (
@@ -68,4 +69,3 @@ if TYPE_CHECKING:
         WeightDecay,
         WeightNoise,
     )
-    from reglab.study import Study

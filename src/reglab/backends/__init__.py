@@ -14,7 +14,7 @@ from types import ModuleType
 
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["BACKENDS", "adapter", "installed", "name", "require"]
+__all__ = ["BACKENDS", "adapter", "installed", "name", "require", "version"]
 
 # In the order in which they are preferred on a CPU: small convolutions are fastest on TensorFlow there.
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -78,3 +78,8 @@ def adapter() -> ModuleType:
     if backend not in BACKENDS:
         raise ReglabError(f"reglab runs on {', '.join(BACKENDS)}; Keras runs on {backend!r} here. Set KERAS_BACKEND.")
     return importlib.import_module(f"reglab.backends.{backend}")
+
+
+def version() -> str:
+    """Return the version of the backend that Keras runs on in this process."""
+    return importlib.import_module(name()).__version__

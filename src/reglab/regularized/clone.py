@@ -33,6 +33,9 @@ class Tap(keras.layers.Layer):
     def call(self, h: Any, training: bool | None = None) -> Any:
         return self._function(h) if training else h
 
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}  # so that the graph around it can be read; a tap is never made from it
+
     def compute_output_spec(self, h: Any, training: bool | None = None) -> Any:
         return keras.tree.map_structure(lambda t: keras.KerasTensor(t.shape, dtype=t.dtype), h)
 

@@ -17,7 +17,7 @@ from reglab.text import format_value
 
 __all__ = ["Param", "param", "params"]
 
-Kind = Literal["float", "int", "bool", "choice", "pair", "places", "bounds"]
+Kind = Literal["float", "int", "bool", "choice", "pair", "places", "bounds", "text"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Param:
     Attributes:
         doc: what it does, in a sentence.
         kind: ``float``, ``int``, ``bool``, ``choice``; ``pair`` is one float or two; ``places`` names layers;
-            ``bounds`` is a lower and an upper number, or a word of ``choices``.
+            ``bounds`` is a lower and an upper number, or a word of ``choices``; ``text`` is any text.
         low, high: the range, both ends included unless ``open_low`` or ``open_high``.
         optional: whether ``None`` is allowed.
         strength: whether it can change without changing the compiled program, and follow a schedule.
@@ -55,6 +55,8 @@ class Param:
             return " or ".join(self.choices)
         if self.kind == "places":
             return f"{', '.join(self.choices)}, or names of layers"
+        if self.kind == "text":
+            return "text" + (", or none" if self.optional else "")
         low = "(" if self.open_low or math.isinf(self.low) else "["
         high = ")" if self.open_high or math.isinf(self.high) else "]"
         interval = f"{low}{self.low:g}, {self.high:g}{high}"
@@ -126,6 +128,11 @@ class Param:
         if value not in self.choices:
             hint = nearest(value, self.choices) if isinstance(value, str) else ""
             raise ValueError("unknown" + hint)
+        return value
+
+    def _check_text(self, value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise TypeError("not a text")
         return value
 
     def _check_pair(self, value: Any) -> float | tuple[float, float]:

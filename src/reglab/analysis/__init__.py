@@ -1,0 +1,1 @@
+"""From predictions and histories to numbers and comparisons: arrays in, frozen results out, no disk."""

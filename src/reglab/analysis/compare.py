@@ -1,0 +1,136 @@
+"""Recipes side by side: means over seeds, and differences from the baseline paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["METRICS", "Comparison", "Difference", "Row", "compare"]
+
+METRICS = (
+    "accuracy", "precision", "cross_entropy", "train_accuracy", "val_accuracy", "gap", "epochs", "best_epoch", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric minus the baseline's, seed by seed.
+
+    ``low`` and ``high`` bound the mean with 95 % confidence by the paired t interval, not adjusted for the number of
+    recipes; both are NaN with fewer than two seeds.
+    """
+
+    values: dict[int, float]
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe of a study.
+
+    Attributes:
+        name, recipe: its name, and what it is, as text.
+        status: how each seed ended, in the order of ``seeds``.
+        values: for each metric its value a seed; seeds that did not finish are absent.
+        differences: for each metric its difference from the baseline; empty for the baseline.
+    """
+
+    name: str
+    recipe: str
+    seeds: tuple[int, ...]
+    status: tuple[str, ...]
+    values: dict[str, dict[int, float]]
+    differences: dict[str, Difference]
+
+    def mean(self, metric: str) -> float:
+        """The mean over the seeds that finished; NaN if none did."""
+        values = list(self.values[metric].values())
+        return float(np.mean(values)) if values else math.nan
+
+    def std(self, metric: str) -> float:
+        """The standard deviation over seeds, with n - 1; NaN with fewer than two."""
+        values = list(self.values[metric].values())
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+    @property
+    def finished(self) -> int:
+        """How many seeds finished."""
+        return sum(status == "finished" for status in self.status)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All recipes of a study, the baseline among them."""
+
+    baseline: str
+    rows: tuple[Row, ...]
+
+    def row(self, name: str) -> Row:
+        return next(row for row in self.rows if row.name == name)
+
+    def to_dict(self) -> dict:
+        """Return what stands in ``results.json``."""
+        return {"baseline": self.baseline, "recipes": [_row_dict(row) for row in self.rows]}
+
+
+def compare(
+    outcomes: Mapping[str, Mapping[int, tuple[str, Mapping[str, float]]]], *, recipes: Mapping[str, str], baseline: str
+) -> Comparison:
+    """Compare recipes.
+
+    Args:
+        outcomes: for each recipe's name and each seed, how the run ended and its metrics.
+        recipes: what each recipe is, as text.
+        baseline: the name of the recipe that the others are compared with.
+    """
+    values = {name: _values(seeds) for name, seeds in outcomes.items()}
+    rows = []
+    for name, seeds in outcomes.items():
+        differences = {}
+        if name != baseline:
+            differences = {metric: difference(values[name][metric], values[baseline][metric]) for metric in METRICS}
+        status = tuple(status for status, _ in seeds.values())
+        rows.append(Row(name, recipes[name], tuple(seeds), status, values[name], differences))
+    return Comparison(baseline, tuple(rows))
+
+
+def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, confidence: float = 0.95) -> Difference:
+    """Return ``values - baseline`` over the seeds that both have, with the paired t interval of its mean.
+
+    ``mean +- t * s / sqrt(n)``, with ``t`` the quantile of Student's distribution with ``n - 1`` degrees of freedom.
+    """
+    from scipy import stats
+
+    paired = {seed: values[seed] - baseline[seed] for seed in values if seed in baseline}
+    numbers = np.array(list(paired.values()))
+    mean = float(numbers.mean()) if len(numbers) else math.nan
+    if len(numbers) < 2:
+        return Difference(paired, mean, math.nan, math.nan)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)))
+    return Difference(paired, mean, mean - half, mean + half)
+
+
+def _values(seeds: Mapping[int, tuple[str, Mapping[str, float]]]) -> dict[str, dict[int, float]]:
+    return {
+        metric: {seed: metrics[metric] for seed, (status, metrics) in seeds.items() if status == "finished"}
+        for metric in METRICS
+    }
+
+
+def _row_dict(row: Row) -> dict:
+    metrics = {
+        metric: {
+            "values": [row.values[metric].get(seed) for seed in row.seeds],
+            "mean": row.mean(metric),
+            "std": row.std(metric),
+        }
+        for metric in METRICS
+    }
+    for metric, diff in row.differences.items():
+        metrics[metric]["difference"] = {"mean": diff.mean, "low": diff.low, "high": diff.high}
+    return {"name": row.name, "recipe": row.recipe, "seeds": list(row.seeds), "status": list(row.status), **metrics}

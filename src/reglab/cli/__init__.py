@@ -1,0 +1,49 @@
+"""The command line: a thin face of the Python API, one file a command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import reglab
+from reglab.cli.compare import compare
+from reglab.cli.demo import demo
+from reglab.cli.paper import paper
+from reglab.cli.strategies import strategies
+from reglab.errors import ReglabError
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(reglab.__version__, prog_name="reglab")
+def cli() -> None:
+    """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
+
+
+for command in (compare, demo, paper, strategies):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; bad input is told in a sentence, without a traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _interrupted()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ReglabError as error:
+        click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+        click.echo(str(error), err=True)
+        code = 2
+    sys.exit(code or 0)
+
+
+def _interrupted() -> int:
+    click.echo("\nInterrupted. What had finished is kept; the same command goes on from there.", err=True)
+    return 130

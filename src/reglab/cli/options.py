@@ -1,0 +1,55 @@
+"""Command-line options made from declarations, so that name, help and range are written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from reglab.backends import BACKENDS
+from reglab.strategies.declare import Param, params
+from reglab.study.spec import Settings
+
+__all__ = ["given", "settings_options", "where_options"]
+
+_TYPES = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
+
+
+def settings_options(**defaults: Any) -> Callable[[Any], Any]:
+    """Add an option for every setting of a study; ``defaults`` are shown in place of the settings' own."""
+
+    def decorate(function: Any) -> Any:
+        for name, declared in reversed(params(Settings).items()):
+            default = defaults.get(name, Settings.__dataclass_fields__[name].default)
+            function = click.option(
+                f"--{name.replace('_', '-')}", name, type=_type(declared), help=_help(declared, default), default=None,
+                metavar=None if declared.kind == "choice" else {"int": "N", "float": "X"}.get(declared.kind, "TEXT"),
+            )(function)  # fmt: skip
+        return function
+
+    return decorate
+
+
+def where_options(function: Any) -> Any:
+    """Add the options that say where a study runs and where it is written."""
+    function = click.option(
+        "--backend", type=click.Choice(BACKENDS), help="Keras backend [default: KERAS_BACKEND, or the first installed]"
+    )(function)
+    return click.option("--out", type=click.Path(file_okay=False), help="study folder; runs it has are not trained again")(
+        function
+    )
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given on the command line."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _type(declared: Param) -> Any:
+    return click.Choice(declared.choices) if declared.kind == "choice" else _TYPES[declared.kind]
+
+
+def _help(declared: Param, default: Any) -> str:
+    text = declared.doc
+    return text if default is None else f"{text} [default: {default}]"

@@ -1,0 +1,57 @@
+"""``reglab paper``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reglab.cli.options import given, settings_options, where_options
+
+__all__ = ["paper"]
+
+# What the paper says, and our choices where it does not (``reglab.paper.ASSUMPTIONS``).
+PAPER = {"seeds": 3, "epochs": 200, "batch_size": 100, "optimizer": "adamax", "learning_rate": 0.002, "validation": 0.1}
+
+
+@click.command()
+@click.argument("table", type=click.Choice(["table2", "table3"]))
+@click.option("--data", default="cifar10", show_default=True, help="cifar10, or a folder or archive of images")
+@click.option("--model", default="inception", show_default=True, help="the paper's, or 'inception(pooled=true)' on a CPU")
+@click.option("--arm", "only", multiple=True, metavar="NAME", help="only this arm, beside the baseline; can be given again")
+@settings_options(**PAPER)
+@where_options
+def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: Any) -> None:
+    """Run the paper's study: TABLE2, the ten strategies, or TABLE3, four strengths of L2.
+
+    Prints the published figures beside ours, and what the paper does not say with our choice.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from reglab import paper as reference
+    from reglab.cli.show import run_and_show, show_table
+    from reglab.laboratory import Study
+    from reglab.report.paper import assumptions, published_table
+
+    recipes = _chosen(reference.arms(table), only)
+    console = Console()
+    study = Study(data, model, recipes, baseline=reference.BASELINE, **{**PAPER, **given(options)})
+    results = run_and_show(study, console=console)
+    console.print()
+    console.print(Text("Beside the paper (its figures are single runs on CIFAR-10)", style="bold"))
+    show_table(published_table(results, table), console)
+    console.print()
+    console.print(Text("What the paper does not say, and our choice", style="bold"))
+    for what, choice in assumptions():
+        console.print(Text(f"- {what}: ", style="") + Text(choice, style="cyan"))
+
+
+def _chosen(arms: dict[str, Any], only: tuple[str, ...]) -> dict[str, Any]:
+    from reglab.errors import ReglabError, nearest
+    from reglab.paper import BASELINE
+
+    for name in only:
+        if name not in arms:
+            raise ReglabError(f"The table has no arm {name!r}.{nearest(name, arms)} It has {', '.join(arms)}.")
+    return {name: recipe for name, recipe in arms.items() if not only or name in only or name == BASELINE}

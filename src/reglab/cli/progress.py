@@ -1,0 +1,90 @@
+"""A study on the terminal while it runs: a bar for the training, one for the whole, and the time left."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from reglab.study.progress import Progress as StudyProgress
+from reglab.study.records import FINISHED, Record
+
+__all__ = ["TerminalProgress"]
+
+_NAME = 24  # characters of a recipe's name beside a bar
+
+
+class TerminalProgress(StudyProgress):
+    """Bars in a terminal; one line a run where the output is not one."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Progress | None = None
+        self._whole: Any = None
+        self._current: Any = None
+        self._epochs = 0
+        self._trainings = 0
+        self._done = 0
+        self._began = time.perf_counter()
+
+    def started(self, *, runs: int, trainings: int, reused: int, epochs: int) -> None:
+        self._epochs, self._trainings, self._began = epochs, trainings, time.perf_counter()
+        kept = f", of which {reused} are recorded already" if reused else ""
+        self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs.", highlight=False)
+        if trainings and self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(compact=True), console=self._console, expand=True, transient=True,
+            )  # fmt: skip
+            self._whole = self._bars.add_task("whole study".ljust(_NAME), total=trainings * epochs, note="epochs")
+            self._current = self._bars.add_task("", total=epochs, note="")
+            self._bars.start()
+
+    def training(self, names: list[str], seed: int) -> None:
+        if self._bars is None:
+            return
+        title = f"{names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
+        self._bars.reset(self._current, description=f"{_short(title)} s{seed}".ljust(_NAME), note="compiling")
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        if self._bars is None:
+            return
+        note = f"val {100 * metrics['val_accuracy']:.1f} %" if metrics else ""
+        self._bars.update(self._current, completed=epoch + 1, note=note)
+        self._bars.update(self._whole, completed=self._done * self._epochs + epoch + 1)
+
+    def recorded(self, record: Record) -> None:
+        if record.status != FINISHED:
+            reason = record.error.strip().splitlines()[-1] if record.error else ""
+            self._console.print(f"[red]{record.status}[/red] {record.name}, seed {record.seed}: ", reason, highlight=False)
+        elif self._bars is None:
+            metrics = record.metrics
+            self._console.print(
+                f"{record.name}, seed {record.seed}: accuracy {100 * metrics['accuracy']:.2f} %, gap "
+                f"{100 * metrics['gap']:.1f} points, {metrics['epochs']:.0f} epochs, {metrics['seconds']:.1f} s",
+                highlight=False, markup=False,
+            )  # fmt: skip
+
+    def training_ended(self) -> None:
+        self._done += 1
+        if self._bars is not None:
+            self._bars.update(self._whole, completed=self._done * self._epochs)
+
+    def finished(self) -> None:
+        self.close()
+        if self._trainings:
+            seconds = time.perf_counter() - self._began
+            self._console.print(f"Trained {self._done} models in {seconds:.0f} s.", highlight=False)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+
+def _short(name: str) -> str:
+    limit = _NAME - 5
+    return name if len(name) <= limit else name[: limit - 1] + "…"

@@ -1,0 +1,61 @@
+"""Running a study from the command line, and showing what came out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reglab.cli.progress import TerminalProgress
+from reglab.report.tables import Table, comparison_table, legend
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Results, Study
+
+__all__ = ["run_and_show", "show_table"]
+
+_STYLES = {1: "green", -1: "red", 0: ""}
+# On a narrow terminal columns go in this order, the least needed first.
+_DISPENSABLE = ("s/run", "runs", "epochs", "train", "precision")
+
+
+def run_and_show(study: Study, *, notes: tuple[str, ...] = (), console: Console | None = None) -> Results:
+    """Run a study with bars, then print its table and where it was written."""
+    console = console or Console()
+    for note in (*notes, *study.notes()):
+        console.print(Text("note: ", style="yellow") + Text(note))
+    progress = TerminalProgress(console)
+    try:
+        results = study.run(progress)
+    finally:
+        progress.close()
+    console.print()
+    console.print(Text(results.headline, style="bold"))
+    show_table(comparison_table(results), console)
+    console.print(Text(legend(results), style="dim"))
+    console.print(Text("written: ") + Text(str(results.folder / "results.json"), style="cyan"))
+    return results
+
+
+def show_table(table: Table, console: Console) -> None:
+    """Print a table in as many of its columns as fit."""
+    dropped: list[str] = []
+    for name in ("", *_DISPENSABLE):
+        dropped.append(name)
+        kept = [i for i, column in enumerate(table.columns) if column not in dropped]
+        if _width(table, kept) <= console.width:
+            break
+    rich = RichTable(box=None, pad_edge=False, header_style="bold")
+    for i in kept:
+        rich.add_column(table.columns[i], justify="left" if i == 0 else "right", no_wrap=i != 0, overflow="fold")
+    for row, emphasis in zip(table.rows, table.emphasis, strict=True):
+        rich.add_row(*(Text(row[i], style=_STYLES[emphasis] if i in (1, 2) else "") for i in kept))
+    console.print(rich)
+
+
+def _width(table: Table, kept: list[int]) -> int:
+    longest = [max(len(row[i]) for row in (table.columns, *table.rows)) for i in kept]
+    longest[0] = min(longest[0], 24)  # names may fold
+    return sum(longest) + 2 * len(kept)

@@ -1,0 +1,10 @@
+"""Data: reading it, splitting it, and what is fitted to its training part."""
+
+from __future__ import annotations
+
+from reglab.data.dataset import Dataset
+from reglab.data.preprocess import Preprocess
+from reglab.data.sources import load
+from reglab.data.splits import Split, split, test_part
+
+__all__ = ["Dataset", "Preprocess", "Split", "load", "split", "test_part"]

@@ -1,0 +1,59 @@
+"""The batches of a training, in an order that only its seed decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from reglab.streams import derive
+
+__all__ = ["Batches", "epoch_order"]
+
+
+def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
+    """Return the order in which ``size`` examples come in an epoch, counted from 0: a permutation."""
+    return np.random.default_rng(derive(seed, "epoch", epoch)).permutation(size)
+
+
+class Batches(keras.utils.PyDataset):
+    """All batches of all epochs, as one sequence: item ``k`` is batch ``k % steps`` of epoch ``k // steps``.
+
+    So ``fit(batches, epochs=E, steps_per_epoch=batches.steps, shuffle=False)`` sees the same batches on every backend,
+    whatever else was drawn before, and can be resumed anywhere. The last batch of an epoch is smaller if it must be.
+
+    Args:
+        x, y: raw examples and labels, of which ``indices`` are used; ``x`` may lie on disk.
+        indices: the training examples.
+        preprocess: applied to each batch.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        epochs: int,
+        seed: int,
+        preprocess: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        super().__init__()
+        self.steps = math.ceil(len(indices) / batch_size)
+        self._x, self._y, self._indices = x, y, indices
+        self._batch_size, self._epochs, self._seed, self._preprocess = batch_size, epochs, seed, preprocess
+        self._order: tuple[int, np.ndarray] = (-1, indices)
+
+    def __len__(self) -> int:
+        return self._epochs * self.steps
+
+    def __getitem__(self, item: int) -> tuple[Any, Any]:
+        epoch, step = divmod(item, self.steps)
+        if self._order[0] != epoch:
+            self._order = (epoch, self._indices[epoch_order(self._seed, epoch, len(self._indices))])
+        chosen = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
+        return self._preprocess(self._x[chosen]), self._y[chosen]

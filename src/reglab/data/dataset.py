@@ -1,0 +1,160 @@
+"""Labelled examples, checked once."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from reglab.errors import ReglabError
+
+__all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset", "class_indices"]
+
+TRAIN, VAL, TEST = 0, 1, 2
+PARTS = ("train", "val", "test")
+_CHUNK = 8192  # examples read at a time, so that data on disk is streamed
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples with their labels.
+
+    Attributes:
+        name: what it is called in reports.
+        x: raw examples ``(N, ...)``: uint8 ``(N, height, width, channels)`` for images, float32 ``(N, features)`` for
+            tables, or the arrays a user gave. May be an array on disk (``numpy.memmap``).
+        y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``.
+        class_names: the name of each class.
+        part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
+        label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
+        kind: ``image``, ``table`` or ``array``.
+        value_range: lowest and highest valid raw value, or None.
+
+    Raises:
+        ReglabError: for data that nothing can be learned from: values that are not numbers, one class, a label that
+            appears once, lengths that differ.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    class_names: tuple[str, ...]
+    part: np.ndarray | None = None
+    label_changing: frozenset[str] = frozenset()
+    kind: Literal["image", "table", "array"] = "array"
+    value_range: tuple[float, float] | None = None
+    feature_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "y", np.asarray(self.y, dtype="int32"))
+        _check_shapes(self)
+        _check_labels(self)
+        _check_numbers(self)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return tuple(self.x.shape[1:])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of the content: the same examples, labels and parts have the same one, wherever they lie."""
+        digest = hashlib.sha256()
+        digest.update(f"{self.x.dtype.str} {self.x.shape} {self.class_names}".encode())
+        for chunk in self.chunks():
+            digest.update(np.ascontiguousarray(chunk).tobytes())
+        digest.update(self.y.tobytes())
+        digest.update(b"" if self.part is None else np.asarray(self.part, "int8").tobytes())
+        return digest.hexdigest()
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """Yield the examples in order, some thousand at a time."""
+        for start in range(0, len(self.x), _CHUNK):
+            yield np.asarray(self.x[start : start + _CHUNK])
+
+    def describe(self) -> str:
+        """Return one line about the data."""
+        shape = "x".join(map(str, self.input_shape))
+        return f"{self.name}: {len(self)} examples of {shape}, {self.num_classes} classes"
+
+
+def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return class indices and class names for labels of any kind: numbers, texts, or one-hot rows ``(N, classes)``.
+
+    Classes are numbered in the order of their sorted labels.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2:
+        rows = np.asarray(labels, "float64")
+        if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
+            raise ReglabError(f"{where}: labels of shape {labels.shape} are not one-hot. Give class indices (N,), or one 1 a row.")
+        return rows.argmax(axis=1).astype("int32"), tuple(str(i) for i in range(labels.shape[1]))
+    if labels.ndim != 1:
+        raise ReglabError(f"{where}: labels have shape {labels.shape}; expected (N,) or one-hot (N, classes).")
+    if labels.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(labels))
+        if len(bad):
+            raise ReglabError(f"{where}: the label of row {bad[0]} is {labels[bad[0]]}. Fill it in or leave the row out.")
+        if not (labels == np.round(labels)).all():
+            raise ReglabError(f"{where}: labels such as {labels[labels != np.round(labels)][0]} are not classes. reglab compares classifiers.")
+        labels = labels.astype("int64")
+    try:
+        names, indices = np.unique(labels, return_inverse=True)
+    except TypeError:
+        raise ReglabError(f"{where}: labels mix kinds of values, such as numbers and texts. Give one kind.") from None
+    return indices.reshape(-1).astype("int32"), tuple(str(name) for name in names)
+
+
+def _check_shapes(data: Dataset) -> None:
+    if data.x.dtype == object or data.x.dtype.kind not in "uifb":
+        raise ReglabError(f"{data.name}: examples have dtype {data.x.dtype}; expected numbers. Are they of different shapes?")
+    if data.x.ndim < 2:
+        raise ReglabError(f"{data.name}: examples have shape {data.x.shape}; expected (N, features) or (N, height, width, channels).")
+    if len(data.x) == 0:
+        raise ReglabError(f"{data.name}: there are no examples.")
+    if len(data.x) != len(data.y):
+        raise ReglabError(f"{data.name}: {len(data.x)} examples but {len(data.y)} labels. Each example needs one label.")
+    if data.part is not None and len(data.part) != len(data.y):
+        raise ReglabError(f"{data.name}: {len(data.part)} part codes for {len(data.y)} examples.")
+
+
+def _check_labels(data: Dataset) -> None:
+    counts = np.bincount(data.y, minlength=data.num_classes)
+    if np.count_nonzero(counts) < 2:
+        raise ReglabError(f"{data.name}: all examples have the label {data.class_names[data.y[0]]!r}. A classifier needs two classes.")
+    for index, count in enumerate(counts):
+        if count == 1:
+            raise ReglabError(
+                f"{data.name}: the label {data.class_names[index]!r} appears once, so it cannot be in training and test both. "
+                "Add examples of it, join it with another class, or leave it out."
+            )
+        if count == 0:
+            raise ReglabError(f"{data.name}: the class {data.class_names[index]!r} has no examples. Leave it out.")
+
+
+def _check_numbers(data: Dataset) -> None:
+    if data.x.dtype.kind != "f":
+        return
+    first = 0
+    for chunk in data.chunks():
+        bad = np.argwhere(~np.isfinite(chunk))
+        if len(bad):
+            row, *rest = bad[0]
+            column = f", column {data.feature_names[rest[0]]!r}" if data.feature_names else f", position {tuple(map(int, rest))}"
+            raise ReglabError(
+                f"{data.name}: row {first + row}{column} is {chunk[tuple(bad[0])]}. Fill such values in, or leave the rows out."
+            )
+        first += len(chunk)

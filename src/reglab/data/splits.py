@@ -1,0 +1,102 @@
+"""Which examples are trained on, which choose, and which are kept for the end. Pure: labels in, indices out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
+from reglab.errors import ReglabError
+from reglab.streams import derive
+
+__all__ = ["Split", "split", "test_part"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices of examples, disjoint (but for the protocol test-as-validation, whose ``val`` is ``test``)."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def test_part(data: Dataset, *, fraction: float = 0.2) -> np.ndarray:
+    """Return the examples that are test in a whole study, whatever the seed: the source's own, else a stratified part."""
+    if data.part is not None and (data.part == TEST).any():
+        return np.flatnonzero(data.part == TEST)
+    candidates = np.arange(len(data)) if data.part is None else np.flatnonzero(data.part == TRAIN)
+    _, test = _stratified(data, candidates, held_out=fraction, seed=derive(0, "test part"), what="test")
+    return test
+
+
+def split(
+    data: Dataset,
+    *,
+    test: np.ndarray,
+    seed: int,
+    train_size: int | None = None,
+    validation: float = 0.2,
+    protocol: str = "honest",
+) -> Split:
+    """Return the split of one seed.
+
+    Args:
+        data: the data.
+        test: what :func:`test_part` returned.
+        seed: decides what is validation, unless the source has a validation part, and which ``train_size`` examples train.
+        train_size: how many examples train, a stratified part of what is neither test nor validation.
+        validation: the share of what is not test that is validation.
+        protocol: ``honest``, or ``test-as-validation``: validation is the test part, and all the rest can train.
+
+    Raises:
+        ReglabError: if there are too few examples for it.
+    """
+    rest = np.setdiff1d(np.arange(len(data)), test)
+    if protocol == "test-as-validation":
+        pool, val = rest, test
+    elif data.part is not None and (data.part == VAL).any():
+        val = np.flatnonzero(data.part == VAL)
+        pool = np.setdiff1d(rest, val)
+    else:
+        pool, val = _stratified(data, rest, held_out=validation, seed=derive(seed, "validation"), what="validation")
+    if train_size is not None:
+        pool = _subset(data, pool, train_size, seed=derive(seed, "train size"))
+    return Split(train=np.sort(pool), val=np.sort(val), test=np.sort(test))
+
+
+def _subset(data: Dataset, pool: np.ndarray, size: int, *, seed: int) -> np.ndarray:
+    if size > len(pool):
+        raise ReglabError(
+            f"train_size={size} is more than the {len(pool)} examples that are neither test nor validation. Ask for fewer."
+        )
+    if size == len(pool):
+        return pool
+    classes = len(np.unique(data.y[pool]))
+    if size < classes:
+        raise ReglabError(f"train_size={size} is less than the {classes} classes. Ask for at least one example a class.")
+    if len(pool) - size < classes:  # too few left over for scikit-learn to stratify both sides
+        random = np.random.default_rng(seed)
+        return np.sort(random.choice(pool, size=size, replace=False))
+    kept, _ = _stratified(data, pool, held_out=len(pool) - size, seed=seed, what="training")
+    return kept
+
+
+def _stratified(
+    data: Dataset, candidates: np.ndarray, *, held_out: float | int, seed: int, what: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split candidates in two, each with the classes in proportion; ``held_out`` is a share or a number."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        kept, held = train_test_split(candidates, test_size=held_out, stratify=data.y[candidates], random_state=seed)
+    except ValueError as error:
+        counts = np.bincount(data.y[candidates], minlength=data.num_classes)
+        rarest = int(counts.argmin())
+        raise ReglabError(
+            f"{data.name}: {len(candidates)} examples of {data.num_classes} classes cannot be split into a {what} part of "
+            f"{held_out} with every class in it (the rarest, {data.class_names[rarest]!r}, has {counts[rarest]}): {error}. "
+            "Add examples, or change the shares."
+        ) from None
+    return np.sort(kept), np.sort(held)

@@ -1,0 +1,11 @@
+"""Models to study: the paper's Inception, a multilayer perceptron, a residual network, or the user's own."""
+
+from __future__ import annotations
+
+from reglab.models.head import Head, check_output
+from reglab.models.inception import inception, inception_module
+from reglab.models.mlp import mlp
+from reglab.models.registry import MODELS, resolve
+from reglab.models.resnet import resnet
+
+__all__ = ["MODELS", "Head", "check_output", "inception", "inception_module", "mlp", "resolve", "resnet"]

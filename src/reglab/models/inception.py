@@ -1,0 +1,78 @@
+"""The paper's network: three naive Inception modules and a softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reglab.errors import ReglabError
+from reglab.lazy import keras
+
+__all__ = ["inception", "inception_module"]
+
+
+def inception_module(x: Any, filters: tuple[int, int, int], *, name: str) -> Any:
+    """Return 1x1, 3x3 and 5x5 convolutions and a 3x3 max pooling of ``x``, concatenated along channels.
+
+    ``(batch, h, w, c)`` becomes ``(batch, h, w, sum(filters) + c)``: same padding, ReLU, stride 1, as in the naive version of
+    Szegedy et al. 2015 (arXiv:1409.4842, figure 2a), which is the paper's module.
+
+    Args:
+        x: a Keras tensor.
+        filters: filters of the 1x1, the 3x3 and the 5x5 convolution.
+        name: the name of the concatenation; the branches are called ``{name}_1x1`` and so on.
+    """
+    branches = [
+        keras.layers.Conv2D(count, size, padding="same", activation="relu", name=f"{name}_{size}x{size}")(x)
+        for count, size in zip(filters, (1, 3, 5), strict=True)
+    ]
+    branches.append(keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_pool")(x))
+    return keras.layers.Concatenate(name=name)(branches)
+
+
+def inception(
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    filters: tuple[int, int, int] = (16, 32, 16),
+    modules: int = 3,
+    pooled: bool = False,
+) -> Any:
+    """Return the paper's Inception network: modules, global average pooling, softmax.
+
+    The paper does not give the filters; ``(16, 32, 16)`` in each of the three modules is our choice.
+
+    Args:
+        input_shape: ``(height, width, channels)``.
+        num_classes: outputs of the softmax.
+        filters: of the 1x1, 3x3 and 5x5 convolutions of each module.
+        modules: how many.
+        pooled: put a 2x2 max pooling after each module but the last, which makes the network affordable on a CPU.
+
+    Example:
+        >>> inception((32, 32, 3), 10, pooled=True).output_shape                                    # doctest: +SKIP
+        (None, 10)
+    """
+    _check(input_shape, filters, modules)
+    inputs = x = keras.Input(input_shape, name="image")
+    for number in range(1, modules + 1):
+        x = inception_module(x, filters, name=f"module{number}")
+        if pooled and number < modules:
+            x = keras.layers.MaxPooling2D(2, padding="same", name=f"reduce{number}")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    outputs = keras.layers.Dense(num_classes, activation="softmax", name="head")(x)
+    return keras.Model(inputs, outputs, name="inception")
+
+
+def _check(input_shape: tuple[int, ...], filters: Any, modules: Any) -> None:
+    if len(input_shape) != 3:
+        raise ReglabError(
+            f"inception takes images (height, width, channels); the data is {tuple(input_shape)}. Use model='mlp' for tables."
+        )
+    if not (isinstance(filters, tuple | list) and len(filters) == 3 and all(_positive(f) for f in filters)):
+        raise ReglabError(f"inception: filters={filters!r} is not possible. Give three whole numbers, as (16, 32, 16).")
+    if not _positive(modules):
+        raise ReglabError(f"inception: modules={modules!r} is not possible. Give a whole number, 1 or more.")
+
+
+def _positive(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0

@@ -1,0 +1,58 @@
+"""A residual network for small images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reglab.errors import ReglabError
+from reglab.lazy import keras
+
+__all__ = ["resnet"]
+
+
+def resnet(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, width: int = 16) -> Any:
+    """Return the residual network of He et al. 2016 (arXiv:1512.03385, section 4.2) for images such as CIFAR-10's.
+
+    A 3x3 convolution, three stages of ``(depth - 2) / 6`` blocks with ``width``, ``2 * width`` and ``4 * width`` filters, each
+    stage after the first beginning with stride 2, global average pooling, softmax. Shortcuts that change shape are 1x1
+    convolutions (their option B; the section uses option A).
+
+    Args:
+        input_shape: ``(height, width, channels)``.
+        num_classes: outputs of the softmax.
+        depth: weighted layers: 8, 14, 20, 32, 44, 56, ...
+        width: filters of the first stage.
+    """
+    if len(input_shape) != 3:
+        raise ReglabError(
+            f"resnet takes images (height, width, channels); the data is {tuple(input_shape)}. Use model='mlp' for tables."
+        )
+    if not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
+        raise ReglabError(f"resnet: depth={depth!r} is not possible. Give 6 n + 2: 8, 14, 20, 32, 44, 56, ...")
+    if not isinstance(width, int) or width < 1:
+        raise ReglabError(f"resnet: width={width!r} is not possible. Give a whole number, 1 or more.")
+    inputs = keras.Input(input_shape, name="image")
+    x = _convolution(inputs, width, name="stem")
+    x = keras.layers.ReLU(name="stem_relu")(x)
+    for stage in range(3):
+        for block in range((depth - 2) // 6):
+            stride = 2 if stage > 0 and block == 0 else 1
+            x = _block(x, width * 2**stage, stride=stride, name=f"stage{stage + 1}_block{block + 1}")
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    return keras.Model(inputs, keras.layers.Dense(num_classes, activation="softmax", name="head")(x), name="resnet")
+
+
+def _block(x: Any, filters: int, *, stride: int, name: str) -> Any:
+    shortcut = x
+    if stride != 1 or x.shape[-1] != filters:
+        shortcut = _convolution(x, filters, size=1, stride=stride, name=f"{name}_shortcut")
+    h = keras.layers.ReLU(name=f"{name}_relu1")(_convolution(x, filters, stride=stride, name=f"{name}_a"))
+    h = _convolution(h, filters, name=f"{name}_b")
+    return keras.layers.ReLU(name=f"{name}_relu2")(keras.layers.Add(name=f"{name}_add")([h, shortcut]))
+
+
+def _convolution(x: Any, filters: int, *, size: int = 3, stride: int = 1, name: str) -> Any:
+    x = keras.layers.Conv2D(
+        filters, size, strides=stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+    )(x)
+    return keras.layers.BatchNormalization(name=f"{name}_norm")(x)

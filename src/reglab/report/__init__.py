@@ -1,0 +1,1 @@
+"""How results look. Each table is computed first and rendered second."""

@@ -1,0 +1,45 @@
+"""Our figures beside the paper's."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from reglab import paper
+from reglab.report.tables import Table
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Results
+
+__all__ = ["assumptions", "published_table"]
+
+
+def published_table(results: Results, table: str) -> Table:
+    """Return published and measured accuracy and precision, and the differences from the baseline in both."""
+    published = {"table2": paper.TABLE2, "table3": paper.TABLE3}[table]
+    base = published[paper.BASELINE]
+    rows = []
+    for row in results.comparison.rows:
+        theirs = published[row.name]
+        difference = row.differences.get("accuracy")
+        ours = difference.mean if difference is not None else math.nan
+        rows.append((
+            row.name,
+            f"{100 * theirs.accuracy:.2f}",
+            _percent(row.mean("accuracy")),
+            "" if row.name == paper.BASELINE else f"{100 * (theirs.accuracy - base.accuracy):+.2f}",
+            "" if math.isnan(ours) else f"{100 * ours:+.2f}",
+            f"{100 * theirs.precision:.2f}",
+            _percent(row.mean("precision")),
+        ))  # fmt: skip
+    columns = ("arm", "accuracy: paper", "ours", "vs baseline: paper", "ours", "precision: paper", "ours")
+    return Table(columns, tuple(rows), (0,) * len(rows))
+
+
+def assumptions() -> tuple[tuple[str, str], ...]:
+    """Return what the paper leaves open, and our choice."""
+    return paper.ASSUMPTIONS
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.2f}"

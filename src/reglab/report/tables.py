@@ -1,0 +1,114 @@
+"""The comparison as a table: computed once, rendered as plain text, Markdown, or by the command line in colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reglab.analysis.compare import Difference, Row
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Results
+
+__all__ = ["Table", "comparison_table", "legend", "markdown", "plain"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; ``emphasis`` says, a row, whether its difference from the baseline is clear of zero: 1, -1 or 0."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    emphasis: tuple[int, ...]
+
+
+def comparison_table(results: Results) -> Table:
+    """Return the table of a study: for each recipe its test metrics, its gap, and its difference from the baseline."""
+    comparison = results.comparison
+    columns = ("recipe", "accuracy", f"vs {comparison.baseline} [95 %]", "precision", "train", "gap", "epochs", "s/run", "runs")
+    rows = tuple(_cells(row) for row in comparison.rows)
+    return Table(columns, rows, tuple(_clear(row.differences.get("accuracy")) for row in comparison.rows))
+
+
+def legend(results: Results) -> str:
+    """Return what the columns mean, and what may and may not be concluded."""
+    seeds = max((len(row.seeds) for row in results.comparison.rows), default=0)
+    text = (
+        "accuracy, precision (macro): test set, in %, mean ± standard deviation over seeds. "
+        f"vs {results.comparison.baseline}: difference in accuracy in points, paired by seed, with the 95 % paired t "
+        "interval, not adjusted for the number of recipes. train: clean training accuracy at the best epoch; gap: train "
+        "minus validation, in points."
+    )
+    if seeds < 5:
+        text += f" {seeds} {'seed is' if seeds == 1 else 'seeds are'} screening: too few to tell small differences apart."
+    return text
+
+
+def markdown(results: Results) -> str:
+    """Return the table as Markdown, with headline, notes and legend."""
+    table = comparison_table(results)
+    lines = [f"**{_escape(results.headline)}**", ""]
+    lines += [f"> {_escape(note)}\n" for note in results.notes]
+    lines.append("| " + " | ".join(_escape(column) for column in table.columns) + " |")
+    lines.append("|---|" + "---:|" * (len(table.columns) - 1))
+    lines += ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in table.rows]
+    return "\n".join([*lines, "", legend(results), ""])
+
+
+def plain(results: Results) -> str:
+    """Return the table as aligned text."""
+    table = comparison_table(results)
+    grid = [table.columns, *table.rows]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(table.columns))]
+    lines = [_aligned(row, widths) for row in grid]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join([results.headline, *results.notes, "", *lines, "", legend(results)])
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+    return "  ".join([first, *others]).rstrip()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name,
+        _percent(row, "accuracy"),
+        _difference(row.differences.get("accuracy")),
+        _percent(row, "precision"),
+        _number(100 * row.mean("train_accuracy"), ".1f"),
+        _number(100 * row.mean("gap"), ".1f"),
+        _number(row.mean("epochs"), ".0f"),
+        _number(row.mean("seconds"), ".1f"),
+        str(row.finished) if row.finished == len(row.seeds) else f"{row.finished} of {len(row.seeds)}",
+    )
+
+
+def _percent(row: Row, metric: str) -> str:
+    mean, std = 100 * row.mean(metric), 100 * row.std(metric)
+    return _number(mean, ".2f") if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
+
+
+def _difference(difference: Difference | None) -> str:
+    if difference is None or math.isnan(difference.mean):
+        return ""
+    text = f"{100 * difference.mean:+.2f}"
+    if math.isnan(difference.low):
+        return text
+    return f"{text} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
+
+
+def _clear(difference: Difference | None) -> int:
+    if difference is None or math.isnan(difference.low):
+        return 0
+    return 1 if difference.low > 0 else -1 if difference.high < 0 else 0
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def _escape(text: str) -> str:
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,0 +1,55 @@
+"""What a run leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["DIVERGED", "FAILED", "FINISHED", "Predictions", "Record"]
+
+FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Class probabilities ``(N, classes)`` and labels ``(N,)`` of one part of the data, from the best weights."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One run, finished, diverged or failed; never changed afterwards.
+
+    Attributes:
+        id: the run's identity.
+        name, recipe, seed: which run it was; ``recipe`` as text.
+        status: ``finished``, ``diverged`` (the loss or a prediction was not a number) or ``failed`` (an exception).
+        metrics: scalars at the best epoch and on the test set; empty unless finished.
+        history: for each epoch, ``loss`` as trained on, and clean metrics on training part and validation.
+        validation, test: predictions; None unless finished.
+        weights: the best weights of the network; None unless finished.
+        error: the traceback of a failure, or what diverged.
+    """
+
+    id: str
+    name: str
+    recipe: str
+    seed: int
+    status: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: dict[str, list[float]] = field(default_factory=dict)
+    validation: Predictions | None = None
+    test: Predictions | None = None
+    weights: list[np.ndarray] | None = None
+    error: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return what stands in the table of runs."""
+        return {
+            "id": self.id, "name": self.name, "recipe": self.recipe, "seed": self.seed, "status": self.status,
+            "metrics": self.metrics, "error": self.error,
+        }  # fmt: skip

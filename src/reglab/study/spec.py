@@ -1,0 +1,116 @@
+"""What a study is: data, model, recipes, and the settings that all of its runs share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reglab.errors import ReglabError, nearest
+from reglab.recipe import Recipe
+from reglab.strategies.declare import param, params
+
+__all__ = ["PRECISIONS", "PROTOCOLS", "Settings", "named_recipes", "read_yaml"]
+
+PROTOCOLS = ("honest", "test-as-validation")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+OPTIMIZERS = ("sgd", "adam", "adamw", "adamax", "nadam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "ftrl")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a study, declared once: the command line's options, the YAML keys and Python's arguments."""
+
+    seeds: int = param(5, "runs of each recipe, each with another split, start and batch order", kind="int", low=1)
+    first_seed: int = param(0, "the first seed; the others follow", kind="int", low=0)
+    epochs: int = param(30, "epochs of each run", kind="int", low=1, unit="epochs")
+    batch_size: int = param(32, "examples a training step", kind="int", low=1, unit="examples")
+    train_size: int | None = param(
+        None, "training examples, a stratified part of what there is; by default all", kind="int", low=2, optional=True
+    )
+    validation: float = param(
+        0.2, "share of what is not test that is validation, where the data has no validation part", low=0, high=1,
+        open_low=True, open_high=True,
+    )  # fmt: skip
+    test: float = param(
+        0.2, "share of the data that is test, where the data has no test part", low=0, high=1, open_low=True,
+        open_high=True,
+    )  # fmt: skip
+    optimizer: str = param("adam", "Keras optimizer", kind="choice", choices=OPTIMIZERS)
+    learning_rate: float | None = param(
+        None, "learning rate; by default the optimizer's own", low=0, open_low=True, optional=True
+    )
+    precision: str = param("float32", "Keras dtype policy of the network", kind="choice", choices=PRECISIONS)
+    preprocess: str = param(
+        "standardize", "what is done to inputs, with statistics of the training split: to mean 0 and standard "
+        "deviation 1, to [0, 1], or nothing (for models that do it themselves)", kind="choice",
+        choices=("standardize", "rescale", "none"),
+    )  # fmt: skip
+    protocol: str = param(
+        "honest", "honest: validation is split off and the test set is read once a run; test-as-validation: the test "
+        "set chooses the best epoch, which makes its own numbers optimistic", kind="choice", choices=PROTOCOLS,
+    )  # fmt: skip
+    image_size: str | None = param(None, "resize images to N or HxW", kind="text", optional=True)
+    color_mode: str = param("rgb", "how images are read", kind="choice", choices=("rgb", "grayscale", "rgba"))
+    target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
+
+    def __post_init__(self) -> None:
+        for key, declared in params(self).items():
+            object.__setattr__(self, key, declared.check("study", key, getattr(self, key)))
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def seed_list(self) -> list[int]:
+        return list(range(self.first_seed, self.first_seed + self.seeds))
+
+
+def named_recipes(recipes: Any) -> dict[str, Recipe]:
+    """Return recipes by name, from a mapping, a list of recipes or texts, or texts of the form ``name=recipe``.
+
+    Raises:
+        ReglabError: if two have one name.
+    """
+    if isinstance(recipes, Mapping):
+        return {str(name): Recipe.of(value) for name, value in recipes.items()}
+    if isinstance(recipes, str) or not isinstance(recipes, Iterable):
+        recipes = [recipes]
+    named: dict[str, Recipe] = {}
+    for item in recipes:
+        name, recipe = _named(item)
+        if name in named:
+            raise ReglabError(f"Two recipes are called {name!r}. Leave one out, or name it: 'other name=recipe'.")
+        named[name] = recipe
+    return named
+
+
+def _named(item: Any) -> tuple[str, Recipe]:
+    if isinstance(item, str) and "=" in item.split("(", 1)[0]:
+        name, text = (part.strip() for part in item.split("=", 1))
+        if not name:
+            raise ReglabError(f"{item!r} has no name before '='. Write name=recipe, or the recipe alone.")
+        return name, Recipe.parse(text)
+    recipe = Recipe.of(item)
+    return recipe.to_text(), recipe
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the arguments of a study from a YAML file, checked by name."""
+    import yaml
+
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReglabError(f"Cannot read {path}: {error.strerror}. Give the path of a YAML file.") from None
+    except yaml.YAMLError as error:
+        raise ReglabError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ReglabError(f"{path} does not hold a study. It has keys such as data, model, recipes, seeds, epochs.")
+    known = ["data", "model", "recipes", "baseline", *params(Settings)]
+    for key in content:
+        if key not in known:
+            raise ReglabError(f"{path}: unknown key {key!r}.{nearest(str(key), known)} Known are {', '.join(known)}.")
+    return content

@@ -1,0 +1,384 @@
+"""Conformance checks that every strategy passes, reglab's own and yours.
+
+``check_strategy(MyStrategy())`` runs them all and raises an AssertionError that says what is wrong; each check is a
+function of its own too. They train a tiny network for a few steps, so all of them take seconds. A strategy that has to
+be found by name, in recipes written as text, is entered with ``reglab.CATALOGUE[MyStrategy.name] = MyStrategy``.
+
+Example:
+    >>> from reglab.testing import check_strategy
+    >>> check_strategy(reglab.Dropout(rate=0.3))                                                   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import json
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from reglab import backends
+from reglab.errors import ReglabError
+from reglab.lazy import keras
+from reglab.recipe import Recipe
+from reglab.strategies import CATALOGUE, Dropout, GaussianNoise, Linear, Strategy
+from reglab.strategies.declare import Param, params
+
+__all__ = [
+    "CHECKS",
+    "Bench",
+    "check_composition",
+    "check_declaration",
+    "check_inert_at_evaluation",
+    "check_invalid_values",
+    "check_mixed_precision",
+    "check_own_stream",
+    "check_reproducible",
+    "check_round_trip",
+    "check_schedules",
+    "check_strategy",
+    "check_strengths_take_effect",
+    "check_zero_strength",
+    "problem",
+    "small_network",
+]
+
+_BATCH, _STEPS, _CLASSES = 16, 3, 3
+
+
+def check_strategy(strategy: Strategy | type[Strategy]) -> None:
+    """Run every check on a strategy; a class stands for itself with default hyperparameters."""
+    for check in CHECKS:
+        check(_instance(strategy))
+
+
+# --- what it says of itself ----------------------------------------------------------------------------------------
+
+
+def check_declaration(strategy: Strategy) -> None:
+    """It is a frozen value with a name, a formula, a source, an example, and a described range for each number."""
+    cls = type(strategy)
+    for attribute in ("name", "formula", "paper"):
+        assert getattr(cls, attribute, "").strip(), f"{cls.__name__} declares no {attribute}."
+    assert isinstance(cls.order, int), f"{cls.name}: order is the place among strategies, a whole number."
+    assert "Example:" in (cls.__doc__ or ""), f"{cls.name}: the docstring gives no Example."
+    assert hash(strategy) == hash(copy.copy(strategy)), f"{cls.name} is not a value: equal ones hash differently."
+    for field in dataclasses.fields(strategy):
+        assert isinstance(field.metadata.get("param"), Param), f"{cls.name}: {field.name} is not declared with param()."
+        declared = field.metadata["param"]
+        assert declared.doc and declared.range(), f"{cls.name}: {field.name} has no description or range."
+        try:
+            setattr(strategy, field.name, field.default)
+        except dataclasses.FrozenInstanceError:
+            continue
+        raise AssertionError(f"{cls.name} can be changed: make it @dataclass(frozen=True).")
+
+
+def check_round_trip(strategy: Strategy) -> None:
+    """Text, list, JSON and pickle give it back, and its fingerprint with it."""
+    with _in_catalogue(type(strategy)):
+        recipe = Recipe(strategy)
+        forms = {
+            "text": Recipe.parse(recipe.to_text()),
+            "list": Recipe.from_list(recipe.to_list()),
+            "JSON": Recipe.from_list(json.loads(json.dumps(recipe.to_list()))),
+            "pickle": pickle.loads(pickle.dumps(recipe)),
+        }
+    for form, again in forms.items():
+        assert again == recipe, f"{strategy.name}: as {form} it comes back as {again}, and was {recipe}."
+        assert again.fingerprint() == recipe.fingerprint(), f"{strategy.name}: as {form} it has another fingerprint."
+
+
+def check_invalid_values(strategy: Strategy) -> None:
+    """Each value outside a declared range is refused by an error that names strategy, hyperparameter and range."""
+    for name, declared in params(strategy).items():
+        for value in declared.invalid_values():
+            try:
+                dataclasses.replace(strategy, **{name: value})
+            except ReglabError as error:
+                for needed in (strategy.name, name, declared.range()):
+                    assert needed in str(error), f"The error about {name}={value!r} does not say {needed!r}: {error}"
+            else:
+                raise AssertionError(f"{strategy.name} accepts {name}={value!r}, outside of {declared.range()}.")
+
+
+# --- what it does in training --------------------------------------------------------------------------------------
+
+
+def check_zero_strength(strategy: Strategy) -> None:
+    """At ``zero`` it trains as if it were not there: bit for bit on TensorFlow and PyTorch, to rounding under XLA."""
+    if strategy.zero is None:
+        return
+    zero = dataclasses.replace(strategy, **strategy.zero)
+    baseline = _bench(Recipe(), one_hot=strategy.soft_targets).train()
+    _assert_same(_bench(Recipe(zero)).train(), baseline, f"{zero} built at zero is not the baseline", exact=_exact())
+    reused = _bench(Recipe(strategy)).train(zero)
+    _assert_same(reused, baseline, f"{strategy} set to zero is not the baseline", exact=_exact())
+
+
+def check_inert_at_evaluation(strategy: Strategy) -> None:
+    """Evaluation is that of the exported network, the same each time, and moves nothing."""
+    bench = _bench(Recipe(strategy))
+    bench.train()
+    before = [np.array(variable) for variable in bench.model.variables]
+    first, second = (bench.model.predict(bench.x, batch_size=_BATCH, verbose=0) for _ in range(2))
+    plain = bench.model.export_network()(bench.x, training=False)
+    after = [np.array(variable) for variable in bench.model.variables]
+    _assert_same([second], [first], f"{strategy}: two predictions differ", exact=True)
+    _assert_same([first], [np.array(keras.ops.convert_to_numpy(plain))], f"{strategy}: not inert at evaluation")
+    _assert_same(after, before, f"{strategy}: predict() moves state", exact=True)
+
+
+def check_reproducible(strategy: Strategy) -> None:
+    """The same seed gives the same weights again; another seed gives others, if and only if it draws random numbers."""
+    bench = _bench(Recipe(strategy))
+    bench.reset(seed=5)
+    before = bench.streams()
+    first, traces = bench.train(seed=5), bench.model.traces
+    draws = bench.streams() != before
+    _assert_same(bench.train(seed=5), first, f"{strategy}: the same seed gives another result", exact=True)
+    same = _same(bench.train(seed=6), first)
+    assert same != draws, f"{strategy}: another seed gives {'the same' if same else 'another'} result, draws={draws}."
+    _assert_not_traced_again(bench, traces, f"{strategy}: another seed")
+
+
+def check_own_stream(strategy: Strategy) -> None:
+    """What it draws does not change when another random strategy joins the recipe."""
+    other = Dropout(rate=0.0) if isinstance(strategy, GaussianNoise) else GaussianNoise(stddev=0.0)
+    alone = _bench(Recipe(strategy), eager=_slow_to_compile()).train()
+    joined = _bench(Recipe(strategy, other), eager=_slow_to_compile()).train()
+    _assert_same(joined, alone, f"{strategy}: its random stream moves when {other} joins", exact=_exact())
+
+
+def check_strengths_take_effect(strategy: Strategy) -> None:
+    """A changed strength trains as a model made with it, in the program that is compiled already."""
+    bench = _bench(Recipe(strategy))
+    original, traces = bench.train(), bench.model.traces
+    changes = _other_strengths(strategy)
+    for name, value in changes.items():
+        changed = dataclasses.replace(strategy, **{name: value})
+        assert not _same(bench.train(changed), original), f"{strategy}: {name}={value} has no effect."
+    if changes:
+        changed = dataclasses.replace(strategy, **changes)
+        fresh = _bench(Recipe(changed), eager=_slow_to_compile()).train()
+        _assert_same(bench.train(changed), fresh, f"{strategy} set to {changed} is not {changed}", exact=_exact())
+    _assert_same(bench.train(), original, f"{strategy}: changing strengths back is not what it was", exact=True)
+    _assert_not_traced_again(bench, traces, f"{strategy}: another strength")
+
+
+def check_schedules(strategy: Strategy) -> None:
+    """A strength that follows a schedule has its value in each epoch, in the same program."""
+    bench = _bench(Recipe(strategy))
+    bench.train()
+    traces = bench.model.traces
+    for name, value in _other_strengths(strategy).items():
+        start = getattr(strategy, name)
+        start = start[0] if isinstance(start, tuple) else start
+        end = value[0] if isinstance(value, tuple) else value
+        recipe = Recipe(dataclasses.replace(strategy, **{name: Linear(start, end, 2)}))
+        by_hand = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs, recipe=recipe: bench.model.set_recipe(recipe.at(epoch))
+        )
+        expected = bench.train(recipe.at(0), epochs=2, callbacks=[by_hand])
+        constant = bench.train(recipe.at(0), epochs=2)
+        scheduled = bench.train(recipe, epochs=2)
+        _assert_same(scheduled, expected, f"{recipe}: not what its values by hand give", exact=True)
+        assert not _same(scheduled, constant), f"{recipe}: the schedule has no effect."
+    _assert_not_traced_again(bench, traces, f"{strategy}: a schedule")
+
+
+def check_mixed_precision(strategy: Strategy) -> None:
+    """In float16 and bfloat16 the loss stays finite and goes down."""
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        bench = Bench(Recipe(strategy), policy=policy, eager=_slow_to_compile())
+        weights = bench.train(epochs=4)
+        loss = bench.history["loss"]
+        assert all(np.isfinite(weight).all() for weight in weights), f"{strategy}: weights not finite in {policy}."
+        assert np.isfinite(loss).all() and loss[-1] < loss[0], f"{strategy} does not learn in {policy}: loss {loss}."
+
+
+def check_composition(strategy: Strategy, other: Strategy) -> None:
+    """The two train together, or declare that they cannot."""
+    try:
+        recipe = Recipe(strategy, other)
+    except ReglabError as error:
+        text = str(error)
+        assert strategy.name in text and other.name in text, f"The conflict does not name both strategies: {text}"
+        return
+    bench = Bench(recipe, eager=_slow_to_compile())
+    before = bench.weights()
+    for step in range(2):
+        rows = slice(step * _BATCH, (step + 1) * _BATCH)
+        bench.model.train_on_batch(bench.x[rows], bench.y[rows])
+    after = bench.weights()
+    assert all(np.isfinite(weight).all() for weight in after), f"{recipe}: weights are not finite."
+    assert not _same(after, before), f"{recipe}: nothing was trained."
+
+
+CHECKS: tuple[Callable[[Strategy], None], ...] = (
+    check_declaration, check_round_trip, check_invalid_values, check_zero_strength, check_inert_at_evaluation,
+    check_reproducible, check_own_stream, check_strengths_take_effect, check_schedules, check_mixed_precision,
+)  # fmt: skip
+
+
+# --- the bench -----------------------------------------------------------------------------------------------------
+
+
+def problem() -> tuple[np.ndarray, np.ndarray]:
+    """Return 48 images ``(8, 8, 1)`` of three classes, each a pattern in noise, and their labels."""
+    rng = np.random.default_rng(0)
+    y = np.arange(_BATCH * _STEPS) % _CLASSES
+    x = rng.normal(size=(_CLASSES, 8, 8, 1))[y] + 0.5 * rng.normal(size=(len(y), 8, 8, 1))
+    return x.astype("float32"), y.astype("int32")
+
+
+def small_network() -> Any:
+    """Return a convolution, a normalization, a hidden and an output layer with fixed initial weights."""
+    layers = keras.layers
+    image = keras.Input((8, 8, 1), name="image")
+    h = layers.Conv2D(4, 3, activation="relu", name="conv")(image)
+    h = layers.BatchNormalization(name="norm")(h)
+    h = layers.Flatten(name="flat")(h)
+    h = layers.Dense(8, activation="relu", name="hidden")(h)
+    model = keras.Model(image, layers.Dense(_CLASSES, activation="softmax", name="head")(h), name="small")
+    rng = np.random.default_rng(1)
+    for weight in model.trainable_weights:
+        if len(weight.shape) > 1:
+            weight.assign(rng.normal(scale=np.prod(weight.shape[:-1]) ** -0.5, size=weight.shape))
+    return model
+
+
+class Bench:
+    """A small network under one recipe, which trains again and again from the same start.
+
+    Args:
+        recipe: what :func:`reglab.regularize` takes.
+        policy: Keras' name of a dtype policy for the network.
+        one_hot: whether labels are distributions, as they become with soft targets.
+        eager: whether the step runs without being compiled.
+    """
+
+    def __init__(self, recipe: Any, *, policy: str = "float32", one_hot: bool = False, eager: bool = False) -> None:
+        from reglab.regularized import regularize
+
+        self.recipe = Recipe.of(recipe)
+        self.x, self.y = problem()
+        if one_hot:
+            self.y = np.eye(_CLASSES, dtype="float32")[self.y]
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            self.model = regularize(small_network(), self.recipe, seed=0)
+        finally:
+            keras.config.set_dtype_policy(before)
+        self._validated = any(getattr(s, "monitor", "").startswith("val_") for s in self.recipe)
+        loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
+        metrics = ["accuracy"] if self._validated else None
+        optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+        self.model.compile(optimizer, loss, metrics=metrics, run_eagerly=eager)
+        self.model.adapt(self.x)
+        self.model.build(self.x.shape)
+        self.model.optimizer.build(self.model.trainable_variables)
+        state = {id(v): v for v in (*self.model.variables, *self.model.optimizer.variables)}
+        self._start = [(variable, np.array(variable)) for variable in state.values()]
+        self.history: dict[str, list[float]] = {}
+
+    def train(
+        self, recipe: Any = None, *, seed: int = 0, epochs: int = 1, callbacks: Sequence[Any] = ()
+    ) -> list[np.ndarray]:
+        """Train from the start, under a recipe of other strengths if one is given, and return the weights."""
+        self.reset(recipe, seed=seed)
+        validation = (self.x, self.y) if self._validated else None
+        self.history = self.model.fit(
+            self.x, self.y, batch_size=_BATCH, epochs=epochs, shuffle=False, verbose=0, validation_data=validation,
+            callbacks=list(callbacks),
+        ).history  # fmt: skip
+        return self.weights()
+
+    def reset(self, recipe: Any = None, *, seed: int = 0) -> None:
+        """Put everything back to where it stood before training."""
+        for variable, value in self._start:
+            variable.assign(value)
+        self.model.stop_training = False
+        self.model.set_recipe(self.recipe if recipe is None else recipe)
+        self.model.set_seed(seed)
+
+    def weights(self) -> list[np.ndarray]:
+        """Return copies of the network's weights."""
+        return [np.array(weight) for weight in self.model.network.get_weights()]
+
+    def streams(self) -> list[list[int]]:
+        """Return the state of every random stream."""
+        states = [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
+        return [np.array(state).tolist() for state in states]
+
+
+@functools.lru_cache(maxsize=12)
+def _bench(recipe: Recipe, *, one_hot: bool = False, eager: bool = False) -> Bench:
+    return Bench(recipe, one_hot=one_hot, eager=eager)
+
+
+# --- helpers -------------------------------------------------------------------------------------------------------
+
+
+def _instance(strategy: Strategy | type[Strategy]) -> Strategy:
+    return strategy() if isinstance(strategy, type) else strategy
+
+
+@contextmanager
+def _in_catalogue(cls: type[Strategy]) -> Iterator[None]:
+    """Make a third party's strategy known by name for a moment."""
+    known = cls.name in CATALOGUE
+    CATALOGUE.setdefault(cls.name, cls)
+    try:
+        yield
+    finally:
+        if not known:
+            del CATALOGUE[cls.name]
+
+
+def _other_strengths(strategy: Strategy) -> dict[str, Any]:
+    """Return another valid value for each strength that is not zero: twice or half of it."""
+    changes = {}
+    for name, declared in params(strategy).items():
+        value = getattr(strategy, name)
+        if not declared.strength or value is None or value in (0, (0, 0)):
+            continue
+        for factor in (2.0, 0.5):
+            other = tuple(v * factor for v in value) if isinstance(value, tuple) else value * factor
+            try:
+                dataclasses.replace(strategy, **{name: other})
+            except ReglabError:
+                continue
+            changes[name] = other
+            break
+    return changes
+
+
+def _exact() -> bool:
+    """Whether two programs of the same arithmetic give the same bits; XLA fuses each in its own way."""
+    return backends.name() != "jax"
+
+
+def _slow_to_compile() -> bool:
+    return backends.name() != "torch"
+
+
+def _same(found: list[np.ndarray], expected: list[np.ndarray]) -> bool:
+    return all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def _assert_same(found: list[np.ndarray], expected: list[np.ndarray], message: str, *, exact: bool = False) -> None:
+    far = max(float(np.abs(one - other).max(initial=0)) for one, other in zip(found, expected, strict=True))
+    close = _same(found, expected) if exact else far <= 2e-5
+    assert close, f"{message}: largest difference {far:.3g}."
+
+
+def _assert_not_traced_again(bench: Bench, traces: int, what: str) -> None:
+    compiled = backends.name() != "torch" and not bench.model.run_eagerly
+    assert not compiled or bench.model.traces == traces, f"{what} traced the step again ({bench.model.traces - traces} x)."
