@@ -1,3 +1,84 @@
+"""From what a user calls data to a :class:`Dataset`: the only place that reads it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
 from reglab.data.builtin import BUILT_IN
-def load(source, **k):
-    return BUILT_IN[source]()
+from reglab.data.dataset import Dataset
+from reglab.data.images import CHANNELS, load_images, parse_size
+from reglab.data.members import ARCHIVES, is_archive
+from reglab.data.tables import from_arrays, load_npz, load_table
+from reglab.errors import ReglabError, nearest
+
+__all__ = ["load"]
+
+_TABLES = (".csv", ".parquet")
+
+
+def load(
+    source: Any,
+    *,
+    image_size: Any = None,
+    color_mode: str = "rgb",
+    target: str | None = None,
+    memory_limit: int | None = None,
+    cache: str | Path | None = None,
+) -> Dataset:
+    """Read labelled data.
+
+    Args:
+        source: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"iris"``, ``"wine"``; a path: a directory or archive
+            with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a ``.npz``, ``.csv`` or ``.parquet``
+            file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``; or a :class:`Dataset`.
+        image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
+        color_mode: ``rgb``, ``grayscale`` or ``rgba``.
+        target: the column of a table that holds the label.
+        memory_limit: bytes of decoded images that are kept in memory; more are kept in a file and streamed from it. By
+            default a quarter of the machine's memory.
+        cache: the folder of that file; by default the system's for temporary files.
+
+    Raises:
+        ReglabError: for data that cannot be read or learned from, naming the file or row.
+
+    Example:
+        >>> load("digits").describe()
+        'digits: 1797 examples of 8x8x1, 10 classes'
+    """
+    if color_mode not in CHANNELS:
+        raise ReglabError(f"color_mode={color_mode!r} is not possible. Expected one of {', '.join(CHANNELS)}.")
+    size = parse_size(image_size)
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, tuple | list):
+        return from_arrays(source)
+    if not isinstance(source, str | os.PathLike):
+        raise ReglabError(f"{type(source).__name__} is not data. Give a name, a path, arrays (x, y), or a reglab.Dataset.")
+    if str(source) in BUILT_IN and not Path(source).is_dir():
+        return BUILT_IN[str(source)]()
+    path = Path(source)
+    if not path.exists():
+        raise ReglabError(
+            f"There is no data {str(source)!r}.{nearest(str(source), BUILT_IN)} Give one of {', '.join(BUILT_IN)}, or the path of a "
+            f"folder or archive ({', '.join(ARCHIVES)}) with a folder a class, or of a .npz, .csv or .parquet file."
+        )
+    if path.suffix.lower() == ".npz":
+        return load_npz(path)
+    if path.suffix.lower() in _TABLES:
+        return load_table(path, target=target)
+    if path.is_dir() or is_archive(path):
+        limit = _quarter_of_memory() if memory_limit is None else memory_limit
+        folder = None if cache is None else Path(cache)
+        return load_images(path, image_size=size, color_mode=color_mode, memory_limit=limit, cache=folder)
+    raise ReglabError(
+        f"{path} is no data that can be read. Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, .csv or .parquet."
+    )
+
+
+def _quarter_of_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 2 * 2**30

@@ -193,6 +193,8 @@ class Augmentation(Strategy):
     def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
         x = keras.ops.cast(batch.x, "float32")
         self.check_input(tuple(x.shape))
+        if not self._draws():
+            return batch._replace(x=x)
         # One draw of uniform numbers in [0, 1), (kinds, batch).
         u = keras.random.uniform((_DRAWS, keras.ops.shape(x)[0]), seed=random)
         geometric = self._has("geometric")
@@ -209,6 +211,10 @@ class Augmentation(Strategy):
         if self.brightness_range is not None:
             x = _brighten(x, _between(s.brightness_low, s.brightness_high, u[9]), input_range)
         return batch._replace(x=x)
+
+    def _draws(self) -> bool:
+        """Whether anything random is part of the program; fitted parts alone leave the stream where it is."""
+        return bool(self.terms()) or self.horizontal_flip or self.vertical_flip or self.brightness_range is not None
 
     def _matrices(self, u: Any, s: Any, *, height: int, width: int) -> Any:
         ops = keras.ops
