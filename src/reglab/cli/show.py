@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["run_and_show", "show_table"]
 
+_NAME = 24  # characters of a recipe's name in a line
 _STYLES = {1: "green", -1: "red", 0: ""}
 # On a narrow terminal columns go in this order, the least needed first.
-_DISPENSABLE = ("s/run", "runs", "epochs", "train", "precision")
+_DISPENSABLE = ("s/run", "runs", "epochs", "train", "precision", "paper precision", "our precision")
 
 
 def run_and_show(study: Study, *, notes: tuple[str, ...] = (), console: Console | None = None) -> Results:
@@ -49,7 +50,11 @@ def show_table(table: Table, console: Console) -> None:
             break
     rich = RichTable(box=None, pad_edge=False, header_style="bold")
     for i in kept:
-        rich.add_column(table.columns[i], justify="left" if i == 0 else "right", no_wrap=i != 0, overflow="fold")
+        name = i == 0
+        rich.add_column(
+            table.columns[i], justify="left" if name else "right", no_wrap=not name, overflow="fold",
+            min_width=min(_NAME, max(len(row[0]) for row in table.rows)) if name else None,
+        )  # fmt: skip
     for row, emphasis in zip(table.rows, table.emphasis, strict=True):
         rich.add_row(*(Text(row[i], style=_STYLES[emphasis] if i in (1, 2) else "") for i in kept))
     console.print(rich)
@@ -57,5 +62,5 @@ def show_table(table: Table, console: Console) -> None:
 
 def _width(table: Table, kept: list[int]) -> int:
     longest = [max(len(row[i]) for row in (table.columns, *table.rows)) for i in kept]
-    longest[0] = min(longest[0], 24)  # names may fold
+    longest[0] = min(longest[0], _NAME)  # names may fold
     return sum(longest) + 2 * len(kept)

@@ -8,4 +8,4 @@ from reglab.models.mlp import mlp
 from reglab.models.registry import MODELS, resolve
 from reglab.models.resnet import resnet
 
-__all__ = ["MODELS", "Head", "check_output", "inception", "inception_module", "mlp", "resolve", "resnet"]
+__all__ = ["MODELS", "Head", "check_output", "inception", "inception_module", "mlp", "resnet", "resolve"]

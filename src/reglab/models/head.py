@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,12 +14,23 @@ from reglab.lazy import keras
 
 __all__ = ["Head", "check_output"]
 
+Kind = Literal["softmax", "logits", "sigmoid", "binary_logits"]
+Ending = Literal["softmax", "sigmoid", "linear"]
+
+_ROWS = 16
+_SCALES = (1.0, 100.0)  # logits that lie in [0, 1] by chance leave it when the inputs grow; probabilities stay
+_TOLERANCE = 1e-2  # ten probabilities rounded to bfloat16 sum to 1 within this
+
 
 @dataclass(frozen=True)
 class Head:
-    """What a model's outputs are: ``softmax`` or ``logits`` ``(batch, classes)``, ``sigmoid`` or ``binary_logits`` ``(batch, 1)``."""
+    """What a model's outputs are.
 
-    kind: Literal["softmax", "logits", "sigmoid", "binary_logits"]
+    ``softmax`` and ``logits`` have shape ``(batch, classes)``; ``sigmoid`` and ``binary_logits``, for two classes,
+    ``(batch, 1)``: of the second class.
+    """
+
+    kind: Kind
 
     def loss(self) -> Any:
         """Return the cross-entropy that such outputs are trained with, on class indices."""
@@ -26,7 +39,7 @@ class Head:
         return keras.losses.BinaryCrossentropy(from_logits=self.kind == "binary_logits")
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Return probabilities ``(batch, classes)`` from outputs."""
+        """Return probabilities ``(batch, classes)`` from the model's outputs."""
         if self.kind == "softmax":
             return outputs
         from scipy import special
@@ -40,27 +53,65 @@ class Head:
 def check_output(model: Any, *, num_classes: int, input_shape: tuple[int, ...]) -> Head:
     """Return the head of ``model``, after making sure that it takes the data's inputs and tells its classes apart.
 
+    Whether the outputs are probabilities is read from the layer that gives them, a dense or an activation layer with
+    one of Keras' own activations. Where that does not say it (subclassed models, other functions), it is seen from the
+    outputs for random inputs of two scales: rows in [0, 1], which sum to 1 if there is an output for each class.
+
+    Args:
+        model: a ``keras.Model``. One that is not built yet is built by the call.
+        num_classes: how many classes the data has.
+        input_shape: the shape of one example, without the batch.
+
     Raises:
-        ReglabError: if it does not, saying what it takes and gives and what the data has.
+        ReglabError: if the model does not fit, saying what it takes and gives and what the data has.
+
+    Example:
+        >>> check_output(mlp((4,), 3), num_classes=3, input_shape=(4,))                             # doctest: +SKIP
+        Head(kind='softmax')
     """
-    if len(getattr(model, "inputs", None) or ()) > 1:
-        raise ReglabError(f"The model has {len(model.inputs)} inputs; a study feeds one. Build a model with one input.")
-    expected = getattr(model, "input_shape", None) if getattr(model, "inputs", None) else None
-    if expected is not None and not _fits(tuple(expected)[1:], input_shape):
+    _check_input(model, input_shape)
+    outputs = _outputs(model, np.zeros((2, *input_shape), "float32"))
+    classwise = outputs.ndim == 2 and outputs.shape[1] == num_classes > 1
+    binary = outputs.ndim == 2 and outputs.shape[1] == 1 and num_classes == 2
+    if not (classwise or binary):
+        wanted = f"(batch, {num_classes})" + (" or (batch, 1)" if num_classes == 2 else "")
         raise ReglabError(
-            f"The model takes inputs of shape {tuple(expected)[1:]}; the data has {tuple(input_shape)}. Build it for that shape, "
-            "or read images in another size (image_size) or color_mode."
+            f"The model's output has shape {_batch(outputs.shape[1:])}; the data has {num_classes} classes, so "
+            f"expected is {wanted}. Give the last layer {num_classes} units, and no axis but batch and classes."
         )
-    outputs = _outputs(model, input_shape)
-    if outputs.ndim == 2 and outputs.shape[1] == num_classes and num_classes > 1:
-        return Head("softmax" if _ends_in(model, outputs, "softmax") else "logits")
-    if outputs.ndim == 2 and outputs.shape[1] == 1 and num_classes == 2:
-        return Head("sigmoid" if _ends_in(model, outputs, "sigmoid") else "binary_logits")
-    wanted = f"(batch, {num_classes})" + (" or (batch, 1)" if num_classes == 2 else "")
-    raise ReglabError(
-        f"The model's output has shape {('batch', *outputs.shape[1:])}; the data has {num_classes} classes, so expected is "
-        f"{wanted}. Give the last layer {num_classes} units."
-    )
+    return Head(_kind(model, outputs, input_shape))
+
+
+def _kind(model: Any, outputs: np.ndarray, input_shape: tuple[int, ...]) -> Kind:
+    ending, count = _ending(model), outputs.shape[1]
+    if ending == "sigmoid" and count > 1:
+        raise ReglabError(
+            f"The model ends in {count} sigmoids, which tell of each class whether it is there; here each example is "
+            "of one class. End it in softmax, or without activation."
+        )
+    if ending == "softmax" and count == 1:
+        raise ReglabError(
+            "The model ends in a softmax over one output, which is always 1. End it in sigmoid, or give it 2 outputs."
+        )
+    probabilities = ending != "linear" if ending else _gives_probabilities(model, outputs, input_shape)
+    if count == 1:
+        return "sigmoid" if probabilities else "binary_logits"
+    return "softmax" if probabilities else "logits"
+
+
+def _check_input(model: Any, input_shape: tuple[int, ...]) -> None:
+    inputs, outputs = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
+    for what, tensors in (("inputs", inputs), ("outputs", outputs)):
+        if len(tensors) > 1:
+            raise ReglabError(
+                f"The model has {len(tensors)} {what}; a study feeds one and reads one. Give a "
+                "model with one input and one output."
+            )
+    if inputs and not _fits(tuple(inputs[0].shape)[1:], input_shape):
+        raise ReglabError(
+            f"The model takes inputs of shape {_batch(inputs[0].shape[1:])}; the data has {_batch(input_shape)}. Build "
+            "it for that shape, or read images in another size (image_size) or color_mode."
+        )
 
 
 def _fits(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
@@ -68,29 +119,61 @@ def _fits(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
     return same and all(want in (None, have) for want, have in zip(expected, given, strict=True))
 
 
-def _outputs(model: Any, input_shape: tuple[int, ...]) -> np.ndarray:
-    """Return the model's outputs on a few random inputs."""
-    x = np.random.default_rng(0).normal(size=(4, *input_shape)).astype("float32")
+def _outputs(model: Any, x: np.ndarray) -> np.ndarray:
+    """Return the model's outputs for a batch, in inference mode, as float32."""
     try:
         outputs = model(x, training=False)
     except ReglabError:
         raise
     except Exception as error:
         raise ReglabError(
-            f"The model cannot take inputs of shape {('batch', *input_shape)}: {type(error).__name__}: {error}"
+            f"The model cannot take inputs of shape {_batch(x.shape[1:])}: {type(error).__name__}: {error}"
         ) from error
+    if isinstance(outputs, list | tuple) and len(outputs) == 1:
+        outputs = outputs[0]
     if not keras.ops.is_tensor(outputs):
-        raise ReglabError("The model has several outputs; a classifier has one. Build a model with one output.")
+        raise ReglabError(
+            f"The model returns {type(outputs).__name__}; a classifier returns one tensor. Give a model "
+            "with one output."
+        )
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32")))
 
 
-def _ends_in(model: Any, outputs: np.ndarray, activation: str) -> bool:
-    """Whether the model ends in an activation: by its last layer where that is known, else by its outputs' values."""
-    last = model.layers[-1] if model.layers else None
-    known = getattr(getattr(last, "activation", None), "__name__", None)
-    if isinstance(last, keras.layers.Softmax):
-        known = "softmax"
-    if known is not None and getattr(model, "inputs", None):
-        return known == activation
-    inside = bool((outputs >= 0).all() and (outputs <= 1).all())
-    return inside and (activation == "sigmoid" or bool(np.allclose(outputs.sum(axis=-1), 1, atol=1e-3)))
+def _ending(model: Any) -> Ending | None:
+    """Return the activation that the model ends in, or None where its last layer does not say it."""
+    layer = model
+    while getattr(layer, "outputs", None):  # a model may end in a model
+        layer = getattr(layer.outputs[0], "_keras_history", (None,))[0]
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    if not isinstance(layer, keras.layers.Dense | keras.layers.Activation):
+        return None
+    activations = keras.activations
+    # By identity: the name of tf.nn.softmax is softmax_v2, and a user's softmax may be anything.
+    known: dict[Any, Ending] = {
+        activations.softmax: "softmax",
+        activations.sigmoid: "sigmoid",
+        activations.linear: "linear",
+    }
+    return known.get(layer.activation)
+
+
+def _gives_probabilities(model: Any, outputs: np.ndarray, input_shape: tuple[int, ...]) -> bool:
+    """Whether the outputs, given for zeros, stay in [0, 1] for other inputs, and sum to 1 where there are several."""
+    x = np.random.default_rng(0).normal(size=(_ROWS, *input_shape)).astype("float32")
+    with contextlib.suppress(ReglabError):  # an embedding takes the zeros and no other numbers
+        outputs = np.concatenate([outputs, *(_outputs(model, scale * x) for scale in _SCALES)])
+    if not ((outputs >= 0) & (outputs <= 1)).all():
+        return False
+    if outputs.shape[1] == 1:
+        return bool(outputs.any())  # a sigmoid is nowhere 0 for all inputs; a layer initialized with zeros is
+    return bool(np.allclose(outputs.sum(axis=-1), 1, atol=_TOLERANCE))
+
+
+def _batch(shape: Sequence[int | None]) -> str:
+    """Write a shape with its batch axis, the way an error shows it.
+
+    >>> _batch((28, 28, 1))
+    '(batch, 28, 28, 1)'
+    """
+    return f"({', '.join(['batch', *map(str, shape)])})"

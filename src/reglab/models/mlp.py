@@ -6,28 +6,46 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.lazy import keras
+from reglab.models.options import is_positive
 
 __all__ = ["mlp"]
 
 
 def mlp(
-    input_shape: tuple[int, ...], num_classes: int, *, units: tuple[int, ...] = (128, 128), activation: str = "relu"
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    units: int | tuple[int, ...] = (128, 128),
+    activation: str = "relu",
 ) -> Any:
     """Return dense hidden layers and a softmax; inputs of more than one dimension are flattened.
 
     Args:
         input_shape: ``(features,)``, or the shape of one example.
         num_classes: outputs of the softmax.
-        units: units of each hidden layer.
+        units: units of each hidden layer; a single number makes one layer.
         activation: of the hidden layers, by Keras' name.
+
+    Raises:
+        ReglabError: if an option is not possible.
+
+    Example:
+        >>> [layer.name for layer in mlp((30,), 2, units=(64, 32)).layers]                          # doctest: +SKIP
+        ['features', 'hidden1', 'hidden2', 'head']
     """
-    units = (units,) if isinstance(units, int) else tuple(units)
-    if not units or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in units):
+    counts = units if isinstance(units, tuple | list) else (units,)
+    if not counts or not all(is_positive(count) for count in counts):
         raise ReglabError(f"mlp: units={units!r} is not possible. Give whole numbers, as (128, 128).")
+    try:
+        keras.activations.get(activation)
+    except (TypeError, ValueError):
+        raise ReglabError(
+            f"mlp: activation={activation!r} is not possible. Give an activation by Keras' name, as relu, gelu or tanh."
+        ) from None
     inputs = x = keras.Input(input_shape, name="features")
     if len(input_shape) > 1:
         x = keras.layers.Flatten(name="flat")(x)
-    for number, count in enumerate(units, start=1):
+    for number, count in enumerate(counts, start=1):
         x = keras.layers.Dense(count, activation=activation, name=f"hidden{number}")(x)
     outputs = keras.layers.Dense(num_classes, activation="softmax", name="head")(x)
     return keras.Model(inputs, outputs, name="mlp")

@@ -6,11 +6,15 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from reglab import backends
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import keras
 from reglab.models.inception import inception
@@ -23,31 +27,51 @@ __all__ = ["MODELS", "resolve"]
 MODELS: dict[str, Callable[..., Any]] = {"inception": inception, "mlp": mlp, "resnet": resnet}
 
 
+_OWN = "Your own is given as package.module:function or path/to/file.py:function."
+_BUILT_IN = re.compile(r"\s*\w+\s*(\(.*)?", re.DOTALL)
+_FUNCTION = re.compile(r"(?P<place>.+):(?P<call>(?P<name>[^\W\d]\w*)\s*(\(.*\)\s*)?)", re.DOTALL)
+_GIVEN = ("input_shape", "num_classes")
+
+
 def resolve(model: Any, *, input_shape: tuple[int, ...], num_classes: int) -> Callable[[], Any]:
     """Return a function without arguments that builds the model.
 
     Args:
         model: the name of a built-in model, with options as text (``"inception(pooled=true)"``);
-            ``"package.module:function"`` or ``"path/to/file.py:function"``; a function of ``(input_shape, num_classes)`` or
-            without arguments; or a ``keras.Model``, which is then what is returned each time.
+            ``"package.module:function"`` or ``"path/to/file.py:function"``, which takes options too; a function of
+            ``(input_shape, num_classes)``, of one of them by that name, or without arguments; or a ``keras.Model``,
+            which is then what is returned each time.
         input_shape: the shape of one example.
         num_classes: how many classes the data has.
 
     Raises:
-        ReglabError: for anything that does not lead to a Keras model.
+        ReglabError: for anything that does not lead to a Keras model. What only building can show is raised by the
+            returned function.
+
+    Example:
+        >>> build = resolve("mlp(units=64)", input_shape=(30,), num_classes=2)
+        >>> build().output_shape                                                                    # doctest: +SKIP
+        (None, 2)
     """
-    if isinstance(model, str):
-        function, options = _function(model) if ":" in model.split("(", 1)[0] else _built_in(model)
-    elif callable(model) and not _is_model(model):
-        function, options = model, {}
-    elif _is_model(model):
+    if _is_model(model):
         return lambda: model
+    if isinstance(model, str):
+        function, options = _built_in(model) if _BUILT_IN.fullmatch(model) else _function(model)
+    elif callable(model):
+        function, options = model, {}
     else:
-        raise ReglabError(f"{model!r} is not a model. Give one of {', '.join(MODELS)}, a function that builds one, or a keras.Model.")
+        raise ReglabError(
+            f"{model!r} is not a model. Give one of {', '.join(MODELS)}, a function that builds one, or a keras.Model."
+        )
     call = _call(function, options, tuple(input_shape), num_classes)
 
     def build() -> Any:
-        built = call()
+        try:
+            built = call()
+        except ReglabError:
+            raise
+        except Exception as error:
+            raise ReglabError(f"{_name(function)} failed to build a model: {_told(error)}") from error
         if not _is_model(built):
             raise ReglabError(f"{_name(function)} returned {type(built).__name__}; it has to return a keras.Model.")
         return built
@@ -62,76 +86,128 @@ def _is_model(thing: Any) -> bool:
 def _built_in(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     name, options = parse_call(text)
     if name not in MODELS:
-        raise ReglabError(
-            f"Unknown model {name!r}.{nearest(name, MODELS)} Known are {', '.join(MODELS)}; your own as module:function or "
-            "file.py:function."
-        )
+        raise ReglabError(f"Unknown model {name!r}.{nearest(name, MODELS)} Known are {', '.join(MODELS)}. {_OWN}")
     return MODELS[name], options
 
 
 def _function(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    head, _, call = text.partition("(")
-    place, _, name = head.rpartition(":")
-    options = parse_call(f"{name}({call}")[1] if call else {}
-    module = _import(place)
+    match = _FUNCTION.fullmatch(text.strip())
+    if match is None:
+        raise ReglabError(f"{text!r} names no model. Known are {', '.join(MODELS)}. {_OWN}")
+    place, name = match["place"], match["name"]
+    _, options = parse_call(match["call"])
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
     if not hasattr(module, name):
-        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ReglabError(f"{place} has no function {name!r}.{nearest(name, public)} It has {', '.join(public) or 'none'}.")
+        public = [
+            key for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+        ]  # fmt: skip
+        raise ReglabError(
+            f"{place} has no function {name!r}.{nearest(name, public)} It has {', '.join(public) or 'none'}."
+        )
     function = getattr(module, name)
-    if not callable(function):
-        raise ReglabError(f"{place}:{name} is {type(function).__name__}; it has to be a function that returns a keras.Model.")
+    if not callable(function) or _is_model(function):
+        raise ReglabError(
+            f"{place}:{name} is {type(function).__name__}; it has to be a function that returns a keras.Model."
+        )
     return function, options
 
 
-def _import(place: str) -> Any:
+def _import_module(place: str) -> ModuleType:
+    backends.require()  # so that a missing backend is said as such, and not as a failure of the user's module
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does, so that a module beside the user is found
     try:
-        if place.endswith(".py"):
-            return _import_file(Path(place))
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())  # as `python -m` does, so that a module beside the user is found
         return importlib.import_module(place)
-    except ReglabError:
-        raise
-    except Exception as error:
-        raise ReglabError(f"Importing {place!r} failed: {type(error).__name__}: {error}") from error
+    except ModuleNotFoundError as error:
+        if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
+            raise ReglabError(
+                f"There is no module {error.name!r} here or among the installed ones. Run reglab from the folder it is "
+                "in, install it, or give path/to/file.py:function."
+            ) from None
+        raise ReglabError(f"Importing {place} failed: {_told(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise ReglabError(f"Importing {place} failed: {_told(error)}") from error
 
 
-def _import_file(path: Path) -> Any:
+def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ReglabError(f"There is no file {path}. Give path/to/file.py:function.")
+    backends.require()
+    path = path.resolve()
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # its imports of files beside it work, and shadow nothing
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ReglabError(f"{path} cannot be imported. Give the path of a Python file.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
+    before = sys.modules.get(path.stem)
+    if before is None or getattr(before, "__file__", None) == str(path):
+        sys.modules[path.stem] = module  # pickle and dataclasses look there; a module of the same name is left alone
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
+        raise ReglabError(f"Importing {path} failed: {_told(error)}") from error
     return module
 
 
-def _call(function: Callable[..., Any], options: dict[str, Any], input_shape: tuple, num_classes: int) -> Callable[[], Any]:
+def _call(
+    function: Callable[..., Any], options: dict[str, Any], input_shape: tuple[int, ...], num_classes: int
+) -> Callable[[], Any]:
     """Return the call of a builder with the arguments that its signature takes."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        parameters = {}
-    unknown = [key for key in options if key not in parameters]
-    if unknown:
-        choices = [key for key in parameters if key not in {"input_shape", "num_classes"}]
-        raise ReglabError(
-            f"{_name(function)} has no option {unknown[0]!r}.{nearest(unknown[0], choices)} It has {', '.join(choices) or 'none'}."
-        )
-    if {"input_shape", "num_classes"} <= set(parameters):
-        return lambda: function(input_shape=input_shape, num_classes=num_classes, **options)
+    parameters = _parameters(function)
+    _check_options(function, options, parameters)
+    by_name = {
+        key: value for key, value in zip(_GIVEN, (input_shape, num_classes), strict=True)
+        if key in parameters and parameters[key].kind is not inspect.Parameter.POSITIONAL_ONLY
+    }  # fmt: skip
     required = [
-        p for p in parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in options
+        parameter for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in by_name and name not in options
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]  # fmt: skip
-    if len(required) == 2:
-        return lambda: function(input_shape, num_classes, **options)
     if not required:
-        return lambda: function(**options)
+        return lambda: function(**by_name, **options)
+    positional = all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in required)
+    if len(required) == 2 and positional and not by_name:
+        return lambda: function(input_shape, num_classes, **options)
     raise ReglabError(
-        f"{_name(function)} takes {len(required)} arguments without default. A builder takes (input_shape, num_classes) or none."
+        f"{_name(function)} requires {', '.join(parameter.name for parameter in required)}. A builder takes "
+        "(input_shape, num_classes), or nothing; give everything else a default."
     )
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some callables written in C have none
+        return {}
+
+
+def _check_options(
+    function: Callable[..., Any], options: dict[str, Any], parameters: Mapping[str, inspect.Parameter]
+) -> None:
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    choices = [key for key in parameters if key not in _GIVEN]
+    for name in options:
+        if name in _GIVEN:
+            raise ReglabError(f"{_name(function)}: {name} comes from the data. Leave it out.")
+        if name not in choices:
+            raise ReglabError(
+                f"{_name(function)} has no option {name!r}.{nearest(name, choices)} It has "
+                f"{', '.join(choices) or 'none'}."
+            )
 
 
 def _name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
+
+
+def _told(error: BaseException) -> str:
+    """Return the error's type and message and the line it was raised from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

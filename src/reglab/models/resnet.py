@@ -6,6 +6,7 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.lazy import keras
+from reglab.models.options import check_image, check_positive
 
 __all__ = ["resnet"]
 
@@ -13,24 +14,28 @@ __all__ = ["resnet"]
 def resnet(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, width: int = 16) -> Any:
     """Return the residual network of He et al. 2016 (arXiv:1512.03385, section 4.2) for images such as CIFAR-10's.
 
-    A 3x3 convolution, three stages of ``(depth - 2) / 6`` blocks with ``width``, ``2 * width`` and ``4 * width`` filters, each
-    stage after the first beginning with stride 2, global average pooling, softmax. Shortcuts that change shape are 1x1
-    convolutions (their option B; the section uses option A).
+    A 3x3 convolution, three stages of ``(depth - 2) / 6`` blocks of two 3x3 convolutions with ``width``, ``2 * width``
+    and ``4 * width`` filters, each stage after the first beginning with stride 2, global average pooling, softmax;
+    batch normalization after each convolution. Shortcuts that change shape are 1x1 convolutions (their option B; the
+    section uses option A, which has no weights).
 
     Args:
         input_shape: ``(height, width, channels)``.
         num_classes: outputs of the softmax.
         depth: weighted layers: 8, 14, 20, 32, 44, 56, ...
         width: filters of the first stage.
+
+    Raises:
+        ReglabError: if the data is not images, or an option is not possible.
+
+    Example:
+        >>> resnet((32, 32, 3), 10).output_shape                                                    # doctest: +SKIP
+        (None, 10)
     """
-    if len(input_shape) != 3:
-        raise ReglabError(
-            f"resnet takes images (height, width, channels); the data is {tuple(input_shape)}. Use model='mlp' for tables."
-        )
-    if not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
+    check_image("resnet", input_shape)
+    check_positive("resnet", depth=depth, width=width)
+    if depth < 8 or (depth - 2) % 6:
         raise ReglabError(f"resnet: depth={depth!r} is not possible. Give 6 n + 2: 8, 14, 20, 32, 44, 56, ...")
-    if not isinstance(width, int) or width < 1:
-        raise ReglabError(f"resnet: width={width!r} is not possible. Give a whole number, 1 or more.")
     inputs = keras.Input(input_shape, name="image")
     x = _convolution(inputs, width, name="stem")
     x = keras.layers.ReLU(name="stem_relu")(x)
@@ -53,6 +58,12 @@ def _block(x: Any, filters: int, *, stride: int, name: str) -> Any:
 
 def _convolution(x: Any, filters: int, *, size: int = 3, stride: int = 1, name: str) -> Any:
     x = keras.layers.Conv2D(
-        filters, size, strides=stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+        filters,
+        size,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
     )(x)
     return keras.layers.BatchNormalization(name=f"{name}_norm")(x)

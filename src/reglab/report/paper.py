@@ -32,7 +32,7 @@ def published_table(results: Results, table: str) -> Table:
             f"{100 * theirs.precision:.2f}",
             _percent(row.mean("precision")),
         ))  # fmt: skip
-    columns = ("arm", "accuracy: paper", "ours", "vs baseline: paper", "ours", "precision: paper", "ours")
+    columns = ("arm", "paper", "ours", "paper vs base", "ours vs base", "paper precision", "our precision")
     return Table(columns, tuple(rows), (0,) * len(rows))
 
 

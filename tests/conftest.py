@@ -1,0 +1,42 @@
+"""The test session: which backend it runs on, how many threads it takes, and a clean Keras for each test.
+
+``KERAS_BACKEND`` chooses the backend, TensorFlow where it is not set. Many tests need none, so nothing here imports
+Keras: what has to be said to a backend is said in its environment, before the first test imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# With pytest-xdist the processes share the cores; alone, two threads are what small convolutions make use of.
+THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", THREADS)
+os.environ.setdefault("OMP_NUM_THREADS", THREADS)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# The first example of a property compiles a graph, so its time says nothing.
+settings.register_profile("reglab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("reglab")
+
+
+def pytest_report_header() -> str:
+    return f"Keras backend: {BACKEND}, {THREADS} thread(s)"
+
+
+@pytest.fixture(autouse=True)
+def _clean_keras() -> Iterator[None]:
+    """Give the next test automatic layer names that start anew, and float32."""
+    yield
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.config.set_dtype_policy("float32")
+        keras.utils.clear_session(free_memory=False)
