@@ -152,7 +152,8 @@ def check_own_stream(strategy: Strategy) -> None:
     other = Dropout(rate=0.0) if isinstance(strategy, GaussianNoise) else GaussianNoise(stddev=0.0)
     alone = _bench(Recipe(strategy), eager=_slow_to_compile()).train()
     joined = _bench(Recipe(strategy, other), eager=_slow_to_compile()).train()
-    _assert_same(joined, alone, f"{strategy}: its random stream moves when {other} joins", exact=_exact())
+    # Another graph may be fused otherwise, so the last bit is not what this is about.
+    _assert_same(joined, alone, f"{strategy}: its random stream moves when {other} joins")
 
 
 def check_strengths_take_effect(strategy: Strategy) -> None:

@@ -193,7 +193,7 @@ def test_a_function_that_returns_no_model_is_told_what_it_returned(own):
 
 
 def test_a_function_that_fails_says_its_cause_and_line(own):
-    with pytest.raises(ReglabError, match=r"fails failed .*RuntimeError: no luck \(line 13 of .*own_models\.py\)"):
+    with pytest.raises(ReglabError, match=r"fails failed .*RuntimeError: no luck \(line 14 of .*own_models\.py\)"):
         resolve(f"{own}/own_models.py:fails", **TABLE)()
 
 

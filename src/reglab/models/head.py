@@ -161,8 +161,10 @@ def _ending(model: Any) -> Ending | None:
 def _gives_probabilities(model: Any, outputs: np.ndarray, input_shape: tuple[int, ...]) -> bool:
     """Whether the outputs, given for zeros, stay in [0, 1] for other inputs, and sum to 1 where there are several."""
     x = np.random.default_rng(0).normal(size=(_ROWS, *input_shape)).astype("float32")
-    with contextlib.suppress(ReglabError):  # an embedding takes the zeros and no other numbers
+    # An embedding takes the zeros and refuses other numbers, or gives NaN for them.
+    with contextlib.suppress(ReglabError):
         outputs = np.concatenate([outputs, *(_outputs(model, scale * x) for scale in _SCALES)])
+    outputs = outputs[np.isfinite(outputs).all(axis=-1)]
     if not ((outputs >= 0) & (outputs <= 1)).all():
         return False
     if outputs.shape[1] == 1:

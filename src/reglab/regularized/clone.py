@@ -74,13 +74,15 @@ def _clone_graph(model: Any, taps: dict[str, list[Callable[[Any], Any]]], *, pre
     if isinstance(model, keras.Sequential) and not taps and not logits and not _has_inner(model):
         copy = keras.Sequential([_clone_layer(layer) for layer in model.layers], name=model.name)
         if model.inputs:
-            copy = keras.Sequential([_input_like(model.input), *copy.layers], name=model.name)
+            copy = keras.Sequential([_input_like(model.inputs[0]), *copy.layers], name=model.name)
         return copy
     if isinstance(model, keras.Sequential) and not model.inputs:
         return _clone_unbuilt(model, taps, logits, prefix=prefix)
     # A model made anew from the same tensors: Sequential becomes Functional, and neither class nor compilation of the
     # user's model come along.
-    functional = keras.Model(model.input, model.output, name=model.name)
+    # (The attributes input and output of a Sequential model exist only once it was called.)
+    ends = (model.inputs[0], model.outputs[0]) if isinstance(model, keras.Sequential) else (model.input, model.output)
+    functional = keras.Model(*ends, name=model.name)
     head = _output_layer(functional) if logits else None
     placed: dict[str, Tap] = {}
 

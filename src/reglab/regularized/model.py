@@ -52,7 +52,7 @@ class RegularizedModel(_backend.StepMixin, keras.Model):
         self._strengths = [part.strengths.variables() for part in parts]
         # Plain Python state that Keras must not track or wrap.
         self._held = SimpleNamespace(
-            recipe=recipe, parts=parts, offsets=None, targets=None, input_range=None, traces=0, policy=source_policy,
+            recipe=recipe, program=recipe, parts=parts, offsets=None, targets=None, input_range=None, traces=0, policy=source_policy,
             skips_noise=False,
         )
 
@@ -91,9 +91,9 @@ class RegularizedModel(_backend.StepMixin, keras.Model):
             ReglabError: if ``recipe`` differs in more than strengths.
         """
         recipe = Recipe.of(recipe)
-        if not self.recipe.accepts(recipe):
+        if not self._held.program.accepts(recipe):
             raise ReglabError(
-                f"{recipe.to_text()!r} needs another program than {self.recipe.to_text()!r}: only strengths can change, and "
+                f"{recipe.to_text()!r} needs another program than {self._held.program.to_text()!r}: only strengths can change, and "
                 "a term that was zero is not part of the program. Call reglab.regularize(model, recipe) for it."
             )
         self._held.recipe = recipe

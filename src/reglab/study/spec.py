@@ -57,6 +57,10 @@ class Settings:
     target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
 
     def __post_init__(self) -> None:
+        size = self.image_size
+        if isinstance(size, int | tuple | list) and not isinstance(size, bool):
+            sides = (size,) if isinstance(size, int) else size
+            object.__setattr__(self, "image_size", "x".join(map(str, sides)))
         for key, declared in params(self).items():
             object.__setattr__(self, key, declared.check("study", key, getattr(self, key)))
 
@@ -113,4 +117,15 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     for key in content:
         if key not in known:
             raise ReglabError(f"{path}: unknown key {key!r}.{nearest(str(key), known)} Known are {', '.join(known)}.")
-    return content
+    return {key: _number(value) if key in _FLOATS else value for key, value in content.items()}
+
+
+_FLOATS = {name for name, declared in params(Settings).items() if declared.kind == "float"}
+
+
+def _number(value: Any) -> Any:
+    """Return the number that YAML 1.1 takes for text: ``1e-3``."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

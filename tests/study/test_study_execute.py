@@ -1,0 +1,251 @@
+"""Studies on real data: pairing, honesty, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import reglab
+from reglab.errors import ReglabError
+from reglab.study.progress import Progress
+
+pytestmark = pytest.mark.backend
+
+SMALL = {"seeds": 2, "epochs": 3, "train_size": 60, "batch_size": 20, "learning_rate": 0.01}
+MODEL = "mlp(units=(16,))"
+
+
+def _study(recipes, out, data="digits", model=MODEL, **changes):
+    return reglab.Study(data, model, recipes, out=out, **{**SMALL, **changes})
+
+
+def _run(study, progress=None):
+    study.run(progress)
+    return json.loads((study.out / "results.json").read_text())
+
+
+def _numbers(results, name):
+    """All that a recipe's runs gave, but for the time they took."""
+    entry = next(entry for entry in results["recipes"] if entry["name"] == name)
+    return {k: v["values"] for k, v in entry.items() if isinstance(v, dict) and k != "seconds"}
+
+
+class _Count(Progress):
+    trainings = 0
+
+    def training(self, names, seed):
+        self.trainings += 1
+
+
+def test_a_recipe_more_moves_nothing_of_the_others(tmp_path):
+    few = _run(_study(["dropout"], tmp_path / "a"))
+    more = _run(_study(["gaussian_noise", "dropout", "mixup"], tmp_path / "b"))
+    for name in ("none", "dropout(rate=0.1)"):
+        assert _numbers(few, name) == _numbers(more, name)
+
+
+def test_a_run_in_a_busy_process_equals_the_run_in_a_fresh_one(tmp_path):
+    code = (
+        "import sys, reglab; from pathlib import Path; "
+        f"reglab.Study('digits', {MODEL!r}, ['dropout'], out=sys.argv[1], **{SMALL!r}).run()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "fresh")], check=True)
+    fresh = json.loads((tmp_path / "fresh" / "results.json").read_text())
+    import keras
+
+    for _ in range(12):  # so that counters of automatic names gain a digit
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.1)])
+    keras.utils.set_random_seed(7)
+    busy = _run(_study(["dropout"], tmp_path / "busy"))
+    for name in ("none", "dropout(rate=0.1)"):
+        assert _numbers(busy, name) == _numbers(fresh, name)
+
+
+def test_all_recipes_of_a_seed_begin_with_the_same_weights_and_batches(tmp_path, monkeypatch):
+    from reglab.data import batches
+    from reglab.study import run
+
+    starts, orders = [], []
+    train = run.Program.train
+
+    def spy(self, ride, data, **options):
+        starts.append((data.seed, data.initial_weights[0].tobytes(), data.train.tobytes()))
+        return train(self, ride, data, **options)
+
+    order = batches.epoch_order
+    monkeypatch.setattr(run.Program, "train", spy)
+    monkeypatch.setattr(batches, "epoch_order", lambda *a: orders.append((a, order(*a).tobytes())) or order(*a))
+    _run(_study(["l2", "dropout"], tmp_path))
+    assert len(starts) == 6
+    assert len(set(starts)) == 2
+    for arguments, found in orders:
+        assert all(other == found for other_arguments, other in orders if other_arguments == arguments)
+
+
+def test_riders_give_what_their_own_training_gives(tmp_path):
+    """Early stopping and weight averaging are computed from the baseline's training, to the same numbers."""
+    settings = {"epochs": 8, "seeds": 1}
+    counted = _Count()
+    together = _run(_study(["early_stopping(patience=1)", "ema(momentum=0.8)"], tmp_path / "a", **settings), counted)
+    assert counted.trainings == 1
+    for recipe in ("early_stopping(monitor=val_accuracy, patience=1)", "ema(momentum=0.8)"):
+        alone = _run(_study({recipe: recipe}, tmp_path / recipe[:3], baseline=recipe, **settings))
+        assert _numbers(alone, recipe) == _numbers(together, recipe)
+
+
+def test_a_rider_of_early_stopping_stops_where_keras_does(tmp_path):
+    import keras
+
+    results = _run(_study(["early_stopping(patience=2)"], tmp_path, epochs=20, seeds=1))
+    history = next(iter((tmp_path / "runs").glob("*/history.json")))
+    accuracy = max(
+        (json.loads(path.read_text())["val_accuracy"] for path in (tmp_path / "runs").glob("*/history.json")), key=len
+    )
+    assert history.exists()
+    callback = keras.callbacks.EarlyStopping("val_accuracy", patience=2, mode="max")
+
+    class Model:
+        stop_training = False
+
+    callback.set_model(Model())
+    callback.on_train_begin()
+    stopped = len(accuracy)
+    for epoch, value in enumerate(accuracy):
+        callback.on_epoch_end(epoch, {"val_accuracy": value})
+        if callback.model.stop_training:
+            stopped = epoch + 1
+            break
+    assert _numbers(results, "early_stopping(monitor=val_accuracy, patience=2)")["epochs"] == [stopped]
+
+
+def test_test_labels_decide_nothing(tmp_path):
+    """With the labels of the test part shuffled, training, stopping and choosing go the same way."""
+    data = reglab.load("digits")
+    from reglab.data import Dataset, test_part
+
+    test = test_part(data)
+    labels = data.y.copy()
+    labels[test] = np.random.default_rng(0).permutation(labels[test])
+    part = np.zeros(len(data), "int8")
+    part[test] = 2
+    kept = {"class_names": data.class_names, "part": part, "kind": "image", "value_range": (0.0, 16.0)}
+    true = _run(_study(["early_stopping(patience=1)"], tmp_path / "a", data=Dataset("d", data.x, data.y, **kept), epochs=6))
+    false = _run(_study(["early_stopping(patience=1)"], tmp_path / "b", data=Dataset("d", data.x, labels, **kept), epochs=6))
+    for name in ("none", "early_stopping(monitor=val_accuracy, patience=1)"):
+        a, b = _numbers(true, name), _numbers(false, name)
+        assert a["accuracy"] != b["accuracy"]
+        for metric in ("train_accuracy", "val_accuracy", "gap", "epochs", "best_epoch"):
+            assert a[metric] == b[metric]
+
+
+def test_the_same_command_trains_nothing_again_and_a_changed_one_only_what_changed(tmp_path):
+    counts = []
+    for recipes, changes in ((["l2"], {}), (["l2"], {}), (["l2"], {"seeds": 3}), (["l2", "dropout"], {}), (["l2"], {"epochs": 4})):
+        counted = _Count()
+        _run(_study(recipes, tmp_path, **changes), counted)
+        counts.append(counted.trainings)
+    assert counts == [4, 0, 2, 2, 4]
+
+
+def test_an_interrupted_study_keeps_what_finished_and_goes_on(tmp_path):
+    class Interrupt(_Count):
+        def training_ended(self):
+            if self.trainings == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _study(["l2"], tmp_path / "a").run(Interrupt())
+    counted = _Count()
+    resumed = _run(_study(["l2"], tmp_path / "a"), counted)
+    assert counted.trainings == 1
+    whole = _run(_study(["l2"], tmp_path / "b"))
+    assert _numbers(resumed, "l2(kernel=0.001)") == _numbers(whole, "l2(kernel=0.001)")
+
+
+def test_a_diverged_run_is_a_record(tmp_path):
+    results = _run(_study(["broken=l2(kernel=1e30)"], tmp_path, optimizer="sgd", learning_rate=1.0))
+    entry = results["recipes"][1]
+    assert entry["status"] == ["diverged", "diverged"]
+    assert entry["accuracy"]["values"] == [None, None]
+    assert entry["accuracy"]["mean"] is None
+    assert results["recipes"][0]["status"] == ["finished", "finished"]
+
+
+def test_a_run_that_raises_is_a_record_with_its_traceback_and_stops_no_other(tmp_path, monkeypatch):
+    from reglab.strategies import L2
+    from reglab.study.store import Store
+
+    def broken(self, *arguments):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(L2, "_measure", broken)
+    study = _study(["l2", "dropout"], tmp_path, seeds=1)
+    results = _run(study)
+    assert [entry["status"] for entry in results["recipes"]] == [["finished"], ["failed"], ["finished"]]
+    with Store(tmp_path) as store:
+        assert "no such luck" in store.read(next(run.name for run in (tmp_path / "runs").iterdir()
+                                                 if "failed" in (run / "record.json").read_text())).error  # fmt: skip
+
+
+def test_the_optimistic_protocol_carries_its_banner_and_validates_on_test(tmp_path):
+    study = _study([], tmp_path, protocol="test-as-validation", seeds=1)
+    results = study.run()
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert "optimistic" in written["notes"][0]
+    assert "optimistic" in str(results)
+    assert "optimistic" in (tmp_path / "report" / "table.md").read_text()
+    numbers = _numbers(written, "none")
+    assert numbers["accuracy"] == pytest.approx(numbers["val_accuracy"])
+
+
+def test_a_transform_that_changes_labels_is_warned_of():
+    study = reglab.Study("digits", MODEL, ["augmentation(horizontal_flip=true)"])
+    assert any("horizontal_flip" in note for note in study.notes())
+
+
+@pytest.mark.parametrize("name", ["mixup + label_smoothing", "adversarial(epsilon=0.1, unit=pixel, clip=data)",
+                                  "augmentation(zca_whitening=true, brightness_range=(0.8, 1.2))", "sam + weight_noise",
+                                  "weight_decay + l2(kernel=linear(0, 1e-3, 2))"])  # fmt: skip
+def test_strategies_work_in_a_study(tmp_path, name):
+    results = _run(_study([name], tmp_path, model="inception(filters=(4, 4, 4), pooled=true)", seeds=1, epochs=2))
+    assert results["recipes"][1]["status"] == ["finished"]
+
+
+def test_a_model_that_does_not_fit_is_told_before_training(tmp_path):
+    import keras
+
+    def build(input_shape, num_classes):
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(3)])
+
+    counted = _Count()
+    with pytest.raises(ReglabError, match="10 classes"):
+        _study([], tmp_path / "x", model=build).run(counted)
+    assert counted.trainings == 0
+
+
+def test_binary_heads_and_logits_are_studied(tmp_path):
+    import keras
+
+    def sigmoid(input_shape, num_classes):
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(1, "sigmoid")])
+
+    def logits(input_shape, num_classes):
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(num_classes)])
+
+    for number, model in enumerate((sigmoid, logits)):
+        results = _run(_study(["l2", "label_smoothing"], tmp_path / str(number), data="breast_cancer", model=model, epochs=10))
+        assert min(_numbers(results, "none")["accuracy"]) > 0.85
+        assert min(_numbers(results, "label_smoothing(smoothing=0.1)")["accuracy"]) > 0.85
+
+
+def test_a_model_object_keeps_its_weights_and_is_not_touched(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+    before = [np.array(w) for w in model.get_weights()]
+    _run(_study(["l2"], tmp_path, model=model, seeds=1))
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
