@@ -30,16 +30,16 @@ class Study:
     """Recipes, trained under identical conditions on one model and one data set, over several seeds.
 
     A seed fixes the split into training and validation, the initial weights, the order of batches and every random
-    stream, each from its own name, for all recipes alike; the test part is fixed once. Each run keeps the weights of its
-    best epoch by validation accuracy and reads the test set once, at its end.
+    stream, each from its own name, for all recipes alike; the test part is fixed once. Each run keeps the weights of
+    its best epoch by validation accuracy and reads the test set once, at its end.
 
     Args:
-        data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``; the path of a folder or archive with a
-            folder a class, of a ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or
+        data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``; the path of a folder or archive
+            with a folder a class, of a ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or
             ``((x_train, y_train), (x_test, y_test))``; or a :class:`reglab.Dataset`.
         model: ``"inception"``, ``"inception(pooled=true)"``, ``"mlp"``, ``"resnet"``; ``"package.module:function"``; a
-            function without arguments or of ``(input_shape, num_classes)`` that returns a Keras model; or a Keras model,
-            whose weights are then the initial weights of every run.
+            function without arguments or of ``(input_shape, num_classes)`` that returns a Keras model; or a Keras
+            model, whose weights are then the initial weights of every run.
         recipes: recipes, strategies or texts; or a mapping from names to them.
         baseline: the name of the recipe that the others are compared with. By default the empty one, which is added if
             it is not there.
@@ -112,7 +112,8 @@ class Study:
             changing = sorted(recipe.active_transforms() & self.dataset.label_changing)
             if changing:
                 notes.append(
-                    f"{name}: {', '.join(changing)} changes what examples of {self.dataset.name} are (a flipped 6 is no 6), "
+                    f"{name}: {', '.join(changing)} changes what examples of {self.dataset.name} are (a flipped 6 is "
+                    f"no 6), "
                     "so labels become wrong. Leave it out unless that is what you want to see."
                 )
         return notes
@@ -142,8 +143,15 @@ class Study:
             }
             comparison = _compare(records, self.recipes, self.baseline)
             results = Results(comparison, self.out, tuple(notes), _headline(self.settings, data, _text(self.model)))
-            store.write_results({"schema": 1, "notes": notes, "study": self.spec(), **comparison.to_dict(),
-                                 "versions": executor.versions()})
+            store.write_results(
+                {
+                    "schema": 1,
+                    "notes": notes,
+                    "study": self.spec(),
+                    **comparison.to_dict(),
+                    "versions": executor.versions(),
+                }
+            )
             store.write_report("table.md", tables.markdown(results))
         return results
 
@@ -184,7 +192,9 @@ def _compare(records: Mapping[str, Mapping[int, dict | None]], recipes: dict[str
 def _with_baseline(recipes: dict[str, Recipe], baseline: str | None) -> tuple[dict[str, Recipe], str]:
     if baseline is not None:
         if baseline not in recipes:
-            raise ReglabError(f"The baseline {baseline!r} is not among the recipes: {', '.join(recipes) or 'none given'}.")
+            raise ReglabError(
+                f"The baseline {baseline!r} is not among the recipes: {', '.join(recipes) or 'none given'}."
+            )
         return recipes, baseline
     empty = [name for name, recipe in recipes.items() if not recipe.strategies]
     if empty:

@@ -1,7 +1,8 @@
 """The paper as data: the arms of its Table 1, the published numbers of Tables 2 and 3, and what it does not say.
 
-S. K. Srivastava, *Regularization Strategies in Deep Learning*: ten strategies with a small Inception network on CIFAR-10,
-Adamax, batch 100, 200 epochs, inputs normalized by mean and standard deviation, best weights by validation accuracy.
+S. K. Srivastava, *Regularization Strategies in Deep Learning*: ten strategies with a small Inception network on
+CIFAR-10, Adamax, batch 100, 200 epochs, inputs normalized by mean and standard deviation, best weights by validation
+accuracy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A recipe: a combination of strategies, checked and ordered, with one text, YAML and JSON form.
 
-A recipe is a value. ``L2(1e-3) + Dropout(0.1)`` and ``"dropout(rate=0.1) + l2(kernel=0.001)"`` are the same one, and the
-empty recipe, ``Recipe()``, written ``none``, is the baseline.
+A recipe is a value. ``L2(1e-3) + Dropout(0.1)`` and ``"dropout(rate=0.1) + l2(kernel=0.001)"`` are the same one, and
+the empty recipe, ``Recipe()``, written ``none``, is the baseline.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Recipe:
         for strategy in strategies:
             if not isinstance(strategy, Strategy):
                 raise ReglabError(
-                    f"A recipe is made of strategies; given was {strategy!r}. Example: Recipe(L2(kernel=1e-3), Dropout(0.1))."
+                    f"A recipe is made of strategies; given was {strategy!r}. Example: Recipe(L2(kernel=1e-3), "
+                    f"Dropout(0.1))."
                 )
         _check_conflicts(strategies)
         ordered = tuple(sorted(strategies, key=lambda strategy: (strategy.order, strategy.name, repr(strategy))))

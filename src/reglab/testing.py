@@ -387,4 +387,6 @@ def _assert_same(found: list[np.ndarray], expected: list[np.ndarray], message: s
 
 def _assert_not_traced_again(bench: Bench, traces: int, what: str) -> None:
     compiled = backends.name() != "torch" and not bench.model.run_eagerly
-    assert not compiled or bench.model.traces == traces, f"{what} traced the step again ({bench.model.traces - traces} x)."
+    assert not compiled or bench.model.traces == traces, (
+        f"{what} traced the step again ({bench.model.traces - traces} x)."
+    )

@@ -65,7 +65,9 @@ def _parse(text: str) -> ast.expr:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or error
-        raise ReglabError(f"Cannot read {text!r}: {reason}. Write it as name(option=value) + name(option=value).") from None
+        raise ReglabError(
+            f"Cannot read {text!r}: {reason}. Write it as name(option=value) + name(option=value)."
+        ) from None
 
 
 def _terms(node: ast.expr) -> list[ast.expr]:

@@ -15,7 +15,9 @@ from reglab.analysis.compare import METRICS, compare, difference
 
 @given(
     st.lists(
-        st.tuples(st.floats(0, 1, allow_subnormal=False), st.floats(0, 1, allow_subnormal=False)), min_size=2, max_size=12
+        st.tuples(st.floats(0, 1, allow_subnormal=False), st.floats(0, 1, allow_subnormal=False)),
+        min_size=2,
+        max_size=12,
     )
 )
 def test_the_interval_is_that_of_the_paired_t_test(pairs):

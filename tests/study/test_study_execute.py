@@ -133,8 +133,12 @@ def test_test_labels_decide_nothing(tmp_path):
     part = np.zeros(len(data), "int8")
     part[test] = 2
     kept = {"class_names": data.class_names, "part": part, "kind": "image", "value_range": (0.0, 16.0)}
-    true = _run(_study(["early_stopping(patience=1)"], tmp_path / "a", data=Dataset("d", data.x, data.y, **kept), epochs=6))
-    false = _run(_study(["early_stopping(patience=1)"], tmp_path / "b", data=Dataset("d", data.x, labels, **kept), epochs=6))
+    true = _run(
+        _study(["early_stopping(patience=1)"], tmp_path / "a", data=Dataset("d", data.x, data.y, **kept), epochs=6)
+    )
+    false = _run(
+        _study(["early_stopping(patience=1)"], tmp_path / "b", data=Dataset("d", data.x, labels, **kept), epochs=6)
+    )
     for name in ("none", "early_stopping(monitor=val_accuracy, patience=1)"):
         a, b = _numbers(true, name), _numbers(false, name)
         assert a["accuracy"] != b["accuracy"]
@@ -144,7 +148,13 @@ def test_test_labels_decide_nothing(tmp_path):
 
 def test_the_same_command_trains_nothing_again_and_a_changed_one_only_what_changed(tmp_path):
     counts = []
-    for recipes, changes in ((["l2"], {}), (["l2"], {}), (["l2"], {"seeds": 3}), (["l2", "dropout"], {}), (["l2"], {"epochs": 4})):
+    for recipes, changes in (
+        (["l2"], {}),
+        (["l2"], {}),
+        (["l2"], {"seeds": 3}),
+        (["l2", "dropout"], {}),
+        (["l2"], {"epochs": 4}),
+    ):
         counted = _Count()
         _run(_study(recipes, tmp_path, **changes), counted)
         counts.append(counted.trainings)
@@ -237,7 +247,9 @@ def test_binary_heads_and_logits_are_studied(tmp_path):
         return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(num_classes)])
 
     for number, model in enumerate((sigmoid, logits)):
-        results = _run(_study(["l2", "label_smoothing"], tmp_path / str(number), data="breast_cancer", model=model, epochs=10))
+        results = _run(
+            _study(["l2", "label_smoothing"], tmp_path / str(number), data="breast_cancer", model=model, epochs=10)
+        )
         assert min(_numbers(results, "none")["accuracy"]) > 0.85
         assert min(_numbers(results, "label_smoothing(smoothing=0.1)")["accuracy"]) > 0.85
 

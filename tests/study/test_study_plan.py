@@ -31,7 +31,9 @@ def test_every_run_is_in_exactly_one_training():
     assert sorted(found) == sorted(run.id for run in runs)
 
 
-@pytest.mark.parametrize("changed", [{"seed": 1}, {"recipe": "y"}, {"settings": {"epochs": 2}}, {"backend": ["jax", "1"]}])
+@pytest.mark.parametrize(
+    "changed", [{"seed": 1}, {"recipe": "y"}, {"settings": {"epochs": 2}}, {"backend": ["jax", "1"]}]
+)
 def test_another_fact_is_another_identity(changed):
     facts = {"seed": 0, "recipe": "x", "settings": {"epochs": 1}, "backend": ["torch", "1"]}
     assert identity(facts) == identity(dict(reversed(facts.items())))

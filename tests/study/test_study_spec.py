@@ -57,7 +57,7 @@ def test_yaml_holds_the_same_as_python(tmp_path):
     study = Study.from_yaml(path, seeds=2)
     assert study.settings == Settings(epochs=3, seeds=2, learning_rate=1e-3)
     assert study.recipes["both"] == L2(kernel=1e-3) + Dropout(rate=0.2)
-    assert Study(**{k: v for k, v in study.spec().items()}).spec() == study.spec()
+    assert Study(**study.spec()).spec() == study.spec()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,16 @@ import numpy as np
 __all__ = ["METRICS", "Comparison", "Difference", "Row", "compare"]
 
 METRICS = (
-    "accuracy", "precision", "cross_entropy", "train_accuracy", "val_accuracy", "gap", "epochs", "best_epoch", "seconds",
-)  # fmt: skip
+    "accuracy",
+    "precision",
+    "cross_entropy",
+    "train_accuracy",
+    "val_accuracy",
+    "gap",
+    "epochs",
+    "best_epoch",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)

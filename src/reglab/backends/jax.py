@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import keras
+
+if TYPE_CHECKING:
+    from reglab.backends.trainer import Trainer as _Trainer
+else:
+    _Trainer = object
 
 __all__ = ["StepMixin", "gradient"]
 
@@ -16,7 +21,7 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
     return jax.grad(function)(at)
 
 
-class StepMixin:
+class StepMixin(_Trainer):
     """Prepares the batch inside a scope that stands for the state, then leaves the step to Keras."""
 
     def train_step(self, state: Any, data: Any) -> Any:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import torch
+
+if TYPE_CHECKING:
+    from reglab.backends.trainer import Trainer as _Trainer
+else:
+    _Trainer = object
 
 __all__ = ["StepMixin", "gradient"]
 
@@ -21,7 +26,7 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
     return keras.tree.pack_sequence_as(at, slopes)
 
 
-class StepMixin:
+class StepMixin(_Trainer):
     """Prepares the batch, then leaves the step to Keras."""
 
     def train_step(self, data: Any) -> Any:

@@ -24,13 +24,15 @@ DEMO = {
 
 @click.command()
 @click.option("--seeds", type=click.IntRange(min=1), default=DEMO["seeds"], show_default=True, help="runs of each arm")
-@click.option("--epochs", type=click.IntRange(min=1), default=DEMO["epochs"], show_default=True, help="epochs of each run")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), default=DEMO["epochs"], show_default=True, help="epochs of each run"
+)
 @where_options
 def demo(seeds: int, epochs: int, out: str | None, backend: str | None) -> None:
     """Compare the paper's ten arms on scikit-learn's digits, in a few minutes.
 
-    The model is the paper's Inception scaled to 8x8 images. The paper warns that a flipped digit is another digit, so the
-    flip is left out of the arms that have one.
+    The model is the paper's Inception scaled to 8x8 images. The paper warns that a flipped digit is another digit, so
+    the flip is left out of the arms that have one.
     """
     from reglab import paper
     from reglab.cli.show import run_and_show

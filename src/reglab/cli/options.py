@@ -36,9 +36,9 @@ def where_options(function: Any) -> Any:
     function = click.option(
         "--backend", type=click.Choice(BACKENDS), help="Keras backend [default: KERAS_BACKEND, or the first installed]"
     )(function)
-    return click.option("--out", type=click.Path(file_okay=False), help="study folder; runs it has are not trained again")(
-        function
-    )
+    return click.option(
+        "--out", type=click.Path(file_okay=False), help="study folder; runs it has are not trained again"
+    )(function)
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,12 @@ PAPER = {"seeds": 3, "epochs": 200, "batch_size": 100, "optimizer": "adamax", "l
 @click.command()
 @click.argument("table", type=click.Choice(["table2", "table3"]))
 @click.option("--data", default="cifar10", show_default=True, help="cifar10, or a folder or archive of images")
-@click.option("--model", default="inception", show_default=True, help="the paper's, or 'inception(pooled=true)' on a CPU")
-@click.option("--arm", "only", multiple=True, metavar="NAME", help="only this arm, beside the baseline; can be given again")
+@click.option(
+    "--model", default="inception", show_default=True, help="the paper's, or 'inception(pooled=true)' on a CPU"
+)
+@click.option(
+    "--arm", "only", multiple=True, metavar="NAME", help="only this arm, beside the baseline; can be given again"
+)
 @settings_options(**PAPER)
 @where_options
 def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: Any) -> None:

@@ -35,9 +35,15 @@ class TerminalProgress(StudyProgress):
         self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs.", highlight=False)
         if trainings and self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(compact=True), console=self._console, expand=True, transient=True,
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(compact=True),
+                console=self._console,
+                expand=True,
+                transient=True,
+            )
             self._whole = self._bars.add_task("whole study".ljust(_NAME), total=trainings * epochs, note="epochs")
             self._current = self._bars.add_task("", total=epochs, note="")
             self._bars.start()
@@ -58,7 +64,9 @@ class TerminalProgress(StudyProgress):
     def recorded(self, record: Record) -> None:
         if record.status != FINISHED:
             reason = record.error.strip().splitlines()[-1] if record.error else ""
-            self._console.print(f"[red]{record.status}[/red] {record.name}, seed {record.seed}: ", reason, highlight=False)
+            self._console.print(
+                f"[red]{record.status}[/red] {record.name}, seed {record.seed}: ", reason, highlight=False
+            )
         elif self._bars is None:
             metrics = record.metrics
             self._console.print(

@@ -50,10 +50,10 @@ def show_table(table: Table, console: Console) -> None:
             break
     rich = RichTable(box=None, pad_edge=False, header_style="bold")
     for i in kept:
-        name = i == 0
+        first = i == 0
         rich.add_column(
-            table.columns[i], justify="left" if name else "right", no_wrap=not name, overflow="fold",
-            min_width=min(_NAME, max(len(row[0]) for row in table.rows)) if name else None,
+            table.columns[i], justify="left" if first else "right", no_wrap=not first, overflow="fold",
+            min_width=min(_NAME, max(len(row[0]) for row in table.rows)) if first else None,
         )  # fmt: skip
     for row, emphasis in zip(table.rows, table.emphasis, strict=True):
         rich.add_row(*(Text(row[i], style=_STYLES[emphasis] if i in (1, 2) else "") for i in kept))

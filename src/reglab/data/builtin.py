@@ -51,8 +51,10 @@ def cifar10() -> Dataset:
         (x_train, y_train), (x_test, y_test) = keras.datasets.cifar10.load_data()
     except Exception as error:  # no network, a broken archive: Keras raises many kinds
         raise ReglabError(
-            f"CIFAR-10 could not be downloaded ({error}). Put cifar-10-python.tar.gz, from its authors' page, into Keras' "
-            "cache as ~/.keras/datasets/cifar-10-batches-py-target_archive; or give --data a folder or archive that has a "
+            f"CIFAR-10 could not be downloaded ({error}). Put cifar-10-python.tar.gz, from its authors' page, into "
+            f"Keras' "
+            "cache as ~/.keras/datasets/cifar-10-batches-py-target_archive; or give --data a folder or archive that "
+            "has a "
             "folder a class in train/ and test/; or try --data digits, which needs no download."
         ) from error
     return Dataset(

@@ -100,16 +100,23 @@ def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]
     if labels.ndim == 2:
         rows = np.asarray(labels, "float64")
         if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
-            raise ReglabError(f"{where}: labels of shape {labels.shape} are not one-hot. Give class indices (N,), or one 1 a row.")
+            raise ReglabError(
+                f"{where}: labels of shape {labels.shape} are not one-hot. Give class indices (N,), or one 1 a row."
+            )
         return rows.argmax(axis=1).astype("int32"), tuple(str(i) for i in range(labels.shape[1]))
     if labels.ndim != 1:
         raise ReglabError(f"{where}: labels have shape {labels.shape}; expected (N,) or one-hot (N, classes).")
     if labels.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(labels))
         if len(bad):
-            raise ReglabError(f"{where}: the label of row {bad[0]} is {labels[bad[0]]}. Fill it in or leave the row out.")
+            raise ReglabError(
+                f"{where}: the label of row {bad[0]} is {labels[bad[0]]}. Fill it in or leave the row out."
+            )
         if not (labels == np.round(labels)).all():
-            raise ReglabError(f"{where}: labels such as {labels[labels != np.round(labels)][0]} are not classes. reglab compares classifiers.")
+            raise ReglabError(
+                f"{where}: labels such as {labels[labels != np.round(labels)][0]} are not classes. reglab compares "
+                f"classifiers."
+            )
         labels = labels.astype("int64")
     try:
         names, indices = np.unique(labels, return_inverse=True)
@@ -120,13 +127,19 @@ def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]
 
 def _check_shapes(data: Dataset) -> None:
     if data.x.dtype == object or data.x.dtype.kind not in "uifb":
-        raise ReglabError(f"{data.name}: examples have dtype {data.x.dtype}; expected numbers. Are they of different shapes?")
+        raise ReglabError(
+            f"{data.name}: examples have dtype {data.x.dtype}; expected numbers. Are they of different shapes?"
+        )
     if data.x.ndim < 2:
-        raise ReglabError(f"{data.name}: examples have shape {data.x.shape}; expected (N, features) or (N, height, width, channels).")
+        raise ReglabError(
+            f"{data.name}: examples have shape {data.x.shape}; expected (N, features) or (N, height, width, channels)."
+        )
     if len(data.x) == 0:
         raise ReglabError(f"{data.name}: there are no examples.")
     if len(data.x) != len(data.y):
-        raise ReglabError(f"{data.name}: {len(data.x)} examples but {len(data.y)} labels. Each example needs one label.")
+        raise ReglabError(
+            f"{data.name}: {len(data.x)} examples but {len(data.y)} labels. Each example needs one label."
+        )
     if data.part is not None and len(data.part) != len(data.y):
         raise ReglabError(f"{data.name}: {len(data.part)} part codes for {len(data.y)} examples.")
 
@@ -134,11 +147,14 @@ def _check_shapes(data: Dataset) -> None:
 def _check_labels(data: Dataset) -> None:
     counts = np.bincount(data.y, minlength=data.num_classes)
     if np.count_nonzero(counts) < 2:
-        raise ReglabError(f"{data.name}: all examples have the label {data.class_names[data.y[0]]!r}. A classifier needs two classes.")
+        raise ReglabError(
+            f"{data.name}: all examples have the label {data.class_names[data.y[0]]!r}. A classifier needs two classes."
+        )
     for index, count in enumerate(counts):
         if count == 1:
             raise ReglabError(
-                f"{data.name}: the label {data.class_names[index]!r} appears once, so it cannot be in training and test both. "
+                f"{data.name}: the label {data.class_names[index]!r} appears once, so it cannot be in training and "
+                f"test both. "
                 "Add examples of it, join it with another class, or leave it out."
             )
         if count == 0:
@@ -153,8 +169,13 @@ def _check_numbers(data: Dataset) -> None:
         bad = np.argwhere(~np.isfinite(chunk))
         if len(bad):
             row, *rest = bad[0]
-            column = f", column {data.feature_names[rest[0]]!r}" if data.feature_names else f", position {tuple(map(int, rest))}"
+            column = (
+                f", column {data.feature_names[rest[0]]!r}"
+                if data.feature_names
+                else f", position {tuple(map(int, rest))}"
+            )
             raise ReglabError(
-                f"{data.name}: row {first + row}{column} is {chunk[tuple(bad[0])]}. Fill such values in, or leave the rows out."
+                f"{data.name}: row {first + row}{column} is {chunk[tuple(bad[0])]}. Fill such values in, or leave the "
+                f"rows out."
             )
         first += len(chunk)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,15 @@ __all__ = ["CHANNELS", "load_images", "parse_size"]
 
 CHANNELS = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-_PART_NAMES = {"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST, "testing": TEST}
+_PART_NAMES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VAL,
+    "valid": VAL,
+    "validation": VAL,
+    "test": TEST,
+    "testing": TEST,
+}
 _MOST_PIXELS = 64 * 10**6  # of one image, decoded
 
 
@@ -37,9 +46,9 @@ def load_images(
 ) -> Dataset:
     """Return the images of a folder or archive, uint8 ``(N, height, width, channels)``.
 
-    The layout is ``class/image`` or ``part/class/image``, where parts are ``train``, ``val`` and ``test`` (or the longer
-    words); one enclosing folder is passed over. Images are decoded as they come, so that an archive is read once. What
-    is larger than ``memory_limit`` bytes goes to a file in ``cache`` and is read from there.
+    The layout is ``class/image`` or ``part/class/image``, where parts are ``train``, ``val`` and ``test`` (or the
+    longer words); one enclosing folder is passed over. Images are decoded as they come, so that an archive is read
+    once. What is larger than ``memory_limit`` bytes goes to a file in ``cache`` and is read from there.
 
     Raises:
         ReglabError: for a file that is no image, images of different sizes without ``image_size``, a folder without
@@ -53,7 +62,8 @@ def load_images(
             pixels.append(image)
         if not read.names:
             raise ReglabError(
-                f"{path} holds no images. Expected is a folder per class with {', '.join(sorted(_SUFFIXES))} files, with or "
+                f"{path} holds no images. Expected is a folder per class with {', '.join(sorted(_SUFFIXES))} files, "
+                f"with or "
                 "without train/, val/ and test/ around them."
             )
         order = sorted(range(len(read.names)), key=lambda i: read.names[i].parts)
@@ -74,13 +84,17 @@ def parse_size(size: object) -> tuple[int, int] | None:
     """Return ``(height, width)`` from ``32``, ``"32"``, ``"32x48"`` or a pair."""
     if size is None:
         return None
-    numbers = size.lower().split("x") if isinstance(size, str) else list(size) if isinstance(size, tuple | list) else [size]
+    numbers = (
+        size.lower().split("x") if isinstance(size, str) else list(size) if isinstance(size, tuple | list) else [size]
+    )
     try:
-        values = [int(number) for number in numbers]
+        values = [int(str(number)) for number in numbers]
     except (TypeError, ValueError):
         values = []
     if len(values) not in (1, 2) or not all(0 < value <= 8192 for value in values):
-        raise ReglabError(f"image_size={size!r} is not possible. Give one number, as 64, or height and width, as 64x48.")
+        raise ReglabError(
+            f"image_size={size!r} is not possible. Give one number, as 64, or height and width, as 64x48."
+        )
     return (values[0], values[-1])
 
 
@@ -96,7 +110,8 @@ def _decoded(
         elif image.shape != read.first[1]:
             one, other = "x".join(map(str, read.first[1][:2])), "x".join(map(str, image.shape[:2]))
             raise ReglabError(
-                f"{path}: images differ in size: {read.first[0]} is {one}, {name} is {other}. Give image_size (--image-size), "
+                f"{path}: images differ in size: {read.first[0]} is {one}, {name} is {other}. Give image_size "
+                f"(--image-size), "
                 "to which all are resized."
             )
         yield name, image
@@ -109,9 +124,11 @@ def _decode(content: bytes, name: str, *, image_size: tuple[int, int] | None, co
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content))
+            image: Image.Image = Image.open(io.BytesIO(content))
             if image.width * image.height > _MOST_PIXELS:
-                raise ReglabError(f"{name} has {image.width}x{image.height} pixels, more than is read. Leave it out or make it smaller.")
+                raise ReglabError(
+                    f"{name} has {image.width}x{image.height} pixels, too many. Leave it out or make it smaller."
+                )
             image = ImageOps.exif_transpose(image).convert(mode)
             if image_size is not None and image.size != (image_size[1], image_size[0]):
                 image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
@@ -139,7 +156,8 @@ def _labels(path: Path, names: list[PurePosixPath]) -> tuple[list[int] | None, l
     for part, label in zip(parts, labels, strict=True):
         if label not in trained:
             raise ReglabError(
-                f"{path}: the class {label!r} is in {('train', 'val', 'test')[part]}/ and not in train/. Every class needs "
+                f"{path}: the class {label!r} is in {('train', 'val', 'test')[part]}/ and not in train/. Every class "
+                f"needs "
                 "training images."
             )
     return parts, labels
@@ -158,7 +176,7 @@ class _Pixels:
     def __init__(self, limit: int, cache: Path | None) -> None:
         self._limit, self._cache = limit, cache
         self._images: list[np.ndarray] = []
-        self._file: tempfile._TemporaryFileWrapper | None = None
+        self._file: Any = None
         self._bytes = 0
         self._count = 0
         self._shape: tuple[int, ...] = ()

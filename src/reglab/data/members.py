@@ -1,7 +1,7 @@
 """The files of a folder or an archive, one after another, without anything being extracted.
 
-An archive is text that somebody else wrote: names that lead outside, links, devices, and files that unpack to far more than
-was promised are refused before or while they are read.
+An archive is text that somebody else wrote: names that lead outside, links, devices, and files that unpack to far more
+than was promised are refused before or while they are read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from reglab.errors import ReglabError
 
@@ -67,7 +68,9 @@ def _zip(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 with archive.open(entry) as file:
                     yield PurePosixPath(entry.filename), _read(file, f"{path}:{entry.filename}")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ReglabError(f"{path} is not a readable zip archive: {error}. Is it complete, and not encrypted?") from None
+        raise ReglabError(
+            f"{path} is not a readable zip archive: {error}. Is it complete, and not encrypted?"
+        ) from None
     except OSError as error:
         raise ReglabError(f"Cannot read {path}: {error}.") from None
 
@@ -84,19 +87,23 @@ def _tar(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 if entry.isdir():
                     continue
                 if not entry.isfile():
-                    raise ReglabError(f"{path}: {entry.name!r} is a link or a device, not a file. Make the archive of plain files.")
+                    raise ReglabError(
+                        f"{path}: {entry.name!r} is a link or a device, not a file. Make the archive of plain files."
+                    )
                 if entry.size > LARGEST_FILE:
                     raise _too_large(f"{path}:{entry.name}")
                 unpacked += entry.size
                 _check_ratio(path, unpacked)
-                yield PurePosixPath(entry.name), _read(archive.extractfile(entry), f"{path}:{entry.name}")
+                file = archive.extractfile(entry)
+                assert file is not None  # it is a plain file
+                yield PurePosixPath(entry.name), _read(file, f"{path}:{entry.name}")
     except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error) as error:
         raise ReglabError(f"{path} is not a readable tar archive: {error}. Is it complete?") from None
     except OSError as error:
         raise ReglabError(f"Cannot read {path}: {error}.") from None
 
 
-def _read(file: object, name: str) -> bytes:
+def _read(file: IO[bytes], name: str) -> bytes:
     content = file.read(LARGEST_FILE + 1)  # the size in the archive's own list may be a lie
     if len(content) > LARGEST_FILE:
         raise _too_large(name)
@@ -106,7 +113,9 @@ def _read(file: object, name: str) -> bytes:
 def _check_name(path: Path, name: str) -> None:
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or (pure.parts and pure.parts[0].endswith(":")):
-        raise ReglabError(f"{path}: the member {name!r} leads outside the archive. Nothing was read; do you trust its source?")
+        raise ReglabError(
+            f"{path}: the member {name!r} leads outside the archive. Nothing was read; do you trust its source?"
+        )
 
 
 def _check_ratio(path: Path, unpacked: int) -> None:

@@ -21,8 +21,8 @@ class Preprocess:
     """``(x - mean) / scale``, or nothing.
 
     Attributes:
-        mode: ``standardize``, to mean 0 and standard deviation 1 of the training split, a channel of images or a feature of
-            tables; ``rescale``, from the valid raw range to [0, 1]; ``none``.
+        mode: ``standardize``, to mean 0 and standard deviation 1 of the training split, a channel of images or a
+            feature of tables; ``rescale``, from the valid raw range to [0, 1]; ``none``.
         mean, scale: float32 arrays that broadcast against an example.
         value_range: lowest and highest valid raw value, or None.
     """
@@ -40,10 +40,11 @@ class Preprocess:
         if mode not in MODES:
             raise ReglabError(f"preprocess={mode!r} is not possible. Expected one of {', '.join(MODES)}.")
         if mode == "none":
-            return cls(mode, np.float32(0), np.float32(1), value_range)
+            return cls(mode, np.zeros((), "float32"), np.ones((), "float32"), value_range)
         if mode == "rescale":
             low, high = value_range or _extremes(x)
-            return cls(mode, np.float32(low), np.float32((high - low) or 1), (float(low), float(high)))
+            width = (high - low) or 1
+            return cls(mode, np.array(low, "float32"), np.array(width, "float32"), (float(low), float(high)))
         mean, deviation = _moments(x)
         return cls(mode, mean.astype("float32"), np.where(deviation > 0, deviation, 1).astype("float32"), value_range)
 
@@ -55,7 +56,7 @@ class Preprocess:
         return (x.astype("float32") - self.mean) / self.scale
 
     def range(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return where the lowest and the highest raw value lie after it, as arrays that broadcast against an example."""
+        """Return where the lowest and highest raw value lie after it, as arrays that broadcast against an example."""
         if self.value_range is None:
             return None
         low, high = (np.float32(value) for value in self.value_range)

@@ -31,8 +31,8 @@ def load(
 
     Args:
         source: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"iris"``, ``"wine"``; a path: a directory or archive
-            with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a ``.npz``, ``.csv`` or ``.parquet``
-            file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``; or a :class:`Dataset`.
+            with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a ``.npz``, ``.csv`` or
+            ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``; or a :class:`Dataset`.
         image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
         target: the column of a table that holds the label.
@@ -55,13 +55,16 @@ def load(
     if isinstance(source, tuple | list):
         return from_arrays(source)
     if not isinstance(source, str | os.PathLike):
-        raise ReglabError(f"{type(source).__name__} is not data. Give a name, a path, arrays (x, y), or a reglab.Dataset.")
+        raise ReglabError(
+            f"{type(source).__name__} is not data. Give a name, a path, arrays (x, y), or a reglab.Dataset."
+        )
     if str(source) in BUILT_IN and not Path(source).is_dir():
         return BUILT_IN[str(source)]()
     path = Path(source)
     if not path.exists():
         raise ReglabError(
-            f"There is no data {str(source)!r}.{nearest(str(source), BUILT_IN)} Give one of {', '.join(BUILT_IN)}, or the path of a "
+            f"There is no data {str(source)!r}.{nearest(str(source), BUILT_IN)} Give one of {', '.join(BUILT_IN)}, or "
+            f"the path of a "
             f"folder or archive ({', '.join(ARCHIVES)}) with a folder a class, or of a .npz, .csv or .parquet file."
         )
     if path.suffix.lower() == ".npz":
@@ -73,7 +76,8 @@ def load(
         folder = None if cache is None else Path(cache)
         return load_images(path, image_size=size, color_mode=color_mode, memory_limit=limit, cache=folder)
     raise ReglabError(
-        f"{path} is no data that can be read. Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, .csv or .parquet."
+        f"{path} is no data that can be read. Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, .csv or "
+        f".parquet."
     )
 
 

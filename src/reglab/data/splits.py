@@ -23,7 +23,7 @@ class Split:
 
 
 def test_part(data: Dataset, *, fraction: float = 0.2) -> np.ndarray:
-    """Return the examples that are test in a whole study, whatever the seed: the source's own, else a stratified part."""
+    """Return the examples that are test in a whole study, for every seed: the source's own, else a stratified part."""
     if data.part is not None and (data.part == TEST).any():
         return np.flatnonzero(data.part == TEST)
     candidates = np.arange(len(data)) if data.part is None else np.flatnonzero(data.part == TRAIN)
@@ -45,7 +45,8 @@ def split(
     Args:
         data: the data.
         test: what :func:`test_part` returned.
-        seed: decides what is validation, unless the source has a validation part, and which ``train_size`` examples train.
+        seed: decides what is validation, unless the source has a validation part, and which ``train_size`` examples
+            train.
         train_size: how many examples train, a stratified part of what is neither test nor validation.
         validation: the share of what is not test that is validation.
         protocol: ``honest``, or ``test-as-validation``: validation is the test part, and all the rest can train.
@@ -69,13 +70,16 @@ def split(
 def _subset(data: Dataset, pool: np.ndarray, size: int, *, seed: int) -> np.ndarray:
     if size > len(pool):
         raise ReglabError(
-            f"train_size={size} is more than the {len(pool)} examples that are neither test nor validation. Ask for fewer."
+            f"train_size={size} is more than the {len(pool)} examples that are neither test nor validation. Ask for "
+            f"fewer."
         )
     if size == len(pool):
         return pool
     classes = len(np.unique(data.y[pool]))
     if size < classes:
-        raise ReglabError(f"train_size={size} is less than the {classes} classes. Ask for at least one example a class.")
+        raise ReglabError(
+            f"train_size={size} is less than the {classes} classes. Ask for at least one example a class."
+        )
     if len(pool) - size < classes:  # too few left over for scikit-learn to stratify both sides
         random = np.random.default_rng(seed)
         return np.sort(random.choice(pool, size=size, replace=False))
@@ -95,8 +99,10 @@ def _stratified(
         counts = np.bincount(data.y[candidates], minlength=data.num_classes)
         rarest = int(counts.argmin())
         raise ReglabError(
-            f"{data.name}: {len(candidates)} examples of {data.num_classes} classes cannot be split into a {what} part of "
-            f"{held_out} with every class in it (the rarest, {data.class_names[rarest]!r}, has {counts[rarest]}): {error}. "
+            f"{data.name}: {len(candidates)} examples of {data.num_classes} classes cannot be split into a {what} "
+            f"part of "
+            f"{held_out} with every class in it (the rarest, {data.class_names[rarest]!r}, has {counts[rarest]}): "
+            f"{error}. "
             "Add examples, or change the shares."
         ) from None
     return np.sort(kept), np.sort(held)

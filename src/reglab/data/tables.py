@@ -24,12 +24,16 @@ def load_table(path: Path, *, target: str | None) -> Dataset:
     columns = [str(column) for column in frame.columns]
     frame.columns = columns
     if target is None:
-        raise ReglabError(f"{path}: say which column holds the label: target (--target). The columns are {_list(columns)}.")
+        raise ReglabError(
+            f"{path}: say which column holds the label: target (--target). The columns are {_list(columns)}."
+        )
     if target not in columns:
         raise ReglabError(f"{path} has no column {target!r}.{nearest(target, columns)} It has {_list(columns)}.")
     labels = frame.pop(target)
     if labels.isna().any():
-        raise ReglabError(f"{path}: row {int(labels.isna().to_numpy().argmax())} has no label in {target!r}. Leave it out.")
+        raise ReglabError(
+            f"{path}: row {int(labels.isna().to_numpy().argmax())} has no label in {target!r}. Leave it out."
+        )
     if frame.shape[1] == 0:
         raise ReglabError(f"{path} has no column besides {target!r}. A classifier needs features.")
     features = _numeric(path, frame)
@@ -41,18 +45,24 @@ def load_table(path: Path, *, target: str | None) -> Dataset:
 
 
 def load_npz(path: Path) -> Dataset:
-    """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, from an .npz file."""
+    """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zipfile, pickle, format and OS errors
-        raise ReglabError(f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes.") from None
+        raise ReglabError(
+            f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
+        ) from None
     if {"x", "y"} <= set(arrays):
         return from_arrays((arrays["x"], arrays["y"]), name=path.stem)
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
-        pairs = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "val", "test") if f"x_{part}" in arrays]
+        pairs = [
+            (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "val", "test") if f"x_{part}" in arrays
+        ]
         return from_arrays(tuple(pairs), name=path.stem)
-    raise ReglabError(f"{path} holds {_list(list(arrays))}. Expected are x and y, or x_train, y_train, x_test and y_test.")
+    raise ReglabError(
+        f"{path} holds {_list(list(arrays))}. Expected are x and y, or x_train, y_train, x_test and y_test."
+    )
 
 
 def from_arrays(source: Any, *, name: str = "arrays") -> Dataset:
@@ -65,14 +75,17 @@ def from_arrays(source: Any, *, name: str = "arrays") -> Dataset:
         if len(x) != len(y):
             raise ReglabError(f"{name}: {len(x)} examples but {len(y)} labels. Each example needs one label.")
         if x.shape[1:] != xs[0].shape[1:]:
-            raise ReglabError(f"{name}: examples have shapes {xs[0].shape[1:]} and {x.shape[1:]}; all parts need one shape.")
+            raise ReglabError(
+                f"{name}: examples have shapes {xs[0].shape[1:]} and {x.shape[1:]}; all parts need one shape."
+            )
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
     labels, names = class_indices(np.concatenate(ys) if len(ys) > 1 else ys[0], name)
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
     part = None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys])
     images = x.ndim == 4
     return Dataset(
-        name=name, x=x, y=labels, class_names=names, part=part, kind="image" if images else "table" if x.ndim == 2 else "array",
+        name=name, x=x, y=labels, class_names=names, part=part,
+        kind="image" if images else "table" if x.ndim == 2 else "array",
         value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
     )  # fmt: skip
 
@@ -99,7 +112,9 @@ def _read_frame(path: Path) -> Any:
     try:
         return pandas.read_parquet(path) if path.suffix.lower() == ".parquet" else pandas.read_csv(path)
     except ImportError:
-        raise ReglabError("Reading Parquet needs pyarrow: pip install 'reglab[parquet]'; or save the table as CSV.") from None
+        raise ReglabError(
+            "Reading Parquet needs pyarrow: pip install 'reglab[parquet]'; or save the table as CSV."
+        ) from None
     except Exception as error:  # parser, encoding and OS errors
         raise ReglabError(f"{path} cannot be read as a table: {error}") from None
 
@@ -112,14 +127,16 @@ def _numeric(path: Path, frame: Any) -> Any:
         missing = frame[column].isna()
         if missing.any():
             raise ReglabError(
-                f"{path}: row {int(missing.to_numpy().argmax())} has no value in column {column!r}. Fill such values in, or leave "
+                f"{path}: row {int(missing.to_numpy().argmax())} has no value in column {column!r}. Fill such values "
+                f"in, or leave "
                 "the rows or the column out."
             )
     for column in texts:
         distinct = frame[column].nunique()
         if distinct > _MOST_CATEGORIES:
             raise ReglabError(
-                f"{path}: column {column!r} has {distinct} different texts, too many for a feature (at most {_MOST_CATEGORIES}). "
+                f"{path}: column {column!r} has {distinct} different texts, too many for a feature (at most "
+                f"{_MOST_CATEGORIES}). "
                 "Leave it out or group its values."
             )
     return pandas.get_dummies(frame, columns=texts, dtype="float32") if texts else frame

@@ -34,8 +34,8 @@ def regularize(
 
     Example:
         >>> import keras, reglab
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")])
-        >>> regularized = reglab.regularize(model, "l2(kernel=1e-3) + dropout(rate=0.1)")
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3,
+        "softmax")]) >>> regularized = reglab.regularize(model, "l2(kernel=1e-3) + dropout(rate=0.1)")
         >>> regularized.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     """
     import random

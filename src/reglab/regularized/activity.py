@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +17,7 @@ class ActivityPenalty(keras.regularizers.Regularizer):
     the batch size.
     """
 
-    def __init__(self, original: Any, penalties: list[Callable[[Any], Any]]) -> None:
+    def __init__(self, original: Any, penalties: Sequence[Callable[[Any], Any]]) -> None:
         self.original = original
         self._penalties = penalties
 

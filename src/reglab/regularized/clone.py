@@ -50,8 +50,10 @@ def clone(model: Any, taps: Mapping[str, list[Callable[[Any], Any]]] | None = No
         copy = _clone_graph(model, dict(taps or {}), prefix="")
     elif taps:
         raise ReglabError(
-            f"{type(model).__name__} is a subclassed model: the order of its layers is known only to its call method, so "
-            "nothing can be placed behind them. Write it as a Sequential or Functional model, or place the layer yourself."
+            f"{type(model).__name__} is a subclassed model: the order of its layers is known only to its call method, "
+            f"so "
+            "nothing can be placed behind them. Write it as a Sequential or Functional model, or place the layer "
+            "yourself."
         )
     else:
         copy = _clone_by_config(model)
@@ -61,10 +63,7 @@ def clone(model: Any, taps: Mapping[str, list[Callable[[Any], Any]]] | None = No
 
 def without_taps(network: Any) -> Any:
     """Return a copy of a network, with its weights, from which the taps are gone."""
-    if not is_graph(network):
-        copy = _clone_by_config(network)
-    else:
-        copy = _clone_graph(network, {}, prefix="")
+    copy = _clone_by_config(network) if not is_graph(network) else _clone_graph(network, {}, prefix="")
     _copy_state(network, copy)
     return copy
 
@@ -84,13 +83,16 @@ def _clone_graph(model: Any, taps: dict[str, list[Callable[[Any], Any]]], *, pre
     ends = (model.inputs[0], model.outputs[0]) if isinstance(model, keras.Sequential) else (model.input, model.output)
     functional = keras.Model(*ends, name=model.name)
     head = _output_layer(functional) if logits else None
+    at_logits = logits or []
     placed: dict[str, Tap] = {}
 
     def clone_function(layer: Any) -> Any:
         if is_graph(layer):
-            inner = {path[len(layer.name) + 1 :]: tap for path, tap in taps.items() if path.startswith(f"{layer.name}/")}
+            inner = {
+                path[len(layer.name) + 1 :]: tap for path, tap in taps.items() if path.startswith(f"{layer.name}/")
+            }
             if head is layer:
-                inner[OUTPUT] = logits
+                inner[OUTPUT] = at_logits
             return _clone_graph(layer, inner, prefix=f"{prefix}{layer.name}/")
         return _clone_layer(layer, activation="linear" if head is layer and _activation(layer) else None)
 
@@ -98,7 +100,7 @@ def _clone_graph(model: Any, taps: dict[str, list[Callable[[Any], Any]]], *, pre
         if isinstance(layer, Tap):
             return args[0]
         if head is not None and layer.name == head.name and not is_graph(head):
-            return _call_head(head, layer, logits, *args, **kwargs)
+            return _call_head(head, layer, at_logits, *args, **kwargs)
         outputs = layer(*args, **kwargs)
         for position, function in enumerate(taps.get(layer.name, ())):
             # A shared layer is called several times and has one tap.
@@ -123,13 +125,19 @@ def _input_like(tensor: Any) -> Any:
 
 
 def _clone_unbuilt(
-    model: Any, taps: Mapping[str, list[Callable[[Any], Any]]], logits: list[Callable[[Any], Any]] | None, *, prefix: str
+    model: Any,
+    taps: Mapping[str, list[Callable[[Any], Any]]],
+    logits: list[Callable[[Any], Any]] | None,
+    *,
+    prefix: str,
 ) -> Any:
     """Clone a Sequential model that does not know its input yet: a chain of layers."""
     chain: list[Any] = []
     for layer in model.layers:
         if is_graph(layer):
-            inner = {path[len(layer.name) + 1 :]: tap for path, tap in taps.items() if path.startswith(f"{layer.name}/")}
+            inner = {
+                path[len(layer.name) + 1 :]: tap for path, tap in taps.items() if path.startswith(f"{layer.name}/")
+            }
             chain.append(_clone_graph(layer, inner, prefix=f"{prefix}{layer.name}/"))
         elif logits and layer is model.layers[-1]:
             chain += _chain_with_logits(layer, logits)
@@ -200,7 +208,8 @@ def _clone_layer(layer: Any, activation: str | None = None) -> Any:
         return type(layer).from_config(config)
     except Exception as error:
         raise ReglabError(
-            f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {error}. {_WAY_OUT}, or give the layer a "
+            f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {error}. {_WAY_OUT}, or give the "
+            f"layer a "
             "get_config method."
         ) from error
 
@@ -225,7 +234,8 @@ def _copy_state(source: Any, copy: Any) -> None:
     shapes = [tuple(weight.shape) for weight in copy.weights]
     if shapes != [tuple(weight.shape) for weight in weights]:
         raise ReglabError(
-            f"The copy of {source.name!r} has other weights than the model ({len(shapes)} of {len(weights)}). {_WAY_OUT}."
+            f"The copy of {source.name!r} has other weights than the model ({len(shapes)} of {len(weights)}). "
+            f"{_WAY_OUT}."
         )
     for old, new in zip(source.weights, copy.weights, strict=True):
         if old.trainable != new.trainable:

@@ -28,7 +28,12 @@ class Fitted(keras.layers.Layer):
         if not self.ready:
             for name, value in arrays.items():
                 self.add_weight(
-                    name=name, shape=np.shape(value), initializer="zeros", trainable=False, dtype="float32", autocast=False
+                    name=name,
+                    shape=np.shape(value),
+                    initializer="zeros",
+                    trainable=False,
+                    dtype="float32",
+                    autocast=False,
                 )
         by_name = {weight.name: weight for weight in self.weights}
         for name, value in arrays.items():

@@ -1,7 +1,8 @@
-"""Where in a network something can be placed: its layers as a graph, and the points called ``hidden`` and ``output``."""
+"""Where in a network something can be placed: its layers as a graph, and the points called ``hidden``."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,10 +41,15 @@ def has_kernel(layer: Any) -> bool:
     """Whether a layer, or a layer inside it, multiplies by weights of its own. Known before it is built."""
     if isinstance(layer, keras.Model):
         return any(has_kernel(inner) for inner in layer.layers)
+    if not isinstance(layer, keras.Layer):
+        return False
     config = layer.get_config() if _configurable(layer) else {}
     named = any(key.endswith(("kernel_initializer", "embeddings_initializer")) for key in config)
-    return named or any(len(weight.shape) > 1 for weight in layer.trainable_weights) or "cell" in config or (
-        isinstance(config.get("layer"), dict)
+    return (
+        named
+        or any(len(weight.shape) > 1 for weight in layer.trainable_weights)
+        or "cell" in config
+        or (isinstance(config.get("layer"), dict))
     )
 
 
@@ -62,7 +68,8 @@ def flat_layers(model: Any) -> list[Any]:
 
 def kernel_layers(model: Any) -> list[Any]:
     """Return the layers that have a kernel, the outermost where one is inside another."""
-    found, inside = [], set()
+    found: list[Any] = []
+    inside: set[int] = set()
     for layer in flat_layers(model):
         if id(layer) not in inside and has_kernel(layer):
             found.append(layer)
@@ -76,7 +83,7 @@ def head_layers(model: Any) -> list[Any]:
     A subclassed model does not tell how its layers are connected; there it is the one that was created last.
     """
     if is_graph(model):
-        return [layer for layer in Graph.of(model).heads()]
+        return list(Graph.of(model).heads())
     return kernel_layers(model)[-1:]
 
 
@@ -90,12 +97,15 @@ class Graph:
 
     @classmethod
     def of(cls, model: Any) -> Graph:
-        layers = {layer.name: layer for layer in model.layers}
         if isinstance(model, keras.Sequential):
+            layers = {layer.name: layer for layer in model.layers}
             names = list(layers)
-            return cls(layers, {a: [b] for a, b in zip(names, names[1:], strict=False)}, tuple(names[-1:]))
+            return cls(layers, {a: [b] for a, b in itertools.pairwise(names)}, tuple(names[-1:]))
         config = model.get_config()
-        graph = cls(layers, {}, tuple(_names(config["output_layers"])))
+        # Operations such as x + y between layers are nodes too.
+        graph = cls(
+            {operation.name: operation for operation in model.operations}, {}, tuple(_names(config["output_layers"]))
+        )
         for entry in config["layers"]:
             for source in _histories(entry["inbound_nodes"]):
                 graph.consumers.setdefault(source, []).append(entry["name"])

@@ -80,14 +80,21 @@ def _is_sparse(loss: Any) -> bool:
 
 def _is_dense(loss: Any) -> bool:
     return _name(loss) in {
-        "CategoricalCrossentropy", "categorical_crossentropy", "CategoricalFocalCrossentropy", "KLDivergence",
-        "categorical_focal_crossentropy", "kl_divergence",
+        "CategoricalCrossentropy",
+        "categorical_crossentropy",
+        "CategoricalFocalCrossentropy",
+        "KLDivergence",
+        "categorical_focal_crossentropy",
+        "kl_divergence",
     }
 
 
 def _is_binary(loss: Any) -> bool:
     return _name(loss) in {
-        "BinaryCrossentropy", "binary_crossentropy", "BinaryFocalCrossentropy", "binary_focal_crossentropy"
+        "BinaryCrossentropy",
+        "binary_crossentropy",
+        "BinaryFocalCrossentropy",
+        "binary_focal_crossentropy",
     }
 
 
@@ -95,7 +102,9 @@ def _dense_form(loss: Any, soft: str) -> Any:
     """Return the categorical cross-entropy that a sparse one is on one-hot labels."""
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
     if config.get("ignore_class") is not None:
-        raise ReglabError(f"{soft} cannot keep ignore_class={config['ignore_class']} of the loss. Take one of them out.")
+        raise ReglabError(
+            f"{soft} cannot keep ignore_class={config['ignore_class']} of the loss. Take one of them out."
+        )
     return keras.losses.CategoricalCrossentropy(
         from_logits=config.get("from_logits", False),
         axis=config.get("axis", -1),

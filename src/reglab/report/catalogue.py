@@ -41,9 +41,7 @@ def card(name: str) -> dict[str, Any]:
         "conflicts": _conflicts(cls),
         "zero": _zero(cls),
         "example": doc.rsplit("Example:", 1)[1].strip().strip("`") if "Example:" in doc else "",
-        "hyperparameters": [
-            _parameter(field, params(cls)[field.name]) for field in dataclasses.fields(cls)
-        ],
+        "hyperparameters": [_parameter(field, params(cls)[field.name]) for field in dataclasses.fields(cls)],
     }
 
 

@@ -17,7 +17,7 @@ __all__ = ["Table", "comparison_table", "legend", "markdown", "plain"]
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; ``emphasis`` says, a row, whether its difference from the baseline is clear of zero: 1, -1 or 0."""
+    """Cells as text; ``emphasis`` says, a row, if its difference from the baseline is clear of zero: 1, -1 or 0."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -27,7 +27,17 @@ class Table:
 def comparison_table(results: Results) -> Table:
     """Return the table of a study: for each recipe its test metrics, its gap, and its difference from the baseline."""
     comparison = results.comparison
-    columns = ("recipe", "accuracy", f"vs {comparison.baseline} [95 %]", "precision", "train", "gap", "epochs", "s/run", "runs")
+    columns = (
+        "recipe",
+        "accuracy",
+        f"vs {comparison.baseline} [95 %]",
+        "precision",
+        "train",
+        "gap",
+        "epochs",
+        "s/run",
+        "runs",
+    )
     rows = tuple(_cells(row) for row in comparison.rows)
     return Table(columns, rows, tuple(_clear(row.differences.get("accuracy")) for row in comparison.rows))
 
@@ -38,11 +48,14 @@ def legend(results: Results) -> str:
     text = (
         "accuracy, precision (macro): test set, in %, mean ± standard deviation over seeds. "
         f"vs {results.comparison.baseline}: difference in accuracy in points, paired by seed, with the 95 % paired t "
-        "interval, not adjusted for the number of recipes. train: clean training accuracy at the best epoch; gap: train "
+        "interval, not adjusted for the number of recipes. train: clean training accuracy at the best epoch; gap: "
+        "train "
         "minus validation, in points."
     )
     if seeds < 5:
-        text += f" {seeds} {'seed is' if seeds == 1 else 'seeds are'} screening: too few to tell small differences apart."
+        text += (
+            f" {seeds} {'seed is' if seeds == 1 else 'seeds are'} screening: too few to tell small differences apart."
+        )
     return text
 
 
@@ -68,7 +81,9 @@ def plain(results: Results) -> str:
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+    first, *others = (
+        cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+    )
     return "  ".join([first, *others]).rstrip()
 
 

@@ -44,7 +44,19 @@ __all__ = [
 CATALOGUE: dict[str, type[Strategy]] = {
     strategy.name: strategy
     for strategy in (
-        L1, L2, L1L2, Augmentation, GaussianNoise, WeightNoise, LabelSmoothing, Dropout, EarlyStopping, Adversarial,
-        Mixup, WeightDecay, EMA, SAM,
+        L1,
+        L2,
+        L1L2,
+        Augmentation,
+        GaussianNoise,
+        WeightNoise,
+        LabelSmoothing,
+        Dropout,
+        EarlyStopping,
+        Adversarial,
+        Mixup,
+        WeightDecay,
+        EMA,
+        SAM,
     )
 }

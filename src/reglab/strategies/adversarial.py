@@ -37,8 +37,10 @@ class Adversarial(Strategy):
 
     name: ClassVar[str] = "adversarial"
     formula: ClassVar[str] = "x + epsilon * sign(d loss / d x), once or in projected steps"
-    paper: ClassVar[str] = "Goodfellow et al. 2015, arXiv:1412.6572; Kurakin et al. 2017, arXiv:1607.02533 (BIM); " \
+    paper: ClassVar[str] = (
+        "Goodfellow et al. 2015, arXiv:1412.6572; Kurakin et al. 2017, arXiv:1607.02533 (BIM); "
         "Madry et al. 2018, arXiv:1706.06083 (PGD)"
+    )
     order: ClassVar[int] = 30
     zero: ClassVar[dict[str, float]] = {"epsilon": 0.0}
 
@@ -47,19 +49,26 @@ class Adversarial(Strategy):
     )
     method: str = param("fgsm", "how the examples are found", kind="choice", choices=("fgsm", "bim", "pgd"))
     unit: str = param(
-        "input", "whether epsilon is in units of the model's input or of the raw pixel range", kind="choice",
+        "input",
+        "whether epsilon is in units of the model's input or of the raw pixel range",
+        kind="choice",
         choices=("input", "pixel"),
     )
     norm: str = param("linf", "which ball", kind="choice", choices=("linf", "l2"))
     steps: int = param(10, "gradient steps of bim and pgd; fgsm takes one", kind="int", low=1, high=1000)
     step_size: float | None = param(
-        None, "length of a step; by default epsilon for fgsm and 2.5 epsilon / steps otherwise", low=0, open_low=True,
-        optional=True, strength=True, unit="`unit`",
+        None,
+        "length of a step; by default epsilon for fgsm and 2.5 epsilon / steps otherwise",
+        low=0,
+        open_low=True,
+        optional=True,
+        strength=True,
+        unit="`unit`",
     )
     random_start: bool | None = param(
         None, "start from a random point of the ball; by default pgd does", kind="bool", optional=True
     )
-    clip: Any = param("none", "valid range of inputs", kind="bounds", choices=("none", "data"))
+    clip: str | tuple[float, float] = param("none", "valid range of inputs", kind="bounds", choices=("none", "data"))
     share: float = param(0.5, "share of each batch that is replaced", low=0, high=1, open_low=True)
 
     def validate(self) -> None:
@@ -84,6 +93,7 @@ class Adversarial(Strategy):
         clean = ops.cast(x[part], "float32")
         width = 1.0
         if self.unit == "pixel":
+            assert input_range is not None  # needs_range says so, and fit checks it
             width = input_range.high - input_range.low
         low, high = self._limits(input_range)
 
@@ -105,6 +115,7 @@ class Adversarial(Strategy):
 
     def _limits(self, input_range: InputRange | None) -> tuple[Any, Any]:
         if self.clip == "data":
+            assert input_range is not None
             return input_range.low, input_range.high
         return self.clip if isinstance(self.clip, tuple) else (None, None)
 

@@ -36,8 +36,8 @@ class Augmentation(Strategy):
       then on: training, validation, test and export.
 
     Shifts below 1 are fractions of the image, from 1 on pixels. A zoom of ``z`` draws factors from ``[1 - z, 1 + z]``
-    for rows and columns apart. ``channel_shift_range`` is in units of the model's input. ``brightness_range`` multiplies
-    raw pixel values, and so needs ``adapt`` to know where the raw range lies in the model's input.
+    for rows and columns apart. ``channel_shift_range`` is in units of the model's input. ``brightness_range``
+    multiplies raw pixel values, and so needs ``adapt`` to know where the raw range lies in the model's input.
 
     Differences from ``ImageDataGenerator``: shifts are continuous in pixels also for integers; brightness is not
     rounded to 8 bits, and one number draws around 1; both flips are drawn with probability 1/2 as there.
@@ -47,7 +47,9 @@ class Augmentation(Strategy):
 
     name: ClassVar[str] = "augmentation"
     formula: ClassVar[str] = "x at A (i, j), A = rotation . shift . shear . zoom . flip drawn an image"
-    paper: ClassVar[str] = "Srivastava, Regularization Strategies in Deep Learning, Table 1; Goodfellow et al. 2016, 7.4"
+    paper: ClassVar[str] = (
+        "Srivastava, Regularization Strategies in Deep Learning, Table 1; Goodfellow et al. 2016, 7.4"
+    )
     order: ClassVar[int] = 10
     zero: ClassVar[dict[str, Any]] = {
         "rotation_range": 0.0,
@@ -62,18 +64,31 @@ class Augmentation(Strategy):
         0.0, "largest rotation", low=0, high=180, strength=True, search=(1.0, 45.0, "linear"), unit="degrees"
     )
     width_shift_range: float = param(
-        0.0, "largest shift sideways: a fraction below 1, pixels from 1 on", low=0, strength=True,
-        search=(0.02, 0.3, "linear"), unit="widths or pixels",
+        0.0,
+        "largest shift sideways: a fraction below 1, pixels from 1 on",
+        low=0,
+        strength=True,
+        search=(0.02, 0.3, "linear"),
+        unit="widths or pixels",
     )
     height_shift_range: float = param(
-        0.0, "largest shift up or down: a fraction below 1, pixels from 1 on", low=0, strength=True,
-        search=(0.02, 0.3, "linear"), unit="heights or pixels",
+        0.0,
+        "largest shift up or down: a fraction below 1, pixels from 1 on",
+        low=0,
+        strength=True,
+        search=(0.02, 0.3, "linear"),
+        unit="heights or pixels",
     )
     shear_range: float = param(
         0.0, "largest shear angle", low=0, high=89, strength=True, search=(1.0, 30.0, "linear"), unit="degrees"
     )
     zoom_range: float | tuple[float, float] = param(
-        0.0, "z for factors in [1 - z, 1 + z], or (lowest, highest) factor", kind="pair", low=0, high=10, strength=True,
+        0.0,
+        "z for factors in [1 - z, 1 + z], or (lowest, highest) factor",
+        kind="pair",
+        low=0,
+        high=10,
+        strength=True,
         search=(0.02, 0.3, "linear"),
     )
     channel_shift_range: float = param(
@@ -181,6 +196,15 @@ class Augmentation(Strategy):
             x = ops.reshape(ops.matmul(ops.reshape(x, (-1, math.prod(x.shape[1:]))), fitted["zca"]), ops.shape(x))
         return x
 
+    def as_layers(self, x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
+        if not (self.needs_data or self.samplewise_center or self.samplewise_std_normalization):
+            return x
+        if self.samplewise_center:
+            x = x - keras.ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        if self.samplewise_std_normalization:
+            x = x / (keras.ops.std(x, axis=(1, 2, 3), keepdims=True) + whitening.TINY)
+        return whitening.as_layers(x, fitted)
+
     # --- random transforms -----------------------------------------------------------------------------------------
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:
@@ -256,7 +280,7 @@ def _zoom_limits(zoom: Any) -> tuple[float, float]:
 
 
 def _between(low: Any, high: Any, u: Any) -> Any:
-    """Return uniform numbers in ``[low, high)`` from uniform numbers in ``[0, 1)``; ``low`` itself if both are equal."""
+    """Return uniform numbers in ``[low, high)`` from uniform numbers in ``[0, 1)``; ``low`` if both are equal."""
     return low + (high - low) * u
 
 
@@ -271,5 +295,6 @@ def _shift_channels(x: Any, shift: Any) -> Any:
 
 
 def _brighten(x: Any, factor: Any, input_range: InputRange | None) -> Any:
+    assert input_range is not None  # needs_range says so, and fit checks it
     low, high = input_range
     return keras.ops.clip(low + (x - low) * _per_image(factor), low, high)

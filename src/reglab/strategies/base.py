@@ -68,6 +68,7 @@ class Strategy:
         order: its place among the strategies of a recipe; what acts on the batch acts in this order.
         conflicts: names of strategies it cannot be combined with, with what to do instead.
         zero: hyperparameters at which it leaves training exactly as it was, or None if there are none.
+        changes_inputs: whether :meth:`on_batch`, where it is implemented, changes the inputs and not the targets alone.
         soft_targets: whether it turns class indices into distributions over classes.
         rider: whether it leaves the trajectory of the weights alone, so that it can be computed from a run without it.
     """
@@ -78,6 +79,7 @@ class Strategy:
     order: ClassVar[int]
     conflicts: ClassVar[Mapping[str, str]] = {}
     zero: ClassVar[Mapping[str, Any] | None] = None
+    changes_inputs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
     rider: ClassVar[bool] = False
 
@@ -146,6 +148,10 @@ class Strategy:
 
     def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
         """Transform inputs in training and evaluation alike, with what :meth:`fit_data` returned."""
+        return x
+
+    def as_layers(self, x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
+        """Return what :meth:`preprocess` does to a symbolic input, as layers of Keras' own, for export."""
         return x
 
     def check_input(self, shape: tuple[int | None, ...]) -> None:

@@ -15,7 +15,9 @@ from reglab.errors import ReglabError, nearest
 from reglab.strategies.schedule import Schedule
 from reglab.text import format_value
 
-__all__ = ["Param", "param", "params"]
+__all__ = ["Param", "Places", "param", "params"]
+
+Places = tuple[str, ...] | str  # what `where` is given as; a strategy holds it as a tuple
 
 Kind = Literal["float", "int", "bool", "choice", "pair", "places", "bounds", "text"]
 
@@ -102,7 +104,7 @@ class Param:
         return ReglabError(f"{owner}: {name}={given} is not possible{reason}. Expected {self.range()}: {self.doc}")
 
     def _check_float(self, value: Any) -> float:
-        if isinstance(value, bool) or isinstance(value, str | bytes):
+        if isinstance(value, bool | str | bytes):
             raise TypeError("not a number")
         number = float(value)
         if math.isnan(number) or math.isinf(number):

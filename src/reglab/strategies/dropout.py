@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.declare import param
+from reglab.strategies.declare import Places, param
 
 __all__ = ["PLACES", "Dropout"]
 
@@ -44,11 +44,11 @@ class Dropout(Strategy):
         strength=True,
         search=(0.05, 0.6, "linear"),
     )
-    where: tuple[str, ...] = param(("hidden",), "after which layers", kind="places", choices=PLACES)
+    where: Places = param(("hidden",), "after which layers", kind="places", choices=PLACES)
 
     @property
     def places(self) -> tuple[str, ...]:
-        return self.where
+        return (self.where,) if isinstance(self.where, str) else self.where
 
     def strengths(self) -> dict[str, float]:
         # The scale is computed here, in full precision, so that it is the very number of keras.layers.Dropout.

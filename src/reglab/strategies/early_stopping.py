@@ -16,8 +16,8 @@ __all__ = ["EarlyStopping"]
 class EarlyStopping(Strategy):
     """Stops after ``patience`` epochs without improvement of ``monitor``, and restores the best weights.
 
-    It is ``keras.callbacks.EarlyStopping`` with ``restore_best_weights=True``. It does not alter the weights on the way,
-    so a study computes it from the run without it. In a study the monitored values are the clean ones: measured in
+    It is ``keras.callbacks.EarlyStopping`` with ``restore_best_weights=True``. It does not alter the weights on the
+    way, so a study computes it from the run without it. In a study the monitored values are the clean ones: measured in
     inference mode and without penalties.
 
     Differences from the paper (Srivastava, Table 1: val_accuracy, patience 40): it does not say whether best weights
@@ -32,11 +32,14 @@ class EarlyStopping(Strategy):
     order: ClassVar[int] = 90
     rider: ClassVar[bool] = True
 
-    monitor: str = param(
-        "val_accuracy", "what has to improve", kind="choice", choices=("val_accuracy", "val_loss")
-    )
+    monitor: str = param("val_accuracy", "what has to improve", kind="choice", choices=("val_accuracy", "val_loss"))
     patience: int = param(
-        10, "epochs without improvement after which training stops", kind="int", low=0, search=(2, 50, "log"), unit="epochs"
+        10,
+        "epochs without improvement after which training stops",
+        kind="int",
+        low=0,
+        search=(2, 50, "log"),
+        unit="epochs",
     )
     min_delta: float = param(0.0, "what counts as improvement, at least", low=0)
     start_from_epoch: int = param(0, "epochs before improvement is looked for", kind="int", low=0, unit="epochs")

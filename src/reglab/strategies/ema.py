@@ -34,7 +34,12 @@ class EMA(Strategy):
     rider: ClassVar[bool] = True
 
     momentum: float = param(
-        0.99, "share of the old average that is kept a step", low=0, high=1, open_high=True, strength=True,
+        0.99,
+        "share of the old average that is kept a step",
+        low=0,
+        high=1,
+        open_high=True,
+        strength=True,
         search=(0.9, 0.9999, "log"),
     )
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.declare import param
+from reglab.strategies.declare import Places, param
 from reglab.strategies.dropout import PLACES
 
 __all__ = ["GaussianNoise"]
@@ -38,11 +38,11 @@ class GaussianNoise(Strategy):
     stddev: float = param(
         0.1, "standard deviation of the noise", low=0, high=1, strength=True, search=(1e-3, 1.0, "log"), unit="h"
     )
-    where: tuple[str, ...] = param(("input",), "where the noise is added", kind="places", choices=PLACES)
+    where: Places = param(("input",), "where the noise is added", kind="places", choices=PLACES)
 
     @property
     def places(self) -> tuple[str, ...]:
-        return self.where
+        return (self.where,) if isinstance(self.where, str) else self.where
 
     def on_activation(self, h: Any, s: Any, random: Any) -> Any:
         noise = keras.random.normal(keras.ops.shape(h), dtype=h.dtype, seed=random)

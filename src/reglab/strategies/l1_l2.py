@@ -36,7 +36,9 @@ class _Penalty(Strategy):
 
     def terms(self) -> frozenset[str]:
         values = {key: getattr(self, key) for key in ("kernel", "bias", "activity")}
-        return frozenset(key for key, value in values.items() if isinstance(value, Schedule) or value not in (0, (0, 0)))
+        return frozenset(
+            key for key, value in values.items() if isinstance(value, Schedule) or value not in (0, (0, 0))
+        )
 
     def penalizes(self, role: str) -> bool:
         return role in self.terms()

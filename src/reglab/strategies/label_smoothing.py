@@ -29,6 +29,7 @@ class LabelSmoothing(Strategy):
     paper: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, section 7"
     order: ClassVar[int] = 15
     zero: ClassVar[dict[str, float]] = {"smoothing": 0.0}
+    changes_inputs: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
 
     smoothing: float = param(

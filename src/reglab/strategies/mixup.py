@@ -34,7 +34,11 @@ class Mixup(Strategy):
     soft_targets: ClassVar[bool] = True
 
     alpha: float = param(
-        0.2, "how strongly examples are mixed; 1 draws m uniformly", low=0, high=100, strength=True,
+        0.2,
+        "how strongly examples are mixed; 1 draws m uniformly",
+        low=0,
+        high=100,
+        strength=True,
         search=(0.05, 2.0, "log"),
     )
 

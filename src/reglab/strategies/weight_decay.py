@@ -33,7 +33,10 @@ class WeightDecay(Strategy):
     zero: ClassVar[dict[str, float]] = {"decay": 0.0}
 
     decay: float = param(
-        4e-3, "share of a weight that is taken away, in units of the learning rate", low=0, strength=True,
+        4e-3,
+        "share of a weight that is taken away, in units of the learning rate",
+        low=0,
+        strength=True,
         search=(1e-4, 1.0, "log"),
     )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
-__all__ = ["TINY", "fit"]
+from reglab.lazy import keras
+
+__all__ = ["TINY", "as_layers", "fit"]
 
 TINY = 1e-6  # added to standard deviations, as in ImageDataGenerator
 _CHUNK = 4096
@@ -24,7 +27,8 @@ def fit(
     """Return ``mean`` and ``std`` ``(1, 1, channels)`` and the whitening ``zca`` ``(pixels, pixels)``, as asked for.
 
     ``x`` is ``(N, height, width, channels)`` and read in chunks, each passed through ``prepare`` first. With singular
-    values ``S`` and left singular vectors ``U`` of the transposed data, ``zca = U diag(sqrt(N) / (S + zca_epsilon)) U'``.
+    values ``S`` and left singular vectors ``U`` of the transposed data, ``zca = U diag(sqrt(N) / (S + zca_epsilon))
+    U'``.
     """
     fitted: dict[str, np.ndarray] = {}
     channels = (1, 1, x.shape[-1])
@@ -57,3 +61,18 @@ def _zca(chunks: Iterator[np.ndarray], count: int, epsilon: float) -> np.ndarray
 def _chunks(x: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
     for start in range(0, len(x), _CHUNK):
         yield prepare(np.asarray(x[start : start + _CHUNK])).astype("float64")
+
+
+def as_layers(x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
+    """Apply to a symbolic image what was fitted, as layers of Keras' own that reload with ``safe_mode=True``."""
+    if "mean" in fitted or "std" in fitted:
+        channels = x.shape[-1]
+        mean = fitted["mean"].reshape(channels) if "mean" in fitted else np.zeros(channels)
+        std = fitted["std"].reshape(channels) + TINY if "std" in fitted else np.ones(channels)
+        x = keras.layers.Normalization(mean=mean.tolist(), variance=np.square(std).tolist(), dtype="float32")(x)
+    if "zca" in fitted:
+        shape = tuple(x.shape[1:])
+        whiten = keras.layers.Dense(math.prod(shape), use_bias=False, trainable=False, dtype="float32", name="zca")
+        x = keras.layers.Reshape(shape)(whiten(keras.layers.Flatten()(x)))
+        whiten.set_weights([fitted["zca"]])
+    return x

@@ -16,9 +16,10 @@ import numpy as np
 import reglab
 from reglab import backends
 from reglab.data import Dataset, Preprocess, Split, split
-from reglab.models import Head, check_output
+from reglab.models import check_output
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
+from reglab.streams import derive
 from reglab.study.plan import Ride, Run, identity
 from reglab.study.plan import rides as group
 from reglab.study.progress import Progress
@@ -26,7 +27,6 @@ from reglab.study.records import FAILED, Record
 from reglab.study.run import Program, SeedData
 from reglab.study.spec import Settings
 from reglab.study.store import Store
-from reglab.streams import derive
 
 __all__ = ["Executor"]
 
@@ -76,10 +76,16 @@ class Executor:
         planned = [(seed, self.runs(seed)) for seed in self.settings.seed_list()]
         todo = [(seed, group([run for run in runs if not store.has(run.id)])) for seed, runs in planned]
         missing = sum(len(ride.runs) for _, rides in todo for ride in rides)
-        progress.started(runs=sum(len(runs) for _, runs in planned), trainings=sum(len(r) for _, r in todo),
-                         reused=sum(len(runs) for _, runs in planned) - missing, epochs=self.settings.epochs)
+        progress.started(
+            runs=sum(len(runs) for _, runs in planned),
+            trainings=sum(len(r) for _, r in todo),
+            reused=sum(len(runs) for _, runs in planned) - missing,
+            epochs=self.settings.epochs,
+        )
         for seed, rides in todo:
-            data = self.seed_data(seed) if rides else None
+            if not rides:
+                continue
+            data = self.seed_data(seed)
             for ride in rides:
                 for record in self._train(ride, data, progress):
                     store.add(record)
@@ -112,7 +118,9 @@ class Executor:
     def seed_data(self, seed: int) -> SeedData:
         """Return what the seed fixes for every recipe alike."""
         data, parts = self.data, self.split(seed)
-        preprocess = Preprocess.fit(data.x[np.sort(parts.train)], self.settings.preprocess, value_range=data.value_range)
+        preprocess = Preprocess.fit(
+            data.x[np.sort(parts.train)], self.settings.preprocess, value_range=data.value_range
+        )
         random = np.random.default_rng(derive(seed, "clean"))
         clean = np.sort(random.choice(parts.train, size=min(len(parts.train), len(parts.val)), replace=False))
 

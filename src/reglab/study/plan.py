@@ -30,8 +30,8 @@ class Run:
 class Ride:
     """One training and the runs that are computed from it.
 
-    ``recipe`` is what is trained. Each run in ``runs`` is that recipe, up to riders: an early stopping that only decides
-    when to stop looking, an averaging of weights that only decides what to look at.
+    ``recipe`` is what is trained. Each run in ``runs`` is that recipe, up to riders: an early stopping that only
+    decides when to stop looking, an averaging of weights that only decides what to look at.
     """
 
     recipe: Recipe

@@ -20,9 +20,9 @@ from reglab.models import Head
 from reglab.recipe import Recipe
 from reglab.regularized.model import RegularizedModel
 from reglab.strategies import EMA, EarlyStopping
+from reglab.streams import derive
 from reglab.study.plan import Ride, Run
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
-from reglab.streams import derive
 
 __all__ = ["Program", "SeedData"]
 
@@ -100,15 +100,20 @@ class Program:
         self.model.stop_training = False
 
     def _record(self, track: _Track, data: SeedData) -> Record:
-        common = {"id": track.run.id, "name": track.run.name, "recipe": track.run.recipe.to_text(), "seed": track.run.seed}
+        common: dict[str, Any] = {
+            "id": track.run.id,
+            "name": track.run.name,
+            "recipe": track.run.recipe.to_text(),
+            "seed": track.run.seed,
+        }
         if track.diverged:
             return Record(**common, status=DIVERGED, history=track.history, error=track.diverged)
         self.model.network.set_weights(track.best_weights)
         validation = Predictions(self.probabilities(data.validation[0]), data.validation[1])
         test = Predictions(self.probabilities(data.test[0]), data.test[1])
         return Record(
-            **common, status=FINISHED, metrics=track.metrics(test), history=track.history, validation=validation, test=test,
-            weights=track.best_weights,
+            **common, status=FINISHED, metrics=track.metrics(test), history=track.history, validation=validation,
+            test=test, weights=track.best_weights,
         )  # fmt: skip
 
 
@@ -144,7 +149,7 @@ class _Track:
         improved = self._improves(values)
         if self._stopper is not None:
             self._stopper.on_epoch_end(epoch, {**values, "val_loss": values["val_cross_entropy"]})
-            if self._stopping.monitor != "val_accuracy":
+            if self._stopper.monitor != "val_accuracy":
                 improved = self.best_epoch < 0 or self._stopper.best_epoch == epoch
             self.done = self._stopper.model.stop_training
         if improved:

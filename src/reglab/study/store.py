@@ -59,7 +59,9 @@ class Store:
             self._database.execute("PRAGMA synchronous=EXTRA")
             self._migrate()
         except (OSError, sqlite3.Error) as error:
-            raise ReglabError(f"Cannot write the study folder {self.folder}: {error}. Choose another with --out.") from None
+            raise ReglabError(
+                f"Cannot write the study folder {self.folder}: {error}. Choose another with --out."
+            ) from None
         self._take_in()
 
     def close(self) -> None:
@@ -98,7 +100,7 @@ class Store:
         with _new_folder(target) as folder:
             _write(folder / "history.json", json.dumps(_finite(record.history)).encode())
             if record.validation is not None and record.test is not None:
-                _write_arrays(folder / "predictions.npz", _prediction_arrays(record))
+                _write_arrays(folder / "predictions.npz", _prediction_arrays(record.validation, record.test))
             if record.weights is not None:
                 _write_arrays(folder / "weights.npz", {f"{i:04d}": w for i, w in enumerate(record.weights)})
             _write(folder / "record.json", json.dumps(_finite(record.summary()), indent=1).encode())
@@ -171,11 +173,13 @@ class Store:
         self._database.execute("COMMIT")
 
 
-def _prediction_arrays(record: Record) -> dict[str, np.ndarray]:
+def _prediction_arrays(validation: Predictions, test: Predictions) -> dict[str, np.ndarray]:
     return {
-        "validation": record.validation.probabilities, "validation_labels": record.validation.labels,
-        "test": record.test.probabilities, "test_labels": record.test.labels,
-    }  # fmt: skip
+        "validation": validation.probabilities,
+        "validation_labels": validation.labels,
+        "test": test.probabilities,
+        "test_labels": test.labels,
+    }
 
 
 def _finite(value: Any) -> Any:
@@ -220,7 +224,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
 

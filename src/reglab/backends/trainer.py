@@ -1,0 +1,20 @@
+"""What the mixins of the backends take for granted of the model they are mixed into. For the type checker alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """A ``keras.Model`` with reglab's ``_prepare``, which turns a batch into the one that is trained on."""
+
+    trainable_variables: list[Any]
+    non_trainable_variables: list[Any]
+
+    def _prepare(self, data: Any) -> tuple[Any, Any, Any]:
+        raise NotImplementedError
+
+    def train_step(self, *args: Any) -> Any:
+        raise NotImplementedError

@@ -1,0 +1,167 @@
+"""One training step, as far as it is not Keras' own: the batch, the forward pass, the penalties.
+
+``reglab.strategies.base`` shows the step in pseudocode.
+"""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+
+from reglab import backends
+from reglab.regularized.fitted import Fitted
+from reglab.regularized.graph import is_graph
+from reglab.regularized.parts import Part
+from reglab.regularized.placing import at_input
+from reglab.regularized.roles import weights_by_role
+from reglab.strategies import Batch, InputRange
+
+__all__ = ["Step", "takes_training"]
+
+
+class Step:
+    """What a training step of ``RegularizedModel`` does before and inside Keras' own.
+
+    The class it is mixed into is a ``keras.Model`` that has these attributes.
+    """
+
+    network: Any
+    fitted: Fitted
+    variables: list[Any]
+    non_trainable_variables: list[Any]
+    add_loss: Any
+    _held: SimpleNamespace
+
+    def _prepare(self, data: Any) -> tuple[Any, Any, Any]:
+        """Turn a batch into the one that Keras' training step gets: augmented, mixed, attacked."""
+        self._held.traces += 1
+        batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
+        parts = self._held.parts
+        if self._held.targets.soft:
+            batch = batch._replace(y=self._held.targets.soften(batch.y, self._classes(batch.x)))
+        input_range = self.fitted.input_range()
+        for part in parts:
+            if part.overrides("on_batch"):
+                batch = part.strategy.on_batch(batch, part.strengths, part.random, input_range)
+        for part in parts:
+            if part.overrides("perturb_inputs"):
+                batch = batch._replace(x=self._perturbed(part, batch, input_range))
+        self._held.offsets = self._weight_offsets(batch)
+        return tuple(batch)
+
+    def _perturbed(self, part: Part, batch: Batch, input_range: InputRange | None) -> Any:
+        def gradient(x: Any, which: slice) -> Any:
+            return self.input_gradient(x, batch.y[which])
+
+        x = part.strategy.perturb_inputs(batch.x, gradient, part.strengths, part.random, input_range)
+        return keras.ops.stop_gradient(x)
+
+    def input_gradient(self, x: Any, y: Any) -> Any:
+        """Return the gradient, shaped as ``x``, of the summed data loss with respect to inputs, in inference mode.
+
+        Nothing moves: neither statistics of BatchNormalization nor random streams.
+        """
+
+        def loss(x: Any) -> Any:
+            with self._frozen_scope():
+                return keras.ops.sum(self._held.targets.each(y, self._forward(x, training=False)))
+
+        return backends.adapter().gradient(loss, x)
+
+    def _weight_offsets(self, batch: Batch) -> list[Any] | None:
+        """Return what is added to each trainable weight for the next forward pass, if a strategy asks for it."""
+        parts = [part for part in self._held.parts if part.strategy.perturbs_weights]
+        if not parts:
+            return None
+        weights = self.network.trainable_variables
+
+        def loss(values: list[Any]) -> Any:
+            with self._frozen_scope(zip(weights, values, strict=True)):
+                each = self._held.targets.each(batch.y, self._forward(batch.x, training=True))
+                if batch.sample_weight is not None:
+                    each = each * keras.ops.cast(batch.sample_weight, each.dtype)
+                return keras.ops.sum(each)
+
+        gradients = backends.adapter().gradient(loss, [keras.ops.convert_to_tensor(weight) for weight in weights])
+        offsets = [keras.ops.zeros_like(gradient) for gradient in gradients]
+        for part in parts:
+            added = part.strategy.perturb_weights(gradients, part.strengths)
+            offsets = [offset + more for offset, more in zip(offsets, added, strict=True)]
+        return [keras.ops.stop_gradient(offset) for offset in offsets]
+
+    def _frozen_scope(self, values: Any = ()) -> keras.StatelessScope:
+        """Return a scope in which the model can be run without anything moving, with some variables at other values."""
+        mapping = {id(v): (v, v.value) for v in self.variables}
+        mapping.update({id(v): (v, value) for v, value in values})
+        return keras.StatelessScope(state_mapping=list(mapping.values()))
+
+    def _forward(self, x: Any, *, training: bool) -> Any:
+        """Run the network, with what acts at its input and on its weights in training."""
+        for position, part in enumerate(self._held.parts):
+            if part.overrides("preprocess"):
+                x = part.strategy.preprocess(x, self.fitted.of(position))
+        if not training:
+            return self._run(x, training=False)
+        for part in self._held.parts:
+            if "input" in part.strategy.places:
+                x = keras.tree.map_structure(lambda t, p=part: at_input(p, t), x)
+        moved = self._moved_weights()
+        return self._run(x, training=True) if moved is None else self._run_with(x, moved)
+
+    def _run(self, x: Any, *, training: bool) -> Any:
+        return self.network(x, training=training) if self._held.takes_training else self.network(x)
+
+    def _moved_weights(self) -> list[tuple[Any, Any]] | None:
+        """Return the values that weights have in this pass alone: noisy, or moved by a gradient."""
+        noisy = [part for part in self._held.parts if part.overrides("forward")]
+        offsets, self._held.offsets = self._held.offsets, None
+        if not noisy and offsets is None:
+            return None
+        weights = self.network.trainable_variables
+        values = {id(weight): keras.ops.convert_to_tensor(weight) for weight in weights}
+        kernels = [weight for weight, role in weights_by_role(self.network) if role == "kernel"]
+        for part in noisy:
+            for weight in kernels:
+                values[id(weight)] = part.strategy.forward(values[id(weight)], part.strengths, part.random)
+        for weight, offset in zip(weights, offsets or (), strict=False):
+            values[id(weight)] = values[id(weight)] + keras.ops.cast(offset, values[id(weight)].dtype)
+        return [(weight, values[id(weight)]) for weight in weights]
+
+    def _run_with(self, x: Any, weights: list[tuple[Any, Any]]) -> Any:
+        """Run the network in training with other weights, and keep what the pass did to its other state."""
+        before = {id(v): (v, v.value) for v in self.variables}
+        before.update({id(v): (v, value) for v, value in weights})
+        with keras.StatelessScope(state_mapping=list(before.values()), collect_losses=True) as scope:
+            y = self._run(x, training=True)
+            losses = list(scope.losses)
+        for variable in self.non_trainable_variables:
+            after = scope.get_current_value(variable)
+            if after is not before[id(variable)][1]:
+                variable.assign(after)
+        for loss in losses:
+            self.add_loss(loss)
+        return y
+
+    def _penalty(self) -> Any:
+        """Return the sum of all penalties on weights, in float32, or None."""
+        total = None
+        for part in self._held.parts:
+            for weight, role in weights_by_role(self.network):
+                if part.strategy.penalizes(role):
+                    value = keras.ops.cast(keras.ops.convert_to_tensor(weight), "float32")
+                    term = part.strategy.penalty(value, role, part.strengths)
+                    total = term if total is None else total + term
+        return total
+
+    def _classes(self, x: Any) -> int:
+        if is_graph(self.network) and self.network.built:
+            return self.network.output_shape[-1]
+        return self.network.compute_output_shape(keras.tree.map_structure(lambda t: tuple(t.shape), x))[-1]
+
+
+def takes_training(network: Any) -> bool:
+    """Whether the network's ``call`` has an argument ``training``."""
+    return "training" in inspect.signature(network.call).parameters
