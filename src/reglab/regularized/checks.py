@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from reglab.errors import ReglabError
+from reglab.recipe import Recipe
 from reglab.regularized.graph import is_graph
 from reglab.regularized.parts import Part
 
@@ -56,10 +57,9 @@ def check_shapes(model: Any, parts: list[Part]) -> None:
             part.strategy.check_input(shapes[0])
 
 
-def check_ready(parts: list[Part], callbacks: list[Any], *, fitted: bool, validated: bool) -> None:
+def check_ready(recipe: Recipe, callbacks: list[Any], *, fitted: bool, validated: bool) -> None:
     """Raise a ReglabError if a strategy lacks what ``fit`` has to give it: adapted data, or a validation set."""
-    for part in parts:
-        strategy = part.strategy
+    for strategy in recipe:
         if (strategy.needs_data or strategy.needs_range) and not fitted:
             raise ReglabError(
                 f"{strategy.name} has to know the training data: call model.adapt(x_train) before fit. "

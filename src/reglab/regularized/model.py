@@ -103,9 +103,8 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
                 f"can change, and "
                 "a term that was zero is not part of the program. Call reglab.regularize(model, recipe) for it."
             )
+        # The parts keep the strategies that the program was made with: a term of it that is zero now is not left out.
         self._held.recipe = recipe
-        for part, strategy in zip(self._held.parts, recipe, strict=True):
-            part.strategy = strategy
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -163,11 +162,11 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
         arguments = bound.arguments
         validated = arguments.get("validation_data") is not None or bool(arguments.get("validation_split"))
-        check_ready(self._held.parts, callbacks, fitted=self.fitted.ready, validated=validated)
+        check_ready(self.recipe, callbacks, fitted=self.fitted.ready, validated=validated)
         if self.recipe.scheduled:
             callbacks.append(_Schedules())
-        for part in self._held.parts:
-            callbacks += part.strategy.callbacks()
+        for strategy in self.recipe:
+            callbacks += strategy.callbacks()
         bound.arguments["callbacks"] = callbacks
         return super().fit(*bound.args, **bound.kwargs)
 

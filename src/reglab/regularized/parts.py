@@ -66,7 +66,13 @@ class Strengths:
 
 @dataclass
 class Part:
-    """A strategy at work in one model: its strengths, its random stream, what it fitted."""
+    """A strategy at work in one model.
+
+    Attributes:
+        strategy: what the program was made with. Its own numbers are not those of the training: ``strengths`` are.
+        strengths: the variables that its hooks read.
+        random: its stream of random numbers.
+    """
 
     strategy: Strategy
     strengths: Strengths
