@@ -8,7 +8,12 @@ import keras
 
 from reglab.regularized.parts import Part, Strengths
 
-__all__ = ["prepared"]
+__all__ = ["prepared", "unscaled"]
+
+
+def unscaled(optimizer: Any) -> Any:
+    """Return the optimizer that makes the steps: the one inside, where losses are scaled around it."""
+    return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else optimizer
 
 
 def prepared(optimizer: Any, parts: list[Part], *, scale_loss: bool) -> Any:
@@ -19,7 +24,7 @@ def prepared(optimizer: Any, parts: list[Part], *, scale_loss: bool) -> Any:
         for part in changing:
             # These numbers are read by the optimizer's own step, so it must be the one that tracks them.
             part.strengths = Strengths.of(part.strategy.at(0))
-            part.strategy.optimizer(optimizer, part.strengths)
+            part.strategy.optimizer(unscaled(optimizer), part.strengths)
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if scale_loss and optimizer is not None and not scaled:
         # As keras.Model.compile does for a model of this policy; the model around it is float32.

@@ -109,6 +109,8 @@ class Adversarial(Strategy):
         for _ in range(1 if self.method == "fgsm" else self.steps):
             slope = gradient(moved(delta), part) * width
             delta = _project(delta + s.step * _direction(slope, self.norm), self.norm, s.epsilon)
+            if low is not None:  # what the valid range takes away is gone for the next step too
+                delta = (moved(delta) - clean) / ops.maximum(width, _TINY)
         if self.share == 1.0:
             return moved(delta)
         return ops.concatenate([moved(delta), ops.cast(x, "float32")[part.stop :]], axis=0)

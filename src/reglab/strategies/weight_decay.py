@@ -47,4 +47,5 @@ class WeightDecay(Strategy):
                 f"(weight_decay={optimizer.weight_decay}). Take that out, or leave weight_decay out of the recipe."
             )
         optimizer.weight_decay = s.variable("decay")
-        optimizer.exclude_from_weight_decay(var_names=["^bias$", "^gamma$", "^beta$", "^scale$"])
+        # On TensorFlow the optimizer sees names such as "dense/bias:0", elsewhere "bias".
+        optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale)(:\d+)?$"])

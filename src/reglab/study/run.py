@@ -19,6 +19,7 @@ from reglab.data.batches import Batches
 from reglab.models import Head
 from reglab.recipe import Recipe
 from reglab.regularized.model import RegularizedModel
+from reglab.regularized.optimizer import unscaled
 from reglab.strategies import EMA, EarlyStopping
 from reglab.streams import derive
 from reglab.study.plan import Ride, Run
@@ -219,7 +220,7 @@ class _Watch(keras.callbacks.Callback):
 
             return values, weights
         moving = _copies(network)
-        averages = self.model.optimizer._model_variables_moving_average
+        averages = unscaled(self.model.optimizer)._model_variables_moving_average
         for variable, average in zip(self.model.trainable_variables, averages, strict=True):
             variable.assign(average)
         values, at_average = self._clean_metrics(), _copies(network)

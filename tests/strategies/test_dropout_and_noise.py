@@ -1,0 +1,165 @@
+"""Dropout, Gaussian noise and weight noise: what they draw, where they act, and Keras' own layers as an oracle."""
+
+import keras
+import numpy as np
+import pytest
+
+import reglab
+from reglab import Dropout, GaussianNoise, Recipe, WeightNoise
+from reglab.backends import name as backend
+from reglab.regularized.parts import streams_of
+
+pytestmark = pytest.mark.backend
+
+
+def identity(shape=(1000,)):
+    """A network whose output is its input."""
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, keras.layers.Activation("linear")(inputs))
+
+
+def training(model, x):
+    return keras.ops.convert_to_numpy(model(x, training=True))
+
+
+def dense(*after_hidden):
+    """A perceptron with layers of the user's own behind its hidden one."""
+    layers = keras.layers
+    inputs = keras.Input((6,))
+    h = layers.Dense(8, activation="relu", name="hidden")(inputs)
+    for layer in after_hidden:
+        h = layer(h)
+    return keras.Model(inputs, layers.Dense(3, activation="softmax", name="head")(h))
+
+
+def trained(model, weights):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, 6)).astype("float32"), rng.integers(0, 3, 24)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    target = getattr(model, "network", model)
+    target.set_weights(weights)
+    model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
+    return target.get_weights()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+def test_dropout_leaves_out_its_share_and_scales_the_rest(rate):
+    x = np.ones((200, 1000), "float32")
+    out = training(reglab.regularize(identity(), Dropout(rate=rate, where="input"), seed=1), x)
+    kept = out != 0
+    np.testing.assert_allclose(out[kept], 1 / (1 - rate), rtol=1e-6)
+    sigma = np.sqrt(rate * (1 - rate) / out.size)
+    assert abs(kept.mean() - (1 - rate)) < 5 * sigma
+    # Every unit of every example is drawn on its own: rows and columns vary as binomial counts do.
+    for axis in (0, 1):
+        counts = kept.sum(axis=axis)
+        expected = kept.shape[axis] * rate * (1 - rate)
+        assert 0.7 < counts.var() / expected < 1.4
+
+
+@pytest.mark.parametrize("stddev", [0.05, 1.0])
+def test_gaussian_noise_has_its_standard_deviation_and_no_mean(stddev):
+    x = np.full((200, 1000), 2.0, "float32")
+    noise = training(reglab.regularize(identity(), GaussianNoise(stddev=stddev, where="input"), seed=1), x) - x
+    assert abs(noise.mean()) < 5 * stddev / np.sqrt(noise.size)
+    np.testing.assert_allclose(noise.std(), stddev, rtol=0.01)
+    np.testing.assert_allclose(np.mean(noise**4) / noise.std() ** 4, 3.0, rtol=0.03)  # a normal's kurtosis
+
+
+def test_the_same_draws_never_come_twice():
+    x = np.ones((50, 1000), "float32")
+    model = reglab.regularize(identity(), GaussianNoise(stddev=1.0, where="input"), seed=1)
+    first, second = training(model, x) - x, training(model, x) - x
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("strategy", "layer"),
+    [
+        (Dropout(rate=0.3), lambda: keras.layers.Dropout(0.3)),
+        (GaussianNoise(stddev=0.3, where="hidden"), lambda: keras.layers.GaussianNoise(0.3)),
+    ],
+    ids=["dropout", "gaussian_noise"],
+)
+@pytest.mark.skipif("backend() == 'jax'", reason="Keras' dropout on JAX draws other numbers from the same seed")
+def test_training_is_that_of_keras_own_layer_given_the_same_stream(strategy, layer):
+    own = layer()
+    oracle = dense(own)
+    weights = oracle.get_weights()
+    (stream,) = streams_of(Recipe(strategy), 7)
+    own.seed_generator.state.assign(np.array([stream, 0], dtype="uint32" if backend() != "torch" else "int64"))
+    expected = trained(oracle, weights)
+    found = trained(reglab.regularize(dense(), strategy, seed=7), weights)
+    exact = backend() == "tensorflow"
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=0 if exact else 1e-6)
+
+
+def test_noise_at_the_output_is_added_to_the_logits():
+    model = reglab.regularize(dense(), GaussianNoise(stddev=0.5, where="output"), seed=1)
+    x = np.random.default_rng(0).normal(size=(4000, 6)).astype("float32")
+    clean = keras.ops.convert_to_numpy(model(x, training=False))
+    noisy = training(model, x)
+    np.testing.assert_allclose(noisy.sum(axis=1), 1, atol=1e-5)  # the softmax comes after the noise
+    # The difference of two logits is the log of the ratio of two probabilities, and carries the noise of both.
+    noise = np.log(noisy[:, 0] / noisy[:, 1]) - np.log(clean[:, 0] / clean[:, 1])
+    np.testing.assert_allclose(noise.std(), 0.5 * np.sqrt(2), rtol=0.05)
+
+
+def test_hidden_is_behind_joined_branches_and_normalization_once():
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 1))
+    one, two = layers.Conv2D(2, 1, name="one")(inputs), layers.Conv2D(2, 3, padding="same", name="two")(inputs)
+    h = layers.Concatenate(name="joined")([one, two])
+    h = layers.Conv2D(3, 3, name="conv")(h)
+    h = layers.Activation("relu", name="relu")(layers.BatchNormalization(name="norm")(h))
+    h = layers.GlobalAveragePooling2D(name="pool")(h)
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax", name="head")(h))
+    network = reglab.regularize(model, Dropout(rate=0.5)).network
+    after = {tap.name: tap.input._keras_history.operation.name for tap in network.layers if "tap" in tap.name}
+    assert sorted(after.values()) == ["joined", "relu"]
+
+
+def test_named_layers_and_the_error_for_a_name_that_is_not_there():
+    network = reglab.regularize(dense(), Dropout(rate=0.5, where=("hidden",))).network
+    assert sum("tap" in layer.name for layer in network.layers) == 1
+    with pytest.raises(reglab.ReglabError, match=r"no layer 'hiden'.*Did you mean 'hidden'"):
+        reglab.regularize(dense(), Dropout(rate=0.5, where="hiden"))
+
+
+def test_integer_inputs_cannot_be_noisy():
+    inputs = keras.Input((4,), dtype="int32")
+    h = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(h))
+    regularized = reglab.regularize(model, GaussianNoise(stddev=0.1, where="input"))
+    regularized.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(reglab.ReglabError, match=r"gaussian_noise at the input needs numbers.*where='hidden'"):
+        regularized.fit(np.zeros((4, 4), "int32"), np.zeros(4), verbose=0)
+
+
+def test_weight_noise_moves_kernels_of_the_forward_pass_alone():
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(4000, name="wide")(inputs))
+    model.set_weights([np.full((1, 4000), 2.0), np.full(4000, 3.0)])
+    regularized = reglab.regularize(model, WeightNoise(stddev=0.25), seed=1)
+    out = training(regularized, np.ones((2, 1), "float32"))
+    np.testing.assert_array_equal(out[0], out[1])  # one draw a batch
+    noise = out[0] - 5.0
+    np.testing.assert_allclose(noise.std(), 0.25, rtol=0.06)
+    assert abs(noise.mean()) < 5 * 0.25 / np.sqrt(4000)
+    np.testing.assert_array_equal(regularized.network.get_weights()[0], 2.0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(regularized(np.ones((2, 1)), training=False)), 5.0)
+
+
+def test_the_gradient_is_taken_at_the_noisy_weights_and_applied_to_the_clean_ones():
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
+    model.set_weights([np.array([[2.0]])])
+    regularized = reglab.regularize(model, WeightNoise(stddev=0.5), seed=3)
+    regularized.compile(keras.optimizers.SGD(0.1), "mse")
+    noisy = float(training(regularized, np.ones((1, 1), "float32"))[0, 0])
+    regularized.set_seed(3)
+    regularized.train_on_batch(np.ones((1, 1), "float32"), np.zeros((1, 1), "float32"))
+    assert noisy != 2.0
+    # d/dw of (w x - 0)^2 at the noisy weight, for x = 1, is 2 w.
+    np.testing.assert_allclose(regularized.network.get_weights()[0][0, 0], 2.0 - 0.1 * 2 * noisy, rtol=1e-5)
