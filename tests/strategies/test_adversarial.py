@@ -62,7 +62,9 @@ def test_the_input_gradient(weights, batch, logits):
 def test_fgsm(weights, batch):
     x, y = batch
     expected = x + 0.1 * np.sign(by_hand(weights, x, y))
-    np.testing.assert_allclose(attacked(compiled(Adversarial(epsilon=0.1, share=1.0), weights), x, y), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        attacked(compiled(Adversarial(epsilon=0.1, share=1.0), weights), x, y), expected, atol=1e-6
+    )
 
 
 def test_fgsm_replaces_the_share_and_leaves_the_rest(weights, batch):

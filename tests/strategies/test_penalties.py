@@ -32,28 +32,32 @@ def convolutional(hidden=None, head=None):
         for which in ("depthwise", "pointwise")
         if key.startswith("kernel") or which == "depthwise"
     }
-    return keras.Sequential([
-        keras.Input((8, 8, 2)),
-        layers.Conv2D(3, 3, activation="relu", name="conv", **hidden),
-        layers.SeparableConv2D(4, 3, activation="relu", name="separable", **separable),
-        layers.BatchNormalization(name="norm"),
-        layers.Flatten(),
-        layers.Dense(5, activation="tanh", name="hidden", **hidden),
-        layers.Dense(3, activation="softmax", name="head", **head),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            layers.Conv2D(3, 3, activation="relu", name="conv", **hidden),
+            layers.SeparableConv2D(4, 3, activation="relu", name="separable", **separable),
+            layers.BatchNormalization(name="norm"),
+            layers.Flatten(),
+            layers.Dense(5, activation="tanh", name="hidden", **hidden),
+            layers.Dense(3, activation="softmax", name="head", **head),
+        ]
+    )
 
 
 def recurrent(hidden=None, head=None):
     hidden, head = hidden or {}, head or {}
     layers = keras.layers
     embedding = {key.replace("kernel", "embeddings"): v for key, v in hidden.items() if not key.startswith("bias")}
-    lstm = {**hidden, **{"recurrent_regularizer": v for key, v in hidden.items() if key == "kernel_regularizer"}}
-    return keras.Sequential([
-        keras.Input((5,), dtype="int32"),
-        layers.Embedding(11, 4, **embedding),
-        layers.LSTM(3, **lstm),
-        layers.Dense(3, activation="softmax", **head),
-    ])
+    lstm = {**hidden, "recurrent_regularizer": hidden.get("kernel_regularizer")}
+    return keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            layers.Embedding(11, 4, **embedding),
+            layers.LSTM(3, **lstm),
+            layers.Dense(3, activation="softmax", **head),
+        ]
+    )
 
 
 def trained(model, data, weights):
@@ -129,7 +133,7 @@ def test_frozen_layers_are_not_penalized():
     model.get_layer("conv").trainable = False
     regularized = reglab.regularize(model, L2(kernel=1.0))
     regularized.compile("sgd", "sparse_categorical_crossentropy")
-    x, y = images()
+    x, _ = images()
     regularized(x)
     penalized = [w for w in regularized.network.trainable_weights if len(w.shape) > 1]
     assert len(penalized) == 4  # two of the separable convolution, two of dense layers
@@ -148,7 +152,7 @@ class Subclassed(keras.Model):
 
 
 def test_a_subclassed_model_is_penalized_too():
-    x, y = images()
+    x, _ = images()
     model = Subclassed()
     model(x)
     regularized = reglab.regularize(model, L2(kernel=0.5, bias=0.1, activity=0.2))

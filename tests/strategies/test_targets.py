@@ -36,7 +36,9 @@ def test_mixup_mixes_inputs_and_targets_with_the_neighbour_in_one_proportion():
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(mixed[np.arange(count), np.arange(count) - 1], 1 - m, atol=1e-6)
     one_hot = np.eye(3)[y]
-    np.testing.assert_allclose(targets, m[:, None] * one_hot + (1 - m)[:, None] * np.roll(one_hot, 1, axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        targets, m[:, None] * one_hot + (1 - m)[:, None] * np.roll(one_hot, 1, axis=0), atol=1e-6
+    )
     assert weights is None
     assert scipy.stats.kstest(m, scipy.stats.beta(0.4, 0.4).cdf).pvalue > 1e-3
 

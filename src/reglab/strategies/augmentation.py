@@ -102,12 +102,14 @@ class Augmentation(Strategy):
     fill_mode: str = param("nearest", "what lies beyond the edge", kind="choice", choices=FILL_MODES)
     cval: float = param(0.0, "value beyond the edge with fill_mode constant", strength=True, unit="x")
     samplewise_center: bool = param(False, "subtract each image's mean", kind="bool")
-    samplewise_std_normalization: bool = param(False, "divide by each image's standard deviation", kind="bool")
+    samplewise_std_normalization: bool = param(
+        False, "subtract each image's mean and divide by its standard deviation", kind="bool"
+    )
     featurewise_center: bool = param(False, "subtract the training split's mean, a channel", kind="bool")
     featurewise_std_normalization: bool = param(
-        False, "divide by the training split's standard deviation, a channel", kind="bool"
+        False, "subtract the training split's mean, a channel, and divide by its standard deviation", kind="bool"
     )
-    zca_whitening: bool = param(False, "decorrelate the pixels (centres the data too)", kind="bool")
+    zca_whitening: bool = param(False, "centre the data and decorrelate the pixels", kind="bool")
     zca_epsilon: float = param(1e-6, "added to singular values when whitening", low=0, open_low=True)
 
     def validate(self) -> None:
@@ -163,18 +165,22 @@ class Augmentation(Strategy):
     def needs_data(self) -> bool:
         return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
 
+    @property
+    def _centres_samples(self) -> bool:
+        return self.samplewise_center or self.samplewise_std_normalization
+
     def fit_data(self, x: np.ndarray) -> dict[str, np.ndarray]:
         return whitening.fit(
             x,
             prepare=self._samplewise_numpy,
-            center=self.featurewise_center or self.zca_whitening,
+            center=self.needs_data,
             scale=self.featurewise_std_normalization and not self.zca_whitening,
             zca_epsilon=self.zca_epsilon if self.zca_whitening else None,
         )
 
     def _samplewise_numpy(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, "float32")
-        if self.samplewise_center:
+        if self._centres_samples:
             x = x - x.mean(axis=(1, 2, 3), keepdims=True)
         if self.samplewise_std_normalization:
             x = x / (x.std(axis=(1, 2, 3), keepdims=True) + whitening.TINY)
@@ -182,9 +188,9 @@ class Augmentation(Strategy):
 
     def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
         ops = keras.ops
-        if self.samplewise_center or self.samplewise_std_normalization or fitted:
+        if self._centres_samples or fitted:
             x = ops.cast(x, "float32")
-        if self.samplewise_center:
+        if self._centres_samples:
             x = x - ops.mean(x, axis=(1, 2, 3), keepdims=True)
         if self.samplewise_std_normalization:
             x = x / (ops.std(x, axis=(1, 2, 3), keepdims=True) + whitening.TINY)
@@ -197,9 +203,9 @@ class Augmentation(Strategy):
         return x
 
     def as_layers(self, x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
-        if not (self.needs_data or self.samplewise_center or self.samplewise_std_normalization):
+        if not (self.needs_data or self._centres_samples):
             return x
-        if self.samplewise_center:
+        if self._centres_samples:
             x = x - keras.ops.mean(x, axis=(1, 2, 3), keepdims=True)
         if self.samplewise_std_normalization:
             x = x / (keras.ops.std(x, axis=(1, 2, 3), keepdims=True) + whitening.TINY)
