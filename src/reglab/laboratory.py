@@ -113,8 +113,7 @@ class Study:
             if changing:
                 notes.append(
                     f"{name}: {', '.join(changing)} changes what examples of {self.dataset.name} are (a flipped 6 is "
-                    f"no 6), "
-                    "so labels become wrong. Leave it out unless that is what you want to see."
+                    "no 6), so labels become wrong. Leave it out unless that is what you want to see."
                 )
         return notes
 

@@ -52,10 +52,8 @@ def cifar10() -> Dataset:
     except Exception as error:  # no network, a broken archive: Keras raises many kinds
         raise ReglabError(
             f"CIFAR-10 could not be downloaded ({error}). Put cifar-10-python.tar.gz, from its authors' page, into "
-            f"Keras' "
-            "cache as ~/.keras/datasets/cifar-10-batches-py-target_archive; or give --data a folder or archive that "
-            "has a "
-            "folder a class in train/ and test/; or try --data digits, which needs no download."
+            "Keras' cache as ~/.keras/datasets/cifar-10-batches-py-target_archive; or give --data a folder or archive "
+            "that has a folder a class in train/ and test/; or try --data digits, which needs no download."
         ) from error
     return Dataset(
         name="cifar10",

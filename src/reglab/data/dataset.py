@@ -154,8 +154,7 @@ def _check_labels(data: Dataset) -> None:
         if count == 1:
             raise ReglabError(
                 f"{data.name}: the label {data.class_names[index]!r} appears once, so it cannot be in training and "
-                f"test both. "
-                "Add examples of it, join it with another class, or leave it out."
+                "test both. Add examples of it, join it with another class, or leave it out."
             )
         if count == 0:
             raise ReglabError(f"{data.name}: the class {data.class_names[index]!r} has no examples. Leave it out.")

@@ -63,8 +63,7 @@ def load_images(
         if not read.names:
             raise ReglabError(
                 f"{path} holds no images. Expected is a folder per class with {', '.join(sorted(_SUFFIXES))} files, "
-                f"with or "
-                "without train/, val/ and test/ around them."
+                "with or without train/, val/ and test/ around them."
             )
         order = sorted(range(len(read.names)), key=lambda i: read.names[i].parts)
         parts, labels = _labels(path, [read.names[i] for i in order])
@@ -111,8 +110,7 @@ def _decoded(
             one, other = "x".join(map(str, read.first[1][:2])), "x".join(map(str, image.shape[:2]))
             raise ReglabError(
                 f"{path}: images differ in size: {read.first[0]} is {one}, {name} is {other}. Give image_size "
-                f"(--image-size), "
-                "to which all are resized."
+                "(--image-size), to which all are resized."
             )
         yield name, image
 
@@ -157,8 +155,7 @@ def _labels(path: Path, names: list[PurePosixPath]) -> tuple[list[int] | None, l
         if label not in trained:
             raise ReglabError(
                 f"{path}: the class {label!r} is in {('train', 'val', 'test')[part]}/ and not in train/. Every class "
-                f"needs "
-                "training images."
+                "needs training images."
             )
     return parts, labels
 

@@ -64,8 +64,8 @@ def load(
     if not path.exists():
         raise ReglabError(
             f"There is no data {str(source)!r}.{nearest(str(source), BUILT_IN)} Give one of {', '.join(BUILT_IN)}, or "
-            f"the path of a "
-            f"folder or archive ({', '.join(ARCHIVES)}) with a folder a class, or of a .npz, .csv or .parquet file."
+            f"the path of a folder or archive ({', '.join(ARCHIVES)}) with a folder a class, or of a .npz, .csv or "
+            ".parquet file."
         )
     if path.suffix.lower() == ".npz":
         return load_npz(path)

@@ -99,10 +99,8 @@ def _stratified(
         counts = np.bincount(data.y[candidates], minlength=data.num_classes)
         rarest = int(counts.argmin())
         raise ReglabError(
-            f"{data.name}: {len(candidates)} examples of {data.num_classes} classes cannot be split into a {what} "
-            f"part of "
-            f"{held_out} with every class in it (the rarest, {data.class_names[rarest]!r}, has {counts[rarest]}): "
-            f"{error}. "
-            "Add examples, or change the shares."
+            f"{data.name}: {len(candidates)} examples of {data.num_classes} classes cannot be split into a {what} part "
+            f"of {held_out} with every class in it (the rarest, {data.class_names[rarest]!r}, has {counts[rarest]}): "
+            f"{error}. Add examples, or change the shares."
         ) from None
     return np.sort(kept), np.sort(held)

@@ -128,16 +128,14 @@ def _numeric(path: Path, frame: Any) -> Any:
         if missing.any():
             raise ReglabError(
                 f"{path}: row {int(missing.to_numpy().argmax())} has no value in column {column!r}. Fill such values "
-                f"in, or leave "
-                "the rows or the column out."
+                "in, or leave the rows or the column out."
             )
     for column in texts:
         distinct = frame[column].nunique()
         if distinct > _MOST_CATEGORIES:
             raise ReglabError(
                 f"{path}: column {column!r} has {distinct} different texts, too many for a feature (at most "
-                f"{_MOST_CATEGORIES}). "
-                "Leave it out or group its values."
+                f"{_MOST_CATEGORIES}). Leave it out or group its values."
             )
     return pandas.get_dummies(frame, columns=texts, dtype="float32") if texts else frame
 

@@ -21,8 +21,7 @@ def model_of(source: Any) -> tuple[Any, bool]:
     if not callable(source):
         raise ReglabError(
             f"{source!r} is neither a keras.Model nor a function that builds one. Give keras.Sequential(...), a "
-            f"Functional "
-            "or subclassed model, or a function without arguments."
+            "Functional or subclassed model, or a function without arguments."
         )
     model = source()
     if not isinstance(model, keras.Model):
@@ -35,9 +34,8 @@ def check_trainer(model: Any) -> None:
     for method in ("train_step", "compute_loss"):
         if getattr(type(model), method) is not getattr(keras.Model, method):
             raise ReglabError(
-                f"{type(model).__name__} has its own {method}, which reglab's training step would bypass. Give a "
-                f"model that "
-                f"trains with Keras' own {method}, and express what yours does as a loss, a layer or a strategy."
+                f"{type(model).__name__} has its own {method}, which reglab's training step would bypass. Give a model "
+                f"that trains with Keras' own {method}, and express what yours does as a loss, a layer or a strategy."
             )
 
 
@@ -50,8 +48,7 @@ def check_shapes(model: Any, parts: list[Part]) -> None:
         if acts_on_x and len(shapes) > 1:
             raise ReglabError(
                 f"{part.strategy.name} acts on one array of inputs; the model has {len(shapes)} inputs. Leave it out, "
-                f"or do "
-                "it in the data pipeline of that input."
+                "or do it in the data pipeline of that input."
             )
         if shapes:
             part.strategy.check_input(shapes[0])

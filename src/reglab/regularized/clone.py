@@ -51,8 +51,7 @@ def clone(model: Any, taps: Mapping[str, list[Callable[[Any], Any]]] | None = No
     elif taps:
         raise ReglabError(
             f"{type(model).__name__} is a subclassed model: the order of its layers is known only to its call method, "
-            f"so "
-            "nothing can be placed behind them. Write it as a Sequential or Functional model, or place the layer "
+            "so nothing can be placed behind them. Write it as a Sequential or Functional model, or place the layer "
             "yourself."
         )
     else:
@@ -209,8 +208,7 @@ def _clone_layer(layer: Any, activation: str | None = None) -> Any:
     except Exception as error:
         raise ReglabError(
             f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {error}. {_WAY_OUT}, or give the "
-            f"layer a "
-            "get_config method."
+            "layer a get_config method."
         ) from error
 
 

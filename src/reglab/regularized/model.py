@@ -99,9 +99,9 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         recipe = Recipe.of(recipe)
         if not self._held.program.accepts(recipe):
             raise ReglabError(
-                f"{recipe.to_text()!r} needs another program than {self._held.program.to_text()!r}: only strengths "
-                f"can change, and "
-                "a term that was zero is not part of the program. Call reglab.regularize(model, recipe) for it."
+                f"{recipe.to_text()!r} needs another program than {self._held.program.to_text()!r}: only strengths can "
+                "change, and a term that was zero is not part of the program. Call reglab.regularize(model, recipe) "
+                "for it."
             )
         # The parts keep the strategies that the program was made with: a term of it that is zero now is not left out.
         self._held.recipe = recipe

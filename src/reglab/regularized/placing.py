@@ -56,10 +56,8 @@ def _paths(model: Any, part: Part) -> list[str]:
     if not is_graph(model):
         raise ReglabError(
             f"{part.strategy.name} has to be placed {', '.join(places)}, and {type(model).__name__} is a subclassed "
-            f"model, "
-            "whose layers are connected by its call method. Write it as a Sequential or Functional model, place the "
-            "layer "
-            "yourself, or use where='input'."
+            "model, whose layers are connected by its call method. Write it as a Sequential or Functional model, "
+            "place the layer yourself, or use where='input'."
         )
     graph = Graph.of(model)
     paths: dict[str, None] = {}

@@ -46,11 +46,10 @@ def legend(results: Results) -> str:
     """Return what the columns mean, and what may and may not be concluded."""
     seeds = max((len(row.seeds) for row in results.comparison.rows), default=0)
     text = (
-        "accuracy, precision (macro): test set, in %, mean ± standard deviation over seeds. "
-        f"vs {results.comparison.baseline}: difference in accuracy in points, paired by seed, with the 95 % paired t "
+        "accuracy, precision (macro): test set, in %, mean ± standard deviation over seeds. vs "
+        f"{results.comparison.baseline}: difference in accuracy in points, paired by seed, with the 95 % paired t "
         "interval, not adjusted for the number of recipes. train: clean training accuracy at the best epoch; gap: "
-        "train "
-        "minus validation, in points."
+        "train minus validation, in points."
     )
     if seeds < 5:
         text += (
