@@ -109,6 +109,9 @@ def _clone_graph(model: Any, taps: dict[str, list[Callable[[Any], Any]]], *, pre
         return outputs
 
     copy = keras.models.clone_model(functional, clone_function=clone_function, call_function=call_function)
+    # With a tap behind it a layer comes earlier in the clone's list; weights are listed in the order of its layers.
+    order = {layer.name: position for position, layer in enumerate(functional.layers)}
+    copy._layers.sort(key=lambda layer: order.get(layer.name, len(order)))
     missing = [path for path in taps if "/" not in path and not any(n.endswith(f"_{path}") for n in placed)]
     if missing:
         raise ReglabError(f"Nothing could be placed behind {', '.join(missing)}. {_WAY_OUT}.")

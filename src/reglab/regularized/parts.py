@@ -111,10 +111,12 @@ def streams_of(recipe: Recipe, seed: int) -> list[int]:
 
 def seed_layers(network: Any, seed: int) -> None:
     """Give each random layer of the user's a stream of its own, by its place among them."""
-    weights = {id(weight) for weight in network.weights}
-    states = [v for v in network.variables if id(v) not in weights and v.name.endswith("seed_generator_state")]
-    for position, state in enumerate(states):
-        _restart(state, derive(seed, "layer", position))
+    generators = [generator for layer in network._flatten_layers() for generator in layer._seed_generators]
+    for position, generator in enumerate(generators):
+        stream = derive(seed, "layer", position)
+        # Without a seed of its own, dropout on PyTorch draws from the global stream and not from the generator's.
+        generator._initial_seed = stream
+        _restart(generator.state, stream)
 
 
 def _restart(state: Any, seed: int) -> None:
