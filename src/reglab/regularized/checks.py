@@ -8,7 +8,7 @@ import keras
 
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.regularized.graph import is_graph
+from reglab.regularized.graph import inputs_of, is_graph
 from reglab.regularized.parts import Part
 
 __all__ = ["check_ready", "check_shapes", "check_trainer", "model_of"]
@@ -41,8 +41,7 @@ def check_trainer(model: Any) -> None:
 
 def check_shapes(model: Any, parts: list[Part]) -> None:
     """Raise a ReglabError if a strategy cannot act on the model's input."""
-    shapes = keras.tree.flatten(keras.tree.map_structure(lambda t: t, model.inputs)) if is_graph(model) else []
-    shapes = [tuple(tensor.shape) for tensor in shapes or ()]
+    shapes = [tuple(tensor.shape) for tensor in inputs_of(model)] if is_graph(model) else []
     for part in parts:
         acts_on_x = part.overrides("on_batch") and part.strategy.changes_inputs
         if acts_on_x and len(shapes) > 1:

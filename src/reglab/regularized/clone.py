@@ -9,7 +9,7 @@ import keras
 
 from reglab.errors import ReglabError
 from reglab.regularized.activity import ActivityPenalty
-from reglab.regularized.graph import Graph, is_graph
+from reglab.regularized.graph import Graph, inputs_of, is_graph
 
 __all__ = ["OUTPUT", "Tap", "clone", "without_taps"]
 
@@ -71,10 +71,10 @@ def _clone_graph(model: Any, taps: dict[str, list[Callable[[Any], Any]]], *, pre
     logits = taps.pop(OUTPUT, None)
     if isinstance(model, keras.Sequential) and not taps and not logits and not _has_inner(model):
         copy = keras.Sequential([_clone_layer(layer) for layer in model.layers], name=model.name)
-        if model.inputs:
-            copy = keras.Sequential([_input_like(model.inputs[0]), *copy.layers], name=model.name)
+        if inputs_of(model):
+            copy = keras.Sequential([_input_like(inputs_of(model)[0]), *copy.layers], name=model.name)
         return copy
-    if isinstance(model, keras.Sequential) and not model.inputs:
+    if isinstance(model, keras.Sequential) and not inputs_of(model):
         return _clone_unbuilt(model, taps, logits, prefix=prefix)
     # A model made anew from the same tensors: Sequential becomes Functional, and neither class nor compilation of the
     # user's model come along.
@@ -198,6 +198,8 @@ def _activation(layer: Any) -> Any:
 def _clone_layer(layer: Any, activation: str | None = None) -> Any:
     if isinstance(layer, Tap):
         return layer
+    if not isinstance(layer, keras.Layer):  # an operation, such as x + y
+        return type(layer).from_config(layer.get_config())
     try:
         config = layer.get_config()
         if isinstance(layer.activity_regularizer, ActivityPenalty):
@@ -210,9 +212,16 @@ def _clone_layer(layer: Any, activation: str | None = None) -> Any:
         return type(layer).from_config(config)
     except Exception as error:
         raise ReglabError(
-            f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {error}. {_WAY_OUT}, or give the "
+            f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {_reason(error)}. {_WAY_OUT}, or "
+            f"give the "
             "layer a get_config method."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error of Keras' says first, before its explanations and examples, in one line."""
+    text = " ".join(str(error).split())
+    return text.split(". ")[0].rstrip(".")
 
 
 def _clone_by_config(model: Any) -> Any:
@@ -222,7 +231,8 @@ def _clone_by_config(model: Any) -> Any:
             return keras.saving.deserialize_keras_object(config, safe_mode=False)
     except Exception as error:
         raise ReglabError(
-            f"{type(model).__name__} cannot be copied: {error}. Give a function that builds the model in place of the "
+            f"{type(model).__name__} cannot be copied: {_reason(error)}. Give a function that builds the model in "
+            f"place of the "
             "model, or give the class a get_config method."
         ) from error
 

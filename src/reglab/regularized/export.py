@@ -22,7 +22,7 @@ def exported(network: Any, parts: list[Part], fitted: Fitted) -> keras.Model:
         ReglabError: if something was fitted, and the network does not know the shape of its input.
     """
     plain = without_taps(network)
-    preprocessing = [(i, part.strategy) for i, part in enumerate(parts) if part.overrides("as_layers")]
+    preprocessing = [(i, part.strategy) for i, part in enumerate(parts) if part.strategy.preprocesses]
     if not preprocessing:
         return plain
     if not plain.built or not hasattr(plain, "input"):
@@ -31,4 +31,4 @@ def exported(network: Any, parts: list[Part], fitted: Fitted) -> keras.Model:
     for position, strategy in preprocessing:
         arrays = {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in fitted.of(position).items()}
         x = strategy.as_layers(x, arrays)
-    return plain if x is inputs else keras.Model(inputs, plain(x), name=plain.name)
+    return keras.Model(inputs, plain(x), name=plain.name)

@@ -12,7 +12,7 @@ from keras.src.models.functional import Functional  # what keras.Model(inputs, o
 
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "is_graph", "kernel_layers"]
+__all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "inputs_of", "is_graph", "kernel_layers"]
 
 # What belongs to the layer before it: a point behind a layer is behind these too.
 _FOLLOWERS = (
@@ -35,6 +35,14 @@ _FOLLOWERS = (
 def is_graph(model: Any) -> bool:
     """Whether the model is Sequential or Functional, so that its layers are known as a graph."""
     return isinstance(model, keras.Sequential | Functional)
+
+
+def inputs_of(model: Any) -> list[Any]:
+    """Return the input tensors of a Sequential or Functional model; none of a Sequential one that was never built."""
+    try:
+        return keras.tree.flatten(model.inputs)
+    except AttributeError:  # what Sequential raises before it knows its input
+        return []
 
 
 def has_kernel(layer: Any) -> bool:

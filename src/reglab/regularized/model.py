@@ -54,6 +54,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             program=recipe,
             parts=parts,
             offsets=None,
+            classes=None,
             targets=None,
             traces=0,
             policy=source_policy,
@@ -178,7 +179,8 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         return y
 
     def build(self, input_shape: Any = None) -> None:
-        if not self.network.built:
+        # A subclassed network without a build method of its own is built by its first call.
+        if not self.network.built and type(self.network).build is not keras.Model.build:
             self.network.build(input_shape)
         self.built = True
 

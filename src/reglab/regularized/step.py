@@ -13,7 +13,6 @@ import keras
 
 from reglab import backends
 from reglab.regularized.fitted import Fitted
-from reglab.regularized.graph import is_graph
 from reglab.regularized.parts import Part
 from reglab.regularized.placing import at_input
 from reglab.regularized.roles import weights_by_role
@@ -101,7 +100,7 @@ class Step:
     def _forward(self, x: Any, *, training: bool) -> Any:
         """Run the network, with what acts at its input and on its weights in training."""
         for position, part in enumerate(self._held.parts):
-            if part.overrides("preprocess"):
+            if part.strategy.preprocesses:
                 x = part.strategy.preprocess(x, self.fitted.of(position))
         if not training:
             return self._run(x, training=False)
@@ -157,9 +156,10 @@ class Step:
         return total
 
     def _classes(self, x: Any) -> int:
-        if is_graph(self.network) and self.network.built:
-            return self.network.output_shape[-1]
-        return self.network.compute_output_shape(keras.tree.map_structure(lambda t: tuple(t.shape), x))[-1]
+        if self._held.classes is None:
+            with self._frozen_scope():
+                self._held.classes = self._forward(x, training=False).shape[-1]
+        return self._held.classes
 
 
 def takes_training(network: Any) -> bool:

@@ -166,6 +166,10 @@ class Augmentation(Strategy):
         return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
 
     @property
+    def preprocesses(self) -> bool:
+        return self.needs_data or self._centres_samples
+
+    @property
     def _centres_samples(self) -> bool:
         return self.samplewise_center or self.samplewise_std_normalization
 
@@ -203,8 +207,6 @@ class Augmentation(Strategy):
         return x
 
     def as_layers(self, x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
-        if not (self.needs_data or self._centres_samples):
-            return x
         if self._centres_samples:
             x = x - keras.ops.mean(x, axis=(1, 2, 3), keepdims=True)
         if self.samplewise_std_normalization:

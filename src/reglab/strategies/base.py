@@ -146,6 +146,11 @@ class Strategy:
         """Whether it has to know where raw pixel values lie in the model's input (:class:`InputRange`)."""
         return False
 
+    @property
+    def preprocesses(self) -> bool:
+        """Whether :meth:`preprocess` does anything."""
+        return False
+
     def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
         """Transform inputs in training and evaluation alike, with what :meth:`fit_data` returned."""
         return x
