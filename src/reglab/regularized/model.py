@@ -55,6 +55,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             parts=parts,
             offsets=None,
             classes=None,
+            compiled_with={},
             targets=None,
             traces=0,
             policy=source_policy,
@@ -146,6 +147,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
     # --- Keras' entry points ---------------------------------------------------------------------------------------
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
+        self._held.compiled_with = {"optimizer": optimizer, "loss": loss, **kwargs}
         scale_loss = kwargs.get("auto_scale_loss", True) and self._held.policy == "mixed_float16"
         optimizer = prepared(keras.optimizers.get(optimizer), self._held.parts, scale_loss=scale_loss)
         soft = next((part.strategy.name for part in self._held.parts if part.strategy.soft_targets), None)
@@ -155,6 +157,15 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             reason = part.strategy.refuses(backend=backends.name(), jit_compile=bool(self.jit_compile))
             if reason:
                 raise ReglabError(f"{part.strategy.name}: {reason}.")
+
+    def get_compile_config(self) -> dict[str, Any]:
+        # As given: what a recipe makes of the optimizer and the loss is made anew from it.
+        return keras.saving.serialize_keras_object(self._held.compiled_with)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)  # so that its state can be loaded
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         bound = inspect.signature(super().fit).bind(*args, **kwargs)

@@ -53,7 +53,7 @@ class Targets:
         ops = keras.ops
         if self.sparse and len(y.shape) == 2 and y.shape[-1] != 1:
             return ops.argmax(y, axis=-1)
-        return ops.cast(y > 0.5, "float32") if self.binary else y
+        return ops.cast(ops.cast(y, "float32") > 0.5, "float32") if self.binary else y
 
     def each(self, y: Any, y_pred: Any) -> Any:
         """Return the loss of each example, in float32, without reduction."""
