@@ -200,14 +200,15 @@ class _Pixels:
         if self._file is None:
             return np.stack(self._images)[order]
         self._file.flush()
-        raw = np.memmap(self._file, dtype="uint8", mode="r", shape=(self._count, *self._shape))
+        with self._file as unordered:  # a mapping outlives the file object it was made from
+            raw = np.memmap(unordered, dtype="uint8", mode="r", shape=(self._count, *self._shape))
         if (order == np.arange(len(order))).all():
             return raw
-        with tempfile.TemporaryFile(dir=self._cache) as target:
+        with tempfile.TemporaryFile(dir=self._cache) as ordered:
             for start in range(0, len(order), 4096):
-                target.write(raw[order[start : start + 4096]].tobytes())
-            target.flush()
-            return np.memmap(target, dtype="uint8", mode="r", shape=(self._count, *self._shape))
+                ordered.write(raw[order[start : start + 4096]].tobytes())
+            ordered.flush()
+            return np.memmap(ordered, dtype="uint8", mode="r", shape=(self._count, *self._shape))
 
     def discard(self) -> None:
         if self._file is not None:
