@@ -62,7 +62,7 @@ def _parse(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ReglabError(f"The text is {len(text)} characters long; at most {_LONGEST} are read.")
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        return ast.parse(text.replace("\n", " ").strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or error
         raise ReglabError(

@@ -38,7 +38,8 @@ def demo(seeds: int, epochs: int, out: str | None, backend: str | None) -> None:
     from reglab.cli.show import run_and_show
     from reglab.laboratory import Study
 
-    recipes, notes = paper.without_transforms(paper.table2(), frozenset({"horizontal_flip", "vertical_flip"}))
     settings = {**DEMO, "seeds": seeds, "epochs": epochs}
-    study = Study(recipes=recipes, baseline=paper.BASELINE, out=out or "reglab-out/demo", backend=backend, **settings)
+    out = out or "reglab-out/demo"
+    study = Study(recipes=paper.table2(), baseline=paper.BASELINE, out=out, backend=backend, **settings)
+    study.recipes, notes = paper.without_transforms(study.recipes, study.dataset.label_changing)
     run_and_show(study, notes=tuple(notes))

@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from reglab.cli.progress import TerminalProgress
+from reglab.cli.quiet import start_backend
 from reglab.report.tables import Table, comparison_table, legend
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _DISPENSABLE = ("s/run", "runs", "epochs", "train", "precision", "paper precisio
 def run_and_show(study: Study, *, notes: tuple[str, ...] = (), console: Console | None = None) -> Results:
     """Run a study with bars, then print its table and where it was written."""
     console = console or Console()
+    start_backend()
     for note in (*notes, *study.notes()):
         console.print(Text("note: ", style="yellow") + Text(note))
     progress = TerminalProgress(console)

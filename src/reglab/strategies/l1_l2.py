@@ -126,11 +126,16 @@ class L1L2(_Penalty):
         (1e-4, 1e-3), _KERNEL + ", as (l1, l2)", kind="pair", low=0, strength=True, search=(1e-6, 1e-2, "log")
     )
     bias: float | tuple[float, float] = param(
-        0.0, _BIAS + ", as (l1, l2)", kind="pair", low=0, strength=True, search=(1e-6, 1e-2, "log")
+        (0.0, 0.0), _BIAS + ", as (l1, l2)", kind="pair", low=0, strength=True, search=(1e-6, 1e-2, "log")
     )
     activity: float | tuple[float, float] = param(
-        0.0, _ACTIVITY + ", as (l1, l2)", kind="pair", low=0, strength=True, search=(1e-7, 1e-3, "log")
+        (0.0, 0.0), _ACTIVITY + ", as (l1, l2)", kind="pair", low=0, strength=True, search=(1e-7, 1e-3, "log")
     )
+
+    def validate(self) -> None:
+        for key in ("kernel", "bias", "activity"):
+            if isinstance(value := getattr(self, key), float):
+                object.__setattr__(self, key, (value, value))
 
     def strengths(self) -> dict[str, float]:
         numbers = {}

@@ -1,0 +1,5 @@
+"""``python -m reglab``."""
+
+from reglab.cli import main
+
+main()
