@@ -1,0 +1,205 @@
+"""The command line in one process: what it prints, what it refuses, and with which exit code."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import reglab
+from reglab.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run ``reglab`` with arguments in an empty folder; return exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["reglab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return stopped.value.code, captured.out, captured.err
+
+    return call
+
+
+SMALL = ("--epochs", 2, "--seeds", 2, "--batch-size", 16, "--train-size", 60)
+
+
+def test_compare_prints_a_table_and_writes_a_study(run, tmp_path):
+    code, out, err = run("compare", "--data", "digits", "--model", "mlp(units=8)", "--recipe", "l2", "--recipe",
+                         "heavy=dropout(rate=0.8)", *SMALL, "--out", "study")  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "digits, mlp(units=8), 60 training examples, 2 epochs, batch 16, adam, 2 seeds" in out
+    for name in ("none", "l2(kernel=0.001)", "heavy", "written: study/results.json"):
+        assert name in out
+    results = json.loads((tmp_path / "study" / "results.json").read_text())
+    assert [entry["name"] for entry in results["recipes"]] == ["none", "l2(kernel=0.001)", "heavy"]
+    for name in ("study.yaml", "study.sqlite", "report/table.md"):
+        assert (tmp_path / "study" / name).is_file()
+
+    code, out, _ = run("compare", "study/study.yaml", "--out", "study")  # the frozen spec, run again
+    assert code == 0
+    assert "Trained 0 models" in out or "0 trainings" in out
+
+
+def test_compare_reads_yaml_and_options_go_before_it(run, tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "data: wine\nmodel: mlp(units=4)\nrecipes:\n  small: l2(kernel=1e-4)\n"
+        "seeds: 2\nepochs: 9\nlearning_rate: 1e-2\n"
+    )
+    code, out, _ = run("compare", "s.yaml", "--epochs", 1, "--out", "study")
+    assert code == 0
+    assert "1 epoch" in out
+    assert "small" in out
+
+
+def test_a_folder_of_images_and_a_users_module(run, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        for number in range(12):
+            folder = tmp_path / "photos" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            shape = (10 + number % 2, 9, 3)
+            Image.fromarray(rng.integers(0, 256, shape, dtype="uint8")).save(folder / f"{number}.png")
+    (tmp_path / "my_models.py").write_text(
+        "import keras\n"
+        "def build(input_shape, num_classes):\n"
+        "    inputs = keras.Input(input_shape)\n"
+        "    h = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation='relu')(inputs))\n"
+        "    return keras.Model(inputs, keras.layers.Dense(num_classes)(h))\n"
+    )
+    arguments = ("compare", "--data", "photos", "--model", "my_models.py:build", "--recipe",
+                 "augmentation(rotation_range=10,horizontal_flip=true)", "--epochs", 1, "--seeds", 1)  # fmt: skip
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert "images differ in size" in err
+    assert "--image-size" in err
+    assert not (tmp_path / "reglab-out").exists()
+    code, out, _ = run(*arguments, "--image-size", "8")
+    assert code == 0
+    assert "photos, my_models.py:build" in out
+
+
+def test_a_table(run, tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 3)), columns=["a", "b", "c"])
+    frame["kind"] = np.where(frame["a"] > 0, "yes", "no")
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    code, out, _ = run("compare", "--data", "table.csv", "--target", "kind", "--model", "mlp", "--recipe", "mixup",
+                       "--epochs", 1, "--seeds", 1)  # fmt: skip
+    assert code == 0
+    assert "mixup(alpha=0.2)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["compare"], 2, "Say which data"),
+        (["compare", "--data", "digitz"], 2, "Did you mean 'digits'"),
+        (["compare", "--data", "digits", "--model", "incption"], 2, "Did you mean 'inception'"),
+        (["compare", "--data", "digits", "--recipe", "l2(kernel=-1)"], 2, "Expected [0, inf)"),
+        (["compare", "--data", "digits", "--recipe", "l1+l1l2"], 2, "cannot be combined"),
+        (["compare", "--data", "digits", "--epochs", "0"], 2, "epochs=0 is not possible"),
+        (["compare", "--data", "digits", "--validation", "1.5"], 2, "validation=1.5 is not possible"),
+        (["compare", "--data", "digits", "--train-size", "100000"], 2, "train_size=100000 is more than"),
+        (["compare", "--data", "digits", "--model", "mlp", "--baseline", "l3"], 2, "l3"),
+        (["compare", "--data", "iris", "--model", "inception"], 2, "mlp"),
+        (["compare", "--data", "digits", "--optimizer", "adamm"], 2, "adamm"),
+        (["compare", "--data", "digits", "--recipe", "l2", "--recipe", "l2(kernel=1e-3)"], 2, "Two recipes"),
+        (["compare", "absent.yaml"], 2, "absent.yaml"),
+        (["paper", "table4"], 2, "table4"),
+        (["paper", "table2", "--data", "digits", "--arm", "L3"], 2, "no arm 'L3'"),
+        (["strategies", "l3"], 2, "Unknown strategy 'l3'"),
+        (["compare", "--data", "iris", "--model", "mlp", "--recipe", "augmentation(rotation_range=5)"], 2, "images"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence_before_anything_is_written(run, tmp_path, arguments, code, message):
+    found, _out, err = run(*arguments)
+    assert found == code
+    assert message in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_yaml_mistakes(run, tmp_path):
+    for text, message in (
+        ("data: [", "not valid YAML"),
+        ("3", "does not hold a study"),
+        ("daat: x", "Did you mean 'data'"),
+    ):
+        (tmp_path / "s.yaml").write_text(text)
+        code, _, err = run("compare", "s.yaml")
+        assert code == 2
+        assert message in err
+
+
+def test_strategies_lists_them_all_and_says_everything_about_one(run):
+    code, out, _ = run("strategies")
+    assert code == 0
+    for name in reglab.CATALOGUE:
+        assert name in out
+    for name in reglab.CATALOGUE:
+        code, out, _ = run("strategies", name)
+        assert code == 0
+        assert "paper: " in out
+    code, out, _ = run("strategies", "l1")
+    assert "not with l1l2" in out
+
+
+def test_strategies_as_json_holds_formula_ranges_units_and_conflicts(run):
+    code, out, _ = run("strategies", "--json")
+    cards = {card["name"]: card for card in json.loads(out)}
+    assert code == 0
+    assert set(cards) == set(reglab.CATALOGUE)
+    rate = cards["dropout"]["hyperparameters"][0]
+    assert (rate["name"], rate["default"], rate["range"], rate["strength"]) == ("rate", "0.1", "[0, 1)", True)
+    assert cards["l1"]["conflicts"] == cards["l2"]["conflicts"] or "l1l2" in cards["l1"]["conflicts"]
+    for card in cards.values():
+        assert card["formula"]
+        assert card["paper"]
+        assert isinstance(card["order"], int)
+
+
+def test_the_papers_table_beside_ours(run):
+    code, out, _ = run("paper", "table2", "--data", "digits", "--model", "inception(filters=(2,2,2),modules=1)",
+                       "--arm", "L2", "--arm", "combination", "--epochs", 1, "--seeds", 1, "--train-size", 50,
+                       "--batch-size", 25, "--out", "study")  # fmt: skip
+    assert code == 0
+    assert "80.05" in out  # the paper's accuracy with L2
+    assert "What the paper does not say" in out
+    assert "combination: horizontal_flip left out" in out.replace("\n", " ")
+
+
+def test_the_optimistic_protocol_prints_its_banner(run, tmp_path):
+    code, out, _ = run("compare", "--data", "iris", "--model", "mlp(units=4)", "--protocol", "test-as-validation",
+                       "--epochs", 1, "--seeds", 1, "--out", "study")  # fmt: skip
+    assert code == 0
+    assert "PROTOCOL test-as-validation" in out.replace("\n", " ")
+    assert "PROTOCOL test-as-validation" in (tmp_path / "study" / "report" / "table.md").read_text()
+    assert "test-as-validation" in (tmp_path / "study" / "results.json").read_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_tables_fit_the_terminal(run, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = run("compare", "--data", "iris", "--model", "mlp(units=4)", "--recipe",
+                    "l2(kernel=1e-3)+dropout(rate=0.3)+label_smoothing", "--epochs", 1, "--seeds", 2)  # fmt: skip
+    assert max(map(len, out.splitlines())) <= width
+
+
+def test_an_interrupted_study_says_that_what_finished_is_kept(run, monkeypatch):
+    from reglab.study import execute
+
+    def interrupted(self, store, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute.Executor, "execute", interrupted)
+    code, _, err = run("compare", "--data", "iris", "--model", "mlp", "--epochs", 1, "--seeds", 1)
+    assert code == 130
+    assert "the same command goes on from there" in err
