@@ -13,14 +13,17 @@ __all__ = ["strategies"]
 @click.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="for machines")
-def strategies(name: str | None, as_json: bool) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="all of them, as a page")
+def strategies(name: str | None, as_json: bool, as_markdown: bool) -> None:
     """List the strategies, or say everything about one.
 
     What is printed is generated from the declarations that also check the values.
     """
-    from reglab.report.catalogue import card, cards
+    from reglab.report.catalogue import card, cards, markdown
 
-    if as_json:
+    if as_markdown:
+        click.echo(markdown(), nl=False)
+    elif as_json:
         json.dump(cards() if name is None else card(name), sys.stdout, indent=1)
         click.echo()
     else:
