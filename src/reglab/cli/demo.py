@@ -8,15 +8,15 @@ from reglab.cli.options import where_options
 
 __all__ = ["DEMO", "demo"]
 
-# The regime is chosen, not found: few training images and a network with enough filters, so that without regularization
-# the training set is learned by heart in the epochs given, and strategies have something to do.
+# The regime is chosen, not found: ten training images a class and a network with enough filters, so that without
+# regularization the training set is learned by heart in the epochs given, and strategies have something to do.
 DEMO = {
     "data": "digits",
     "model": "inception(filters=(8, 16, 8), pooled=true)",
     "seeds": 6,
     "epochs": 60,
     "batch_size": 20,
-    "train_size": 200,
+    "train_size": 100,
     "optimizer": "adamax",
     "learning_rate": 0.01,
 }
