@@ -2,7 +2,7 @@
 # constraints.txt changes. `make` alone lists the targets.
 
 PYTHON ?= python3
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= -n 2 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin

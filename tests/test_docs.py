@@ -33,8 +33,8 @@ def test_links_between_pages_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_the_documents_have_their_options(page):
-    text = re.sub(r"\\\n\s*", " ", page.read_text())
-    for line in re.findall(r"^\s*(?:\$ )?reglab (.*)$", text, re.MULTILINE):
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+    for line in re.findall(r"^reglab (.*)$", re.sub(r"\\\n\s*", " ", blocks), re.MULTILINE):
         name, *words = line.split()
         if name.startswith("-"):
             continue

@@ -15,5 +15,7 @@ study = Study(recipes=paper.table2(), baseline=paper.BASELINE, out="reglab-out/d
 study.recipes, notes = paper.without_transforms(study.recipes, study.dataset.label_changing)
 run_and_show(study, notes=tuple(notes), console=console)
 picture = console.export_svg(title="make demo")
-picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)  # the viewer's own font, nothing from elsewhere
+picture = re.sub(
+    r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL
+)  # the viewer's own font, nothing from elsewhere
 Path(__file__).with_name("demo.svg").write_text(picture.replace("Fira Code, monospace", "monospace"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from reglab import backends
 from reglab.analysis.compare import Comparison, compare
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.report.tables import Results
 from reglab.study.progress import Progress
 from reglab.study.spec import Settings, named_recipes, read_yaml
 
@@ -141,40 +141,19 @@ class Study:
                 for name, runs in executor.runs_by_recipe().items()
             }
             comparison = _compare(records, self.recipes, self.baseline)
-            results = Results(comparison, self.out, tuple(notes), _headline(self.settings, data, _text(self.model)))
+            headline = _headline(self.settings, data, _text(self.model))
+            results = Results(comparison, self.out, tuple(notes), headline, executor.versions())
             store.write_results(
                 {
                     "schema": 1,
                     "notes": notes,
                     "study": self.spec(),
                     **comparison.to_dict(),
-                    "versions": executor.versions(),
+                    "versions": results.versions,
                 }
             )
             store.write_report("table.md", tables.markdown(results))
         return results
-
-
-@dataclass(frozen=True)
-class Results:
-    """What came out of a study.
-
-    Attributes:
-        comparison: every recipe, with its values a seed and its differences from the baseline.
-        folder: the study folder.
-        notes: what has to be said with the numbers.
-        headline: data, model and budget in a line.
-    """
-
-    comparison: Comparison
-    folder: Path
-    notes: tuple[str, ...]
-    headline: str
-
-    def __str__(self) -> str:
-        from reglab.report import tables
-
-        return tables.plain(self)
 
 
 def _compare(records: Mapping[str, Mapping[int, dict | None]], recipes: dict[str, Recipe], baseline: str) -> Comparison:

@@ -13,8 +13,6 @@ import reglab
 from reglab.errors import ReglabError
 from reglab.study.progress import Progress
 
-pytestmark = pytest.mark.backend
-
 SMALL = {"seeds": 2, "epochs": 3, "train_size": 60, "batch_size": 20, "learning_rate": 0.01}
 MODEL = "mlp(units=(16,))"
 
@@ -48,6 +46,7 @@ def test_a_recipe_more_moves_nothing_of_the_others(tmp_path):
         assert _numbers(few, name) == _numbers(more, name)
 
 
+@pytest.mark.backend
 def test_a_run_in_a_busy_process_equals_the_run_in_a_fresh_one(tmp_path):
     code = (
         "import sys, reglab; from pathlib import Path; "
@@ -86,6 +85,7 @@ def test_all_recipes_of_a_seed_begin_with_the_same_weights_and_batches(tmp_path,
         assert all(other == found for other_arguments, other in orders if other_arguments == arguments)
 
 
+@pytest.mark.backend
 def test_riders_give_what_their_own_training_gives(tmp_path):
     """Early stopping and weight averaging are computed from the baseline's training, to the same numbers."""
     settings = {"epochs": 8, "seeds": 1}
@@ -217,6 +217,7 @@ def test_a_transform_that_changes_labels_is_warned_of():
     assert any("horizontal_flip" in note for note in study.notes())
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("name", ["mixup + label_smoothing", "adversarial(epsilon=0.1, unit=pixel, clip=data)",
                                   "augmentation(zca_whitening=true, brightness_range=(0.8, 1.2))", "sam + weight_noise",
                                   "weight_decay + l2(kernel=linear(0, 1e-3, 2))"])  # fmt: skip

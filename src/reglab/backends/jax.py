@@ -36,10 +36,8 @@ class StepMixin(_Trainer):
         non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
         return super().train_step((trainable, non_trainable, optimizer, metrics), data)
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
-        history = super().fit(*args, **kwargs)
+    def _settle(self) -> None:
         # After averaging (use_ema) Keras leaves weights that share memory with their averages, and the next fit would
         # hand that memory to the compiled step twice, which JAX refuses.
         for variable in self.trainable_variables:
             variable.assign(jax.numpy.copy(variable.value))
-        return history

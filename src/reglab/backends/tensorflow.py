@@ -30,3 +30,6 @@ class StepMixin(_Trainer):
 
     def train_step(self, data: Any) -> Any:
         return super().train_step(self._prepare(data))
+
+    def _settle(self) -> None:
+        """Nothing is left to do after a fit."""

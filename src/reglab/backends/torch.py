@@ -33,3 +33,6 @@ class StepMixin(_Trainer):
         with torch.no_grad():
             data = self._prepare(data)
         return super().train_step(data)
+
+    def _settle(self) -> None:
+        """Nothing is left to do after a fit."""

@@ -16,8 +16,5 @@ class Trainer:
     def _prepare(self, data: Any) -> tuple[Any, Any, Any]:
         raise NotImplementedError
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
-
     def train_step(self, *args: Any) -> Any:
         raise NotImplementedError

@@ -36,13 +36,15 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
     from reglab import paper as reference
     from reglab.cli.show import run_and_show, show_table
     from reglab.laboratory import Study
-    from reglab.report.paper import assumptions, published_table
+    from reglab.report.paper import assumptions, markdown, published_table
 
     recipes = _chosen(reference.arms(table), only)
     console = Console()
     study = Study(data, model, recipes, baseline=reference.BASELINE, **{**PAPER, **given(options)})
     study.recipes, notes = reference.without_transforms(study.recipes, study.dataset.label_changing)
     results = run_and_show(study, notes=tuple(notes), console=console)
+    written = results.folder / "report" / f"paper-{table}.md"
+    written.write_text(markdown(results, table), encoding="utf-8")
     console.print()
     console.print(Text("Beside the paper (its figures are single runs on CIFAR-10)", style="bold"))
     show_table(published_table(results, table), console)
@@ -50,6 +52,7 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
     console.print(Text("What the paper does not say, and our choice", style="bold"))
     for what, choice in assumptions():
         console.print(Text(f"- {what}: ", style="") + Text(choice, style="cyan"))
+    console.print(Text("written: ") + Text(str(written), style="cyan"))
 
 
 def _chosen(arms: dict[str, Any], only: tuple[str, ...]) -> dict[str, Any]:

@@ -10,17 +10,17 @@ from rich.text import Text
 
 from reglab.cli.progress import TerminalProgress
 from reglab.cli.quiet import start_backend
-from reglab.report.tables import Table, comparison_table, legend
+from reglab.report.tables import Results, Table, comparison_table, legend
 
 if TYPE_CHECKING:
-    from reglab.laboratory import Results, Study
+    from reglab.laboratory import Study
 
 __all__ = ["run_and_show", "show_table"]
 
 _NAME = 24  # characters of a recipe's name in a line
 _STYLES = {1: "green", -1: "red", 0: ""}
 # On a narrow terminal columns go in this order, the least needed first.
-_DISPENSABLE = ("s/run", "runs", "epochs", "train", "precision", "paper precision", "our precision")
+_DISPENSABLE = (("s/run",), ("runs",), ("epochs",), ("train",), ("precision",), ("paper precision", "our precision"))
 
 
 def run_and_show(study: Study, *, notes: tuple[str, ...] = (), console: Console | None = None) -> Results:
@@ -45,8 +45,8 @@ def run_and_show(study: Study, *, notes: tuple[str, ...] = (), console: Console 
 def show_table(table: Table, console: Console) -> None:
     """Print a table in as many of its columns as fit."""
     dropped: list[str] = []
-    for name in ("", *_DISPENSABLE):
-        dropped.append(name)
+    for names in ((), *_DISPENSABLE):
+        dropped += names
         kept = [i for i, column in enumerate(table.columns) if column not in dropped]
         if _width(table, kept) <= console.width:
             break

@@ -180,7 +180,9 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         for strategy in self.recipe:
             callbacks += strategy.callbacks()
         bound.arguments["callbacks"] = callbacks
-        return super().fit(*bound.args, **bound.kwargs)
+        history = super().fit(*bound.args, **bound.kwargs)
+        self._settle()
+        return history
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         y = self._forward(x, training=bool(training))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from reglab import paper
-from reglab.report.tables import Table
+from reglab.report import tables
+from reglab.report.tables import Results, Table
 
-if TYPE_CHECKING:
-    from reglab.laboratory import Results
-
-__all__ = ["assumptions", "published_table"]
+__all__ = ["assumptions", "markdown", "published_table"]
 
 
 def published_table(results: Results, table: str) -> Table:
@@ -34,6 +31,24 @@ def published_table(results: Results, table: str) -> Table:
         ))  # fmt: skip
     columns = ("arm", "paper", "ours", "paper vs base", "ours vs base", "paper precision", "our precision")
     return Table(columns, tuple(rows), (0,) * len(rows))
+
+
+def markdown(results: Results, table: str) -> str:
+    """Return the whole of it as Markdown: our comparison, the published figures beside it, and what is left open."""
+    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
+    return "\n".join([
+        tables.markdown(results),
+        f"Versions: {versions}.",
+        "",
+        "Beside the paper (its figures are single runs on CIFAR-10):",
+        "",
+        *tables.markdown_rows(published_table(results, table)),
+        "",
+        "What the paper does not say, and our choice:",
+        "",
+        *(f"- {what}: {choice}." for what, choice in assumptions()),
+        "",
+    ])  # fmt: skip
 
 
 def assumptions() -> tuple[tuple[str, str], ...]:

@@ -1,18 +1,37 @@
-"""The comparison as a table: computed once, rendered as plain text, Markdown, or by the command line in colour."""
+"""What came out of a study, as a table: computed once, rendered as text, as Markdown, or in colour by the CLI."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from reglab.analysis.compare import Difference, Row
+from reglab.analysis.compare import Comparison, Difference, Row
 
-if TYPE_CHECKING:
-    from reglab.laboratory import Results
+__all__ = ["Results", "Table", "comparison_table", "legend", "markdown", "markdown_rows", "plain"]
 
-__all__ = ["Table", "comparison_table", "legend", "markdown", "plain"]
+
+@dataclass(frozen=True)
+class Results:
+    """What came out of a study.
+
+    Attributes:
+        comparison: every recipe, with its values a seed and its differences from the baseline.
+        folder: the study folder.
+        notes: what has to be said with the numbers.
+        headline: data, model and budget in a line.
+        versions: of reglab, Keras and the backend.
+    """
+
+    comparison: Comparison
+    folder: Path
+    notes: tuple[str, ...]
+    headline: str
+    versions: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return plain(self)
 
 
 @dataclass(frozen=True)
@@ -60,13 +79,16 @@ def legend(results: Results) -> str:
 
 def markdown(results: Results) -> str:
     """Return the table as Markdown, with headline, notes and legend."""
-    table = comparison_table(results)
     lines = [f"**{_escape(results.headline)}**", ""]
     lines += [f"> {_escape(note)}\n" for note in results.notes]
-    lines.append("| " + " | ".join(_escape(column) for column in table.columns) + " |")
-    lines.append("|---|" + "---:|" * (len(table.columns) - 1))
-    lines += ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in table.rows]
-    return "\n".join([*lines, "", legend(results), ""])
+    return "\n".join([*lines, *markdown_rows(comparison_table(results)), "", legend(results), ""])
+
+
+def markdown_rows(table: Table) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    head = "| " + " | ".join(_escape(column) for column in table.columns) + " |"
+    rows = ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in table.rows]
+    return [head, "|---|" + "---:|" * (len(table.columns) - 1), *rows]
 
 
 def plain(results: Results) -> str:

@@ -222,7 +222,8 @@ class _Watch(keras.callbacks.Callback):
         moving = _copies(network)
         averages = unscaled(self.model.optimizer)._model_variables_moving_average
         for variable, average in zip(self.model.trainable_variables, averages, strict=True):
-            variable.assign(average)
+            # By way of NumPy: on JAX, memory that two variables share is gone for both once a step was given it.
+            variable.assign(np.array(keras.ops.convert_to_numpy(average)))
         values, at_average = self._clean_metrics(), _copies(network)
         network.set_weights(moving)
         return values, lambda: at_average
