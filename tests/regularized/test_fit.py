@@ -332,3 +332,13 @@ def test_without_a_compiled_loss_an_attack_says_so():
     model.compile("sgd")
     with pytest.raises(reglab.ReglabError, match="The model has no loss"):
         model.fit(*problem(), verbose=0)
+
+
+@pytest.mark.parametrize("recipe", ["gaussian_noise(stddev=0.1)+sam", "mixup+l2", "adversarial(epsilon=0.05)", "none"])
+def test_train_on_batch_takes_arrays(recipe):
+    x, y = problem()
+    model = compiled(recipe)
+    before = weights(model) if model.built else None
+    losses = [model.train_on_batch(x, y, sample_weight=np.ones(len(y)), return_dict=True)["loss"] for _ in range(3)]
+    assert before is None or np.abs(weights(model)[0] - before[0]).max() > 0
+    assert np.isfinite(losses).all()

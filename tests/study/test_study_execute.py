@@ -262,3 +262,12 @@ def test_a_model_object_keeps_its_weights_and_is_not_touched(tmp_path):
     before = [np.array(w) for w in model.get_weights()]
     _run(_study(["l2"], tmp_path, model=model, seeds=1))
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_a_study_in_half_precision(tmp_path, precision):
+    study = _study(["ema(momentum=0.8) + dropout(rate=0.1)"], tmp_path, precision=precision, epochs=10, seeds=1)
+    results = _run(study)
+    for entry in results["recipes"]:
+        assert entry["status"] == ["finished"]
+        assert entry["accuracy"]["mean"] > 0.5

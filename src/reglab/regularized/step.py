@@ -37,7 +37,7 @@ class Step:
     def _prepare(self, data: Any) -> tuple[Any, Any, Any]:
         """Turn a batch into the one that Keras' training step gets: augmented, mixed, attacked."""
         self._held.traces += 1
-        batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
+        batch = Batch(*(_tensors(part) for part in keras.utils.unpack_x_y_sample_weight(data)))
         parts = self._held.parts
         if self._held.targets.soft:
             batch = batch._replace(y=self._held.targets.soften(batch.y, self._classes(batch.x)))
@@ -160,6 +160,11 @@ class Step:
             with self._frozen_scope():
                 self._held.classes = self._forward(x, training=False).shape[-1]
         return self._held.classes
+
+
+def _tensors(part: Any) -> Any:
+    """Return part of a batch as tensors: ``train_on_batch`` hands on what it was given."""
+    return None if part is None else keras.tree.map_structure(keras.ops.convert_to_tensor, part)
 
 
 def takes_training(network: Any) -> bool:
