@@ -11,6 +11,7 @@ from reglab.strategies.schedule import from_call
 from reglab.streams import derive
 from reglab.text import format_value, parse_call, parse_sum
 
+numbers = st.floats(-1e6, 1e6)
 scalars = (
     st.none()
     | st.booleans()
@@ -50,6 +51,14 @@ def test_schedules_by_hand():
     assert [Linear(0.0, 1.0, 4).at(e) for e in (0, 1, 4, 9)] == [0.0, 0.25, 1.0, 1.0]
     assert Cosine(1.0, 0.0, 2).at(1) == pytest.approx(0.5)
     assert [Cosine(1.0, 0.0, 2).at(e) for e in (0, 2, 5)] == [1.0, 0.0, 0.0]
+
+
+@given(numbers, numbers, st.integers(1, 60), st.integers(0, 100), st.sampled_from([Linear, Cosine]))
+def test_a_schedule_stays_between_its_ends_and_reaches_them(start, end, epochs, epoch, kind):
+    schedule = kind(start, end, epochs)
+    assert min(start, end) <= schedule.at(epoch) <= max(start, end)
+    assert schedule.at(0) == start
+    assert schedule.at(epochs) == schedule.at(epochs + 5) == end
 
 
 @pytest.mark.parametrize("schedule", [Linear(0.0, 1e-3, 5), Cosine(1.0, 0.5, 3), Steps((0.1, 0.01), (5,))])

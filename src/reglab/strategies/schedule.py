@@ -52,7 +52,7 @@ class Linear(Schedule):
         _check(self, numbers=(self.start, self.end), epochs=(self.epochs,))
 
     def at(self, epoch: int) -> float:
-        return self.start + (self.end - self.start) * min(epoch / self.epochs, 1.0)
+        return _between(self.start, self.end, min(epoch / self.epochs, 1.0))
 
     def extremes(self) -> tuple[float, ...]:
         return (self.start, self.end)
@@ -66,8 +66,7 @@ class Cosine(Linear):
     """
 
     def at(self, epoch: int) -> float:
-        share = min(epoch / self.epochs, 1.0)
-        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+        return _between(self.start, self.end, (1 - math.cos(math.pi * min(epoch / self.epochs, 1.0))) / 2)
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,12 @@ def from_call(call: Call) -> Schedule:
     except TypeError:
         fields = ", ".join(field.name for field in dataclasses.fields(cls))
         raise ReglabError(f"{call.name} takes {fields}; given were {call.args} and {call.kwargs}.") from None
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """Return the number at a share of the way, the very ends at 0 and 1, and never one beyond them by rounding."""
+    value = start * (1.0 - share) + end * share
+    return min(max(value, min(start, end)), max(start, end))
 
 
 def _check(schedule: Schedule, *, numbers: tuple[float, ...], epochs: tuple[int, ...]) -> None:
