@@ -12,6 +12,9 @@ from reglab.analysis.compare import Comparison, Difference, Row
 __all__ = ["Results", "Table", "comparison_table", "legend", "markdown", "markdown_rows", "plain"]
 
 
+ENOUGH_SEEDS = 5  # fewer are screening: differences are shown, and nothing is emphasized
+
+
 @dataclass(frozen=True)
 class Results:
     """What came out of a study.
@@ -70,7 +73,7 @@ def legend(results: Results) -> str:
         "interval, not adjusted for the number of recipes. train: clean training accuracy at the best epoch; gap: "
         "train minus validation, in points."
     )
-    if seeds < 5:
+    if seeds < ENOUGH_SEEDS:
         text += (
             f" {seeds} {'seed is' if seeds == 1 else 'seeds are'} screening: too few to tell small differences apart."
         )
@@ -137,8 +140,8 @@ def _difference(difference: Difference | None) -> str:
 
 
 def _clear(difference: Difference | None) -> int:
-    if difference is None or math.isnan(difference.low):
-        return 0
+    if difference is None or math.isnan(difference.low) or len(difference.values) < ENOUGH_SEEDS:
+        return 0  # two seeds that happen to differ by the same amount have an interval of no width
     return 1 if difference.low > 0 else -1 if difference.high < 0 else 0
 
 

@@ -1,0 +1,87 @@
+"""Tables of a study: what is emphasized, what is left empty, and how they are written."""
+
+from pathlib import Path
+
+import pytest
+
+from reglab.analysis.compare import compare
+from reglab.report.paper import published_table
+from reglab.report.tables import Results, comparison_table, legend, markdown, plain
+
+
+def results(values, *, failed=()):
+    """Make the results of recipes from their accuracies, seed by seed; the first is the baseline."""
+    outcomes = {
+        name: {
+            seed: ("failed", {}) if (name, seed) in failed else ("finished", metrics(accuracy))
+            for seed, accuracy in enumerate(accuracies)
+        }
+        for name, accuracies in values.items()
+    }
+    comparison = compare(outcomes, recipes=dict.fromkeys(values, "none"), baseline=next(iter(values)))
+    return Results(comparison, Path("study"), ("a note | with a bar",), "digits, mlp", {"keras": "3.15.1"})
+
+
+def metrics(accuracy):
+    names = ("precision", "cross_entropy", "train_accuracy", "val_accuracy", "gap", "epochs", "best_epoch", "seconds")
+    return {"accuracy": accuracy, **dict.fromkeys(names, 0.5)}
+
+
+def test_a_difference_is_emphasized_where_its_interval_is_clear_of_zero_and_seeds_are_enough():
+    base = [0.5, 0.52, 0.48, 0.51, 0.5, 0.49]
+    found = results(
+        {
+            "none": base,
+            "better": [a + 0.1 for a in base],
+            "worse": [a - 0.1 for a in base],
+            "same": [a + d for a, d in zip(base, [0.1, -0.1, 0.1, -0.1, 0.1, -0.1], strict=True)],
+        }
+    )
+    assert comparison_table(found).emphasis == (0, 1, -1, 0)
+
+
+def test_nothing_is_emphasized_with_two_seeds_however_equal_their_differences():
+    found = results({"none": [0.5, 0.6], "worse": [0.4, 0.5]})
+    table = comparison_table(found)
+    assert table.emphasis == (0, 0)
+    assert table.rows[1][2] == "-10.00 [-10.00, -10.00]"
+    assert "2 seeds are screening" in legend(found)
+
+
+def test_failed_runs_are_counted_in_the_open():
+    found = results({"none": [0.5, 0.6, 0.7], "broken": [0.5, 0.6, 0.7]}, failed={("broken", 1)})
+    assert [row[-1] for row in comparison_table(found).rows] == ["3", "2 of 3"]
+
+
+def test_one_seed_has_neither_spread_nor_interval():
+    row = comparison_table(results({"none": [0.5], "other": [0.6]})).rows[1]
+    assert row[1:3] == ("60.00", "+10.00")
+
+
+def test_markdown_escapes_what_would_break_a_table():
+    text = markdown(results({"none": [0.5, 0.6], "a|b <c>": [0.5, 0.6]}))
+    assert "a\\|b &lt;c>" in text
+    assert "> a note \\| with a bar" in text
+    widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")}
+    assert len(widths) == 1
+
+
+def test_plain_text_is_aligned():
+    lines = plain(results({"none": [0.5, 0.6], "a long name of a recipe": [0.5, 0.6]})).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("recipe"))
+    assert lines[start + 1] == "-" * len(lines[start])
+    assert lines[start + 2].index("55.00") == lines[start + 3].index("55.00")
+
+
+def test_published_figures_stand_beside_ours():
+    found = results({"no regularization": [0.5, 0.5], "L2": [0.52, 0.54]})
+    table = published_table(found, "table2")
+    assert table.rows[1] == ("L2", "80.05", "53.00", "+2.20", "+3.00", "79.90", "50.00")
+
+
+@pytest.mark.parametrize("table", ["table2", "table3"])
+def test_every_arm_has_its_published_figures(table):
+    from reglab import paper
+
+    published = {"table2": paper.TABLE2, "table3": paper.TABLE3}[table]
+    assert list(published) == list(paper.arms(table))
