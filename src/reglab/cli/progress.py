@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -19,8 +20,9 @@ _NAME = 24  # characters of a recipe's name beside a bar
 class TerminalProgress(StudyProgress):
     """Bars in a terminal; one line a run where the output is not one."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, check: Callable[[], None] = lambda: None) -> None:
         self._console = console
+        self._check = check  # called between epochs; may raise KeyboardInterrupt
         self._bars: Progress | None = None
         self._whole: Any = None
         self._current: Any = None
@@ -49,12 +51,14 @@ class TerminalProgress(StudyProgress):
             self._bars.start()
 
     def training(self, names: list[str], seed: int) -> None:
+        self._check()
         if self._bars is None:
             return
         title = f"{names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
         self._bars.reset(self._current, description=f"{_short(title)} s{seed}".ljust(_NAME), note="compiling")
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        self._check()
         if self._bars is None:
             return
         note = f"val {100 * metrics['val_accuracy']:.1f} %" if metrics else ""

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from reglab.cli.interrupt import interruptible
 from reglab.cli.progress import TerminalProgress
 from reglab.cli.quiet import start_backend
 from reglab.report.tables import Results, Table, comparison_table, legend
@@ -29,11 +30,12 @@ def run_and_show(study: Study, *, notes: tuple[str, ...] = (), console: Console 
     start_backend()
     for note in (*notes, *study.notes()):
         console.print(Text("note: ", style="yellow") + Text(note))
-    progress = TerminalProgress(console)
-    try:
-        results = study.run(progress)
-    finally:
-        progress.close()
+    with interruptible() as interruption:
+        progress = TerminalProgress(console, check=interruption.check)
+        try:
+            results = study.run(progress)
+        finally:
+            progress.close()
     console.print()
     console.print(Text(results.headline, style="bold"))
     show_table(comparison_table(results), console)
