@@ -48,7 +48,8 @@ def test_commands_in_the_documents_have_their_options(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_recipes_in_the_documents_can_be_read(page):
     for text in re.findall(r"--recipe '([^']+)'", page.read_text()):
-        Recipe.parse(text.split("=", 1)[1] if "=" in text.split("(", 1)[0] else text)
+        recipe = Recipe.parse(text.split("=", 1)[1] if "=" in text.split("(", 1)[0] else text)
+        assert len(recipe) > 0, text
 
 
 def test_every_command_has_help():

@@ -294,7 +294,9 @@ def test_what_cannot_be_done_says_why_and_what_to_do(make, recipe, message):
 def test_a_builder_is_the_way_out_where_nothing_has_to_be_placed(build):
     x, y = problem()
     regularized = reglab.regularize(build, "l2(kernel=1e-3)+label_smoothing")
-    trained(regularized, x, y)
+    found = trained(regularized, x, y)
+    assert [w.shape for w in found] == [(4, 3), (3,)]
+    assert np.abs(found[1]).max() > 0  # the bias began at zero, so it was trained
 
 
 def test_a_builder_that_returns_no_model_and_a_model_that_is_regularized_already():

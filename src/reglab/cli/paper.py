@@ -37,14 +37,15 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
     from reglab.cli.show import run_and_show, show_table
     from reglab.laboratory import Study
     from reglab.report.paper import assumptions, markdown, published_table
+    from reglab.study.store import Store
 
     recipes = _chosen(reference.arms(table), only)
     console = Console()
     study = Study(data, model, recipes, baseline=reference.BASELINE, **{**PAPER, **given(options)})
     study.recipes, notes = reference.without_transforms(study.recipes, study.dataset.label_changing)
     results = run_and_show(study, notes=tuple(notes), console=console)
-    written = results.folder / "report" / f"paper-{table}.md"
-    written.write_text(markdown(results, table), encoding="utf-8")
+    with Store(results.folder) as store:
+        written = store.write_report(f"paper-{table}.md", markdown(results, table))
     console.print()
     console.print(Text("Beside the paper (its figures are single runs on CIFAR-10)", style="bold"))
     show_table(published_table(results, table), console)

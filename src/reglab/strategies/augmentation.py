@@ -174,10 +174,11 @@ class Augmentation(Strategy):
         return self.samplewise_center or self.samplewise_std_normalization
 
     def fit_data(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        if not self.needs_data:
+            return {}
         return whitening.fit(
             x,
             prepare=self._samplewise_numpy,
-            center=self.needs_data,
             scale=self.featurewise_std_normalization and not self.zca_whitening,
             zca_epsilon=self.zca_epsilon if self.zca_whitening else None,
         )

@@ -20,27 +20,21 @@ def fit(
     x: np.ndarray,
     *,
     prepare: Callable[[np.ndarray], np.ndarray],
-    center: bool,
     scale: bool,
     zca_epsilon: float | None,
 ) -> dict[str, np.ndarray]:
-    """Return ``mean`` and ``std`` ``(1, 1, channels)`` and the whitening ``zca`` ``(pixels, pixels)``, as asked for.
+    """Return ``mean`` ``(1, 1, channels)`` and, if asked, ``std`` like it and the whitening ``zca`` ``(pixels, pixels)``.
 
     ``x`` is ``(N, height, width, channels)`` and read in chunks, each passed through ``prepare`` first. With singular
     values ``S`` and left singular vectors ``U`` of the transposed data, ``zca = U diag(sqrt(N) / (S + zca_epsilon))
     U'``.
     """
-    fitted: dict[str, np.ndarray] = {}
-    channels = (1, 1, x.shape[-1])
-    if center:
-        total = sum(chunk.sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare))
-        fitted["mean"] = (total / math.prod(x.shape[:-1])).reshape(channels)
-    mean = fitted.get("mean", np.zeros(channels))
+    channels, count = (1, 1, x.shape[-1]), math.prod(x.shape[:-1])
+    mean = (sum(chunk.sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare)) / count).reshape(channels)
+    fitted = {"mean": mean}
     if scale:
-        # The standard deviation is about the data's own mean, whether or not that is subtracted.
-        own = sum(chunk.sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare)) / math.prod(x.shape[:-1])
-        squares = sum(np.square(chunk - own).sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare))
-        fitted["std"] = np.sqrt(squares / math.prod(x.shape[:-1])).reshape(channels)
+        squares = sum(np.square(chunk - mean).sum(axis=(0, 1, 2)) for chunk in _chunks(x, prepare))
+        fitted["std"] = np.sqrt(squares / count).reshape(channels)
     if zca_epsilon is not None:
         fitted["zca"] = _zca((chunk - mean for chunk in _chunks(x, prepare)), len(x), zca_epsilon)
     return {name: value.astype("float32") for name, value in fitted.items()}
@@ -65,9 +59,9 @@ def _chunks(x: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]) -> Itera
 
 def as_layers(x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
     """Apply to a symbolic image what was fitted, as layers of Keras' own that reload with ``safe_mode=True``."""
-    if "mean" in fitted or "std" in fitted:
+    if "mean" in fitted:
         channels = x.shape[-1]
-        mean = fitted["mean"].reshape(channels) if "mean" in fitted else np.zeros(channels)
+        mean = fitted["mean"].reshape(channels)
         std = fitted["std"].reshape(channels) + TINY if "std" in fitted else np.ones(channels)
         x = keras.layers.Normalization(mean=mean.tolist(), variance=np.square(std).tolist(), dtype="float32")(x)
     if "zca" in fitted:
