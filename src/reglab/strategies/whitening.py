@@ -23,7 +23,7 @@ def fit(
     scale: bool,
     zca_epsilon: float | None,
 ) -> dict[str, np.ndarray]:
-    """Return ``mean`` ``(1, 1, channels)`` and, if asked, ``std`` like it and the whitening ``zca`` ``(pixels, pixels)``.
+    """Return ``mean`` ``(1, 1, channels)`` and, if asked, ``std`` like it and ``zca`` ``(pixels, pixels)``.
 
     ``x`` is ``(N, height, width, channels)`` and read in chunks, each passed through ``prepare`` first. With singular
     values ``S`` and left singular vectors ``U`` of the transposed data, ``zca = U diag(sqrt(N) / (S + zca_epsilon))
