@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ from reglab.study.spec import Settings, named_recipes, read_yaml
 
 if TYPE_CHECKING:
     from reglab.data import Dataset
+    from reglab.study.executors.base import Executor
+    from reglab.study.plan import Plan
+    from reglab.study.store import Store
 
 __all__ = ["Results", "Study"]
 
@@ -43,7 +48,11 @@ class Study:
         recipes: recipes, strategies or texts; or a mapping from names to them.
         baseline: the name of the recipe that the others are compared with. By default the empty one, which is added if
             it is not there.
-        out: the study folder. Runs that it already has are not trained again.
+        out: the study folder. Runs that it already has are not trained again. By default
+            ``reglab-out/<data>-<model>``, or the same with a number where that one holds another study.
+        reuse: folders of other studies; results that are this study's too are copied from there. By default, where
+            ``out`` is too, the numbered neighbours of the folder.
+        name: what the folder is called by default.
         backend: the Keras backend, where none is in use yet.
         **settings: see :class:`reglab.study.spec.Settings`: ``seeds``, ``epochs``, ``batch_size``, ``train_size``,
             ``optimizer``, ``learning_rate``, ``precision``, ``preprocess``, ``protocol`` and others.
@@ -66,6 +75,8 @@ class Study:
         *,
         baseline: str | None = None,
         out: str | Path | None = None,
+        reuse: Iterable[str | Path] | None = None,
+        name: str | None = None,
         backend: str | None = None,
         **settings: Any,
     ) -> None:
@@ -74,23 +85,91 @@ class Study:
         self.source = data
         self.model = model
         self.recipes, self.baseline = _with_baseline(named_recipes(recipes), baseline)
-        self.out = Path(out) if out is not None else Path("reglab-out") / _slug(f"{_text(data)}-{_text(model)}")
+        self._out = None if out is None else Path(out)
+        self._reuse = None if reuse is None else [Path(folder) for folder in reuse]
+        self._name = name or _slug(f"{_text(data)}-{_text(model)}")
         self.backend = backends.require(backend)
         self._dataset: Dataset | None = None
+        self._held: dict[str, Any] | None = None  # the frozen spec of a study that is resumed
 
     @classmethod
     def from_yaml(cls, path: str | Path, **changes: Any) -> Study:
         """Return the study that a YAML file holds, with ``changes`` to it."""
-        return cls(**{**read_yaml(path), **changes})
+        held = read_yaml(path)
+        objects = [key for key in held.pop("python_objects", ()) if key not in changes]
+        if objects:
+            raise ReglabError(
+                f"{path} names {' and '.join(objects)} that were Python objects, which a file cannot hold. Give "
+                f"{' and '.join(f'{key}=...' for key in objects)} in Python, or run the script that made it once more."
+            )
+        return cls(**{**held, **changes})
+
+    @classmethod
+    def resume(cls, folder: str | Path, *, backend: str | None = None, **elsewhere: Any) -> Study:
+        """Return the study that a folder holds, ready to go on.
+
+        Args:
+            folder: the study folder.
+            backend: by default the one the study began with.
+            **elsewhere: ``data`` or ``model``, where they were Python objects or lie in another place now. What they
+                are must not have changed.
+
+        Raises:
+            ReglabError: if there is none, or what the folder says of it is damaged or needs such an object.
+        """
+        from reglab.study.view import began_with, resumable_spec
+
+        held = resumable_spec(folder)
+        missing = [key for key in held.get("python_objects", ()) if key not in elsewhere]
+        if missing:
+            raise ReglabError(
+                f"The {' and '.join(missing)} of the study in {folder} were given as Python objects, which a folder "
+                "cannot hold. Run the script that began it once more: it goes on where it stopped."
+            )
+        if backend is None and backends.loaded() is None:
+            backend = began_with(folder)
+        spec = {key: value for key, value in held.items() if key != "python_objects"}
+        study = cls(**{**spec, **elsewhere}, out=folder, backend=backend)
+        study._held = held
+        return study
+
+    @property
+    def out(self) -> Path:
+        """The study folder."""
+        if self._out is not None:
+            return self._out
+        return next(folder for folder in self._numbered() if _is_free_for(folder, self.spec()))
+
+    def _numbered(self) -> Iterable[Path]:
+        base = Path("reglab-out") / self._name
+        yield base
+        number = 2
+        while True:
+            yield base.with_name(f"{base.name}-{number}")
+            number += 1
+
+    def _neighbours(self) -> list[Path]:
+        if self._reuse is not None or self._out is not None:
+            return self._reuse or []
+        found: list[Path] = []
+        for folder in self._numbered():
+            if not folder.exists():
+                return [known for known in found if known != self.out]
+            found.append(folder)
+        return found
 
     def spec(self) -> dict[str, Any]:
         """Return the study as ``study.yaml`` holds it; data and models given as Python objects stand by their name."""
+        if self._held is not None:
+            return dict(self._held)
+        objects = [key for key, value in (("data", self.source), ("model", self.model)) if _found_again(value) is None]
         return {
             "data": _text(self.source),
             "model": _text(self.model),
             "recipes": {name: recipe.to_text() for name, recipe in self.recipes.items()},
             "baseline": self.baseline,
             **self.settings.to_dict(),
+            **({"python_objects": objects} if objects else {}),
         }
 
     @property
@@ -117,42 +196,96 @@ class Study:
                 )
         return notes
 
-    def run(self, progress: Progress | None = None) -> Results:
-        """Execute every run that the study folder does not have, and return the comparison of all."""
-        from reglab.data import test_part
-        from reglab.models import resolve
-        from reglab.report import tables
-        from reglab.study.execute import Executor
+    def run(
+        self,
+        progress: Progress | None = None,
+        *,
+        workers: int | None = None,
+        timeout: float | None = None,
+        checkpoint_every: int | None = None,
+        executor: str = "processes",
+        address: str | None = None,
+    ) -> Results:
+        """Train every run that the study folder does not have, and return the comparison of all.
+
+        How a study is trained is no part of what it is: it can be interrupted, and go on with other values of these.
+
+        Args:
+            progress: hears of what happens.
+            workers: processes that train at the same time and share the processor's cores; 0 trains in this process,
+                without isolation and without ``timeout``. By default what is fastest on this machine, as far as is
+                known. On a Ray cluster, trainings at the same time; by default as many as it has room for.
+            timeout: seconds after which a training is given up; the run counts as failed.
+            checkpoint_every: epochs after which the state of a training is kept, so that an interrupted study goes on
+                there and not from the training's beginning. By default never.
+            executor: ``processes`` on this machine, or tasks on a ``ray`` cluster.
+            address: of the Ray cluster; by default the one that runs here, or a new one on this machine.
+
+        Raises:
+            ReglabError: for anything that cannot work, before anything is trained; if another process runs the study;
+                if the folder holds another study; or if the disk is full, and then what was recorded is kept.
+        """
+        from reglab.study.coordinate import Limits, coordinate
+        from reglab.study.executors.base import Task
+        from reglab.study.executors.choice import Ways, opened
         from reglab.study.store import Store
 
-        data = self.dataset
-        builder = resolve(self.model, input_shape=data.input_shape, num_classes=data.num_classes)
-        test = test_part(data, fraction=self.settings.test)
-        executor = Executor(data, builder, self.settings, test, self.recipes)
-        executor.check()
+        ways = Ways(workers=workers, timeout=timeout, checkpoint_every=checkpoint_every, executor=executor,
+                    address=address)  # fmt: skip
+        spec, out = self.spec(), self.out
         notes = self.notes()
-        with Store(self.out) as store:
-            changed = store.write_spec(self.spec())
-            if changed:
-                notes.append(f"The folder {self.out} held a study with other {', '.join(changed)}; its runs are kept.")
-            executor.execute(store, progress or Progress())
-            records = {
-                name: {run.seed: store.summary(run.id) for run in runs}
-                for name, runs in executor.runs_by_recipe().items()
-            }
-            comparison = _compare(records, self.recipes, self.baseline)
-            headline = _headline(self.settings, data, _text(self.model))
-            results = Results(comparison, self.out, tuple(notes), headline, executor.versions())
-            store.write_results(
-                {
-                    "schema": 1,
-                    "notes": notes,
-                    "study": self.spec(),
-                    **comparison.to_dict(),
-                    "versions": results.versions,
-                }
-            )
-            store.write_report("table.md", tables.markdown(results))
+        task = Task(self.dataset, self.model, self.settings, self.recipes)
+        with ExitStack() as stack:
+            store = None
+            if Store.exists(out):  # its lock and its spec come before anything that takes time
+                store = stack.enter_context(Store(out))
+                store.freeze(spec)
+            threads = store.execution().get("threads") if store else None
+            trainer = stack.enter_context(opened(task, ways, threads=threads))
+            plan = trainer.plan()
+            if store is None:  # nothing is written before it is known that the study can work
+                store = stack.enter_context(Store(out))
+                store.freeze(spec)
+            self._begin(store, trainer, plan, progress or Progress())
+            coordinate(
+                store, trainer, plan, epochs=self.settings.epochs,
+                limits=Limits(timeout=ways.timeout, checkpoint_every=ways.checkpoint_every),
+                progress=progress or Progress(),
+            )  # fmt: skip
+            return self._concluded(store, plan, notes)
+
+    def _begin(self, store: Store, trainer: Executor, plan: Plan, progress: Progress) -> None:
+        """Enter the plan, and take over what other studies have of it."""
+        store.register(plan.facts, [run.summary() for run in plan.unique()])
+        threads = getattr(trainer, "threads", None)
+        if threads is not None:
+            before = store.execution().get("threads", threads)
+            if before != threads:
+                progress.note(
+                    f"Workers have {threads} threads now and had {before} before: results of one run can differ in "
+                    "their last bits."
+                )
+            store.set_execution({"threads": threads})
+        for note in store.notes:
+            progress.note(note)
+        for folder in self._neighbours():
+            adopted = store.adopt(folder, [run.id for run in plan.unique()])
+            if adopted:
+                progress.note(f"{len(adopted)} results were taken over from {folder}.")
+
+    def _concluded(self, store: Store, plan: Plan, notes: list[str]) -> Results:
+        """Compare what is recorded, and write it."""
+        from reglab.report import tables
+
+        data = self.dataset
+        records = {name: {run.seed: store.summary(run.id) for run in runs} for name, runs in plan.runs.items()}
+        comparison = _compare(records, self.recipes, self.baseline)
+        headline = _headline(self.settings, data, _text(self.model))
+        results = Results(comparison, self.out, tuple(notes), headline, plan.versions)
+        store.write_results(
+            {"schema": 1, "notes": notes, "study": self.spec(), **comparison.to_dict(), "versions": plan.versions}
+        )
+        store.write_report("table.md", tables.markdown(results))
         return results
 
 
@@ -191,10 +324,31 @@ def _check_names(settings: dict[str, Any]) -> None:
 
 
 def _text(thing: Any) -> str:
-    """Return how a spec calls data or a model: texts as they are, paths and Python objects by name."""
+    """Return how a spec calls data or a model: as it is found again, else by name."""
+    name = getattr(thing, "name", None) or getattr(thing, "__name__", None) or type(thing).__name__
+    return _found_again(thing) or str(name)
+
+
+def _found_again(thing: Any) -> str | None:
+    """Return the text under which another process finds data or a model, or None for what only Python holds."""
     if isinstance(thing, str | Path):
         return str(thing)
-    return str(getattr(thing, "name", None) or getattr(thing, "__name__", None) or type(thing).__name__)
+    name, module = getattr(thing, "__name__", None), sys.modules.get(getattr(thing, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__" or name is None or vars(module).get(name) is not thing:
+        return None
+    return f"{module.__name__}:{name}"
+
+
+def _is_free_for(folder: Path, spec: Mapping[str, Any]) -> bool:
+    """Whether a study of this spec can be in the folder: it is there already, or there is none."""
+    from reglab.study.frozen import differences
+    from reglab.study.store import Store
+    from reglab.study.view import frozen_spec
+
+    if not Store.exists(folder):
+        return True
+    held = frozen_spec(folder)
+    return held is not None and not differences(held, spec)
 
 
 def _slug(text: str) -> str:

@@ -11,15 +11,21 @@ from PIL import Image
 import reglab
 from reglab.cli import main
 
+TRAINING = ("compare", "paper", "demo", "resume")
+
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
-    """Run ``reglab`` with arguments in an empty folder; return exit code, output and errors."""
+    """Run ``reglab`` with arguments in an empty folder; return exit code, output and errors.
+
+    It trains in this process, which is faster; worker processes have tests of their own.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["reglab", *map(str, arguments)])
+        here = ("--workers", "0") if arguments[0] in TRAINING else ()
+        monkeypatch.setattr(sys, "argv", ["reglab", *map(str, arguments), *here])
         with pytest.raises(SystemExit) as stopped:
             main()
         captured = capsys.readouterr()
@@ -194,12 +200,12 @@ def test_tables_fit_the_terminal(run, monkeypatch, width):
 
 
 def test_an_interrupted_study_says_that_what_finished_is_kept(run, monkeypatch):
-    from reglab.study import execute
+    from reglab.study import coordinate
 
-    def interrupted(self, store, progress):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(execute.Executor, "execute", interrupted)
+    monkeypatch.setattr(coordinate, "coordinate", interrupted)
     code, _, err = run("compare", "--data", "iris", "--model", "mlp", "--epochs", 1, "--seeds", 1)
     assert code == 130
     assert "the same command goes on from there" in err

@@ -22,7 +22,7 @@ def _study(recipes, out, data="digits", model=MODEL, **changes):
 
 
 def _run(study, progress=None):
-    study.run(progress)
+    study.run(progress, workers=0)
     return json.loads((study.out / "results.json").read_text())
 
 
@@ -35,7 +35,7 @@ def _numbers(results, name):
 class _Count(Progress):
     trainings = 0
 
-    def training(self, names, seed):
+    def training(self, job, names, seed, worker):
         self.trainings += 1
 
 
@@ -50,7 +50,7 @@ def test_a_recipe_more_moves_nothing_of_the_others(tmp_path):
 def test_a_run_in_a_busy_process_equals_the_run_in_a_fresh_one(tmp_path):
     code = (
         "import sys, reglab; from pathlib import Path; "
-        f"reglab.Study('digits', {MODEL!r}, ['dropout'], out=sys.argv[1], **{SMALL!r}).run()"
+        f"reglab.Study('digits', {MODEL!r}, ['dropout'], out=sys.argv[1], **{SMALL!r}).run(workers=0)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "fresh")], check=True)
     fresh = json.loads((tmp_path / "fresh" / "results.json").read_text())
@@ -146,29 +146,49 @@ def test_test_labels_decide_nothing(tmp_path):
             assert a[metric] == b[metric]
 
 
-def test_the_same_command_trains_nothing_again_and_a_changed_one_only_what_changed(tmp_path):
-    counts = []
+def test_the_same_study_trains_nothing_again_and_a_new_one_only_what_is_new(tmp_path, monkeypatch):
+    """Without a folder given, a changed study gets one of its own, and the results that both have are taken over."""
+    monkeypatch.chdir(tmp_path)
+    counts, folders = [], []
     for recipes, changes in (
         (["l2"], {}),
         (["l2"], {}),
         (["l2"], {"seeds": 3}),
         (["l2", "dropout"], {}),
         (["l2"], {"epochs": 4}),
+        (["l2"], {}),
     ):
         counted = _Count()
-        _run(_study(recipes, tmp_path, **changes), counted)
+        study = _study(recipes, None, **changes)
+        folders.append(study.out.name)
+        _run(study, counted)
         counts.append(counted.trainings)
-    assert counts == [4, 0, 2, 2, 4]
+    assert counts == [4, 0, 2, 2, 4, 0]
+    base = "digits-mlp-units-16"
+    assert folders == [base, base, f"{base}-2", f"{base}-3", f"{base}-4", base]
+
+
+def test_a_changed_study_in_the_same_folder_is_refused_and_says_what_changed(tmp_path):
+    _run(_study(["l2"], tmp_path / "a"))
+    before = (tmp_path / "a" / "study.yaml").read_bytes()
+    with pytest.raises(ReglabError, match=r"epochs is 4 and was 3.*--out"):
+        _run(_study(["l2"], tmp_path / "a", epochs=4))
+    with pytest.raises(ReglabError, match=r"'dropout\(rate=0.1\)' is new"):
+        _run(_study(["l2", "dropout"], tmp_path / "a"))
+    assert (tmp_path / "a" / "study.yaml").read_bytes() == before
+    counted = _Count()
+    _run(_study(["l2", "dropout"], tmp_path / "b", reuse=[tmp_path / "a"]), counted)
+    assert counted.trainings == 2
 
 
 def test_an_interrupted_study_keeps_what_finished_and_goes_on(tmp_path):
     class Interrupt(_Count):
-        def training_ended(self):
+        def training_ended(self, job):
             if self.trainings == 3:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _study(["l2"], tmp_path / "a").run(Interrupt())
+        _study(["l2"], tmp_path / "a").run(Interrupt(), workers=0)
     counted = _Count()
     resumed = _run(_study(["l2"], tmp_path / "a"), counted)
     assert counted.trainings == 1
@@ -197,13 +217,13 @@ def test_a_run_that_raises_is_a_record_with_its_traceback_and_stops_no_other(tmp
     results = _run(study)
     assert [entry["status"] for entry in results["recipes"]] == [["finished"], ["failed"], ["finished"]]
     with Store(tmp_path) as store:
-        assert "no such luck" in store.read(next(run.name for run in (tmp_path / "runs").iterdir()
-                                                 if "failed" in (run / "record.json").read_text())).error  # fmt: skip
+        (failed,) = store.planned() - store.accepted()
+        assert "no such luck" in store.read(failed).error
 
 
 def test_the_optimistic_protocol_carries_its_banner_and_validates_on_test(tmp_path):
     study = _study([], tmp_path, protocol="test-as-validation", seeds=1)
-    results = study.run()
+    results = study.run(workers=0)
     written = json.loads((tmp_path / "results.json").read_text())
     assert "optimistic" in written["notes"][0]
     assert "optimistic" in str(results)
@@ -234,7 +254,7 @@ def test_a_model_that_does_not_fit_is_told_before_training(tmp_path):
 
     counted = _Count()
     with pytest.raises(ReglabError, match="10 classes"):
-        _study([], tmp_path / "x", model=build).run(counted)
+        _study([], tmp_path / "x", model=build).run(counted, workers=0)
     assert counted.trainings == 0
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["BACKENDS", "adapter", "installed", "name", "require", "version"]
+__all__ = ["BACKENDS", "adapter", "installed", "loaded", "name", "require", "version"]
 
 # In the order in which they are preferred on a CPU: small convolutions are fastest on TensorFlow there.
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -62,6 +62,11 @@ def _require_in_use(backend: str | None) -> str:
             f"Start a new process with KERAS_BACKEND={backend}."
         )
     return in_use
+
+
+def loaded() -> str | None:
+    """Return the backend that Keras runs on in this process, or None if Keras was not imported yet."""
+    return name() if "keras" in sys.modules else None
 
 
 def name() -> str:

@@ -10,6 +10,9 @@ import reglab
 from reglab.cli.compare import compare
 from reglab.cli.demo import demo
 from reglab.cli.paper import paper
+from reglab.cli.resume import resume
+from reglab.cli.runs import runs
+from reglab.cli.status import status
 from reglab.cli.strategies import strategies
 from reglab.errors import ReglabError
 
@@ -22,7 +25,7 @@ def cli() -> None:
     """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
 
 
-for command in (compare, demo, paper, strategies):
+for command in (compare, demo, paper, resume, runs, status, strategies):
     cli.add_command(command)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reglab.cli.options import given, settings_options, where_options
+from reglab.cli.options import settings_options, split, ways_options, where_options
 
 __all__ = ["compare"]
 
@@ -22,6 +22,7 @@ __all__ = ["compare"]
 @click.option("--baseline", help="name of the recipe the others are compared with [default: none]")
 @settings_options()
 @where_options
+@ways_options
 def compare(study: str | None, recipes: tuple[str, ...], **options: Any) -> None:
     r"""Train recipes under identical conditions and compare them.
 
@@ -37,14 +38,14 @@ def compare(study: str | None, recipes: tuple[str, ...], **options: Any) -> None
     from reglab.cli.show import run_and_show
     from reglab.laboratory import Study
 
-    changes = given(options)
+    changes, ways = split(options)
     if recipes:
         changes["recipes"] = list(recipes)
     if study is not None:
-        run_and_show(Study.from_yaml(study, **changes))
+        run_and_show(Study.from_yaml(study, **changes), ways=ways)
         return
     if "data" not in changes:
         raise click.UsageError(
             "Say which data: --data digits, a folder of images, a table; or give a study's YAML file."
         )
-    run_and_show(Study(**changes))
+    run_and_show(Study(**changes), ways=ways)

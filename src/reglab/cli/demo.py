@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from reglab.cli.options import where_options
+from reglab.cli.options import given, ways_options, where_options
 
 __all__ = ["DEMO", "demo"]
 
@@ -28,7 +30,8 @@ DEMO = {
     "--epochs", type=click.IntRange(min=1), default=DEMO["epochs"], show_default=True, help="epochs of each run"
 )
 @where_options
-def demo(seeds: int, epochs: int, out: str | None, backend: str | None) -> None:
+@ways_options
+def demo(seeds: int, epochs: int, out: str | None, reuse: tuple[str, ...], backend: str | None, **ways: Any) -> None:
     """Compare the paper's ten arms on scikit-learn's digits, in a few minutes.
 
     The model is the paper's Inception scaled to 8x8 images. The paper warns that a flipped digit is another digit, so
@@ -39,7 +42,9 @@ def demo(seeds: int, epochs: int, out: str | None, backend: str | None) -> None:
     from reglab.laboratory import Study
 
     settings = {**DEMO, "seeds": seeds, "epochs": epochs}
-    out = out or "reglab-out/demo"
-    study = Study(recipes=paper.table2(), baseline=paper.BASELINE, out=out, backend=backend, **settings)
+    study = Study(
+        recipes=paper.table2(), baseline=paper.BASELINE, out=out, reuse=reuse or None, name="demo", backend=backend,
+        **settings,
+    )  # fmt: skip
     study.recipes, notes = paper.without_transforms(study.recipes, study.dataset.label_changing)
-    run_and_show(study, notes=tuple(notes))
+    run_and_show(study, notes=tuple(notes), ways=given(ways))

@@ -9,19 +9,28 @@ import click
 
 from reglab.backends import BACKENDS
 from reglab.strategies.declare import Param, params
+from reglab.study.executors.choice import Ways
 from reglab.study.spec import Settings
 
-__all__ = ["given", "settings_options", "where_options"]
+__all__ = ["given", "settings_options", "split", "ways_options", "where_options"]
 
 _TYPES = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 
 
 def settings_options(**defaults: Any) -> Callable[[Any], Any]:
     """Add an option for every setting of a study; ``defaults`` are shown in place of the settings' own."""
+    return _declared_options(Settings, defaults)
 
+
+def ways_options(function: Any) -> Any:
+    """Add an option for each way of training a study."""
+    return _declared_options(Ways, {})(function)
+
+
+def _declared_options(owner: Any, defaults: dict[str, Any]) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
-        for name, declared in reversed(params(Settings).items()):
-            default = defaults.get(name, Settings.__dataclass_fields__[name].default)
+        for name, declared in reversed(params(owner).items()):
+            default = defaults.get(name, owner.__dataclass_fields__[name].default)
             function = click.option(
                 f"--{name.replace('_', '-')}", name, type=_type(declared), help=_help(declared, default), default=None,
                 metavar=None if declared.kind == "choice" else {"int": "N", "float": "X"}.get(declared.kind, "TEXT"),
@@ -36,14 +45,27 @@ def where_options(function: Any) -> Any:
     function = click.option(
         "--backend", type=click.Choice(BACKENDS), help="Keras backend [default: KERAS_BACKEND, or the first installed]"
     )(function)
+    function = click.option(
+        "--reuse", type=click.Path(exists=True, file_okay=False), multiple=True,
+        help="folder of another study, whose results that are this study's too are taken over; can be given again",
+    )(function)  # fmt: skip
     return click.option(
-        "--out", type=click.Path(file_okay=False), help="study folder; runs it has are not trained again"
-    )(function)
+        "--out", type=click.Path(file_okay=False),
+        help="study folder; runs it has are not trained again [default: reglab-out/DATA-MODEL, or that with a number]",
+    )(function)  # fmt: skip
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given on the command line."""
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options that were given, in two: what the study is, and how it is trained."""
+    known = params(Ways)
+    found = given(options)
+    study = {name: value for name, value in found.items() if name not in known}
+    return study, {name: value for name, value in found.items() if name in known}
 
 
 def _type(declared: Param) -> Any:

@@ -1,4 +1,4 @@
-"""A study on the terminal while it runs: a bar for the training, one for the whole, and the time left."""
+"""A study on the terminal while it runs: a bar for each training, one for the whole, and the time left."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from reglab.study.progress import Progress as StudyProgress
 from reglab.study.records import FINISHED, Record
@@ -25,16 +26,21 @@ class TerminalProgress(StudyProgress):
         self._check = check  # called between epochs; may raise KeyboardInterrupt
         self._bars: Progress | None = None
         self._whole: Any = None
-        self._current: Any = None
+        self._rows: dict[str, Any] = {}  # a bar for each worker
+        self._jobs: dict[int, tuple[str, int]] = {}  # which worker's bar, and how far it is
         self._epochs = 0
         self._trainings = 0
         self._done = 0
         self._began = time.perf_counter()
 
-    def started(self, *, runs: int, trainings: int, reused: int, epochs: int) -> None:
+    def note(self, text: str) -> None:
+        self._console.print(Text("note: ", style="yellow") + Text(text))
+
+    def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str) -> None:
         self._epochs, self._trainings, self._began = epochs, trainings, time.perf_counter()
         kept = f", of which {reused} are recorded already" if reused else ""
-        self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs.", highlight=False)
+        who = f", {workers}" if workers and trainings else ""
+        self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs{who}.", highlight=False)
         if trainings and self._console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description}"),
@@ -47,29 +53,43 @@ class TerminalProgress(StudyProgress):
                 transient=True,
             )
             self._whole = self._bars.add_task("whole study".ljust(_NAME), total=trainings * epochs, note="epochs")
-            self._current = self._bars.add_task("", total=epochs, note="")
             self._bars.start()
 
-    def training(self, names: list[str], seed: int) -> None:
+    def training(self, job: int, names: list[str], seed: int, worker: str) -> None:
+        self._jobs[job] = (worker, 0)
         self._check()
         if self._bars is None:
             return
         title = f"{names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
-        self._bars.reset(self._current, description=f"{_short(title)} s{seed}".ljust(_NAME), note="compiling")
+        if worker not in self._rows:
+            self._rows[worker] = self._bars.add_task("", total=self._epochs, note="")
+        self._bars.reset(self._rows[worker], description=f"{_short(title)} s{seed}".ljust(_NAME), note="compiling")
 
-    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+    def epoch(self, job: int, epoch: int, metrics: dict[str, float]) -> None:
+        worker, _ = self._jobs[job]
+        self._jobs[job] = (worker, epoch + 1)
         self._check()
         if self._bars is None:
             return
         note = f"val {100 * metrics['val_accuracy']:.1f} %" if metrics else ""
-        self._bars.update(self._current, completed=epoch + 1, note=note)
-        self._bars.update(self._whole, completed=self._done * self._epochs + epoch + 1)
+        self._bars.update(self._rows[worker], completed=epoch + 1, note=note)
+        self._advance()
+
+    def _advance(self) -> None:
+        if self._bars is not None:
+            going = sum(epochs for _, epochs in self._jobs.values())
+            self._bars.update(self._whole, completed=self._done * self._epochs + going)
+
+    def tried_again(self, names: list[str], seed: int, why: str) -> None:
+        self._done -= 1
+        self._advance()
+        self._console.print(Text("again ", style="yellow") + Text(f"{', '.join(names)}, seed {seed}: {why}"))
 
     def recorded(self, record: Record) -> None:
         if record.status != FINISHED:
             reason = record.error.strip().splitlines()[-1] if record.error else ""
             self._console.print(
-                f"[red]{record.status}[/red] {record.name}, seed {record.seed}: ", reason, highlight=False
+                Text(record.status, style="red") + Text(f" {record.name}, seed {record.seed}: {reason}", style="")
             )
         elif self._bars is None:
             metrics = record.metrics
@@ -79,10 +99,13 @@ class TerminalProgress(StudyProgress):
                 highlight=False, markup=False,
             )  # fmt: skip
 
-    def training_ended(self) -> None:
+    def training_ended(self, job: int) -> None:
+        self._jobs.pop(job, None)
         self._done += 1
-        if self._bars is not None:
-            self._bars.update(self._whole, completed=self._done * self._epochs)
+        self._advance()
+
+    def waiting(self) -> None:
+        self._check()
 
     def finished(self) -> None:
         self.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -24,16 +26,20 @@ _STYLES = {1: "green", -1: "red", 0: ""}
 _DISPENSABLE = (("s/run",), ("runs",), ("epochs",), ("train",), ("precision",), ("paper precision", "our precision"))
 
 
-def run_and_show(study: Study, *, notes: tuple[str, ...] = (), console: Console | None = None) -> Results:
+def run_and_show(
+    study: Study, *, notes: tuple[str, ...] = (), ways: Mapping[str, Any] = MappingProxyType({}),
+    console: Console | None = None,
+) -> Results:  # fmt: skip
     """Run a study with bars, then print its table and where it was written."""
     console = console or Console()
-    start_backend()
+    if ways.get("workers") == 0:
+        start_backend()
     for note in (*notes, *study.notes()):
         console.print(Text("note: ", style="yellow") + Text(note))
     with interruptible() as interruption:
         progress = TerminalProgress(console, check=interruption.check)
         try:
-            results = study.run(progress)
+            results = study.run(progress, **ways)
         finally:
             progress.close()
     console.print()

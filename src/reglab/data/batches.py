@@ -23,12 +23,14 @@ class Batches(keras.utils.PyDataset):
     """All batches of all epochs, as one sequence: item ``k`` is batch ``k % steps`` of epoch ``k // steps``.
 
     So ``fit(batches, epochs=E, steps_per_epoch=batches.steps, shuffle=False)`` sees the same batches on every backend,
-    whatever else was drawn before, and can be resumed anywhere. The last batch of an epoch is smaller if it must be.
+    whatever else was drawn before. The last batch of an epoch is smaller if it must be. A training that goes on from
+    epoch ``E0`` gets the sequence from there: ``first_epoch=E0``, beside ``initial_epoch=E0`` of ``fit``.
 
     Args:
         x, y: raw examples and labels, of which ``indices`` are used; ``x`` may lie on disk.
         indices: the training examples.
         preprocess: applied to each batch.
+        first_epoch: the epoch, counted from 0, that the sequence begins with.
     """
 
     def __init__(
@@ -41,18 +43,20 @@ class Batches(keras.utils.PyDataset):
         epochs: int,
         seed: int,
         preprocess: Callable[[np.ndarray], np.ndarray],
+        first_epoch: int = 0,
     ) -> None:
         super().__init__()
         self.steps = math.ceil(len(indices) / batch_size)
         self._x, self._y, self._indices = x, y, indices
         self._batch_size, self._epochs, self._seed, self._preprocess = batch_size, epochs, seed, preprocess
+        self._first_epoch = first_epoch
         self._order: tuple[int, np.ndarray] = (-1, indices)
 
     def __len__(self) -> int:
-        return self._epochs * self.steps
+        return (self._epochs - self._first_epoch) * self.steps
 
     def __getitem__(self, item: int) -> tuple[Any, Any]:
-        epoch, step = divmod(item, self.steps)
+        epoch, step = divmod(item + self._first_epoch * self.steps, self.steps)
         if self._order[0] != epoch:
             self._order = (epoch, self._indices[epoch_order(self._seed, epoch, len(self._indices))])
         chosen = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]

@@ -1,17 +1,20 @@
-"""From a study to its runs: which recipes are trained, and which are computed from another's training. Pure."""
+"""From a study to its runs: which recipes are trained, which are computed from another's training, and in what order.
+
+Pure: no Keras, no disk.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reglab.recipe import Recipe
 from reglab.strategies import EMA
 
-__all__ = ["Ride", "Run", "identity", "rides"]
+__all__ = ["RESULT_VERSION", "Plan", "Ride", "Run", "choose", "identity", "rides"]
 
 RESULT_VERSION = 1  # raised when a change of reglab's alters the result of a run; told in the changelog
 
@@ -25,6 +28,13 @@ class Run:
     recipe: Recipe
     seed: int
 
+    def summary(self) -> dict[str, Any]:
+        """Return what says which run it is."""
+        return {
+            "id": self.id, "name": self.name, "recipe": self.recipe.to_text(),
+            "hyperparameters": self.recipe.fingerprint(), "seed": self.seed,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Ride:
@@ -36,6 +46,52 @@ class Ride:
 
     recipe: Recipe
     runs: tuple[Run, ...]
+
+    @property
+    def seed(self) -> int:
+        return self.runs[0].seed
+
+    @property
+    def key(self) -> str:
+        """What names the training, whichever of its runs are asked for."""
+        return hashlib.sha256(f"{self.recipe.fingerprint()} {self.seed}".encode()).hexdigest()[:20]
+
+    @property
+    def names(self) -> list[str]:
+        return [run.name for run in self.runs]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a study.
+
+    Attributes:
+        runs: for each recipe's name its runs, in the order of seeds. Two names of one recipe have the same runs.
+        facts: what results depend on beside the spec, each as a short text: content of the data, model, versions.
+        versions: of reglab, Keras and the backend.
+        result_bytes: about how much a run leaves on disk.
+    """
+
+    runs: dict[str, tuple[Run, ...]]
+    facts: dict[str, str]
+    versions: dict[str, str]
+    result_bytes: int = 0
+
+    def unique(self) -> list[Run]:
+        """Return every run once: all recipes with the first seed, then all with the second, and so on."""
+        found: dict[str, Run] = {}
+        for runs in zip(*self.runs.values(), strict=True):
+            for run in runs:
+                found.setdefault(run.id, run)
+        return list(found.values())
+
+    def missing(self, have: Collection[str]) -> list[Ride]:
+        """Return the trainings that give the runs which are not among ``have``."""
+        seeds: dict[int, list[Run]] = {}
+        for run in self.unique():
+            if run.id not in have:
+                seeds.setdefault(run.seed, []).append(run)
+        return [ride for runs in seeds.values() for ride in rides(runs)]
 
 
 def rides(runs: list[Run]) -> list[Ride]:
@@ -58,6 +114,29 @@ def rides(runs: list[Run]) -> list[Ride]:
     return [
         Ride(host if average is None else host + average, tuple(members)) for (host, average), members in groups.items()
     ]
+
+
+def choose(
+    todo: Sequence[Ride],
+    *,
+    compiled: Collection[tuple],
+    elsewhere: Collection[tuple] = (),
+    capacity: int = 16,
+    most: int = 1,
+) -> list[Ride]:
+    """Return what a worker should train next: up to ``most`` trainings of one structure.
+
+    It goes in the order of the plan, but leaves alone what another worker has compiled as long as there is something
+    else, and once it has compiled as many programs as it can keep (``capacity``), stays with those. So every program is
+    compiled as seldom as possible, and no worker waits while there is work.
+    """
+    fresh = (lambda s: s in compiled or s not in elsewhere) if len(compiled) < capacity else (lambda s: s in compiled)
+    for suits in (fresh, lambda s: s not in elsewhere, lambda s: True):
+        first = next((ride for ride in todo if suits(ride.recipe.structure())), None)
+        if first is not None:
+            structure = first.recipe.structure()
+            return [ride for ride in todo if ride.recipe.structure() == structure][:most]
+    return []
 
 
 def identity(facts: Mapping[str, Any]) -> str:

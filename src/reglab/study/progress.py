@@ -8,22 +8,34 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Hears of everything and says nothing. Override what is of interest."""
+    """Hears of everything and says nothing. Override what is of interest.
 
-    def started(self, *, runs: int, trainings: int, reused: int, epochs: int) -> None:
+    A training is known by its number. Any method may raise KeyboardInterrupt to stop the study.
+    """
+
+    def note(self, text: str) -> None:
+        """Something has to be said that changes no result."""
+
+    def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str) -> None:
         """``runs`` in all, of which ``reused`` are recorded already and the others take ``trainings``."""
 
-    def training(self, names: list[str], seed: int) -> None:
+    def training(self, job: int, names: list[str], seed: int, worker: str) -> None:
         """A training begins, from which the runs of these recipes come."""
 
-    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        """An epoch of the current training ended, counted from 0."""
+    def epoch(self, job: int, epoch: int, metrics: dict[str, float]) -> None:
+        """An epoch of a training ended, counted from 0."""
 
-    def training_ended(self) -> None:
-        """The current training ended, well or not."""
+    def training_ended(self, job: int) -> None:
+        """A training ended, well or not."""
+
+    def tried_again(self, names: list[str], seed: int, why: str) -> None:
+        """A training was lost with its worker, and will be done again."""
 
     def recorded(self, record: Record) -> None:
         """A run is on disk."""
+
+    def waiting(self) -> None:
+        """Time passes; called several times a second."""
 
     def finished(self) -> None:
         """The study has ended."""

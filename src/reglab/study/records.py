@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DIVERGED", "FAILED", "FINISHED", "Predictions", "Record"]
+__all__ = ["ACCEPTED", "DIVERGED", "FAILED", "FINISHED", "PLANNED", "Predictions", "Record"]
 
-FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+PLANNED, FINISHED, DIVERGED, FAILED = "planned", "finished", "diverged", "failed"
+ACCEPTED = (FINISHED, DIVERGED)  # results; a run that failed is tried again when the study is next started
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +27,9 @@ class Record:
 
     Attributes:
         id: the run's identity.
-        name, recipe, seed: which run it was; ``recipe`` as text.
-        status: ``finished``, ``diverged`` (the loss or a prediction was not a number) or ``failed`` (an exception).
+        name, recipe, hyperparameters, seed: which run it was; ``recipe`` as text, ``hyperparameters`` its fingerprint.
+        status: ``finished``, ``diverged`` (the loss or a prediction was not a number) or ``failed`` (an exception, a
+            worker that was killed each time, or no time left).
         metrics: scalars at the best epoch and on the test set; empty unless finished.
         history: for each epoch, ``loss`` as trained on, and clean metrics on training part and validation.
         validation, test: predictions; None unless finished.
@@ -38,6 +40,7 @@ class Record:
     id: str
     name: str
     recipe: str
+    hyperparameters: str
     seed: int
     status: str
     metrics: dict[str, float] = field(default_factory=dict)
@@ -50,6 +53,6 @@ class Record:
     def summary(self) -> dict[str, Any]:
         """Return what stands in the table of runs."""
         return {
-            "id": self.id, "name": self.name, "recipe": self.recipe, "seed": self.seed, "status": self.status,
-            "metrics": self.metrics, "error": self.error,
+            "id": self.id, "name": self.name, "recipe": self.recipe, "hyperparameters": self.hyperparameters,
+            "seed": self.seed, "status": self.status, "metrics": self.metrics, "error": self.error,
         }  # fmt: skip

@@ -6,7 +6,6 @@ fixed part of the training split and on validation. The test set is read once a 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +13,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from reglab.analysis.metrics import accuracy, cross_entropy, macro_precision
+from reglab.analysis.metrics import accuracy, cross_entropy
 from reglab.data.batches import Batches
 from reglab.models import Head
 from reglab.recipe import Recipe
 from reglab.regularized.model import RegularizedModel
 from reglab.regularized.optimizer import unscaled
-from reglab.strategies import EMA, EarlyStopping
 from reglab.streams import derive
-from reglab.study.plan import Ride, Run
+from reglab.study.checkpoint import Checkpoint
+from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
+from reglab.study.track import Track
 
 __all__ = ["Program", "SeedData"]
 
@@ -64,22 +64,52 @@ class Program:
         model.build((None, *input_shape))
         model.optimizer.build(model.trainable_variables)
         state = [*model.optimizer.variables, *model.metrics_variables, *model.non_trainable_variables]
-        self._start = [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable in state]
+        self._start = [(variable, _value(variable)) for variable in state]
 
     def train(
-        self, ride: Ride, data: SeedData, *, epochs: int, batch_size: int, on_epoch: Callable[[int, dict], None]
+        self,
+        ride: Ride,
+        data: SeedData,
+        *,
+        epochs: int,
+        batch_size: int,
+        on_epoch: Callable[[int, dict], None],
+        start: Checkpoint | None = None,
+        checkpoint_every: int | None = None,
+        on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None,
     ) -> list[Record]:
-        """Train a ride and return the record of each of its runs."""
+        """Train a ride and return the record of each of its runs.
+
+        Args:
+            ride: what to train; it must fit the program.
+            data: what its seed fixes.
+            epochs: how long.
+            batch_size: examples a step.
+            on_epoch: hears of each epoch, counted from 0, with its clean metrics.
+            start: where the training stood when it was interrupted; by default it begins.
+            checkpoint_every: after how many epochs each ``on_checkpoint`` is told where it stands; None for never.
+            on_checkpoint: hears of it.
+        """
         self._reset(ride.recipe, data)
+        tracks = [Track(run) for run in ride.runs]
+        if start is not None:
+            self._go_on_from(start, tracks)
+        first = 0 if start is None else start.epoch
         batches = Batches(
             data.x, data.y, data.train, batch_size=batch_size, epochs=epochs, seed=derive(data.seed, "batches"),
-            preprocess=data.preprocess,
+            preprocess=data.preprocess, first_epoch=first,
         )  # fmt: skip
-        watch = _Watch(self, ride, data, on_epoch)
+
+        def keep(epoch: int) -> None:
+            if checkpoint_every and (epoch + 1) % checkpoint_every == 0 and epoch + 1 < epochs:
+                on_checkpoint(self._checkpoint(ride, tracks, epoch + 1))
+
+        watch = _Watch(self, tracks, data, on_epoch, keep)
         self.model.fit(
-            batches, epochs=epochs, steps_per_epoch=batches.steps, shuffle=False, verbose=0, callbacks=[watch]
-        )
-        return [self._record(track, data) for track in watch.tracks]
+            batches, epochs=epochs, initial_epoch=first, steps_per_epoch=batches.steps, shuffle=False, verbose=0,
+            callbacks=[watch],
+        )  # fmt: skip
+        return [self._record(track, data) for track in tracks]
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Return class probabilities ``(N, classes)`` in inference mode."""
@@ -100,97 +130,56 @@ class Program:
             self.model.adapt(data.preprocess(data.x[np.sort(data.train)]), low=low, high=high)
         self.model.stop_training = False
 
-    def _record(self, track: _Track, data: SeedData) -> Record:
-        common: dict[str, Any] = {
-            "id": track.run.id,
-            "name": track.run.name,
-            "recipe": track.run.recipe.to_text(),
-            "seed": track.run.seed,
-        }
+    def _variables(self) -> list[Any]:
+        model = self.model
+        return [
+            *model.trainable_variables, *model.non_trainable_variables, *model.optimizer.variables,
+            *model.metrics_variables,
+        ]  # fmt: skip
+
+    def _checkpoint(self, ride: Ride, tracks: list[Track], epoch: int) -> Checkpoint:
+        return Checkpoint(
+            hyperparameters=ride.recipe.fingerprint(), seed=ride.seed, epoch=epoch,
+            variables=[_value(variable) for variable in self._variables()],
+            tracks={track.run.id: track.state() for track in tracks},
+        )  # fmt: skip
+
+    def _go_on_from(self, checkpoint: Checkpoint, tracks: list[Track]) -> None:
+        for variable, value in zip(self._variables(), checkpoint.variables, strict=True):
+            variable.assign(value)
+        for track in tracks:
+            track.restore(checkpoint.tracks[track.run.id])
+
+    def _record(self, track: Track, data: SeedData) -> Record:
+        common: dict[str, Any] = {**track.run.summary(), "history": track.history}
         if track.diverged:
-            return Record(**common, status=DIVERGED, history=track.history, error=track.diverged)
+            return Record(**common, status=DIVERGED, error=track.diverged)
         self.model.network.set_weights(track.best_weights)
         validation = Predictions(self.probabilities(data.validation[0]), data.validation[1])
         test = Predictions(self.probabilities(data.test[0]), data.test[1])
         return Record(
-            **common, status=FINISHED, metrics=track.metrics(test), history=track.history, validation=validation,
-            test=test, weights=track.best_weights,
+            **common, status=FINISHED, metrics=track.metrics(test), validation=validation, test=test,
+            weights=track.best_weights,
         )  # fmt: skip
-
-
-class _Track:
-    """One run as it follows a training: its history, its best epoch, and when it stops."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.averaged = any(isinstance(strategy, EMA) for strategy in run.recipe)
-        self.history: dict[str, list[float]] = {}
-        self.best_epoch = -1
-        self.best_weights: list[np.ndarray] = []
-        self.done = False
-        self.diverged = ""
-        self.seconds = 0.0
-        self._began = time.perf_counter()
-        self._stopping = next((s for s in run.recipe if isinstance(s, EarlyStopping)), None)
-        self._stopper = self._stopping.callback(restore=False) if self._stopping else None
-        if self._stopper is not None:
-            # Keras' own rule decides; it asks its model for nothing but to stop.
-            self._stopper.set_model(_StopFlag())
-            self._stopper.on_train_begin()
-
-    def follow(self, epoch: int, values: dict[str, float], weights: Callable[[], list[np.ndarray]]) -> None:
-        """Take in the clean metrics of an epoch; ``weights`` gives the weights they were measured with."""
-        for key, value in values.items():
-            self.history.setdefault(key, []).append(value)
-        self.seconds = time.perf_counter() - self._began
-        if not all(np.isfinite(value) for value in values.values()):
-            bad = ", ".join(key for key, value in values.items() if not np.isfinite(value))
-            self.diverged, self.done = f"not a number in epoch {epoch + 1}: {bad}", True
-            return
-        improved = self._improves(values)
-        if self._stopper is not None:
-            self._stopper.on_epoch_end(epoch, {**values, "val_loss": values["val_cross_entropy"]})
-            if self._stopper.monitor != "val_accuracy":
-                improved = self.best_epoch < 0 or self._stopper.best_epoch == epoch
-            self.done = self._stopper.model.stop_training
-        if improved:
-            self.best_epoch, self.best_weights = epoch, weights()
-
-    def _improves(self, values: dict[str, float]) -> bool:
-        return self.best_epoch < 0 or values["val_accuracy"] > self.history["val_accuracy"][self.best_epoch]
-
-    def metrics(self, test: Predictions) -> dict[str, float]:
-        best = {key: values[self.best_epoch] for key, values in self.history.items()}
-        return {
-            "accuracy": accuracy(test.labels, test.probabilities),
-            "precision": macro_precision(test.labels, test.probabilities),
-            "cross_entropy": cross_entropy(test.labels, test.probabilities),
-            "train_accuracy": best["train_accuracy"],
-            "train_cross_entropy": best["train_cross_entropy"],
-            "val_accuracy": best["val_accuracy"],
-            "val_cross_entropy": best["val_cross_entropy"],
-            "gap": best["train_accuracy"] - best["val_accuracy"],
-            "epochs": float(len(self.history["val_accuracy"])),
-            "best_epoch": float(self.best_epoch + 1),
-            "seconds": self.seconds,
-        }
-
-
-class _StopFlag:
-    """All of a model that Keras' EarlyStopping needs when it restores nothing."""
-
-    stop_training = False
 
 
 class _Watch(keras.callbacks.Callback):
     """Measures each epoch in inference mode and lets every track follow."""
 
-    def __init__(self, program: Program, ride: Ride, data: SeedData, on_epoch: Callable[[int, dict], None]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        tracks: list[Track],
+        data: SeedData,
+        on_epoch: Callable[[int, dict], None],
+        keep: Callable[[int], None],
+    ) -> None:
         super().__init__()
-        self.tracks = [_Track(run) for run in ride.runs]
+        self.tracks = tracks
         self._program = program
         self._data = data
         self._on_epoch = on_epoch
+        self._keep = keep
         self._x = np.concatenate([data.clean[0], data.validation[0]])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -206,6 +195,8 @@ class _Watch(keras.callbacks.Callback):
         self._on_epoch(epoch, shown)
         if all(track.done for track in self.tracks):
             self.model.stop_training = True
+        else:
+            self._keep(epoch)
 
     def _measure(self, *, averaged: bool) -> tuple[dict[str, float], Callable[[], list[np.ndarray]]]:
         network = self._program.model.network
@@ -240,6 +231,10 @@ class _Watch(keras.callbacks.Callback):
             values[f"{part}_accuracy"] = accuracy(labels, rows) if finite else float("nan")
             values[f"{part}_cross_entropy"] = cross_entropy(labels, rows) if finite else float("nan")
         return values
+
+
+def _value(variable: Any) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def _copies(network: Any) -> list[np.ndarray]:

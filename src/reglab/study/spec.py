@@ -113,7 +113,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ReglabError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ReglabError(f"{path} does not hold a study. It has keys such as data, model, recipes, seeds, epochs.")
-    known = ["data", "model", "recipes", "baseline", *params(Settings)]
+    known = ["data", "model", "recipes", "baseline", *params(Settings), "python_objects"]
     for key in content:
         if key not in known:
             raise ReglabError(f"{path}: unknown key {key!r}.{nearest(str(key), known)} Known are {', '.join(known)}.")

@@ -1,72 +1,90 @@
-"""The study folder: the only place that writes records, and every reading of the test set is logged in it.
+"""The study folder: the only place that writes it, and every reading of the test set is logged in it.
 
 ::
 
-    study.yaml        the spec, as resolved when the study was last started
-    study.sqlite      a row a run, and a row for each time a test set was read
+    study.yaml        the spec, frozen when the study began
+    study.sqlite      the table of runs and attempts (ledger.py)
     runs/<id>/        record.json, history.json, predictions.npz, weights.npz
+    checkpoints/      where long runs go on after an interruption, if asked for
     results.json      what analysis made of the runs (docs/results-json.md)
     report/           tables
+    live.json         what is going on, for `reglab status`; only while a process runs the study
+    .lock             held by the one process that runs the study; the system lets go of it whenever that process ends
 
-A run's files are written to a folder with a temporary name, synced and renamed; its row comes last. A folder without a
-row, left by a crash in between, is taken in at the next start.
+A result is written to a folder with a temporary name and synced. Then, in one transaction, its lease is checked, the
+folder gets its name, and the row is entered. A folder without a row, left by a crash in between, is taken in at the
+next start; a table that is damaged is made anew from the folders.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
-import yaml
 
 from reglab.errors import ReglabError
-from reglab.study.records import FINISHED, Predictions, Record
+from reglab.study import disk
+from reglab.study.checkpoint import Checkpoint
+from reglab.study.frozen import Frozen, differences
+from reglab.study.ledger import Ledger
+from reglab.study.records import ACCEPTED, FINISHED, Predictions, Record
 
 __all__ = ["Store"]
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, recipe TEXT NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL,
-    metrics TEXT NOT NULL, error TEXT NOT NULL, written TEXT NOT NULL DEFAULT (datetime('now'))
-);
-CREATE TABLE test_readings (run TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')));
-"""
+_TABLE = "study.sqlite"
+_LOCK_PATIENCE_S = 2.0
 
 
 class Store:
-    """A study folder, opened for writing.
+    """A study folder, opened by the one process that runs the study.
+
+    Attributes:
+        notes: what was found and mended on opening.
 
     Raises:
-        ReglabError: if the folder cannot be written, or was written by a newer reglab.
+        ReglabError: if the folder cannot be written, another process runs the study, or a newer reglab wrote it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        try:
-            (self.folder / "runs").mkdir(parents=True, exist_ok=True)
-            (self.folder / "report").mkdir(exist_ok=True)
-            self._database = sqlite3.connect(self.folder / "study.sqlite", isolation_level=None)
-            # A study may lie on a network file system, where write-ahead logging is unsafe.
-            self._database.execute("PRAGMA journal_mode=DELETE")
-            self._database.execute("PRAGMA synchronous=EXTRA")
-            self._migrate()
-        except (OSError, sqlite3.Error) as error:
-            raise ReglabError(
-                f"Cannot write the study folder {self.folder}: {error}. Choose another with --out."
-            ) from None
-        self._take_in()
+        self.notes: list[str] = []
+        self._lock: filelock.BaseFileLock | None = None
+        self._ledger: Ledger = None  # type: ignore[assignment]  # until it is opened
+        with self._writing("open"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+            try:
+                for name in ("runs", "report", "checkpoints"):
+                    (self.folder / name).mkdir(exist_ok=True)
+                self._ledger = self._opened()
+                self._take_in()
+                self._ledger.settle_all("lost")  # whoever held these leases is no more
+            except BaseException:
+                self._release()
+                raise
+
+    @staticmethod
+    def exists(folder: str | Path) -> bool:
+        """Whether there is a study in the folder."""
+        return (Path(folder) / _TABLE).exists() or (Path(folder) / "study.yaml").exists()
 
     def close(self) -> None:
-        """Close the database; the folder can be opened again."""
-        self._database.close()
+        """Let go of the folder; it can be opened again."""
+        (self.folder / "live.json").unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        if self._ledger is not None:
+            self._ledger.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> Store:
         return self
@@ -74,165 +92,348 @@ class Store:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # --- the spec --------------------------------------------------------------------------------------------------
+    # --- what is frozen --------------------------------------------------------------------------------------------
 
-    def write_spec(self, spec: dict[str, Any]) -> list[str]:
-        """Write ``study.yaml`` and return the keys in which it differs from the one that was there."""
-        path = self.folder / "study.yaml"
-        before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-        text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
-        now = yaml.safe_load(text)
-        _write(path, text.encode())
-        return [] if before is None else [key for key in now if now[key] != before.get(key)]
+    def freeze(self, spec: Mapping[str, Any]) -> None:
+        """Freeze the spec, or make sure that it is the one that is frozen.
+
+        Raises:
+            ReglabError: if the folder holds another study, or its ``study.yaml`` was edited.
+        """
+        held = self._ledger.get("spec")
+        found = Frozen.read(self.folder)
+        if held is None and found is not None and found.intact:
+            held = found.spec
+        if held is not None:
+            changed = differences(held, spec)
+            if changed:
+                raise ReglabError(
+                    f"{self.folder} holds another study: {'; '.join(changed)}. A changed spec is a new study: choose "
+                    "another folder with --out (--reuse takes over the runs that both have)."
+                )
+            if found is not None and found.edited_from(held):
+                raise ReglabError(
+                    f"{found.path} was changed after the study began: {'; '.join(differences(held, found.spec))}. The "
+                    "spec of a study is frozen. To run the changed one, copy the file and give it to reglab compare "
+                    "with another --out; to go on with this study, delete the file (it is written again)."
+                )
+        with self._writing("write"):
+            spec = dict(held or spec)
+            self._ledger.put("spec", spec)
+            if found is None or found.spec != spec or not found.intact:
+                disk.write(self.folder / "study.yaml", Frozen.text(spec).encode())
+
+    def register(self, facts: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> None:
+        """Enter the plan: what the results depend on beside the spec, and the runs.
+
+        Raises:
+            ReglabError: if results would now depend on something else than those that are recorded: on data, a model,
+                Keras or a backend that have changed since.
+        """
+        held = self._ledger.get("facts")
+        if held is not None:
+            changed = differences(held, facts)
+            if changed:
+                raise ReglabError(
+                    f"Since the study in {self.folder} began, something changed that its results depend on: "
+                    f"{'; '.join(changed)}. Bring that back to finish this study, or start a new one (--out)."
+                )
+        with self._writing("write"):
+            self._ledger.put("facts", dict(facts))
+            self._ledger.plan(runs)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts that are frozen, or nothing before the first plan."""
+        return self._ledger.get("facts") or {}
+
+    def execution(self) -> dict[str, Any]:
+        """Return how the study was last trained: ``threads`` of a worker, on which the last bits depend."""
+        return self._ledger.get("execution") or {}
+
+    def set_execution(self, execution: Mapping[str, Any]) -> None:
+        """Remember how the study is trained."""
+        with self._writing("write"):
+            self._ledger.put("execution", dict(execution))
+
+    def check_room(self, needed: int) -> None:
+        """Raise a ReglabError if the disk has less room than the results will take, about."""
+        with self._writing("look at"):
+            free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise ReglabError(
+                f"The results will take about {needed / 1e6:,.0f} MB, and the disk of {self.folder} has "
+                f"{free / 1e6:,.0f} MB left. Make room, or choose another folder with --out."
+            )
 
     # --- runs ------------------------------------------------------------------------------------------------------
 
-    def has(self, run: str) -> bool:
-        """Whether the run is recorded: finished or diverged. A failed run is tried again."""
-        row = self._database.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
-        return row is not None and row[0] != "failed"
+    def accepted(self) -> set[str]:
+        """Return the runs that have a result, finished or diverged. A failed run is tried again."""
+        return self._ledger.ids(*ACCEPTED)
 
-    def add(self, record: Record) -> None:
-        """Write a record: files first, the row last."""
-        target = self.folder / "runs" / record.id
-        if target.exists():
-            shutil.rmtree(target)  # a failed attempt before this one
-        with _new_folder(target) as folder:
-            _write(folder / "history.json", json.dumps(_finite(record.history)).encode())
-            if record.validation is not None and record.test is not None:
-                _write_arrays(folder / "predictions.npz", _prediction_arrays(record.validation, record.test))
-            if record.weights is not None:
-                _write_arrays(folder / "weights.npz", {f"{i:04d}": w for i, w in enumerate(record.weights)})
-            _write(folder / "record.json", json.dumps(_finite(record.summary()), indent=1).encode())
-        self._insert(record.summary())
+    def planned(self) -> set[str]:
+        """Return every run that the table knows."""
+        return self._ledger.ids()
+
+    def begin(self, runs: Iterable[str], worker: str) -> dict[str, int]:
+        """Enter an attempt at each of these runs; return the leases under which results will be taken."""
+        with self._writing("write"):
+            return self._ledger.begin(runs, worker)
+
+    def settle(self, leases: Iterable[int], outcome: str, error: str = "") -> None:
+        """End attempts that brought no result; whatever comes under their leases later is refused."""
+        with self._writing("write"), self._ledger.transaction():
+            for lease in leases:
+                self._ledger.settle(lease, outcome, error)
+
+    def settle_all(self, outcome: str) -> None:
+        """End every attempt that is open."""
+        with self._writing("write"):
+            self._ledger.settle_all(outcome)
+
+    def add(self, record: Record, lease: int) -> bool:
+        """Take a result: files first, the row last. Return False, leaving all as it was, if the lease has ended."""
+        with self._writing("write"):
+            if record.status not in ACCEPTED:
+                return self._enter(record, lease, None)
+            temporary = disk.new_folder(self.folder / "runs" / record.id)
+            try:
+                _fill(temporary, record)
+                taken = self._enter(record, lease, temporary)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            if not taken:
+                disk.remove(temporary)
+            return taken
+
+    def _enter(self, record: Record, lease: int, temporary: Path | None) -> bool:
+        with self._ledger.transaction():
+            if not self._ledger.holds(record.id, lease):
+                return False
+            self._ledger.end(record.summary())
+            self._ledger.settle(lease, record.status, record.error)
+            if temporary is not None:  # last, for it cannot be rolled back
+                disk.publish(temporary, self.folder / "runs" / record.id)
+        return True
+
+    def adopt(self, other: str | Path, wanted: Iterable[str]) -> list[str]:
+        """Copy results from another study folder for runs that this one has not; return which."""
+        adopted = []
+        missing = set(wanted) - self.accepted()
+        for run in sorted(missing):
+            source = Path(other) / "runs" / run
+            summary = _complete(source)
+            if summary is None:
+                continue
+            with self._writing("write"):
+                temporary = disk.new_folder(self.folder / "runs" / run)
+                try:
+                    shutil.copytree(source, temporary, dirs_exist_ok=True)
+                    disk.sync_files(temporary)
+                    with self._ledger.transaction():
+                        self._ledger.end(summary)
+                        disk.publish(temporary, self.folder / "runs" / run)
+                except BaseException:
+                    shutil.rmtree(temporary, ignore_errors=True)
+                    raise
+            adopted.append(run)
+        return adopted
 
     def read(self, run: str) -> Record:
-        """Return a recorded run, without its weights."""
+        """Return a run that has ended, without its weights."""
+        row = self._ledger.run(run)
+        if row is None:
+            raise KeyError(run)
+        fields = {key: row[key] for key in row if key != "written"}
+        if row["status"] not in ACCEPTED:
+            return Record(**fields)
         folder = self.folder / "runs" / run
-        summary = json.loads((folder / "record.json").read_text())
         history = json.loads((folder / "history.json").read_text())
         validation = test = None
-        if summary["status"] == FINISHED:
+        if row["status"] == FINISHED:
             with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
                 validation = Predictions(arrays["validation"], arrays["validation_labels"])
                 test = Predictions(arrays["test"], arrays["test_labels"])
-        return Record(**summary, history=history, validation=validation, test=test)
+        return Record(**fields, history=history, validation=validation, test=test)
 
     def summary(self, run: str) -> dict[str, Any] | None:
-        """Return status and metrics of a run, or None if it is not recorded."""
-        row = self._database.execute("SELECT status, metrics, error FROM runs WHERE id = ?", (run,)).fetchone()
-        return None if row is None else {"status": row[0], "metrics": json.loads(row[1]), "error": row[2]}
+        """Return status, metrics and error of a run, or None if it is not in the table."""
+        row = self._ledger.run(run)
+        return None if row is None else {key: row[key] for key in ("status", "metrics", "error")}
 
     def weights(self, run: str) -> list[np.ndarray]:
         """Return the best weights of a finished run, in the order of the network's weights."""
         with np.load(self.folder / "runs" / run / "weights.npz", allow_pickle=False) as arrays:
             return [arrays[key] for key in sorted(arrays.files)]
 
-    # --- what analysis makes of it ---------------------------------------------------------------------------------
+    # --- checkpoints -----------------------------------------------------------------------------------------------
+
+    def write_checkpoint(self, key: str, checkpoint: Checkpoint) -> None:
+        """Keep where a training stands, in place of where it stood before."""
+        with self._writing("write"):
+            before = self._checkpoints(key)
+            target = self.folder / "checkpoints" / f"{key}-{checkpoint.epoch}"
+            temporary = disk.new_folder(target)
+            try:
+                values, arrays = checkpoint.parts()
+                disk.write_arrays(temporary / "arrays.npz", arrays)
+                disk.write_json(temporary / "state.json", {**values, disk.MANIFEST: disk.checksums(temporary)})
+                disk.publish(temporary, target)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            for folder in before:
+                if folder != target:
+                    disk.remove(folder)
+
+    def read_checkpoint(self, key: str) -> Checkpoint | None:
+        """Return the latest checkpoint of a training that is whole, or None."""
+        for folder in sorted(self._checkpoints(key), key=lambda f: int(f.name.rpartition("-")[2]), reverse=True):
+            values = disk.read_json(folder / "state.json")
+            if isinstance(values, dict) and disk.intact(folder, values.get(disk.MANIFEST), thorough=True):
+                with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+                    return Checkpoint.of(values, dict(arrays))
+        return None
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Forget where a training stood, for its results are there."""
+        with self._writing("write"):
+            for folder in self._checkpoints(key):
+                disk.remove(folder)
+
+    def _checkpoints(self, key: str) -> list[Path]:
+        return [folder for folder in (self.folder / "checkpoints").glob(f"{key}-*") if not folder.name.startswith(".")]
+
+    # --- what analysis makes of it, and what is going on -----------------------------------------------------------
 
     def write_results(self, results: dict[str, Any]) -> Path:
         """Write ``results.json``."""
         path = self.folder / "results.json"
-        _write(path, (json.dumps(_finite(results), indent=1) + "\n").encode())
+        with self._writing("write"):
+            disk.write_json(path, results)
         return path
 
     def write_report(self, name: str, text: str) -> Path:
         """Write a file of the report."""
         path = self.folder / "report" / name
-        _write(path, text.encode())
+        with self._writing("write"):
+            disk.write(path, text.encode())
         return path
+
+    def write_live(self, live: Mapping[str, Any]) -> None:
+        """Say what is going on."""
+        with self._writing("write"):
+            disk.write_quickly(self.folder / "live.json", json.dumps(disk.finite(live)).encode())
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _migrate(self) -> None:
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version > _SCHEMA_VERSION:
-            raise ReglabError(f"{self.folder} was written by a newer reglab. Update reglab, or choose another folder.")
-        if version == 0:
-            self._database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+    def _locked(self) -> filelock.BaseFileLock:
+        lock = filelock.FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=_LOCK_PATIENCE_S, poll_interval=0.1)
+        except filelock.Timeout:
+            live = disk.read_json(self.folder / "live.json") or {}
+            who = f" (process {live['pid']} on {live['host']})" if "pid" in live and "host" in live else ""
+            raise ReglabError(
+                f"Another process runs the study in {self.folder}{who}. Wait for it, look at it with reglab status "
+                f"{self.folder}, or choose another folder with --out."
+            ) from None
+        return lock
+
+    def _opened(self) -> Ledger:
+        """Open the table; a damaged one is set aside, and a new one is made from the folders of the runs."""
+        path = self.folder / _TABLE
+        ledger = None
+        try:
+            ledger = Ledger(path)
+            ledger.check()
+            return ledger
+        except sqlite3.DatabaseError as error:
+            if ledger is not None:
+                ledger.close()
+            if isinstance(error, sqlite3.OperationalError):  # not damage: no permission, no space, no answer
+                raise
+        aside = next(name for n in range(1, 1000) if not (name := path.with_name(f"{_TABLE}.damaged-{n}")).exists())
+        path.replace(aside)
+        journal = path.with_name(f"{_TABLE}-journal")
+        if journal.exists():
+            journal.replace(aside.with_name(f"{aside.name}-journal"))
+        self.notes.append(f"{path} was damaged. It was set aside as {aside.name} and made anew from the runs' folders.")
+        return Ledger(path)
 
     def _take_in(self) -> None:
-        """Add rows for runs whose folder is complete, and clear away folders that never became so."""
+        """Bring table and folders together: clear what was never finished, enter what was, reopen what is damaged."""
+        for parent in (self.folder, self.folder / "runs", self.folder / "checkpoints", self.folder / "report"):
+            for left in parent.glob(".*.*"):
+                disk.remove(left)
+        accepted = self.accepted()
         for folder in (self.folder / "runs").iterdir():
-            if folder.name.startswith("."):
-                shutil.rmtree(folder)
-            elif not self._database.execute("SELECT 1 FROM runs WHERE id = ?", (folder.name,)).fetchone():
-                self._insert(json.loads((folder / "record.json").read_text()))
+            if folder.name in accepted or not folder.is_dir():
+                continue
+            summary = _complete(folder)
+            if summary is None:
+                disk.remove(folder)
+                continue
+            with self._ledger.transaction():
+                self._ledger.end(self._ledger.unclashing(summary))
+        for run in sorted(accepted):
+            folder = self.folder / "runs" / run
+            if _damaged(folder):
+                disk.remove(folder)
+                self._ledger.reopen(run)
+                self.notes.append(f"{folder} was damaged or is gone, so that run is trained again.")
 
-    def _insert(self, summary: dict[str, Any]) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.execute(
-            "INSERT OR REPLACE INTO runs (id, name, recipe, seed, status, metrics, error) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                summary["id"], summary["name"], summary["recipe"], summary["seed"], summary["status"],
-                json.dumps(summary["metrics"]), summary["error"],
-            ),
-        )  # fmt: skip
-        if summary["status"] == FINISHED:
-            self._database.execute("INSERT INTO test_readings (run) VALUES (?)", (summary["id"],))
-        self._database.execute("COMMIT")
-
-
-def _prediction_arrays(validation: Predictions, test: Predictions) -> dict[str, np.ndarray]:
-    return {
-        "validation": validation.probabilities,
-        "validation_labels": validation.labels,
-        "test": test.probabilities,
-        "test_labels": test.labels,
-    }
-
-
-def _finite(value: Any) -> Any:
-    """Return ``value`` with null where a number is not finite, which JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-@contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """Make a folder under a temporary name; it gets its own name when everything in it is on disk."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        handle = os.open(folder, os.O_RDONLY)
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """Turn what the disk answers into a sentence."""
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            raise ReglabError(
+                f"Cannot {what} the study folder {self.folder}: {error}. What was recorded is kept. "
+                f"{_advice(error, self.folder)}"
+            ) from error
+
+
+def _advice(error: BaseException, folder: Path) -> str:
+    text = str(error).lower()
+    if "space" in text or "full" in text or "quota" in text:
+        return f"Make room on its disk, then reglab resume {folder} goes on from there."
+    return "Mend that, or choose another folder with --out."
+
+
+def _fill(folder: Path, record: Record) -> None:
+    disk.write_json(folder / "history.json", record.history)
+    if record.validation is not None and record.test is not None:
+        disk.write_arrays(
+            folder / "predictions.npz",
+            {
+                "validation": record.validation.probabilities, "validation_labels": record.validation.labels,
+                "test": record.test.probabilities, "test_labels": record.test.labels,
+            },
+        )  # fmt: skip
+    if record.weights is not None:
+        disk.write_arrays(folder / "weights.npz", {f"{i:04d}": w for i, w in enumerate(record.weights)})
+    disk.write_json(folder / "record.json", {**record.summary(), disk.MANIFEST: disk.checksums(folder)})
+
+
+def _complete(folder: Path) -> dict[str, Any] | None:
+    """Return the summary of a run whose folder is whole to the last byte, or None."""
+    record = disk.read_json(folder / "record.json")
+    if not isinstance(record, dict) or record.get("status") not in ACCEPTED or record.get("id") != folder.name:
+        return None
+    manifest = record.pop(disk.MANIFEST, None)
+    if manifest is None:  # written before there were manifests, but whole folders were renamed then too
+        record.setdefault("hyperparameters", f"unplanned {record['id']}")
+    elif not disk.intact(folder, manifest, thorough=True):
+        return None
+    return record
+
+
+def _damaged(folder: Path) -> bool:
+    """Whether a recorded run lacks a file or has one of another size; bytes are looked at when they are read."""
+    record = disk.read_json(folder / "record.json")
+    if not isinstance(record, dict):
+        return True
+    return disk.MANIFEST in record and not disk.intact(folder, record[disk.MANIFEST], thorough=False)

@@ -1,0 +1,91 @@
+"""Where a training stands: everything that what comes next depends on, so that going on equals not having stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reglab.study.plan import Ride
+
+__all__ = ["Checkpoint", "TrackState"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrackState:
+    """One run of a training, as far as it has come.
+
+    Attributes:
+        history: a number an epoch, by name.
+        best_epoch, best_weights: the best epoch so far, counted from 0, and the network's weights after it.
+        done, diverged: whether it has stopped, and why, if its numbers were none.
+        seconds: of training so far.
+        stopper: what Keras' EarlyStopping remembers, if the recipe has one.
+    """
+
+    history: dict[str, list[float]]
+    best_epoch: int
+    best_weights: list[np.ndarray]
+    done: bool
+    diverged: str
+    seconds: float
+    stopper: dict[str, Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training after ``epoch`` epochs.
+
+    Attributes:
+        hyperparameters: the fingerprint of the recipe that is trained.
+        seed: the seed it is trained with.
+        epoch: how many epochs are done.
+        variables: all variables of the program in its order: weights, strengths, states of random streams, statistics,
+            the optimizer, metrics.
+        tracks: its runs, by identity.
+    """
+
+    hyperparameters: str
+    seed: int
+    epoch: int
+    variables: list[np.ndarray]
+    tracks: dict[str, TrackState]
+
+    def fits(self, ride: Ride) -> bool:
+        """Whether ``ride`` can go on from here: the same training, and all of its runs were in it from the start."""
+        return (
+            self.hyperparameters == ride.recipe.fingerprint()
+            and self.seed == ride.seed
+            and all(run.id in self.tracks for run in ride.runs)
+        )
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what JSON holds of it, and the arrays."""
+        arrays = {f"variable_{i:05d}": value for i, value in enumerate(self.variables)}
+        tracks = {}
+        for number, (run, track) in enumerate(self.tracks.items()):
+            arrays |= {f"track_{number}_best_{i:05d}": value for i, value in enumerate(track.best_weights)}
+            # As arrays: numbers that are not finite stay what they are.
+            arrays |= {f"track_{number}_history_{key}": np.asarray(values) for key, values in track.history.items()}
+            tracks[run] = {
+                "best_epoch": track.best_epoch, "done": track.done, "diverged": track.diverged,
+                "seconds": track.seconds, "stopper": track.stopper,
+            }  # fmt: skip
+        values = {"hyperparameters": self.hyperparameters, "seed": self.seed, "epoch": self.epoch, "tracks": tracks}
+        return values, arrays
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpoint:
+        """Return the checkpoint that :meth:`parts` took apart."""
+        tracks = {}
+        for number, (run, state) in enumerate(values["tracks"].items()):
+            best, history = f"track_{number}_best_", f"track_{number}_history_"
+            tracks[run] = TrackState(
+                history={key.removeprefix(history): arrays[key].tolist() for key in arrays if key.startswith(history)},
+                best_weights=[arrays[key] for key in sorted(arrays) if key.startswith(best)],
+                **state,
+            )
+        variables = [arrays[key] for key in sorted(arrays) if key.startswith("variable_")]
+        return cls(values["hyperparameters"], values["seed"], values["epoch"], variables, tracks)

@@ -1,0 +1,103 @@
+"""The spec of a study as it was frozen: ``study.yaml``, and in what another spec differs from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["Frozen", "differences"]
+
+_HEAD = (
+    "# A reglab study, frozen when it began: `reglab resume` goes on with it, and a changed one is a new study.\n"
+    "# To start one from this file: reglab compare THIS_FILE --out ANOTHER_FOLDER\n"
+)
+_SUM = "# sha256 of what follows: "
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What stands in ``study.yaml``.
+
+    Attributes:
+        path: the file.
+        written: all of it.
+        spec: what it says; empty if it is not YAML any more.
+        intact: whether it is what was written, to the last byte, as far as its checksum can tell.
+    """
+
+    path: Path
+    written: str
+    spec: dict[str, Any]
+    intact: bool
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Frozen | None:
+        """Return what a study folder's ``study.yaml`` says, or None if there is none."""
+        path = Path(folder) / "study.yaml"
+        try:
+            text = path.read_bytes().decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+        try:
+            spec = yaml.safe_load(text)
+        except yaml.YAMLError:
+            spec = None
+        head, mark, rest = text.partition(_SUM)
+        digest, _, body = rest.partition("\n")
+        # A file of before there were checksums begins with a key; one cut short within its head has no mark.
+        intact = head == _HEAD and digest == _digest(body) if mark else not text.startswith("#")
+        known = spec if isinstance(spec, dict) else {}
+        return cls(path, text, known, intact and bool(known))
+
+    @staticmethod
+    def text(spec: Mapping[str, Any]) -> str:
+        """Return the file's text for a spec."""
+        body = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
+        return f"{_HEAD}{_SUM}{_digest(body)}\n{body}"
+
+    def edited_from(self, spec: Mapping[str, Any]) -> bool:
+        """Whether somebody changed the file, which is more than its being cut short by a disk."""
+        return bool(self.spec) and bool(differences(spec, self.spec)) and not self.text(spec).startswith(self.written)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in which fields two specs differ, each with both values.
+
+    >>> differences({"epochs": 3, "seeds": 2}, {"epochs": 4, "seeds": 2})
+    ['epochs is 4 and was 3']
+    """
+    keys = [*before, *(key for key in now if key not in before)]
+    return [_difference(key, before.get(key), now.get(key)) for key in keys if not _same(before.get(key), now.get(key))]
+
+
+def _same(one: Any, other: Any) -> bool:
+    # The order of recipes is the order of the table.
+    ordered = isinstance(one, Mapping) and isinstance(other, Mapping)
+    return one == other and (not ordered or list(one) == list(other))
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        return f"{key} is {_short(now)} and was {_short(before)}"
+    parts = [f"{name!r} is new" for name in now if name not in before]
+    parts += [f"{name!r} is gone" for name in before if name not in now]
+    parts += [
+        f"{name!r} is {_short(now[name])} and was {_short(before[name])}"
+        for name in now
+        if name in before and now[name] != before[name]
+    ]
+    return f"{key}: {', '.join(parts) or 'in another order'}"
+
+
+def _short(value: Any) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

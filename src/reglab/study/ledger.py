@@ -1,0 +1,262 @@
+"""The table of a study: which runs there are, how each ended, and who is trying what. SQLite, one writer.
+
+::
+
+    study          spec and facts, as JSON: frozen when the study begins
+    runs           a row a run, from the plan on: planned, finished, diverged or failed
+    attempts       a row each time a run is tried, with the lease under which its result is taken
+    test_readings  a row each time a test set was read
+
+An attempt's lease is open until it ends. A result under a lease that has ended, because its worker was given up or
+another process went on with the study, is refused. The journal is deleted after each transaction and everything is
+synced: a study may lie on a network file system, where write-ahead logging and memory maps are unsafe.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reglab.errors import ReglabError
+from reglab.study.records import ACCEPTED, FAILED, FINISHED, PLANNED
+
+__all__ = ["Ledger"]
+
+_PATIENCE_S = 30.0  # how long a writer waits for a reader, and a reader for the writer
+
+_VERSION_1 = """
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, recipe TEXT NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL,
+    metrics TEXT NOT NULL, error TEXT NOT NULL, written TEXT NOT NULL DEFAULT (datetime('now'))
+);
+CREATE TABLE test_readings (run TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')));
+"""
+
+# Runs of version 1 did not say their hyperparameters; the plan of the next start fills them in. Runs in no plan have this
+# in their place, and their identity after it.
+_UNPLANNED = "unplanned "
+
+_VERSION_2 = f"""
+CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE runs_2 (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, recipe TEXT NOT NULL, hyperparameters TEXT NOT NULL,
+    seed INTEGER NOT NULL, status TEXT NOT NULL CHECK (status IN ('{PLANNED}', '{FINISHED}', 'diverged', '{FAILED}')),
+    metrics TEXT NOT NULL, error TEXT NOT NULL, written TEXT,
+    UNIQUE (hyperparameters, seed)
+);
+INSERT INTO runs_2 SELECT id, name, recipe, '{_UNPLANNED}' || id, seed, status, metrics, error, written FROM runs;
+DROP TABLE runs;
+ALTER TABLE runs_2 RENAME TO runs;
+CREATE TABLE attempts (
+    lease INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, worker TEXT NOT NULL,
+    began TEXT NOT NULL DEFAULT (datetime('now')), ended TEXT, outcome TEXT, error TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX attempts_of ON attempts (run);
+CREATE INDEX open_attempts ON attempts (run) WHERE ended IS NULL;
+"""
+
+# What brings a table from one version to the next; a new one is made by all of them in turn.
+_UPGRADES = (_VERSION_1, _VERSION_2)
+
+
+class Ledger:
+    """The table in one SQLite file.
+
+    Args:
+        path: the file; it is made, or brought to the current version, unless ``readonly``.
+        readonly: only look, while another process writes.
+
+    Raises:
+        ReglabError: if it was written by a newer reglab, or is to be looked at and is of an older one.
+        sqlite3.Error: if it cannot be opened or is damaged.
+    """
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self._path = path
+        # A reader opens for writing where it can: after a crash SQLite has to roll the last transaction back first.
+        modes = ("rw", "ro") if readonly else ("rwc",)
+        for mode in modes:
+            try:
+                self._database = self._open(mode, readonly=readonly)
+                return
+            except sqlite3.OperationalError:
+                if mode == modes[-1]:
+                    raise
+
+    def _open(self, mode: str, *, readonly: bool) -> sqlite3.Connection:
+        address = f"{self._path.resolve().as_uri()}?mode={mode}"
+        database = sqlite3.connect(address, uri=True, isolation_level=None, timeout=_PATIENCE_S)
+        try:
+            if readonly:
+                database.execute("PRAGMA query_only=ON")
+                _upgrade(database, self._path, only_check=True)
+            else:
+                database.execute("PRAGMA journal_mode=DELETE")
+                database.execute("PRAGMA synchronous=EXTRA")
+                database.execute("PRAGMA mmap_size=0")
+                _upgrade(database, self._path)
+            database.execute("SELECT count(*) FROM runs").fetchone()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def close(self) -> None:
+        self._database.close()
+
+    def check(self) -> None:
+        """Raise sqlite3.DatabaseError if the file is damaged."""
+        (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do all of it or nothing, while nobody else writes."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    # --- the study -------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Any:
+        """Return ``spec`` or ``facts`` of the study, or None."""
+        row = self._database.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put(self, key: str, value: Any) -> None:
+        self._database.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (key, json.dumps(value)))
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+
+    def plan(self, summaries: Iterable[Mapping[str, Any]]) -> None:
+        """Enter runs as planned. Those that are there already keep what they have; others that are there drop out."""
+        rows = [(s["id"], s["name"], s["recipe"], s["hyperparameters"], s["seed"], PLANNED) for s in summaries]
+        with self.transaction():
+            dropped = self.ids() - {row[0] for row in rows}
+            self._database.executemany(
+                "UPDATE runs SET hyperparameters = ?2 || ?1 WHERE id = ?1", [(run, _UNPLANNED) for run in dropped]
+            )
+            self._database.executemany(
+                "UPDATE runs SET hyperparameters = ?2 WHERE id = ?1 AND hyperparameters != ?2",
+                [(row[0], row[3]) for row in rows],
+            )
+            self._database.executemany(
+                "INSERT INTO runs (id, name, recipe, hyperparameters, seed, status, metrics, error) "
+                "VALUES (?, ?, ?, ?, ?, ?, '{}', '') ON CONFLICT (id) DO NOTHING",
+                rows,
+            )
+
+    def ids(self, *status: str) -> set[str]:
+        """Return the runs that have one of these states; without any, all."""
+        marks = ", ".join("?" * len(status))
+        where = f"WHERE status IN ({marks})" if status else ""
+        return {row[0] for row in self._database.execute(f"SELECT id FROM runs {where}", status)}
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """Enter how a run ended; call it in a transaction."""
+        self._database.execute(
+            "INSERT INTO runs (id, name, recipe, hyperparameters, seed, status, metrics, error, written) "
+            "VALUES (:id, :name, :recipe, :hyperparameters, :seed, :status, :metrics, :error, datetime('now')) "
+            "ON CONFLICT (id) DO UPDATE SET status = excluded.status, metrics = excluded.metrics, "
+            "error = excluded.error, written = excluded.written",
+            {**summary, "metrics": json.dumps(summary["metrics"])},
+        )
+        if summary["status"] == FINISHED:
+            self._database.execute("INSERT INTO test_readings (run) VALUES (?)", (summary["id"],))
+
+    def unclashing(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a summary as one of an unplanned run, where another run has its recipe and seed; the plan decides."""
+        known = self._database.execute(
+            "SELECT 1 FROM runs WHERE hyperparameters = :hyperparameters AND seed = :seed AND id != :id", summary
+        ).fetchone()
+        return dict(summary) if known is None else {**summary, "hyperparameters": f"{_UNPLANNED}{summary['id']}"}
+
+    def reopen(self, run: str) -> None:
+        """Plan a run again whose files are lost."""
+        self._database.execute("UPDATE runs SET status = ?, metrics = '{}' WHERE id = ?", (PLANNED, run))
+
+    def run(self, run: str) -> dict[str, Any] | None:
+        """Return a run's row, or None."""
+        return next(iter(self._rows("WHERE id = ?", (run,))), None)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return all runs of the plan, in its order."""
+        return self._rows("WHERE hyperparameters NOT LIKE ? ORDER BY rowid", (f"{_UNPLANNED}%",))
+
+    def _rows(self, where: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
+        keys = ("id", "name", "recipe", "hyperparameters", "seed", "status", "metrics", "error", "written")
+        rows = self._database.execute(f"SELECT {', '.join(keys)} FROM runs {where}", values)
+        return [{**dict(zip(keys, row, strict=True)), "metrics": json.loads(row[6])} for row in rows]
+
+    def readings(self) -> int:
+        """Return how often a test set was read."""
+        return self._database.execute("SELECT count(*) FROM test_readings").fetchone()[0]
+
+    # --- attempts --------------------------------------------------------------------------------------------------
+
+    def begin(self, runs: Iterable[str], worker: str) -> dict[str, int]:
+        """Enter an attempt at each run and return its lease."""
+        with self.transaction():
+            return {
+                run: int(
+                    self._database.execute("INSERT INTO attempts (run, worker) VALUES (?, ?)", (run, worker)).lastrowid
+                    or 0
+                )
+                for run in runs
+            }
+
+    def holds(self, run: str, lease: int) -> bool:
+        """Whether a result of ``run`` may be taken under ``lease``: it is open, and the run has no result yet."""
+        open_ = self._database.execute(
+            "SELECT 1 FROM attempts WHERE lease = ? AND run = ? AND ended IS NULL", (lease, run)
+        ).fetchone()
+        row = self._database.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
+        return open_ is not None and (row is None or row[0] not in ACCEPTED)
+
+    def settle(self, lease: int, outcome: str, error: str = "") -> None:
+        """End an attempt."""
+        self._database.execute(
+            "UPDATE attempts SET ended = datetime('now'), outcome = ?, error = ? WHERE lease = ? AND ended IS NULL",
+            (outcome, error, lease),
+        )
+
+    def settle_all(self, outcome: str) -> int:
+        """End every open attempt and return how many there were."""
+        done = self._database.execute(
+            "UPDATE attempts SET ended = datetime('now'), outcome = ? WHERE ended IS NULL", (outcome,)
+        )
+        return done.rowcount
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return every attempt, the first one first."""
+        keys = ("lease", "run", "worker", "began", "ended", "outcome", "error")
+        rows = self._database.execute(f"SELECT {', '.join(keys)} FROM attempts ORDER BY lease")
+        return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def _upgrade(database: sqlite3.Connection, path: Path, *, only_check: bool = False) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > len(_UPGRADES):
+        raise ReglabError(
+            f"{path.parent} was written by a newer reglab (schema {version}; this one knows {len(_UPGRADES)}). Update "
+            "reglab, or choose another folder."
+        )
+    if only_check:
+        if version < len(_UPGRADES):
+            raise ReglabError(
+                f"{path.parent} was written by an older reglab (schema {version} of {len(_UPGRADES)}). Run the study "
+                "once more with this one, which brings it up to date."
+            )
+        return
+    for number in range(version, len(_UPGRADES)):
+        database.executescript(f"BEGIN IMMEDIATE; {_UPGRADES[number]} PRAGMA user_version = {number + 1}; COMMIT;")

@@ -1,0 +1,100 @@
+"""One run as it follows a training: its history, its best epoch, and when it stops looking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from reglab.analysis.metrics import accuracy, cross_entropy, macro_precision
+from reglab.strategies import EMA, EarlyStopping
+from reglab.study.checkpoint import TrackState
+from reglab.study.plan import Run
+from reglab.study.records import Predictions
+
+__all__ = ["Track"]
+
+_REMEMBERED = ("wait", "stopped_epoch", "best", "best_epoch")  # what Keras' EarlyStopping decides by
+
+
+class Track:
+    """One run of a training. ``follow`` is called after each epoch until it is ``done``."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.averaged = any(isinstance(strategy, EMA) for strategy in run.recipe)
+        self.history: dict[str, list[float]] = {}
+        self.best_epoch = -1
+        self.best_weights: list[np.ndarray] = []
+        self.done = False
+        self.diverged = ""
+        self.seconds = 0.0
+        self._began = time.perf_counter()
+        self._stopping = next((s for s in run.recipe if isinstance(s, EarlyStopping)), None)
+        self._stopper = self._stopping.callback(restore=False) if self._stopping else None
+        if self._stopper is not None:
+            # Keras' own rule decides; it asks its model for nothing but to stop.
+            self._stopper.set_model(_StopFlag())
+            self._stopper.on_train_begin()
+
+    def follow(self, epoch: int, values: dict[str, float], weights: Callable[[], list[np.ndarray]]) -> None:
+        """Take in the clean metrics of an epoch; ``weights`` gives the weights they were measured with."""
+        for key, value in values.items():
+            self.history.setdefault(key, []).append(value)
+        self.seconds = time.perf_counter() - self._began
+        if not all(np.isfinite(value) for value in values.values()):
+            bad = ", ".join(key for key, value in values.items() if not np.isfinite(value))
+            self.diverged, self.done = f"not a number in epoch {epoch + 1}: {bad}", True
+            return
+        improved = self._improves(values)
+        if self._stopper is not None:
+            self._stopper.on_epoch_end(epoch, {**values, "val_loss": values["val_cross_entropy"]})
+            if self._stopper.monitor != "val_accuracy":
+                improved = self.best_epoch < 0 or self._stopper.best_epoch == epoch
+            self.done = self._stopper.model.stop_training
+        if improved:
+            self.best_epoch, self.best_weights = epoch, weights()
+
+    def state(self) -> TrackState:
+        """Return all that the run remembers."""
+        stopper = None if self._stopper is None else {key: getattr(self._stopper, key) for key in _REMEMBERED}
+        return TrackState(
+            history={key: list(values) for key, values in self.history.items()}, best_epoch=self.best_epoch,
+            best_weights=self.best_weights, done=self.done, diverged=self.diverged, seconds=self.seconds,
+            stopper=stopper,
+        )  # fmt: skip
+
+    def restore(self, state: TrackState) -> None:
+        """Be where a run was that gave ``state``."""
+        self.history = {key: list(values) for key, values in state.history.items()}
+        self.best_epoch, self.best_weights = state.best_epoch, list(state.best_weights)
+        self.done, self.diverged, self.seconds = state.done, state.diverged, state.seconds
+        self._began = time.perf_counter() - state.seconds
+        for key, value in (state.stopper or {}).items():
+            setattr(self._stopper, key, value)
+
+    def _improves(self, values: dict[str, float]) -> bool:
+        return self.best_epoch < 0 or values["val_accuracy"] > self.history["val_accuracy"][self.best_epoch]
+
+    def metrics(self, test: Predictions) -> dict[str, float]:
+        best = {key: values[self.best_epoch] for key, values in self.history.items()}
+        return {
+            "accuracy": accuracy(test.labels, test.probabilities),
+            "precision": macro_precision(test.labels, test.probabilities),
+            "cross_entropy": cross_entropy(test.labels, test.probabilities),
+            "train_accuracy": best["train_accuracy"],
+            "train_cross_entropy": best["train_cross_entropy"],
+            "val_accuracy": best["val_accuracy"],
+            "val_cross_entropy": best["val_cross_entropy"],
+            "gap": best["train_accuracy"] - best["val_accuracy"],
+            "epochs": float(len(self.history["val_accuracy"])),
+            "best_epoch": float(self.best_epoch + 1),
+            "seconds": self.seconds,
+        }
+
+
+class _StopFlag:
+    """All of a model that Keras' EarlyStopping needs when it restores nothing."""
+
+    stop_training = False

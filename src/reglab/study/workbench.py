@@ -1,0 +1,220 @@
+"""Where runs are trained: the common ground of a study's runs, and the programs that were compiled for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+import reglab
+from reglab import backends
+from reglab.data import Preprocess, Split, split, test_part
+from reglab.models import check_output, resolve
+from reglab.recipe import Recipe
+from reglab.regularized import regularize
+from reglab.streams import derive
+from reglab.study.checkpoint import Checkpoint
+from reglab.study.executors.base import Task
+from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, identity
+from reglab.study.records import Record
+from reglab.study.run import Program, SeedData
+
+__all__ = ["Workbench"]
+
+_PROGRAMS = 16  # compiled programs kept; a study of more structures compiles some of them again
+_SEEDS = 2  # seeds whose preprocessed data are kept
+
+
+class Workbench:
+    """Data, model, settings and test part of a study, and its compiled programs. It knows no disk and no other runs.
+
+    A program trains all seeds and all strengths of its structure, so a study compiles once a structure, wherever its
+    runs are trained.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.data, self.settings, self.recipes = task.data, task.settings, task.recipes
+        self.builder = resolve(task.model, input_shape=self.data.input_shape, num_classes=self.data.num_classes)
+        self.test = test_part(self.data, fraction=self.settings.test)
+        self._programs: OrderedDict[tuple, Program] = OrderedDict()
+        self._seeds: OrderedDict[int, SeedData] = OrderedDict()
+        self._checked: tuple[Any, str] | None = None
+
+    def plan(self) -> Plan:
+        """Check that every recipe can act on the model, and return the runs with their identities.
+
+        A model is built for every recipe and compiled, so that whatever cannot work is said before anything is trained.
+
+        Raises:
+            ReglabError: for a model that does not fit the data, or a recipe that cannot act on the model.
+        """
+        first = self.settings.first_seed
+        self.split(first)
+        for recipe in self.recipes.values():
+            self._program(recipe)
+        runs: dict[str, list[Run]] = {name: [] for name in self.recipes}
+        for seed in self.settings.seed_list():
+            facts = self._facts(seed, self._initial_weights(seed))
+            for name, recipe in self.recipes.items():
+                runs[name].append(Run(identity({**facts, "recipe": recipe.fingerprint()}), name, recipe, seed))
+        weights = self._initial_weights(first)
+        examples = len(self.test) + len(self.split(first).val)
+        return Plan(
+            runs={name: tuple(of_name) for name, of_name in runs.items()},
+            facts=self._study_facts(self._facts(first, weights)),
+            versions={"reglab": reglab.__version__, "keras": keras.__version__, backends.name(): backends.version()},
+            result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * (self.data.num_classes + 1),
+        )
+
+    def train(
+        self,
+        ride: Ride,
+        *,
+        start: Checkpoint | None = None,
+        checkpoint_every: int | None = None,
+        on_epoch: Callable[[int, dict], None],
+        on_checkpoint: Callable[[Checkpoint], None],
+    ) -> list[Record]:
+        """Train a ride, from the beginning or from where it stood, and return the record of each of its runs."""
+        program, data = self._program(ride.recipe), self.seed_data(ride.seed)
+        # The step is traced in the first epoch; the names given meanwhile must not depend on what was built before.
+        keras.utils.clear_session(free_memory=False)
+        return program.train(
+            ride, data, epochs=self.settings.epochs, batch_size=self.settings.batch_size,
+            start=start, checkpoint_every=checkpoint_every, on_epoch=on_epoch, on_checkpoint=on_checkpoint,
+        )  # fmt: skip
+
+    # --- what a seed fixes -----------------------------------------------------------------------------------------
+
+    def split(self, seed: int) -> Split:
+        settings = self.settings
+        return split(
+            self.data, test=self.test, seed=seed, train_size=settings.train_size, validation=settings.validation,
+            protocol=settings.protocol,
+        )  # fmt: skip
+
+    def seed_data(self, seed: int) -> SeedData:
+        """Return what the seed fixes for every recipe alike."""
+        if seed not in self._seeds:
+            self._seeds[seed] = self._prepared(seed)
+            while len(self._seeds) > _SEEDS:
+                self._seeds.popitem(last=False)
+        self._seeds.move_to_end(seed)
+        return self._seeds[seed]
+
+    def _prepared(self, seed: int) -> SeedData:
+        data, parts = self.data, self.split(seed)
+        preprocess = Preprocess.fit(
+            data.x[np.sort(parts.train)], self.settings.preprocess, value_range=data.value_range
+        )
+        random = np.random.default_rng(derive(seed, "clean"))
+        clean = np.sort(random.choice(parts.train, size=min(len(parts.train), len(parts.val)), replace=False))
+
+        def ready(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return preprocess(data.x[indices]), data.y[indices]
+
+        return SeedData(
+            seed=seed, x=data.x, y=data.y, train=parts.train, preprocess=preprocess, clean=ready(clean),
+            validation=ready(np.sort(parts.val)), test=ready(np.sort(parts.test)),
+            initial_weights=self._initial_weights(seed),
+        )  # fmt: skip
+
+    def _initial_weights(self, seed: int) -> list[np.ndarray]:
+        return [np.array(weight) for weight in self._build(seed).get_weights()]
+
+    def _build(self, seed: int) -> keras.Model:
+        # On TensorFlow the last bits depend on automatic layer names, so every build starts counting them anew.
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(derive(seed, "weights"))
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.settings.precision)
+        try:
+            model = self.builder()
+            if not model.built:
+                model.build((None, *self.data.input_shape))
+        finally:
+            keras.config.set_dtype_policy(before)
+        return model
+
+    # --- programs --------------------------------------------------------------------------------------------------
+
+    def _program(self, recipe: Recipe) -> Program:
+        key = recipe.structure()
+        if key not in self._programs:
+            self._programs[key] = self._compiled(recipe)
+            while len(self._programs) > _PROGRAMS:
+                self._programs.popitem(last=False)
+        self._programs.move_to_end(key)
+        return self._programs[key]
+
+    def _compiled(self, recipe: Recipe) -> Program:
+        head, _ = self._model()
+        model = self._build(self.settings.first_seed)
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.settings.precision)
+        try:
+            regularized = regularize(model, recipe, seed=0)
+        finally:
+            keras.config.set_dtype_policy(before)
+        regularized.compile(optimizer=self._optimizer(), loss=head.loss())
+        return Program(regularized, head, self.data.input_shape)
+
+    def _model(self) -> tuple[Any, str]:
+        """Return the model's head and its configuration, after checking that its output fits the data."""
+        if self._checked is None:
+            model = self._build(self.settings.first_seed)
+            head = check_output(model, num_classes=self.data.num_classes, input_shape=self.data.input_shape)
+            self._checked = head, _config_of(model)
+        return self._checked
+
+    def _optimizer(self) -> keras.optimizers.Optimizer:
+        rate = self.settings.learning_rate
+        config = {} if rate is None else {"learning_rate": rate}
+        return keras.optimizers.get({"class_name": self.settings.optimizer, "config": config})
+
+    def _facts(self, seed: int, weights: list[np.ndarray]) -> dict[str, Any]:
+        """Return everything but the recipe that decides the result of a run."""
+        digest = hashlib.sha256()
+        for weight in weights:
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        settings = {k: v for k, v in self.settings.to_dict().items() if k not in _NOT_RESULT}
+        head, config = self._model()
+        return {
+            "data": self.data.fingerprint, "test_part": hashlib.sha256(self.test.tobytes()).hexdigest(),
+            "model": config, "initial_weights": digest.hexdigest(), "seed": seed, "settings": settings,
+            "loss": head.kind, "optimizer": self._optimizer().get_config(), "keras": keras.__version__,
+            "backend": [backends.name(), backends.version()],
+        }  # fmt: skip
+
+    @staticmethod
+    def _study_facts(facts: dict[str, Any]) -> dict[str, str]:
+        """Return the facts of a study for people: what a later start of it has to find unchanged."""
+        backend, version = facts["backend"]
+        return {
+            "data (content)": facts["data"][:12],
+            "test part": facts["test_part"][:12],
+            "model (configuration)": hashlib.sha256(facts["model"].encode()).hexdigest()[:12],
+            "model (initial weights)": facts["initial_weights"][:12],
+            "optimizer": ", ".join(f"{key}={value}" for key, value in sorted(facts["optimizer"].items())),
+            "keras": facts["keras"],
+            "backend": f"{backend} {version}",
+            "reglab results": str(RESULT_VERSION),
+        }
+
+
+# Settings that do not change what one run gives: which seeds there are, and how the data was read (its content counts).
+_NOT_RESULT = ("seeds", "first_seed", "image_size", "color_mode", "target")
+
+
+def _config_of(model: keras.Model) -> str:
+    """Return the model's configuration, or what can be known of a model that has none."""
+    try:
+        return json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=str)
+    except Exception:  # a subclassed model without get_config; its weights count in any case
+        shapes = [list(weight.shape) for weight in model.weights]
+        return f"{type(model).__module__}.{type(model).__qualname__} {shapes}"
