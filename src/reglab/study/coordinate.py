@@ -68,6 +68,7 @@ def coordinate(
     runs = plan.unique()
     missing = sum(len(ride.runs) for ride in todo)
     store.check_room(missing * plan.result_bytes)
+    store.keep_checkpoints(ride.key for ride in todo)
     progress.started(
         runs=len(runs), trainings=len(todo), reused=len(runs) - missing, epochs=epochs, workers=executor.describe()
     )

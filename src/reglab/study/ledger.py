@@ -36,8 +36,8 @@ CREATE TABLE runs (
 CREATE TABLE test_readings (run TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')));
 """
 
-# Runs of version 1 did not say their hyperparameters; the plan of the next start fills them in. Runs in no plan have this
-# in their place, and their identity after it.
+# Runs of version 1 did not say their hyperparameters; the plan of the next start fills them in. Runs in no plan have
+# this in their place, and their identity after it.
 _UNPLANNED = "unplanned "
 
 _VERSION_2 = f"""

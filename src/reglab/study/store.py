@@ -302,6 +302,14 @@ class Store:
             for folder in self._checkpoints(key):
                 disk.remove(folder)
 
+    def keep_checkpoints(self, keys: Iterable[str]) -> None:
+        """Forget where all other trainings stood."""
+        kept = {folder for key in keys for folder in self._checkpoints(key)}
+        with self._writing("write"):
+            for folder in self._checkpoints("*"):
+                if folder not in kept:
+                    disk.remove(folder)
+
     def _checkpoints(self, key: str) -> list[Path]:
         return [folder for folder in (self.folder / "checkpoints").glob(f"{key}-*") if not folder.name.startswith(".")]
 
