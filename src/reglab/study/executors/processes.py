@@ -88,6 +88,8 @@ class Processes(Executor):
             if sender is not worker:
                 continue
             match message:
+                case Ready():
+                    worker.ready = True
                 case Planned(plan):
                     worker.proven = True
                     return plan
@@ -108,7 +110,8 @@ class Processes(Executor):
         hired.jobs = list(jobs)
         for job in jobs:
             hired.tell(job)
-        self._inbox.put((hired, Started(jobs[0].number, worker)))
+        if hired.ready:
+            self._inbox.put((hired, Started(jobs[0].number, worker)))
 
     def poll(self, handle: Handler, timeout: float) -> None:
         try:
@@ -126,8 +129,10 @@ class Processes(Executor):
         if sender not in self._slots:
             return  # it was given up; its last words are not ours any more
         match message:
-            case Ready():
-                return
+            case Ready():  # only now the clock of its first job starts
+                sender.ready = True
+                if sender.jobs:
+                    handle(Started(sender.jobs[0].number, sender.name))
             case Refused(text, _):
                 self._lost(sender, KILLED, text, handle)
             case _Exit(how, detail):
@@ -204,11 +209,15 @@ class _Exit:
 
 
 class _Worker:
-    """A process, the thread that listens to it, and what it has to do. ``proven`` once it has done something."""
+    """A process, the thread that listens to it, and what it has to do.
+
+    ``ready`` once it has imported what it needs, ``proven`` once it has done something.
+    """
 
     def __init__(self, name: str, inbox: queue.SimpleQueue, *, environment: dict[str, str]) -> None:
         self.name = name
         self.jobs: list[Job] = []
+        self.ready = False
         self.proven = False
         self._inbox = inbox
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by end()

@@ -1,0 +1,408 @@
+"""Tasks on a Ray cluster: they give what this process gives, whatever becomes of nodes, tasks and the driver.
+
+The cluster is a real one, with every node's processes on this machine: a head that trains nothing, and nodes of one
+core each. What needs no cluster is told first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import reglab
+from reglab.errors import ReglabError
+from reglab.study.executors import ray as tasks
+from reglab.study.executors.base import Done, Ended, Epoch, Job, Started, Task
+from reglab.study.progress import Progress
+from reglab.study.view import View
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'reglab[ray]'")
+
+SMALL = {"seeds": 2, "epochs": 60, "train_size": 200, "batch_size": 10, "learning_rate": 0.01}
+MODEL = "mlp(units=8)"
+
+
+def _study(out, recipes=("l2",), model=MODEL, **changes):
+    return reglab.Study("digits", model, list(recipes), out=out, **{**SMALL, **changes})
+
+
+def _task(study):
+    return Task(study.dataset, study.model, study.settings, study.recipes)
+
+
+def _plan(study):
+    from reglab.study.workbench import Workbench  # late, for it imports Keras
+
+    return Workbench(_task(study)).plan()
+
+
+def _results(folder):
+    """What results.json says, but for times."""
+    found = json.loads((Path(folder) / "results.json").read_text())
+    for entry in found["recipes"]:
+        del entry["seconds"]
+    return found
+
+
+def _recorded(folder):
+    return {path.parent.name: path.stat().st_mtime_ns for path in (Path(folder) / "runs").glob("*/record.json")}
+
+
+def _status(results):
+    return sorted(state for row in results.comparison.rows for state in row.status)
+
+
+# --- what needs no cluster -----------------------------------------------------------------------------------------
+
+
+def test_without_ray_the_error_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ReglabError, match=r"pip install 'reglab\[ray\]'"):
+        _study(tmp_path / "study").run(executor="ray")
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:6379", "silent", "nonsense", "ray://x:10001"])
+def test_an_address_where_no_cluster_answers_is_told_at_once(tmp_path, monkeypatch, address):
+    monkeypatch.setattr(tasks, "_PATIENCE_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if address == "silent":
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(ReglabError, match=address):
+            _study(tmp_path / "study").run(executor="ray", address=address)
+    assert time.monotonic() - began < 10
+    assert not ray.is_initialized()
+
+
+def test_a_model_in_a_file_is_packed_with_the_files_beside_it_and_found_where_it_is_unpacked(tmp_path):
+    (tmp_path / "own" / "deeper").mkdir(parents=True)
+    (tmp_path / "own" / "net.py").write_text("import beside\ndef build(units=3): return beside.built(units)\n")
+    (tmp_path / "own" / "beside.py").write_text(
+        "import keras\n"
+        "def built(units):\n"
+        "    return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(units),"
+        " keras.layers.Dense(10, 'softmax')])\n"
+    )
+    (tmp_path / "own" / "deeper" / "no.py").touch()
+    parcel = tasks._packed(_task(_study(None, model=f"{tmp_path / 'own' / 'net.py'}:build(units=5)")))
+    assert sorted(parcel.files) == ["beside.py", "net.py"]
+    shutil.rmtree(tmp_path / "own")
+    (tmp_path / "node").mkdir()
+    bench = tasks._bench(parcel, tmp_path / "node")
+    assert bench.builder().layers[1].units == 5
+    assert Path(bench.builder.__globals__["sys"].modules["net"].__file__).parent == tmp_path / "node"
+
+
+def test_too_many_files_beside_a_model_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "_FILES_BYTES", 10)
+    (tmp_path / "net.py").write_text("def build(): raise NotImplementedError")
+    with pytest.raises(ReglabError, match="in a folder of its own"):
+        tasks._packed(_task(_study(None, model=f"{tmp_path / 'net.py'}:build")))
+
+
+def test_a_module_that_a_node_has_not_is_told_with_what_to_do(tmp_path, monkeypatch):
+    parcel = tasks._packed(_task(_study(None, model="no_such_package.nets:build")))
+    with pytest.raises(ReglabError, match=r"no_such_package.*installed on every node"):
+        tasks._bench(parcel, tmp_path)
+    (tmp_path / "here_only.py").write_text("def build(): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import here_only
+
+    parcel = tasks._packed(_task(_study(None, model=here_only.build)))
+    monkeypatch.setitem(sys.modules, "here_only", None)
+    with pytest.raises(ReglabError, match=r"here_only.*Install what is missing"):
+        tasks._bench(parcel, tmp_path)
+
+
+def test_data_on_disk_is_sent_by_its_content_and_opened_read_only(tmp_path):
+    file = np.memmap(tmp_path / "x", dtype="float32", mode="w+", shape=(60, 4))
+    file[:] = np.random.default_rng(0).normal(size=file.shape)
+    study = reglab.Study(
+        (np.memmap(tmp_path / "x", dtype="float32", mode="r", shape=(60, 4)), np.arange(60) % 3), MODEL
+    )
+    parcel = tasks._packed(_task(study))
+    assert type(parcel.x) is np.ndarray
+    assert len(parcel.rest) < 10_000
+    opened = tasks._unpacked(parcel, tmp_path)
+    np.testing.assert_array_equal(opened.data.x, file)
+    assert opened.data.fingerprint == study.dataset.fingerprint
+
+
+def test_a_node_with_other_versions_gives_no_results():
+    study = _study(None, epochs=1)
+    jobs = [Job(number, ride) for number, ride in enumerate(_plan(study).missing(()))]
+    events = list(tasks._train(tasks._packed(_task(study)), "task 1", jobs, {"keras": "2.0"}))
+    assert [(event.job, event.how) for event in events] == [(job.number, "exception") for job in jobs]
+    assert "planned with keras 2.0" in events[0].detail
+
+
+def test_a_task_tells_when_each_job_begins_and_little_of_its_epochs():
+    study = _study(None, epochs=20)
+    plan = _plan(study)
+    jobs = [Job(number, ride) for number, ride in enumerate(plan.missing(())[:2])]
+    events = list(tasks._train(tasks._packed(_task(study)), "task 1", jobs, plan.versions))
+    for job in jobs:
+        of_job = [event for event in events if event.job == job.number]
+        assert isinstance(of_job[0], Started)
+        epochs = [event.epoch for event in of_job if isinstance(event, Epoch)]
+        assert len(epochs) < 10
+        assert epochs[-1] == 19
+        assert [type(event) for event in of_job[-2:]] == [Ended, Done]
+    assert [event.job for event in events] == sorted(event.job for event in events)
+
+
+@pytest.mark.parametrize(
+    ("error", "how", "told"),
+    [
+        (ray.exceptions.OutOfMemoryError("Task was killed"), "out of memory", "no memory left"),
+        (ray.exceptions.WorkerCrashedError(), "killed", "process died"),
+        (ray.exceptions.NodeDiedError("node 1"), "killed", "node was lost"),
+        (ray.exceptions.LocalRayletDiedError(), "killed", "node was lost"),
+        (ray.exceptions.ObjectLostError("00", None, ""), "killed", "lost with its node"),
+        (ray.exceptions.RuntimeEnvSetupError("no"), "killed", "RuntimeEnvSetupError"),
+        (ray.exceptions.RayTaskError("f", "Traceback", ValueError("x")), "exception", "Traceback"),
+    ],
+)
+def test_ends_are_told_apart(error, how, told):
+    found, detail = tasks._end_of(ray, error)
+    assert found == how
+    assert told in detail.splitlines()[0]
+    assert "\x1b" not in detail
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "cores"),
+    [
+        ([(1, 0), (1, 0)], None, 1), ([(2, 0), (64, 0)], None, 2), ([(0, 0), (64, 0)], None, 4), ([(0, 0)], None, 1),
+        ([(16, 0)], 8, 2), ([(3, 0), (3, 0), (3, 0)], 4, 1), ([(16, 8), (64, 0)], None, 2), ([(16, 1)], None, 4),
+    ],
+)  # fmt: skip
+def test_a_task_gets_as_many_cores_as_leave_room_for_the_others(nodes, workers, cores):
+    nodes = [tasks._Node(*node) for node in nodes]
+    gpus = int(any(node.gpus for node in nodes))
+    assert tasks._cores_of_a_task(nodes, workers, gpus) == cores
+    assert tasks._cores_of_a_task(nodes, workers, gpus, wanted=128) == max(
+        [1, *(node.cpus for node in nodes if node.gpus or not gpus)]
+    )
+
+
+# --- on a cluster --------------------------------------------------------------------------------------------------
+
+
+class _Cluster:
+    """A cluster whose nodes come and go."""
+
+    def __init__(self, folder):
+        from ray.cluster_utils import Cluster
+
+        self._small = {"object_store_memory": 80 * 2**20}
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, **self._small},
+        )
+        self.address = self.cluster.address
+
+    def have(self, count):
+        """Bring it to so many nodes that train."""
+        while len(self.cluster.worker_nodes) < count:
+            self.add()
+        while len(self.cluster.worker_nodes) > count:
+            self.cluster.remove_node(next(iter(self.cluster.worker_nodes)))
+        return self
+
+    def add(self):
+        self.cluster.add_node(num_cpus=1, **self._small)
+
+    def kill_a_node_that_trains(self):
+        import psutil
+
+        for node in list(self.cluster.worker_nodes):
+            (raylet,) = node.all_processes["raylet"]
+            children = psutil.Process(raylet.process.pid).children(recursive=True)
+            if any("ray::_train" in " ".join(child.cmdline()) for child in children):
+                self.cluster.remove_node(node, allow_graceful=False)
+                return
+        raise AssertionError("no node trains")
+
+
+def _descendants():
+    import psutil
+
+    return [process for process in psutil.Process().children(recursive=True) if process.is_running()]
+
+
+def _gone(processes):
+    import psutil
+
+    psutil.wait_procs(processes, timeout=20)
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # short, for Unix sockets
+        cluster = _Cluster(folder)
+        yield cluster
+        processes = _descendants()
+        cluster.cluster.shutdown()
+        assert _gone(processes) == []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What the study gives in this process."""
+    folder = tmp_path_factory.mktemp("whole") / "study"
+    _study(folder).run(workers=0)
+    return _results(folder)
+
+
+def test_a_node_that_dies_and_one_that_joins_in_mid_study_change_no_result(tmp_path, cluster, whole):
+    cluster.have(1)
+
+    before, again = {}, []
+
+    class Watch(Progress):
+        def epoch(self, job, epoch, metrics):
+            if job == 2 and not before:
+                before.update(_recorded(tmp_path / "study"))
+                cluster.kill_a_node_that_trains()
+                cluster.add()
+
+        def tried_again(self, names, seed, why):
+            again.append(why)
+
+    _study(tmp_path / "study").run(Watch(), executor="ray", address=cluster.address)
+    assert _results(tmp_path / "study") == whole
+    assert again == ["killed: its node was lost"]
+    assert len(before) == 1
+    assert before.items() <= _recorded(tmp_path / "study").items()
+    with View(tmp_path / "study") as view:
+        assert sorted(run["attempts"] for run in view.runs()) == [1, 1, 1, 2]
+    assert not ray.is_initialized()
+
+
+def test_a_killed_driver_is_followed_by_one_that_finishes_the_study(tmp_path, cluster, whole):
+    cluster.have(2)
+    folder = tmp_path / "study"
+    script = textwrap.dedent(f"""
+        import reglab
+        reglab.Study("digits", {MODEL!r}, ["l2"], out={str(folder)!r}, **{SMALL!r}).run(
+            executor="ray", address={cluster.address!r})
+    """)
+    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not _recorded(folder) and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    driver.kill()
+    driver.wait()
+    before = _recorded(folder)
+    assert 1 <= len(before) < 4
+    said = []
+
+    class Watch(Progress):
+        def started(self, *, workers, **_):
+            said.append(workers)
+
+    reglab.Study.resume(folder).run(Watch(), executor="ray", address=cluster.address)
+    assert _results(folder) == whole
+    assert before.items() <= _recorded(folder).items()
+    assert said == ["Ray cluster of 3 nodes, 2 tasks at a time"]
+
+
+def test_a_run_that_raises_and_a_task_whose_process_is_killed_stop_no_other(tmp_path, cluster):
+    """The model is in a file, whose folder is gone before a task could read it there."""
+    cluster.have(2)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "net.py").write_text(
+        textwrap.dedent(f"""
+            import os, pathlib, signal
+            import keras
+
+            class Trap(keras.layers.Layer):
+                def call(self, x, training=None):
+                    for trap in pathlib.Path({str(tmp_path)!r}).glob("trap-*") if training else ():
+                        trap.unlink()
+                        if trap.name == "trap-raise":
+                            raise RuntimeError("no such luck")
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return x
+
+            def build(input_shape, num_classes):
+                inputs = keras.Input(input_shape)
+                h = Trap()(keras.layers.Flatten()(inputs))
+                return keras.Model(inputs, keras.layers.Dense(num_classes, "softmax")(h))
+        """)
+    )
+    again = []
+
+    class Watch(Progress):
+        def started(self, **_):
+            shutil.rmtree(tmp_path / "own")
+            (tmp_path / "trap-kill").touch()
+
+        def tried_again(self, names, seed, why):
+            again.append(why)
+            (tmp_path / "trap-raise").touch()
+
+    study = _study(tmp_path / "study", model=f"{tmp_path / 'own' / 'net.py'}:build", seeds=1, epochs=2)
+    results = study.run(Watch(), executor="ray", address=cluster.address)
+    assert _status(results) == ["failed", "finished"]
+    assert again == ["killed: its process died"]
+    with View(study.out) as view:
+        (failed,) = view.status().failed
+    assert "RuntimeError: no such luck" in failed["error"]
+
+
+def test_a_job_that_is_stopped_says_no_more_and_those_behind_it_come_back(cluster):
+    cluster.have(1)
+    study = _study(None, epochs=10_000)
+    events = []
+    with tasks.RayTasks(_task(study), address=cluster.address) as trainer:
+        plan = trainer.plan()
+        assert trainer.free() == ["task 1"]
+        assert trainer.batch == 2
+        trainer.start("task 1", [Job(number, ride) for number, ride in enumerate(plan.missing(())[:2])])
+        assert trainer.free() == []
+        while not events:
+            trainer.poll(events.append, timeout=1)
+        assert isinstance(events.pop(), Started)
+        trainer.stop(0)
+        assert trainer.free() == ["task 1"]
+        for _ in range(3):
+            trainer.poll(events.append, timeout=0.5)
+        assert [(event.job, event.how) for event in events] == [(1, "not reached")]
+
+
+def test_a_cluster_of_our_own_refuses_what_cannot_work_and_is_gone_when_it_is_closed(tmp_path, monkeypatch):
+    def build(input_shape, num_classes):
+        import keras
+
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(3)])
+
+    before, ours = {process.pid for process in _descendants()}, []
+    shutdown = ray.shutdown
+
+    def look_and_shut_down():
+        ours.extend(process for process in _descendants() if process.pid not in before)
+        shutdown()
+
+    monkeypatch.setattr(ray, "shutdown", look_and_shut_down)
+    with pytest.raises(ReglabError, match="10 classes"):
+        _study(tmp_path / "study", model=build).run(executor="ray", address="local")
+    assert not (tmp_path / "study").exists()
+    assert not ray.is_initialized()
+    assert ours
+    assert _gone(ours) == []
