@@ -209,3 +209,134 @@ def test_an_interrupted_study_says_that_what_finished_is_kept(run, monkeypatch):
     code, _, err = run("compare", "--data", "iris", "--model", "mlp", "--epochs", 1, "--seeds", 1)
     assert code == 130
     assert "the same command goes on from there" in err
+
+
+@pytest.fixture
+def stopped(run, tmp_path, monkeypatch):
+    """A study of six runs that was stopped in the third training, of which one failed."""
+    from reglab.strategies import L2
+    from reglab.study import coordinate
+
+    real = coordinate._Course._over
+
+    def over(self, number):
+        real(self, number)
+        if number == 3:
+            raise KeyboardInterrupt
+
+    def broken(self, *arguments):
+        raise RuntimeError("no such luck")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(coordinate._Course, "_over", over)
+        patches.setattr(L2, "_measure", broken)
+        code, _, _ = run("compare", "--data", "iris", "--model", "mlp(units=4)", "--recipe", "l2", "--recipe",
+                         "dropout", "--epochs", 2, "--seeds", 2, "--out", "study")  # fmt: skip
+    assert code == 130
+
+
+def test_status_says_what_is_done_what_failed_and_what_to_do(run, stopped):
+    code, out, _ = run("status", "study")
+    assert code == 0
+    assert "6 runs: 2 finished, 3 planned, 1 failed" in out
+    assert "nobody runs it now" in out
+    assert "reglab resume study" in out
+    assert "failed l2(kernel=0.001), seed 0: RuntimeError: no such luck" in out
+    found = json.loads(run("status", "study", "--json")[1])
+    assert found["counts"] == {"finished": 2, "diverged": 0, "failed": 1, "running": 0, "planned": 3}
+    assert (found["active"], found["complete"], found["epochs"]) == (False, False, 2)
+    assert found["failed"][0]["error"].startswith("Traceback")
+    code, out, _ = run("status", "study", "--watch")  # nobody runs it, so there is nothing to wait for
+    assert code == 0
+
+
+def test_resume_finishes_a_study_and_runs_lists_it(run, stopped):
+    code, out, _ = run("resume", "study")
+    assert code == 0
+    assert "6 runs, of which 2 are recorded already; 4 trainings" in out
+    assert "iris, mlp(units=4)" in out
+    code, out, _ = run("status", "study")
+    assert "6 runs: 6 finished" in out
+    assert "complete" in out
+    listed = json.loads(run("runs", "study", "--json")[1])
+    assert [entry["status"] for entry in listed] == ["finished"] * 6
+    assert {(entry["name"], entry["attempts"]) for entry in listed if entry["seed"] == 0} == {
+        ("none", 1), ("l2(kernel=0.001)", 2), ("dropout(rate=0.1)", 1)
+    }  # fmt: skip
+    assert run("runs", "study", "--failed")[1].strip() == "No run failed or diverged."
+    whole = run("resume", "study")[1]
+    assert "0 trainings" in whole
+
+
+def test_runs_says_why_runs_failed(run, stopped):
+    code, out, _ = run("runs", "study", "--failed")
+    assert code == 0
+    assert "failed l2(kernel=0.001), seed 0 (1 attempt" in out
+    assert "no such luck" in out
+    assert "\x1b" not in out
+    code, out, _ = run("runs", "study")
+    assert out.split("\n")[0].split() == [
+        "recipe",
+        "status",
+        "seed",
+        "accuracy",
+        "gap",
+        "epochs",
+        "s/run",
+        "tries",
+        "run",
+    ]
+
+
+@pytest.mark.parametrize("width", [50, 80, 160])
+def test_status_and_runs_fit_the_terminal(run, stopped, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for command in (["status", "study"], ["runs", "study"], ["runs", "study", "--failed"]):
+        assert max(map(len, run(*command)[1].splitlines())) <= width
+
+
+def test_status_and_resume_of_no_study_say_so(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for command in (["status", "empty"], ["runs", "empty"], ["resume", "empty"]):
+        code, _, err = run(*command)
+        assert code == 2
+        assert "There is no study in empty" in err
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert run("status", "absent")[0] == 2
+
+
+def test_a_study_whose_data_moved_is_resumed_with_data_and_refused_if_they_changed(run, stopped, tmp_path):
+    frame = pd.DataFrame({"a": np.arange(40.0), "kind": ["x", "y"] * 20})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    command = (
+        "--data",
+        "t.csv",
+        "--target",
+        "kind",
+        "--model",
+        "mlp(units=4)",
+        "--epochs",
+        1,
+        "--seeds",
+        1,
+        "--out",
+        "s",
+    )
+    assert run("compare", *command)[0] == 0
+    (tmp_path / "t.csv").rename(tmp_path / "u.csv")
+    code, _, err = run("resume", "s")
+    assert code == 2
+    assert "t.csv" in err
+    assert run("resume", "s", "--data", "u.csv")[0] == 0
+    frame.assign(a=frame["a"] + 1).to_csv(tmp_path / "t.csv", index=False)
+    code, _, err = run("resume", "s")
+    assert code == 2
+    assert "data (content) is" in err
+
+
+def test_durations_are_for_people():
+    from reglab.cli.status import duration
+
+    assert [duration(s) for s in (0.4, 42, 150, 7200, 12000, 190000)] == [
+        "0 s", "42 s", "2 min", "2 h 0 min", "3 h 20 min", "2 d 4 h"
+    ]  # fmt: skip

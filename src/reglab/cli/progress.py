@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from reglab.study.progress import Progress as StudyProgress
-from reglab.study.records import FINISHED, Record
+from reglab.study.records import FINISHED, Record, reason
 
 __all__ = ["TerminalProgress"]
 
@@ -87,10 +87,8 @@ class TerminalProgress(StudyProgress):
 
     def recorded(self, record: Record) -> None:
         if record.status != FINISHED:
-            reason = record.error.strip().splitlines()[-1] if record.error else ""
-            self._console.print(
-                Text(record.status, style="red") + Text(f" {record.name}, seed {record.seed}: {reason}", style="")
-            )
+            told = f" {record.name}, seed {record.seed}: {reason(record.error)}"
+            self._console.print(Text(record.status, style="red") + Text(told, style=""))
         elif self._bars is None:
             metrics = record.metrics
             self._console.print(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from reglab.report.tables import Table
+
 __all__ = ["runs"]
 
-_STYLES = {"finished": "green", "failed": "red", "diverged": "yellow"}
+_STYLES = {"failed": "red", "diverged": "yellow"}
 
 
 @click.command()
@@ -31,32 +34,35 @@ def runs(folder: str, failed: bool, as_json: bool) -> None:
 
 def _print(found: list[dict[str, Any]], *, with_errors: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
+
+    from reglab.cli.show import show_table
 
     console = Console()
     if not found:
         console.print("No run failed or diverged." if with_errors else "No runs are planned yet.")
-        return
-    if with_errors:
+    elif not with_errors:
+        show_table(_table(found), console)
+    else:
         for run in found:
             head = Text(f"{run['status']} ", style=_STYLES[run["status"]])
             tries = f"{run['attempts']} attempt{'' if run['attempts'] == 1 else 's'}"
             console.print(head + Text(f"{run['name']}, seed {run['seed']} ({tries}, run {run['id']})", style="bold"))
             console.print(Text(run["error"].strip() or "no reason is known"))
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("recipe", "seed", "status", "accuracy", "gap", "epochs", "s", "tries", "run"):
-        text = column in ("recipe", "status", "run")
-        table.add_column(column, justify="left" if text else "right", overflow="fold", no_wrap=column == "run")
-    for run in found:
-        metrics = run["metrics"]
-        numbers = (
-            [f"{100 * metrics['accuracy']:.2f}", f"{100 * metrics['gap']:.1f}", f"{metrics['epochs']:.0f}",
-             f"{metrics['seconds']:.1f}"] if metrics else ["", "", "", ""]
-        )  # fmt: skip
-        table.add_row(
-            Text(run["name"]), str(run["seed"]), Text(run["status"], style=_STYLES.get(run["status"], "")), *numbers,
-            str(run["attempts"]), run["id"],
-        )  # fmt: skip
-    console.print(table)
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    from reglab.report.tables import Table
+
+    columns = ("recipe", "status", "seed", "accuracy", "gap", "epochs", "s/run", "tries", "run")
+    emphasis = tuple(-1 if run["status"] in _STYLES else 0 for run in found)
+    return Table(columns, tuple(_cells(run) for run in found), emphasis)
+
+
+def _cells(run: dict[str, Any]) -> tuple[str, ...]:
+    metrics = run["metrics"]
+    numbers = ["", "", "", ""]
+    if metrics:
+        values = (100 * metrics["accuracy"], 100 * metrics["gap"], metrics["epochs"], metrics["seconds"])
+        numbers = [format(value, form) for value, form in zip(values, (".2f", ".1f", ".0f", ".1f"), strict=True)]
+    return (run["name"], run["status"], str(run["seed"]), *numbers, str(run["attempts"]), run["id"])

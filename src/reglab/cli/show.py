@@ -23,7 +23,10 @@ __all__ = ["run_and_show", "show_table"]
 _NAME = 24  # characters of a recipe's name in a line
 _STYLES = {1: "green", -1: "red", 0: ""}
 # On a narrow terminal columns go in this order, the least needed first.
-_DISPENSABLE = (("s/run",), ("runs",), ("epochs",), ("train",), ("precision",), ("paper precision", "our precision"))
+_DISPENSABLE = (
+    ("run",), ("tries",), ("s/run",), ("runs",), ("epochs",), ("train",), ("precision",),
+    ("paper precision", "our precision"),
+)  # fmt: skip
 
 
 def run_and_show(

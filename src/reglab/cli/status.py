@@ -66,6 +66,8 @@ def _page(found: Status) -> Any:
     from rich.console import Group
     from rich.text import Text
 
+    from reglab.study.records import reason
+
     total = sum(found.counts.values())
     counts = Text(f"{total} runs: ", style="bold")
     shown = [(state, found.counts[state]) for state in _STATES if found.counts[state] or state == "finished"]
@@ -75,11 +77,8 @@ def _page(found: Status) -> Any:
     if found.running:
         parts.append(_running(found))
     for run in found.failed[:_FAILURES]:
-        lines = run["error"].strip().splitlines() or ["no reason is known"]
-        reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
-        parts.append(
-            Text("failed ", style="red") + Text(f"{run['name']}, seed {run['seed']}: {reason}", overflow="fold")
-        )
+        told = f"{run['name']}, seed {run['seed']}: {reason(run['error'])}"
+        parts.append(Text("failed ", style="red") + Text(told, overflow="fold"))
     if found.failed:
         more = len(found.failed) - _FAILURES
         text = f"{f'and {more} more; ' if more > 0 else ''}reglab runs {found.folder} --failed shows what is known"

@@ -13,7 +13,6 @@ import os
 import platform
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.study.executors.base import (
@@ -35,7 +34,7 @@ from reglab.study.executors.base import (
 )
 from reglab.study.plan import Plan, Ride, choose
 from reglab.study.progress import Progress
-from reglab.study.records import FAILED, Record
+from reglab.study.records import FAILED, Record, reason
 from reglab.study.store import Store
 
 __all__ = ["Limits", "coordinate"]
@@ -207,7 +206,7 @@ class _Course:
             self.store.settle(job.leases.values(), how, detail)
             raise ReglabError(
                 f"There was no disk space left while {', '.join(job.ride.names)} (seed {job.ride.seed}) trained. "
-                f"Make room, then reglab resume {self.store.folder} goes on from there.\n{_last_line(detail)}"
+                f"Make room, then reglab resume {self.store.folder} goes on from there.\n{reason(detail)}"
             )
         if how in (KILLED, OUT_OF_MEMORY):
             self.lost[again.key] = self.lost.get(again.key, 0) + 1
@@ -259,8 +258,3 @@ class _Course:
 
     def _left(self) -> int:
         return self.pace.epochs * (len(self.todo) + len(self.running)) - sum(j.epoch for j in self.running.values())
-
-
-def _last_line(text: str) -> str:
-    lines: list[Any] = text.strip().splitlines()
-    return lines[-1] if lines else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-__all__ = ["ACCEPTED", "DIVERGED", "FAILED", "FINISHED", "PLANNED", "Predictions", "Record"]
+__all__ = ["ACCEPTED", "DIVERGED", "FAILED", "FINISHED", "PLANNED", "Predictions", "Record", "reason"]
 
 PLANNED, FINISHED, DIVERGED, FAILED = "planned", "finished", "diverged", "failed"
 ACCEPTED = (FINISHED, DIVERGED)  # results; a run that failed is tried again when the study is next started
@@ -56,3 +57,26 @@ class Record:
             "id": self.id, "name": self.name, "recipe": self.recipe, "hyperparameters": self.hyperparameters,
             "seed": self.seed, "status": self.status, "metrics": self.metrics, "error": self.error,
         }  # fmt: skip
+
+
+def reason(error: str) -> str:
+    """Return what an error says, in a line: of a traceback its last exception, of other texts the first line.
+
+    Keras wraps what a layer raises into a page about the call; the message inside is what the line shows.
+
+    >>> reason("Traceback (most recent call last):\\n  File ...\\nValueError: no such luck")
+    'ValueError: no such luck'
+    """
+    lines = [line.rstrip() for line in error.strip().splitlines()]
+    if not lines or not lines[0].startswith("Traceback"):
+        return lines[0] if lines else "no reason is known"
+    last = max((i for i, line in enumerate(lines) if line.startswith("  ")), default=0)
+    raised = [i for i, line in enumerate(lines) if _RAISED.match(line)]
+    at = next((i for i in raised if i > last), raised[-1] if raised else len(lines) - 1)
+    kind, _, message = lines[at].partition(": ")
+    if message.startswith("Exception encountered when calling"):
+        message = next((line.strip() for line in lines[at + 1 :] if line.strip()), message)
+    return f"{kind}: {message}" if message else kind
+
+
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)\b")

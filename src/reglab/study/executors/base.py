@@ -12,6 +12,7 @@ its lease in the store has ended.
 from __future__ import annotations
 
 import errno
+import re
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -127,6 +128,8 @@ class Gone(Event):
 
 Handler = Callable[[Event], None]
 
+_STYLED = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints its messages in bold
+
 
 class Executor(ABC):
     """Trains jobs. Opened as a context; leaving it ends whatever still runs."""
@@ -186,7 +189,8 @@ def work(bench: Workbench, job: Job, emit: Handler) -> bool:
         )
     except (Exception, SystemExit) as error:  # whatever it was, it is this training's and not the end of the study
         how = told_apart(error)
-        emit(Gone(number, how, traceback.format_exc(), worker_lost=how == OUT_OF_MEMORY))
+        detail = _STYLED.sub("", traceback.format_exc())
+        emit(Gone(number, how, detail, worker_lost=how == OUT_OF_MEMORY))
         return how != OUT_OF_MEMORY
     for record in records:
         emit(Ended(number, record))
