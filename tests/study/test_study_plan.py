@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reglab.recipe import Recipe
-from reglab.study.plan import Run, identity, rides
+from reglab.study.plan import Plan, Queue, Ride, Run, identity, rides
 
 
 def _runs(*texts):
@@ -38,3 +38,76 @@ def test_another_fact_is_another_identity(changed):
     facts = {"seed": 0, "recipe": "x", "settings": {"epochs": 1}, "backend": ["torch", "1"]}
     assert identity(facts) == identity(dict(reversed(facts.items())))
     assert identity({**facts, **changed}) != identity(facts)
+
+
+def _queue(*texts, seeds=2):
+    recipes = [(text, Recipe.parse(text)) for text in texts]
+    return Queue(Ride(recipe, (Run("", text, recipe, seed),)) for seed in range(seeds) for text, recipe in recipes)
+
+
+def _taken(queue, **options):
+    return [(ride.names[0], ride.seed) for ride in queue.take(**options)]
+
+
+def _structure(text):
+    return Recipe.parse(text).structure()
+
+
+def test_one_worker_goes_in_the_order_of_the_plan():
+    queue = _queue("none", "l2", "dropout")
+    order = [_taken(queue, compiled={_structure("l2")})[0] for _ in range(6)]
+    assert order == [(name, seed) for seed in (0, 1) for name in ("none", "l2", "dropout")]
+    assert _taken(queue) == []
+    assert len(queue) == 0
+
+
+def test_workers_share_structures_and_nobody_waits():
+    queue = _queue("none", "l2")
+    assert _taken(queue) == [("none", 0)]
+    assert _taken(queue, elsewhere={_structure("none")}) == [("l2", 0)]
+    assert _taken(queue, compiled={_structure("none")}, elsewhere={_structure("l2")}) == [("none", 1)]
+    assert _taken(queue, compiled={_structure("none")}, elsewhere={_structure("l2")}) == [("l2", 1)]
+
+
+def test_a_worker_that_keeps_no_more_programs_stays_with_its_own():
+    queue = _queue("none", "l2", "dropout")
+    own = {_structure("dropout")}
+    assert _taken(queue, compiled=own, capacity=1, most=5) == [("dropout", 0), ("dropout", 1)]
+    assert _taken(queue, compiled=own, capacity=1, most=5) == [("none", 0), ("none", 1)]
+
+
+def test_what_is_put_back_comes_first():
+    queue = _queue("none", "l2")
+    (first,) = queue.take()
+    queue.put_back(first)
+    assert len(queue) == 4
+    assert queue.take() == [first]
+
+
+def test_strengths_of_one_structure_are_one_program():
+    queue = _queue("l2(kernel=1e-3)", "dropout", "l2(kernel=1e-2)", seeds=1)
+    assert [name for name, _ in _taken(queue, most=9)] == ["l2(kernel=1e-3)", "l2(kernel=1e-2)"]
+
+
+def test_a_plan_has_each_run_once_whatever_its_names():
+    same = Recipe.parse("l2")
+    runs = {name: tuple(Run(f"{text}{s}", name, Recipe.parse(text), s) for s in range(2))
+            for name, text in (("a", "l2"), ("none", "none"), ("b", "l2"))}  # fmt: skip
+    plan = Plan(runs, {}, {})
+    assert [(run.id, run.name) for run in plan.unique()] == [
+        ("l20", "a"),
+        ("none0", "none"),
+        ("l21", "a"),
+        ("none1", "none"),
+    ]
+    assert [ride.recipe for ride in plan.missing({"none0", "l21"})] == [same, Recipe()]
+
+
+def test_two_names_of_one_recipe_are_one_run_and_two_rows(tmp_path):
+    import reglab
+
+    study = reglab.Study("iris", "mlp(units=4)", {"a": "l2", "b": "l2"}, out=tmp_path / "s", seeds=1, epochs=1)
+    results = study.run(workers=0)
+    assert [row.name for row in results.comparison.rows] == ["none", "a", "b"]
+    assert results.comparison.row("a").values == results.comparison.row("b").values
+    assert len(list((tmp_path / "s" / "runs").iterdir())) == 2

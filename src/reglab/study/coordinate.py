@@ -32,7 +32,7 @@ from reglab.study.executors.base import (
     Kept,
     Started,
 )
-from reglab.study.plan import Plan, Ride, choose
+from reglab.study.plan import Plan, Queue, Ride
 from reglab.study.progress import Progress
 from reglab.study.records import FAILED, Record, reason
 from reglab.study.store import Store
@@ -63,7 +63,7 @@ def coordinate(
 ) -> None:
     """Train every run of the plan that the store does not have."""
     todo = plan.missing(store.accepted())
-    course = _Course(store, executor, limits, progress, todo, _Pace(epochs))
+    course = _Course(store, executor, limits, progress, Queue(todo), _Pace(epochs))
     runs = plan.unique()
     missing = sum(len(ride.runs) for ride in todo)
     store.check_room(missing * plan.result_bytes)
@@ -118,7 +118,7 @@ class _Course:
     executor: Executor
     limits: Limits
     progress: Progress
-    todo: list[Ride]
+    todo: Queue
     pace: _Pace
     running: dict[int, _Running] = field(default_factory=dict)
     compiled: dict[str, set[tuple]] = field(default_factory=dict)
@@ -138,13 +138,11 @@ class _Course:
         for worker in self.executor.free():
             own = self.compiled.setdefault(worker, set())
             others = {structure for name, known in self.compiled.items() if name != worker for structure in known}
-            rides = choose(self.todo, compiled=own, elsewhere=others, most=self.executor.batch)
+            rides = self.todo.take(compiled=own, elsewhere=others, most=self.executor.batch)
             if not rides:
                 return
             own.add(rides[0].recipe.structure())
-            jobs = [self._job(ride, worker) for ride in rides]
-            self.todo = [ride for ride in self.todo if ride not in rides]
-            self.executor.start(worker, jobs)
+            self.executor.start(worker, [self._job(ride, worker) for ride in rides])
 
     def _job(self, ride: Ride, worker: str) -> Job:
         self.number += 1
@@ -200,7 +198,7 @@ class _Course:
             self.progress.training_ended(number)
             return
         if how == UNREACHED:
-            self.todo.insert(0, again)
+            self.todo.put_back(again)
             return
         if how == NO_SPACE:
             self.store.settle(job.leases.values(), how, detail)
@@ -212,7 +210,7 @@ class _Course:
             self.lost[again.key] = self.lost.get(again.key, 0) + 1
             if self.lost[again.key] < self.limits.tries:
                 self.store.settle(job.leases.values(), how, detail)
-                self.todo.insert(0, again)
+                self.todo.put_back(again)
                 self.progress.training_ended(number)
                 self.progress.tried_again(again.names, again.seed, f"{how}: {detail.splitlines()[0]}")
                 return

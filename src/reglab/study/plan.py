@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reglab.recipe import Recipe
 from reglab.strategies import EMA
 
-__all__ = ["RESULT_VERSION", "Plan", "Ride", "Run", "choose", "identity", "rides"]
+__all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "identity", "rides"]
 
 RESULT_VERSION = 1  # raised when a change of reglab's alters the result of a run; told in the changelog
 
@@ -100,43 +101,80 @@ def rides(runs: list[Run]) -> list[Ride]:
     Runs share a training if they differ by riders only. A training averages weights with one momentum, so runs with
     another momentum get their own.
     """
-    groups: dict[tuple[Recipe, EMA | None], list[Run]] = {}
+    groups: dict[Recipe, dict[EMA | None, list[Run]]] = {}
     for run in runs:
-        host = run.recipe.host()
         average = next((strategy for strategy in run.recipe if isinstance(strategy, EMA)), None)
-        key = (host, average)
+        of_host = groups.setdefault(run.recipe.host(), {})
         if average is None:
             # Runs without an average can watch any training of their host.
-            key = next((known for known in groups if known[0] == host), key)
-        elif (host, None) in groups:
-            groups[key] = groups.pop((host, None))
-        groups.setdefault(key, []).append(run)
+            key = next(iter(of_host), None)
+            of_host.setdefault(key, []).append(run)
+        elif None in of_host:
+            of_host[average] = [*of_host.pop(None), run]
+        else:
+            of_host.setdefault(average, []).append(run)
     return [
-        Ride(host if average is None else host + average, tuple(members)) for (host, average), members in groups.items()
+        Ride(host if average is None else host + average, tuple(members))
+        for host, of_host in groups.items()
+        for average, members in of_host.items()
     ]
 
 
-def choose(
-    todo: Sequence[Ride],
-    *,
-    compiled: Collection[tuple],
-    elsewhere: Collection[tuple] = (),
-    capacity: int = 16,
-    most: int = 1,
-) -> list[Ride]:
-    """Return what a worker should train next: up to ``most`` trainings of one structure.
+class Queue:
+    """The trainings that are to be done, from which each worker takes what suits it.
 
-    It goes in the order of the plan, but leaves alone what another worker has compiled as long as there is something
-    else, and once it has compiled as many programs as it can keep (``capacity``), stays with those. So every program is
-    compiled as seldom as possible, and no worker waits while there is work.
+    The order is that of the plan. But a worker leaves alone what another one has compiled as long as there is something
+    else, and once it has compiled as many programs as it can keep, it stays with those. So every program is compiled as
+    seldom as possible, and no worker waits while there is work.
     """
-    fresh = (lambda s: s in compiled or s not in elsewhere) if len(compiled) < capacity else (lambda s: s in compiled)
-    for suits in (fresh, lambda s: s not in elsewhere, lambda s: True):
-        first = next((ride for ride in todo if suits(ride.recipe.structure())), None)
-        if first is not None:
-            structure = first.recipe.structure()
-            return [ride for ride in todo if ride.recipe.structure() == structure][:most]
-    return []
+
+    def __init__(self, rides: Iterable[Ride]) -> None:
+        self._by_structure: dict[tuple, deque[tuple[int, Ride]]] = {}
+        self._count = 0
+        self._first = 0  # position of whatever comes first of all
+        for position, ride in enumerate(rides):
+            self._of(ride).append((position, ride))
+            self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put_back(self, ride: Ride) -> None:
+        """Put a ride before all others."""
+        self._first -= 1
+        self._of(ride).appendleft((self._first, ride))
+        self._count += 1
+
+    def take(
+        self,
+        *,
+        compiled: Collection[tuple] = (),
+        elsewhere: Collection[tuple] = (),
+        capacity: int = 16,
+        most: int = 1,
+    ) -> list[Ride]:
+        """Take out what a worker should train next: up to ``most`` trainings of one structure.
+
+        Args:
+            compiled: structures that the worker has compiled.
+            elsewhere: structures that other workers have compiled.
+            capacity: how many programs a worker keeps.
+            most: how many trainings it is given at a time.
+        """
+        structures = [structure for structure, waiting in self._by_structure.items() if waiting]
+        own = [structure for structure in structures if structure in compiled]
+        fresh = [structure for structure in structures if structure not in elsewhere]
+        full = len(compiled) >= capacity
+        suitable = (own or fresh or structures) if full else ({*own, *fresh} or structures)
+        if not suitable:
+            return []
+        waiting = self._by_structure[min(suitable, key=lambda structure: self._by_structure[structure][0][0])]
+        taken = [waiting.popleft()[1] for _ in range(min(most, len(waiting)))]
+        self._count -= len(taken)
+        return taken
+
+    def _of(self, ride: Ride) -> deque[tuple[int, Ride]]:
+        return self._by_structure.setdefault(ride.recipe.structure(), deque())
 
 
 def identity(facts: Mapping[str, Any]) -> str:

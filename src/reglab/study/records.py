@@ -60,11 +60,11 @@ class Record:
 
 
 def reason(error: str) -> str:
-    """Return what an error says, in a line: of a traceback its last exception, of other texts the first line.
+    r"""Return what an error says, in a line: of a traceback its last exception, of other texts the first line.
 
     Keras wraps what a layer raises into a page about the call; the message inside is what the line shows.
 
-    >>> reason("Traceback (most recent call last):\\n  File ...\\nValueError: no such luck")
+    >>> reason("Traceback (most recent call last):\n  File ...\nValueError: no such luck")
     'ValueError: no such luck'
     """
     lines = [line.rstrip() for line in error.strip().splitlines()]
