@@ -262,8 +262,8 @@ class Study:
             before = store.execution().get("threads", threads)
             if before != threads:
                 progress.note(
-                    f"Workers have {threads} threads now and had {before} before: results of one run can differ in "
-                    "their last bits."
+                    f"Workers have another number of threads than before ({threads}, and it was {before}), so what is "
+                    "trained from now on can differ in its last bits from what an uninterrupted study gives."
                 )
             store.set_execution({"threads": threads})
         for note in store.notes:

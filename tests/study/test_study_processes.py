@@ -159,6 +159,17 @@ def test_builders_data_and_strategies_of_a_script_reach_the_workers(tmp_path):
         reglab.Study.resume(tmp_path / "study")
 
 
+def test_the_coordinator_imports_no_backend(tmp_path):
+    """It is small, it starts at once, and nothing that a backend does can end it."""
+    code = (
+        "import sys, reglab; from pathlib import Path\n"
+        "reglab.Study('iris', 'mlp(units=4)', ['l2'], out=sys.argv[1], seeds=1, epochs=1).run()\n"
+        "print([name for name in ('keras', 'tensorflow', 'jax', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "study"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_run_that_raises_in_a_worker_has_its_traceback_and_stops_no_other(tmp_path, script):
     model = script("""
         def spring():
@@ -275,11 +286,16 @@ def test_ways_of_training_that_are_none_are_told(tmp_path, ways, message):
 
 
 def _begin(folder, *options, seeds=3, epochs=60):
-    """Start a study as a process of its own."""
+    """Start a study as a process of its own, with temporary files in a folder of its own."""
+    scratch = Path(f"{folder}-tmp")
+    scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "reglab", "compare", "--data", "digits", "--model", MODEL, "--recipe", "l2",
                "--recipe", "dropout", "--epochs", str(epochs), "--seeds", str(seeds), "--train-size", "200",
                "--out", str(folder), *options]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    )  # fmt: skip
 
 
 def _wait_until(condition, process):
@@ -313,7 +329,8 @@ def test_a_study_killed_for_real_is_finished_by_resume_with_the_same_table(tmp_p
         deadline = time.monotonic() + 20
         while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)  # they notice, and end
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)  # they notice, end, and tidy up
+        assert list(Path(f"{folder}-tmp").glob("reglab-*")) == []
         before = _recorded(folder)
         assert len(before) < 9
         subprocess.run([sys.executable, "-m", "reglab", "resume", str(folder)], check=True, stdout=subprocess.DEVNULL)

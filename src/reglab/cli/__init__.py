@@ -48,5 +48,8 @@ def main() -> None:
 
 
 def _interrupted() -> int:
-    click.echo("\nInterrupted. What had finished is kept; the same command goes on from there.", err=True)
+    click.echo(
+        "\nInterrupted. What had finished is kept; the same command goes on from there, and so does reglab resume.",
+        err=True,
+    )
     return 130

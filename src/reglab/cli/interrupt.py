@@ -40,7 +40,7 @@ def interruptible() -> Iterator[Interruption]:
         if interruption.asked:
             raise KeyboardInterrupt
         interruption.asked = True
-        os.write(2, b"\nStopping after this epoch. Ctrl-C again stops at once.\n")
+        os.write(2, b"\nStopping; what has finished is kept. Ctrl-C again stops at once.\n")
 
     before = signal.signal(signal.SIGINT, handle)
     try:
