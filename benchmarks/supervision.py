@@ -8,12 +8,13 @@
 Short runs are taken so that milliseconds show; what a run and an epoch cost is then put beside a run of 30 seconds.
 Runs of two lengths tell the cost of an epoch from that of a run.
 
-``coordinator`` plays trainings instead of training (tests/study/played.py), so that nothing but the coordinator's own work
-is left, for studies of growing size: runs a second, bytes a run, and how long opening a finished study takes.
+``coordinator`` plays trainings instead of training (tests/study/played.py), so that nothing but the coordinator's own
+work is left, for studies of growing size: runs a second, bytes a run, and how long opening a finished study takes.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -36,6 +37,7 @@ LONG_RUN_S = 30.0
 
 
 def settings(epochs: int) -> dict[str, Any]:
+    """Return the settings of the study."""
     return {"seeds": SEEDS, "epochs": epochs, "train_size": 100, "batch_size": 20, "optimizer": "adamax"}
 
 
@@ -73,16 +75,17 @@ def supervised(epochs: int) -> list[float]:
 
 
 def seconds_a_run(how: str, epochs: int) -> float:
-    """Return the median time from the end of one run to the end of the next, compiled programs alone, in a new process."""
+    """Return the median time from the end of one run to the next, once all is compiled, in a new process."""
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import supervision as s, json; "
     code += f"print(json.dumps(s.{how}({epochs})))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     ends = json.loads(printed.splitlines()[-1])
     warm = ends[len(RECIPES) - 1 :]  # the first seed compiles
-    return statistics.median(b - a for a, b in zip(warm, warm[1:], strict=False))
+    return statistics.median(b - a for a, b in itertools.pairwise(warm))
 
 
 def paired() -> None:
+    """Print what a run and an epoch cost, beside a run of 30 seconds."""
     costs: dict[int, list[float]] = {epochs: [] for epochs in LENGTHS}
     times: dict[int, list[float]] = {epochs: [] for epochs in LENGTHS}
     for number in range(ROUNDS):
@@ -108,6 +111,7 @@ def paired() -> None:
 
 
 def coordinator() -> None:
+    """Print what the coordinator's own work costs."""
     sys.path.append(str(Path(__file__).parents[1] / "tests" / "study"))
     import played
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +12,7 @@ from reglab.analysis.compare import Comparison, compare
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.report.tables import Results
+from reglab.study import naming
 from reglab.study.progress import Progress
 from reglab.study.spec import Settings, named_recipes, read_yaml
 
@@ -87,7 +86,7 @@ class Study:
         self.recipes, self.baseline = _with_baseline(named_recipes(recipes), baseline)
         self._out = None if out is None else Path(out)
         self._reuse = None if reuse is None else [Path(folder) for folder in reuse]
-        self._name = name or _slug(f"{_text(data)}-{_text(model)}")
+        self._name = name or naming.slug(f"{naming.text(data)}-{naming.text(model)}")
         self.backend = backends.require(backend)
         self._dataset: Dataset | None = None
         self._held: dict[str, Any] | None = None  # the frozen spec of a study that is resumed
@@ -136,36 +135,24 @@ class Study:
     @property
     def out(self) -> Path:
         """The study folder."""
-        if self._out is not None:
-            return self._out
-        return next(folder for folder in self._numbered() if _is_free_for(folder, self.spec()))
-
-    def _numbered(self) -> Iterable[Path]:
-        base = Path("reglab-out") / self._name
-        yield base
-        number = 2
-        while True:
-            yield base.with_name(f"{base.name}-{number}")
-            number += 1
+        return self._out or naming.folder_for(self._name, self.spec())
 
     def _neighbours(self) -> list[Path]:
+        """Return the folders whose results are taken over."""
         if self._reuse is not None or self._out is not None:
             return self._reuse or []
-        found: list[Path] = []
-        for folder in self._numbered():
-            if not folder.exists():
-                return [known for known in found if known != self.out]
-            found.append(folder)
-        return found
+        return [folder for folder in naming.known(self._name) if folder != self.out]
 
     def spec(self) -> dict[str, Any]:
         """Return the study as ``study.yaml`` holds it; data and models given as Python objects stand by their name."""
         if self._held is not None:
             return dict(self._held)
-        objects = [key for key, value in (("data", self.source), ("model", self.model)) if _found_again(value) is None]
+        objects = [
+            key for key, value in (("data", self.source), ("model", self.model)) if naming.found_again(value) is None
+        ]
         return {
-            "data": _text(self.source),
-            "model": _text(self.model),
+            "data": naming.text(self.source),
+            "model": naming.text(self.model),
             "recipes": {name: recipe.to_text() for name, recipe in self.recipes.items()},
             "baseline": self.baseline,
             **self.settings.to_dict(),
@@ -229,18 +216,19 @@ class Study:
         from reglab.study.executors.base import Task
         from reglab.study.executors.choice import Ways, opened
         from reglab.study.store import Store
+        from reglab.study.view import holds_study
 
         ways = Ways(workers=workers, timeout=timeout, checkpoint_every=checkpoint_every, executor=executor,
                     address=address)  # fmt: skip
         spec, out = self.spec(), self.out
-        notes = self.notes()
-        task = Task(self.dataset, self.model, self.settings, self.recipes)
         with ExitStack() as stack:
             store = None
-            if Store.exists(out):  # its lock and its spec come before anything that takes time
+            if holds_study(out):  # its lock and its spec come before anything that takes time
                 store = stack.enter_context(Store(out))
                 store.freeze(spec)
             threads = store.execution().get("threads") if store else None
+            notes = self.notes()
+            task = Task(self.dataset, self.model, self.settings, self.recipes)
             trainer = stack.enter_context(opened(task, ways, threads=threads))
             plan = trainer.plan()
             if store is None:  # nothing is written before it is known that the study can work
@@ -280,7 +268,7 @@ class Study:
         data = self.dataset
         records = {name: {run.seed: store.summary(run.id) for run in runs} for name, runs in plan.runs.items()}
         comparison = _compare(records, self.recipes, self.baseline)
-        headline = _headline(self.settings, data, _text(self.model))
+        headline = _headline(self.settings, data, naming.text(self.model))
         results = Results(comparison, self.out, tuple(notes), headline, plan.versions)
         store.write_results(
             {"schema": 1, "notes": notes, "study": self.spec(), **comparison.to_dict(), "versions": plan.versions}
@@ -321,38 +309,6 @@ def _check_names(settings: dict[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise ReglabError(f"A study has no setting {name!r}.{nearest(name, known)} It has {', '.join(known)}.")
-
-
-def _text(thing: Any) -> str:
-    """Return how a spec calls data or a model: as it is found again, else by name."""
-    name = getattr(thing, "name", None) or getattr(thing, "__name__", None) or type(thing).__name__
-    return _found_again(thing) or str(name)
-
-
-def _found_again(thing: Any) -> str | None:
-    """Return the text under which another process finds data or a model, or None for what only Python holds."""
-    if isinstance(thing, str | Path):
-        return str(thing)
-    name, module = getattr(thing, "__name__", None), sys.modules.get(getattr(thing, "__module__", None) or "")
-    if module is None or module.__name__ == "__main__" or name is None or vars(module).get(name) is not thing:
-        return None
-    return f"{module.__name__}:{name}"
-
-
-def _is_free_for(folder: Path, spec: Mapping[str, Any]) -> bool:
-    """Whether a study of this spec can be in the folder: it is there already, or there is none."""
-    from reglab.study.frozen import differences
-    from reglab.study.store import Store
-    from reglab.study.view import frozen_spec
-
-    if not Store.exists(folder):
-        return True
-    held = frozen_spec(folder)
-    return held is not None and not differences(held, spec)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "study"
 
 
 def _headline(settings: Settings, data: Dataset, model: str) -> str:

@@ -72,8 +72,8 @@ def test_going_on_equals_never_having_stopped(tmp_path, recipes, settings):
         assert [checkpoint.epoch for checkpoint in kept] == [2, 4]
     for checkpoint in kept:
         with Store(tmp_path) as store:  # by way of the disk
-            store.write_checkpoint(ride.key, checkpoint)
-            found = store.read_checkpoint(ride.key)
+            store.checkpoints.write(ride.key, checkpoint)
+            found = store.checkpoints.read(ride.key)
         assert found.fits(ride)
         for resumed, uninterrupted in zip(_train(_bench(recipes, **settings), ride, start=found), whole, strict=True):
             _equal(resumed, uninterrupted)

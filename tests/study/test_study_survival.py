@@ -165,16 +165,16 @@ def test_a_checkpoint_cut_short_is_not_used(tmp_path):
     with Store(tmp_path) as store:
         run = Run("a" * 20, "none", played.Recipe(), 0)
         ride = played.Plan({"none": (run,)}, {}, {}).missing(())[0]
-        store.write_checkpoint(ride.key, played.stand(ride, 2))
+        store.checkpoints.write(ride.key, played.stand(ride, 2))
         (folder,) = (tmp_path / "checkpoints").iterdir()
-        assert store.read_checkpoint(ride.key).epoch == 2
+        assert store.checkpoints.read(ride.key).epoch == 2
         for path in sorted(folder.iterdir()):
             content = path.read_bytes()
             for length in range(0, len(content), 37):
                 path.write_bytes(content[:length])
-                assert store.read_checkpoint(ride.key) is None, (path.name, length)
+                assert store.checkpoints.read(ride.key) is None, (path.name, length)
             path.write_bytes(content)
-        assert store.read_checkpoint(ride.key).fits(ride)
+        assert store.checkpoints.read(ride.key).fits(ride)
 
 
 @contextlib.contextmanager

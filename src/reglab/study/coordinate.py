@@ -67,7 +67,7 @@ def coordinate(
     runs = plan.unique()
     missing = sum(len(ride.runs) for ride in todo)
     store.check_room(missing * plan.result_bytes)
-    store.keep_checkpoints(ride.key for ride in todo)
+    store.checkpoints.keep_only(ride.key for ride in todo)
     progress.started(
         runs=len(runs), trainings=len(todo), reused=len(runs) - missing, epochs=epochs, workers=executor.describe()
     )
@@ -146,7 +146,7 @@ class _Course:
 
     def _job(self, ride: Ride, worker: str) -> Job:
         self.number += 1
-        checkpoint = self.store.read_checkpoint(ride.key)
+        checkpoint = self.store.checkpoints.read(ride.key)
         if checkpoint is not None and not checkpoint.fits(ride):
             checkpoint = None
         self.running[self.number] = _Running(ride, worker, epoch=checkpoint.epoch if checkpoint else 0)
@@ -171,12 +171,12 @@ class _Course:
                 self._tell()
                 self.progress.epoch(event.job, epoch, metrics)
             case Kept(checkpoint=checkpoint):
-                self.store.write_checkpoint(job.ride.key, checkpoint)
+                self.store.checkpoints.write(job.ride.key, checkpoint)
             case Ended(record=record):
                 self._record(job, record)
             case Done():
                 self._over(event.job)
-                self.store.drop_checkpoint(job.ride.key)
+                self.store.checkpoints.drop(job.ride.key)
                 self.progress.training_ended(event.job)
             case Gone(how=how, detail=detail, worker_lost=worker_lost):
                 if worker_lost:

@@ -12,15 +12,19 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reglab.errors import ReglabError
+
 __all__ = [
-    "MANIFEST", "checksums", "finite", "intact", "new_folder", "publish", "read_json", "remove", "sync_files", "write",
-    "write_arrays", "write_json", "write_quickly",
+    "MANIFEST", "checksums", "finite", "intact", "new_folder", "publish", "read_json", "remove", "sync_files",
+    "telling", "write", "write_arrays", "write_json", "write_quickly",
 ]  # fmt: skip
 
 MANIFEST = "files"  # the key of a folder's own list of its files, each with size and SHA-256
@@ -124,6 +128,17 @@ def intact(folder: Path, manifest: Any, *, thorough: bool) -> bool:
         return False
 
 
+@contextmanager
+def telling(folder: Path, what: str) -> Iterator[None]:
+    """Turn what the disk answers into a sentence; ``what`` is what could not be done to the study folder."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise ReglabError(
+            f"Cannot {what} the study folder {folder}: {error}. What was recorded is kept. {_advice(error, folder)}"
+        ) from error
+
+
 def finite(value: Any) -> Any:
     """Return ``value`` with None where a number is not finite."""
     if isinstance(value, Mapping):
@@ -154,3 +169,10 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _advice(error: BaseException, folder: Path) -> str:
+    text = str(error).lower()
+    if "space" in text or "full" in text or "quota" in text:
+        return f"Make room on its disk, then reglab resume {folder} goes on from there."
+    return "Mend that, or choose another folder with --out."

@@ -21,8 +21,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,11 @@ import filelock
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study import disk
-from reglab.study.checkpoint import Checkpoint
+from reglab.study import disk, run_folder
+from reglab.study.checkpoints import Checkpoints
 from reglab.study.frozen import Frozen, differences
 from reglab.study.ledger import Ledger
-from reglab.study.records import ACCEPTED, FINISHED, Predictions, Record
+from reglab.study.records import ACCEPTED, Record
 
 __all__ = ["Store"]
 
@@ -47,6 +46,7 @@ class Store:
 
     Attributes:
         notes: what was found and mended on opening.
+        checkpoints: where trainings stand.
 
     Raises:
         ReglabError: if the folder cannot be written, another process runs the study, or a newer reglab wrote it.
@@ -55,9 +55,10 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.notes: list[str] = []
+        self.checkpoints = Checkpoints(self.folder)
         self._lock: filelock.BaseFileLock | None = None
         self._ledger: Ledger = None  # type: ignore[assignment]  # until it is opened
-        with self._writing("open"):
+        with disk.telling(self.folder, "open"):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
             try:
@@ -69,11 +70,6 @@ class Store:
             except BaseException:
                 self._release()
                 raise
-
-    @staticmethod
-    def exists(folder: str | Path) -> bool:
-        """Whether there is a study in the folder."""
-        return (Path(folder) / _TABLE).exists() or (Path(folder) / "study.yaml").exists()
 
     def close(self) -> None:
         """Let go of the folder; it can be opened again."""
@@ -117,7 +113,7 @@ class Store:
                     "spec of a study is frozen. To run the changed one, copy the file and give it to reglab compare "
                     "with another --out; to go on with this study, delete the file (it is written again)."
                 )
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             spec = dict(held or spec)
             self._ledger.put("spec", spec)
             if found is None or found.spec != spec or not found.intact:
@@ -138,7 +134,7 @@ class Store:
                     f"Since the study in {self.folder} began, something changed that its results depend on: "
                     f"{'; '.join(changed)}. Bring that back to finish this study, or start a new one (--out)."
                 )
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             self._ledger.put("facts", dict(facts))
             self._ledger.plan(runs)
 
@@ -152,12 +148,12 @@ class Store:
 
     def set_execution(self, execution: Mapping[str, Any]) -> None:
         """Remember how the study is trained."""
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             self._ledger.put("execution", dict(execution))
 
     def check_room(self, needed: int) -> None:
         """Raise a ReglabError if the disk has less room than the results will take, about."""
-        with self._writing("look at"):
+        with disk.telling(self.folder, "look at"):
             free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise ReglabError(
@@ -177,28 +173,28 @@ class Store:
 
     def begin(self, runs: Iterable[str], worker: str) -> dict[str, int]:
         """Enter an attempt at each of these runs; return the leases under which results will be taken."""
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             return self._ledger.begin(runs, worker)
 
     def settle(self, leases: Iterable[int], outcome: str, error: str = "") -> None:
         """End attempts that brought no result; whatever comes under their leases later is refused."""
-        with self._writing("write"), self._ledger.transaction():
+        with disk.telling(self.folder, "write"), self._ledger.transaction():
             for lease in leases:
                 self._ledger.settle(lease, outcome, error)
 
     def settle_all(self, outcome: str) -> None:
         """End every attempt that is open."""
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             self._ledger.settle_all(outcome)
 
     def add(self, record: Record, lease: int) -> bool:
         """Take a result: files first, the row last. Return False, leaving all as it was, if the lease has ended."""
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             if record.status not in ACCEPTED:
                 return self._enter(record, lease, None)
             temporary = disk.new_folder(self.folder / "runs" / record.id)
             try:
-                _fill(temporary, record)
+                run_folder.fill(temporary, record)
                 taken = self._enter(record, lease, temporary)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -223,10 +219,10 @@ class Store:
         missing = set(wanted) - self.accepted()
         for run in sorted(missing):
             source = Path(other) / "runs" / run
-            summary = _complete(source)
+            summary = run_folder.complete(source)
             if summary is None:
                 continue
-            with self._writing("write"):
+            with disk.telling(self.folder, "write"):
                 temporary = disk.new_folder(self.folder / "runs" / run)
                 try:
                     shutil.copytree(source, temporary, dirs_exist_ok=True)
@@ -248,14 +244,7 @@ class Store:
         fields = {key: row[key] for key in row if key != "written"}
         if row["status"] not in ACCEPTED:
             return Record(**fields)
-        folder = self.folder / "runs" / run
-        history = json.loads((folder / "history.json").read_text())
-        validation = test = None
-        if row["status"] == FINISHED:
-            with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-                validation = Predictions(arrays["validation"], arrays["validation_labels"])
-                test = Predictions(arrays["test"], arrays["test_labels"])
-        return Record(**fields, history=history, validation=validation, test=test)
+        return run_folder.read(self.folder / "runs" / run, fields)
 
     def summary(self, run: str) -> dict[str, Any] | None:
         """Return status, metrics and error of a run, or None if it is not in the table."""
@@ -264,74 +253,27 @@ class Store:
 
     def weights(self, run: str) -> list[np.ndarray]:
         """Return the best weights of a finished run, in the order of the network's weights."""
-        with np.load(self.folder / "runs" / run / "weights.npz", allow_pickle=False) as arrays:
-            return [arrays[key] for key in sorted(arrays.files)]
-
-    # --- checkpoints -----------------------------------------------------------------------------------------------
-
-    def write_checkpoint(self, key: str, checkpoint: Checkpoint) -> None:
-        """Keep where a training stands, in place of where it stood before."""
-        with self._writing("write"):
-            before = self._checkpoints(key)
-            target = self.folder / "checkpoints" / f"{key}-{checkpoint.epoch}"
-            temporary = disk.new_folder(target)
-            try:
-                values, arrays = checkpoint.parts()
-                disk.write_arrays(temporary / "arrays.npz", arrays)
-                disk.write_json(temporary / "state.json", {**values, disk.MANIFEST: disk.checksums(temporary)})
-                disk.publish(temporary, target)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
-            for folder in before:
-                if folder != target:
-                    disk.remove(folder)
-
-    def read_checkpoint(self, key: str) -> Checkpoint | None:
-        """Return the latest checkpoint of a training that is whole, or None."""
-        for folder in sorted(self._checkpoints(key), key=lambda f: int(f.name.rpartition("-")[2]), reverse=True):
-            values = disk.read_json(folder / "state.json")
-            if isinstance(values, dict) and disk.intact(folder, values.get(disk.MANIFEST), thorough=True):
-                with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-                    return Checkpoint.of(values, dict(arrays))
-        return None
-
-    def drop_checkpoint(self, key: str) -> None:
-        """Forget where a training stood, for its results are there."""
-        with self._writing("write"):
-            for folder in self._checkpoints(key):
-                disk.remove(folder)
-
-    def keep_checkpoints(self, keys: Iterable[str]) -> None:
-        """Forget where all other trainings stood."""
-        kept = {folder for key in keys for folder in self._checkpoints(key)}
-        with self._writing("write"):
-            for folder in self._checkpoints("*"):
-                if folder not in kept:
-                    disk.remove(folder)
-
-    def _checkpoints(self, key: str) -> list[Path]:
-        return [folder for folder in (self.folder / "checkpoints").glob(f"{key}-*") if not folder.name.startswith(".")]
+        return run_folder.weights(self.folder / "runs" / run)
 
     # --- what analysis makes of it, and what is going on -----------------------------------------------------------
 
     def write_results(self, results: dict[str, Any]) -> Path:
         """Write ``results.json``."""
         path = self.folder / "results.json"
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             disk.write_json(path, results)
         return path
 
     def write_report(self, name: str, text: str) -> Path:
         """Write a file of the report."""
         path = self.folder / "report" / name
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             disk.write(path, text.encode())
         return path
 
     def write_live(self, live: Mapping[str, Any]) -> None:
         """Say what is going on."""
-        with self._writing("write"):
+        with disk.telling(self.folder, "write"):
             disk.write_quickly(self.folder / "live.json", json.dumps(disk.finite(live)).encode())
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -379,7 +321,7 @@ class Store:
         for folder in (self.folder / "runs").iterdir():
             if folder.name in accepted or not folder.is_dir():
                 continue
-            summary = _complete(folder)
+            summary = run_folder.complete(folder)
             if summary is None:
                 disk.remove(folder)
                 continue
@@ -387,61 +329,7 @@ class Store:
                 self._ledger.end(self._ledger.unclashing(summary))
         for run in sorted(accepted):
             folder = self.folder / "runs" / run
-            if _damaged(folder):
+            if run_folder.damaged(folder):
                 disk.remove(folder)
                 self._ledger.reopen(run)
                 self.notes.append(f"{folder} was damaged or is gone, so that run is trained again.")
-
-    @contextmanager
-    def _writing(self, what: str) -> Iterator[None]:
-        """Turn what the disk answers into a sentence."""
-        try:
-            yield
-        except (OSError, sqlite3.OperationalError) as error:
-            raise ReglabError(
-                f"Cannot {what} the study folder {self.folder}: {error}. What was recorded is kept. "
-                f"{_advice(error, self.folder)}"
-            ) from error
-
-
-def _advice(error: BaseException, folder: Path) -> str:
-    text = str(error).lower()
-    if "space" in text or "full" in text or "quota" in text:
-        return f"Make room on its disk, then reglab resume {folder} goes on from there."
-    return "Mend that, or choose another folder with --out."
-
-
-def _fill(folder: Path, record: Record) -> None:
-    disk.write_json(folder / "history.json", record.history)
-    if record.validation is not None and record.test is not None:
-        disk.write_arrays(
-            folder / "predictions.npz",
-            {
-                "validation": record.validation.probabilities, "validation_labels": record.validation.labels,
-                "test": record.test.probabilities, "test_labels": record.test.labels,
-            },
-        )  # fmt: skip
-    if record.weights is not None:
-        disk.write_arrays(folder / "weights.npz", {f"{i:04d}": w for i, w in enumerate(record.weights)})
-    disk.write_json(folder / "record.json", {**record.summary(), disk.MANIFEST: disk.checksums(folder)})
-
-
-def _complete(folder: Path) -> dict[str, Any] | None:
-    """Return the summary of a run whose folder is whole to the last byte, or None."""
-    record = disk.read_json(folder / "record.json")
-    if not isinstance(record, dict) or record.get("status") not in ACCEPTED or record.get("id") != folder.name:
-        return None
-    manifest = record.pop(disk.MANIFEST, None)
-    if manifest is None:  # written before there were manifests, but whole folders were renamed then too
-        record.setdefault("hyperparameters", f"unplanned {record['id']}")
-    elif not disk.intact(folder, manifest, thorough=True):
-        return None
-    return record
-
-
-def _damaged(folder: Path) -> bool:
-    """Whether a recorded run lacks a file or has one of another size; bytes are looked at when they are read."""
-    record = disk.read_json(folder / "record.json")
-    if not isinstance(record, dict):
-        return True
-    return disk.MANIFEST in record and not disk.intact(folder, record[disk.MANIFEST], thorough=False)

@@ -15,7 +15,7 @@ from reglab.study.frozen import Frozen
 from reglab.study.ledger import Ledger
 from reglab.study.records import ACCEPTED, FAILED, PLANNED
 
-__all__ = ["Status", "View", "began_with", "frozen_spec", "resumable_spec"]
+__all__ = ["Status", "View", "began_with", "frozen_spec", "holds_study", "resumable_spec"]
 
 _SILENCE_S = 15.0  # a process that runs a study writes live.json every second or two
 
@@ -152,13 +152,18 @@ def frozen_spec(folder: str | Path) -> dict[str, Any] | None:
     return held or (found.spec if found is not None and found.intact else None)
 
 
+def holds_study(folder: str | Path) -> bool:
+    """Whether there is a study in the folder, be it damaged."""
+    return any((Path(folder) / name).exists() for name in ("study.sqlite", "study.yaml"))
+
+
 def resumable_spec(folder: str | Path) -> dict[str, Any]:
     """Return the frozen spec of the study in a folder.
 
     Raises:
         ReglabError: if there is no study, or nothing there tells any more what it was.
     """
-    if not any((Path(folder) / name).exists() for name in ("study.sqlite", "study.yaml")):
+    if not holds_study(folder):
         raise ReglabError(f"There is no study in {folder}. Give the folder that reglab compare wrote.")
     held = frozen_spec(folder)
     if held is None:

@@ -1,0 +1,69 @@
+"""Where trainings stand, on disk: a folder each, replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from reglab.study import disk
+from reglab.study.checkpoint import Checkpoint
+
+__all__ = ["Checkpoints"]
+
+
+class Checkpoints:
+    """The checkpoints of a study, by the key of the training (:attr:`reglab.study.plan.Ride.key`)."""
+
+    def __init__(self, study: Path) -> None:
+        self._study = study
+        self._folder = study / "checkpoints"
+
+    def write(self, key: str, checkpoint: Checkpoint) -> None:
+        """Keep where a training stands, in place of where it stood before."""
+        with disk.telling(self._study, "write"):
+            before = self._of(key)
+            target = self._folder / f"{key}-{checkpoint.epoch}"
+            temporary = disk.new_folder(target)
+            try:
+                values, arrays = checkpoint.parts()
+                disk.write_arrays(temporary / "arrays.npz", arrays)
+                state = {**values, disk.MANIFEST: disk.checksums(temporary)}
+                # Not as strict JSON: what a callback remembers may be infinite.
+                disk.write(temporary / "state.json", json.dumps(state).encode())
+                disk.publish(temporary, target)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            for folder in before:
+                if folder != target:
+                    disk.remove(folder)
+
+    def read(self, key: str) -> Checkpoint | None:
+        """Return the latest checkpoint of a training that is whole, or None."""
+        for folder in sorted(self._of(key), key=lambda f: int(f.name.rpartition("-")[2]), reverse=True):
+            values = disk.read_json(folder / "state.json")
+            if isinstance(values, dict) and disk.intact(folder, values.get(disk.MANIFEST), thorough=True):
+                with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+                    return Checkpoint.of(values, dict(arrays))
+        return None
+
+    def drop(self, key: str) -> None:
+        """Forget where a training stood, for its results are there."""
+        with disk.telling(self._study, "write"):
+            for folder in self._of(key):
+                disk.remove(folder)
+
+    def keep_only(self, keys: Iterable[str]) -> None:
+        """Forget where all other trainings stood."""
+        kept = {folder for key in keys for folder in self._of(key)}
+        with disk.telling(self._study, "write"):
+            for folder in self._of("*"):
+                if folder not in kept:
+                    disk.remove(folder)
+
+    def _of(self, key: str) -> list[Path]:
+        return [folder for folder in self._folder.glob(f"{key}-*") if not folder.name.startswith(".")]

@@ -1,0 +1,65 @@
+"""What things are called: data and models in a spec, and the folders of studies that were given none."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reglab.study.frozen import differences
+from reglab.study.view import frozen_spec, holds_study
+
+__all__ = ["folder_for", "found_again", "known", "slug", "text"]
+
+_HOME = Path("reglab-out")
+
+
+def text(thing: Any) -> str:
+    """Return how a spec calls data or a model: as it is found again, else by name."""
+    name = getattr(thing, "name", None) or getattr(thing, "__name__", None) or type(thing).__name__
+    return found_again(thing) or str(name)
+
+
+def found_again(thing: Any) -> str | None:
+    """Return the text under which another process finds data or a model, or None for what only Python holds."""
+    if isinstance(thing, str | Path):
+        return str(thing)
+    name, module = getattr(thing, "__name__", None), sys.modules.get(getattr(thing, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__" or name is None or vars(module).get(name) is not thing:
+        return None
+    return f"{module.__name__}:{name}"
+
+
+def slug(name: str) -> str:
+    """Return a name that can be a folder's.
+
+    >>> slug("digits-inception(pooled=true)")
+    'digits-inception-pooled-true'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "study"
+
+
+def folder_for(name: str, spec: Mapping[str, Any]) -> Path:
+    """Return the folder of a study that was given none: the one it is in already, else the first that is free."""
+    return next(folder for folder in _numbered(name) if _suits(folder, spec))
+
+
+def known(name: str) -> list[Path]:
+    """Return the folders of studies of that name, the first one first."""
+    return list(itertools.takewhile(lambda folder: folder.exists(), _numbered(name)))
+
+
+def _numbered(name: str) -> Iterator[Path]:
+    yield _HOME / name
+    for number in itertools.count(2):
+        yield _HOME / f"{name}-{number}"
+
+
+def _suits(folder: Path, spec: Mapping[str, Any]) -> bool:
+    if not holds_study(folder):
+        return True
+    held = frozen_spec(folder)
+    return held is not None and not differences(held, spec)
