@@ -430,7 +430,7 @@ class Life(RuleBasedStateMachine):
         with Store(self.folder) as store:
             with pytest.raises(ReglabError, match=f"epochs is {epochs} and was 3"):
                 store.freeze(self.SPEC)
-            with pytest.raises(ReglabError, match="seeds is 5 and was 4"):
+            with pytest.raises(ReglabError, match="seeds is"):
                 store.freeze({**self.SPEC, "seeds": 5})
         path.write_text(text)
 

@@ -107,12 +107,12 @@ class Store:
                     f"{self.folder} holds another study: {'; '.join(changed)}. A changed spec is a new study: choose "
                     "another folder with --out (--reuse takes over the runs that both have)."
                 )
-            if found is not None and found.edited_from(held):
-                raise ReglabError(
-                    f"{found.path} was changed after the study began: {'; '.join(differences(held, found.spec))}. The "
-                    "spec of a study is frozen. To run the changed one, copy the file and give it to reglab compare "
-                    "with another --out; to go on with this study, delete the file (it is written again)."
-                )
+        if found is not None and found.edited_from(held or spec):
+            raise ReglabError(
+                f"{found.path} was changed after the study began: {'; '.join(differences(held or spec, found.spec))}. "
+                "The spec of a study is frozen. To run the changed one, copy the file and give it to reglab compare "
+                "with another --out; to go on with this study, delete the file (it is written again)."
+            )
         with disk.telling(self.folder, "write"):
             spec = dict(held or spec)
             self._ledger.put("spec", spec)
