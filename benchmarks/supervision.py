@@ -44,8 +44,7 @@ def settings(epochs: int) -> dict[str, Any]:
 def bare(epochs: int) -> list[float]:
     """Return how long each run takes on a warm workbench."""
     import reglab
-    from reglab.study.executors.base import Task
-    from reglab.study.spec import Settings
+    from reglab.study.spec import Settings, Task
     from reglab.study.workbench import Workbench
 
     recipes = {name: reglab.Recipe.parse(name) for name in RECIPES}

@@ -213,8 +213,8 @@ class Study:
                 if the folder holds another study; or if the disk is full, and then what was recorded is kept.
         """
         from reglab.study.coordinate import Limits, coordinate
-        from reglab.study.executors.base import Task
         from reglab.study.executors.choice import Ways, opened
+        from reglab.study.spec import Task
         from reglab.study.store import Store
         from reglab.study.view import holds_study
 

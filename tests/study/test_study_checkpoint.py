@@ -8,9 +8,8 @@ import pytest
 import reglab
 from reglab.recipe import Recipe
 from reglab.study.checkpoint import Checkpoint
-from reglab.study.executors.base import Task
 from reglab.study.plan import Plan, Ride, Run
-from reglab.study.spec import Settings
+from reglab.study.spec import Settings, Task
 from reglab.study.store import Store
 
 EPOCHS = 6

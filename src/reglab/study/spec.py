@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
 from reglab.strategies.declare import param, params
 
-__all__ = ["PRECISIONS", "PROTOCOLS", "Settings", "named_recipes", "read_yaml"]
+__all__ = ["PRECISIONS", "PROTOCOLS", "Settings", "Task", "named_recipes", "read_yaml"]
+
+if TYPE_CHECKING:
+    from reglab.data import Dataset
 
 PROTOCOLS = ("honest", "test-as-validation")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -69,6 +72,16 @@ class Settings:
 
     def seed_list(self) -> list[int]:
         return list(range(self.first_seed, self.first_seed + self.seeds))
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that whoever trains a study has to know of it."""
+
+    data: Dataset
+    model: Any
+    settings: Settings
+    recipes: dict[str, Recipe]
 
 
 def named_recipes(recipes: Any) -> dict[str, Recipe]:

@@ -19,10 +19,10 @@ from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.streams import derive
 from reglab.study.checkpoint import Checkpoint
-from reglab.study.executors.base import Task
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
+from reglab.study.spec import Task
 
 __all__ = ["Workbench"]
 

@@ -17,21 +17,19 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Plan, Ride
 from reglab.study.records import Record
+from reglab.study.spec import Task  # noqa: F401
 
 if TYPE_CHECKING:
-    from reglab.data import Dataset
-    from reglab.recipe import Recipe
-    from reglab.study.spec import Settings
     from reglab.study.workbench import Workbench
 
 __all__ = [
     "KILLED", "NO_SPACE", "OUT_OF_MEMORY", "RAISED", "TIMED_OUT", "UNREACHED", "Done", "Ended", "Epoch", "Event",
-    "Executor", "Gone", "Job", "Kept", "Started", "Task", "work",
+    "Executor", "Gone", "Job", "Kept", "Started", "told_apart", "work",
 ]  # fmt: skip
 
 # How a training can end without a result.
@@ -41,16 +39,6 @@ OUT_OF_MEMORY = "out of memory"
 TIMED_OUT = "timed out"
 NO_SPACE = "no disk space"
 UNREACHED = "not reached"  # it waited behind another one whose process ended; not its fault
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """All that whoever trains a study has to know of it."""
-
-    data: Dataset
-    model: Any
-    settings: Settings
-    recipes: dict[str, Recipe]
 
 
 @dataclass(frozen=True, eq=False)

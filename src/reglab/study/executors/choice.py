@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from reglab.errors import ReglabError
 from reglab.strategies.declare import param, params
-from reglab.study.executors.base import Executor, Task
+from reglab.study.executors.base import Executor
+from reglab.study.spec import Task
 
 __all__ = ["EXECUTORS", "Ways", "opened"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from reglab.study.executors.base import Done, Event, Executor, Gone, Handler, Job, Started, Task, work
+from reglab.study.executors.base import Done, Event, Executor, Gone, Handler, Job, Started, work
 from reglab.study.plan import Plan
+from reglab.study.spec import Task
 from reglab.study.workbench import Workbench
 
 __all__ = ["Here"]

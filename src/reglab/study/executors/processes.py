@@ -25,11 +25,11 @@ from reglab.study.executors.base import (
     Handler,
     Job,
     Started,
-    Task,
 )
 from reglab.study.executors.shipment import pack
 from reglab.study.executors.wire import Hello, Planned, Ready, Refused, receive, send
 from reglab.study.plan import Plan
+from reglab.study.spec import Task
 
 __all__ = ["Processes", "cores", "default_workers"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study.executors.base import Task
+from reglab.study.spec import Task
 
 __all__ = ["Shipment", "pack"]
 
