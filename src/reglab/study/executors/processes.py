@@ -108,10 +108,10 @@ class Processes(Executor):
         slot = int(worker.split()[-1]) - 1
         hired = self._slots[slot] or self._hire(slot)
         hired.jobs = list(jobs)
+        if hired.ready:  # before it is told, for it may answer at once
+            self._inbox.put((hired, Started(jobs[0].number, worker)))
         for job in jobs:
             hired.tell(job)
-        if hired.ready:
-            self._inbox.put((hired, Started(jobs[0].number, worker)))
 
     def poll(self, handle: Handler, timeout: float) -> None:
         try:
@@ -143,9 +143,9 @@ class Processes(Executor):
                 sender.jobs.pop(0)
                 sender.proven = True
                 self._failed_starts = 0
-                if sender.jobs:
-                    self._inbox.put((sender, Started(sender.jobs[0].number, sender.name)))
                 handle(message)
+                if sender.jobs:
+                    handle(Started(sender.jobs[0].number, sender.name))
             case _:
                 sender.proven = True
                 handle(message)
