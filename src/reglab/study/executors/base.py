@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Plan, Ride
 from reglab.study.records import Record
-from reglab.study.spec import Task  # noqa: F401
 
 if TYPE_CHECKING:
     from reglab.study.workbench import Workbench

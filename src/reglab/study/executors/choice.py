@@ -60,9 +60,9 @@ def opened(task: Task, ways: Ways, *, threads: int | None) -> Executor:
             default the cores are divided.
     """
     if ways.executor == "ray":
-        from reglab.study.executors.ray import RayTasks
+        from reglab.study.executors.ray.tasks import RayTasks
 
-        return RayTasks(task, workers=ways.workers, address=ways.address)
+        return RayTasks(task, workers=ways.workers, address=ways.address, threads=threads)
     if ways.workers == 0:
         from reglab.study.executors.here import Here
 

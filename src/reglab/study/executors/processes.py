@@ -31,13 +31,13 @@ from reglab.study.executors.wire import Hello, Planned, Ready, Refused, receive,
 from reglab.study.plan import Plan
 from reglab.study.spec import Task
 
-__all__ = ["Processes", "cores", "default_workers"]
+__all__ = ["THREADS_A_WORKER", "THREAD_VARIABLES", "Processes", "cores", "default_workers"]
 
-_THREADS_A_WORKER = 4  # where a machine has more cores, several workers share them; see docs/scaling.md
+THREADS_A_WORKER = 4  # where a machine has more cores, several workers share them; see docs/scaling.md
 _STARTS = 3  # workers in a row that end before they have done anything, until the study gives up
 _TAIL = 3000  # characters of a worker's last words
 
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ def cores() -> int:
 
 def default_workers() -> int:
     """Return how many workers train fastest here: one, unless there are many cores and no GPU that they would share."""
-    return 1 if _has_gpu() else max(1, cores() // _THREADS_A_WORKER)
+    return 1 if _has_gpu() else max(1, cores() // THREADS_A_WORKER)
 
 
 class Processes(Executor):
@@ -188,7 +188,7 @@ class Processes(Executor):
     def _environment(self) -> dict[str, str]:
         """Return the variables of a worker; what the user has set is left alone."""
         variables = dict(os.environ)
-        for name in _THREAD_VARIABLES:
+        for name in THREAD_VARIABLES:
             variables.setdefault(name, str(self.threads))
         keras = sys.modules.get("keras")
         if keras is not None:
