@@ -32,7 +32,7 @@ def _results(folder):
 
 
 def _recorded(folder):
-    return {path.parent.name: path.stat().st_mtime_ns for path in (Path(folder) / "runs").glob("*/record.json")}
+    return {path.parent.name: path.stat().st_mtime_ns for path in (Path(folder) / "runs").glob("[!.]*/record.json")}
 
 
 def _study(out, recipes=("l2", "dropout", "early_stopping(patience=1)"), **changes):
@@ -230,6 +230,25 @@ def test_a_training_that_hangs_is_given_up(tmp_path, script):
         (failed,) = view.status().failed
     assert "timed out" in failed["error"]
     assert "8 s" in failed["error"]
+
+
+def test_a_kill_for_lack_of_memory_is_said_as_such_where_the_system_counts_them(tmp_path, script, monkeypatch):
+    from reglab.study.executors import processes
+
+    model = script("""
+        def spring():
+            if armed():
+                os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    (tmp_path / "trap-1").touch()
+    counted = iter(range(100))
+    monkeypatch.setattr(processes, "_oom_kills", lambda: next(counted))  # one more each time it is asked
+    study = reglab.Study("digits", model, [], out=tmp_path / "study", **{**SMALL, "seeds": 1})
+    study.run(workers=1)
+    with View(study.out) as view:
+        first, second = view._ledger.attempts()
+    assert (first["outcome"], second["outcome"]) == ("out of memory", "finished")
+    assert "no memory left" in first["error"]
 
 
 def test_a_lack_of_memory_is_told_apart_from_other_errors(tmp_path, script):

@@ -102,8 +102,8 @@ class _Pace:
     def began(self) -> None:
         self._since = self._since or time.monotonic()
 
-    def epoch(self) -> None:
-        self._done += 1
+    def epochs_done(self, count: int) -> None:
+        self._done += count
 
     def seconds_left(self, epochs: int) -> float | None:
         """Return how long that many epochs will take at the pace so far."""
@@ -135,6 +135,7 @@ class _Course:
             self.progress.waiting()
 
     def _hand_out(self) -> None:
+        self.executor.waiting = len(self.todo)
         for worker in self.executor.free():
             own = self.compiled.setdefault(worker, set())
             others = {structure for name, known in self.compiled.items() if name != worker for structure in known}
@@ -166,8 +167,8 @@ class _Course:
                 self.progress.training(event.job, job.ride.names, job.ride.seed, worker)
                 self._tell()
             case Epoch(epoch=epoch, metrics=metrics):
+                self.pace.epochs_done(epoch + 1 - job.epoch)  # some executors tell of the last of several
                 job.epoch = epoch + 1
-                self.pace.epoch()
                 self._tell()
                 self.progress.epoch(event.job, epoch, metrics)
             case Kept(checkpoint=checkpoint):

@@ -124,6 +124,9 @@ class Executor(ABC):
     #: how many trainings of one structure are handed to a worker at a time
     batch: int = 1
 
+    #: how many trainings have not been handed out; the coordinator says it before it asks who is free
+    waiting: int = 0
+
     @abstractmethod
     def plan(self) -> Plan:
         """Check the study on a real model and return its runs.

@@ -76,7 +76,6 @@ class RayTasks(Executor):
         self._tasks: dict[str, _Running] = {}
         self._untold: list[Event] = []
         self._versions: dict[str, str] = {}
-        self.waiting = 0  # trainings not handed out, as far as is known here
         self._slots, self._looked = 1, float("-inf")
         self._ours = connect(self._ray, address)
         try:
@@ -112,7 +111,7 @@ class RayTasks(Executor):
             raise ReglabError(
                 f"The Ray task ended that planned the study: {how_it_ended(self._ray, error)[1]}"
             ) from None
-        self._versions, self.waiting = plan.versions, len(plan.missing(()))
+        self._versions = plan.versions
         return plan
 
     def free(self) -> list[str]:
@@ -124,7 +123,6 @@ class RayTasks(Executor):
     def start(self, worker: str, jobs: list[Job]) -> None:
         stream = self._training.remote(self._parcel, worker, jobs, self._versions)
         self._tasks[worker] = _Running(stream, list(jobs))
-        self.waiting -= len(jobs)
 
     def poll(self, handle: Handler, timeout: float) -> None:
         if self._untold:
