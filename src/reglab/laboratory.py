@@ -267,7 +267,9 @@ class Study:
 
         data = self.dataset
         records = {name: {run.seed: store.summary(run.id) for run in runs} for name, runs in plan.runs.items()}
-        comparison = _compare(records, self.recipes, self.baseline)
+        comparison = _compare(
+            records, self.recipes, self.baseline, margin=self.settings.margin, right=_right(store, plan)
+        )
         headline = _headline(self.settings, data, naming.text(self.model))
         results = Results(comparison, self.out, tuple(notes), headline, plan.versions)
         store.write_results(
@@ -277,7 +279,14 @@ class Study:
         return results
 
 
-def _compare(records: Mapping[str, Mapping[int, dict | None]], recipes: dict[str, Recipe], baseline: str) -> Comparison:
+def _compare(
+    records: Mapping[str, Mapping[int, dict | None]],
+    recipes: dict[str, Recipe],
+    baseline: str,
+    *,
+    margin: float | None,
+    right: Mapping[str, Mapping[int, Any]],
+) -> Comparison:
     outcomes = {
         name: {
             seed: (record["status"], record["metrics"]) if record else ("missing", {}) for seed, record in seeds.items()
@@ -285,7 +294,20 @@ def _compare(records: Mapping[str, Mapping[int, dict | None]], recipes: dict[str
         for name, seeds in records.items()
     }
     texts = {name: recipe.to_text() for name, recipe in recipes.items()}
-    return compare(outcomes, recipes=texts, baseline=baseline)
+    points = None if margin is None else margin / 100
+    return compare(outcomes, recipes=texts, baseline=baseline, margin=points, right=right)
+
+
+def _right(store: Store, plan: Plan) -> dict[str, dict[int, Any]]:
+    """Return which test examples each finished run classified rightly."""
+    accepted, found = store.accepted(), {}
+    for name, runs in plan.runs.items():
+        records = (store.read(run.id) for run in runs if run.id in accepted)
+        found[name] = {
+            record.seed: record.test.probabilities.argmax(axis=-1) == record.test.labels
+            for record in records if record.test is not None
+        }  # fmt: skip
+    return found
 
 
 def _with_baseline(recipes: dict[str, Recipe], baseline: str | None) -> tuple[dict[str, Recipe], str]:

@@ -6,7 +6,7 @@ import pytest
 
 from reglab.analysis.compare import compare
 from reglab.report.paper import published_table
-from reglab.report.tables import Results, comparison_table, legend, markdown, plain
+from reglab.report.tables import Results, comparison_table, conclusion, legend, markdown, plain
 
 
 def results(values, *, failed=()):
@@ -37,7 +37,9 @@ def test_a_difference_is_emphasized_where_its_interval_is_clear_of_zero_and_seed
             "same": [a + d for a, d in zip(base, [0.1, -0.1, 0.1, -0.1, 0.1, -0.1], strict=True)],
         }
     )
-    assert comparison_table(found).emphasis == (0, 1, -1, 0)
+    table = comparison_table(found)
+    assert table.emphasis == (0, 1, -1, 0)
+    assert [row[3] for row in table.rows] == ["", "better", "worse", "cannot tell"]
 
 
 def test_nothing_is_emphasized_with_two_seeds_however_equal_their_differences():
@@ -51,6 +53,7 @@ def test_nothing_is_emphasized_with_two_seeds_however_equal_their_differences():
 def test_failed_runs_are_counted_in_the_open():
     found = results({"none": [0.5, 0.6, 0.7], "broken": [0.5, 0.6, 0.7]}, failed={("broken", 1)})
     assert [row[-1] for row in comparison_table(found).rows] == ["3", "2 of 3"]
+    assert comparison_table(found).rows[1][3] == "unreliable"
 
 
 def test_one_seed_has_neither_spread_nor_interval():
@@ -85,3 +88,13 @@ def test_every_arm_has_its_published_figures(table):
 
     published = {"table2": paper.TABLE2, "table3": paper.TABLE3}[table]
     assert list(published) == list(paper.arms(table))
+
+
+def test_the_conclusion_names_what_may_be_the_best_and_the_cheapest_of_it():
+    base = {"none": [0.5] * 6, "l2": [0.5] * 6}
+    assert conclusion(results(base)) == (
+        "By validation none looks best, and cannot be told from l2. The cheapest of them is none."
+    )
+    assert "screening" in conclusion(results({"none": [0.5, 0.5]}))
+    assert conclusion(results({"none": [0.5]}, failed={("none", 0)})).startswith("No run has finished")
+    assert conclusion(results(base)) in markdown(results(base))

@@ -29,7 +29,7 @@ def _run(study, progress=None):
 def _numbers(results, name):
     """All that a recipe's runs gave, but for the time they took."""
     entry = next(entry for entry in results["recipes"] if entry["name"] == name)
-    return {k: v["values"] for k, v in entry.items() if isinstance(v, dict) and k != "seconds"}
+    return {k: v["values"] for k, v in entry.items() if isinstance(v, dict) and "values" in v and k != "seconds"}
 
 
 class _Count(Progress):
@@ -230,6 +230,31 @@ def test_the_optimistic_protocol_carries_its_banner_and_validates_on_test(tmp_pa
     assert "optimistic" in (tmp_path / "report" / "table.md").read_text()
     numbers = _numbers(written, "none")
     assert numbers["accuracy"] == pytest.approx(numbers["val_accuracy"])
+
+
+def test_results_carry_verdicts_and_a_choice(tmp_path):
+    changes = {"seeds": 5, "epochs": 8, "margin": 30.0}
+    study = _study(
+        {"none": "none", "drowned": "dropout(rate=0.95)", "same": "early_stopping(patience=50)"}, tmp_path, **changes
+    )
+    results = _run(study)
+    by_name = {entry["name"]: entry for entry in results["recipes"]}
+    assert "verdict" not in by_name["none"]
+    assert by_name["drowned"]["verdict"]["word"] == "worse"
+    verdict = by_name["same"]["verdict"]
+    assert (verdict["word"], verdict["difference"], verdict["pairs"]) == ("equivalent", 0.0, 5)
+    assert verdict["p_floor"] == 2 / 2**5
+    wide = by_name["drowned"]["verdict"]
+    assert wide["over_examples_too"]["low"] < wide["difference"] < wide["over_examples_too"]["high"] < 0
+    assert set(results["choice"]["candidates"]) == {"none", "same"}
+    assert results["study"]["margin"] == 30.0
+
+
+def test_what_matters_to_the_user_changes_no_run(tmp_path):
+    _run(_study(["l2"], tmp_path / "a"))
+    counted = _Count()
+    _run(_study(["l2"], tmp_path / "b", margin=1.0, reuse=[tmp_path / "a"]), counted)
+    assert counted.trainings == 0
 
 
 def test_a_transform_that_changes_labels_is_warned_of():

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import reglab
@@ -89,11 +90,15 @@ def _no_worker_is_left():
 
 
 def _workers_of(parent):
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True, check=True).stdout
-    return [
-        int(line.split()[0]) for line in listed.splitlines()
-        if "reglab.study.executors.worker" in line and int(line.split()[1]) == parent and "Z" not in line.split()[2]
-    ]  # fmt: skip
+    """The worker processes that a process has started."""
+    try:
+        children = psutil.Process(parent).children()
+        return [
+            child.pid for child in children
+            if child.status() != psutil.STATUS_ZOMBIE and "reglab.study.executors.worker" in child.cmdline()
+        ]  # fmt: skip
+    except psutil.NoSuchProcess:
+        return []
 
 
 @pytest.mark.backend
@@ -338,6 +343,7 @@ def test_a_study_killed_for_real_is_finished_by_resume_with_the_same_table(tmp_p
     process = _begin(folder)
     _wait_until(lambda: len(_recorded(folder)) >= 2, process)
     workers = _workers_of(process.pid)
+    assert workers
     if victim == "worker":
         os.kill(workers[0], signal.SIGKILL)
         _, err = process.communicate(timeout=200)

@@ -1,12 +1,16 @@
-"""Recipes side by side: means over seeds, and differences from the baseline paired by seed."""
+"""Recipes side by side: means over seeds, differences from the baseline paired by seed, and what they allow to say."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from reglab.analysis.paired import Crossed, crossed
+from reglab.analysis.verdict import Choice, Verdict, choose, judge
 
 __all__ = ["METRICS", "Comparison", "Difference", "Row", "compare"]
 
@@ -46,6 +50,9 @@ class Row:
         status: how each seed ended, in the order of ``seeds``.
         values: for each metric its value a seed; seeds that did not finish are absent.
         differences: for each metric its difference from the baseline; empty for the baseline.
+        verdict: what may be said of its accuracy against the baseline; None for the baseline.
+        crossed: the difference in accuracy with an interval for other seeds and other test examples; None for the
+            baseline, or where predictions are not at hand.
     """
 
     name: str
@@ -54,6 +61,8 @@ class Row:
     status: tuple[str, ...]
     values: dict[str, dict[int, float]]
     differences: dict[str, Difference]
+    verdict: Verdict | None = None
+    crossed: Crossed | None = None
 
     def mean(self, metric: str) -> float:
         """The mean over the seeds that finished; NaN if none did."""
@@ -73,38 +82,69 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All recipes of a study, the baseline among them."""
+    """All recipes of a study, the baseline among them.
+
+    Attributes:
+        baseline: the name of the recipe that the others are compared with.
+        rows: the recipes.
+        choice: which of them may be the best, by validation; None if none has a run.
+    """
 
     baseline: str
     rows: tuple[Row, ...]
+    choice: Choice | None = None
 
     def row(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)
 
     def to_dict(self) -> dict:
         """Return what stands in ``results.json``."""
-        return {"baseline": self.baseline, "recipes": [_row_dict(row) for row in self.rows]}
+        return {
+            "baseline": self.baseline,
+            "choice": None if self.choice is None else dataclasses.asdict(self.choice),
+            "recipes": [_row_dict(row) for row in self.rows],
+        }
 
 
 def compare(
-    outcomes: Mapping[str, Mapping[int, tuple[str, Mapping[str, float]]]], *, recipes: Mapping[str, str], baseline: str
+    outcomes: Mapping[str, Mapping[int, tuple[str, Mapping[str, float]]]],
+    *,
+    recipes: Mapping[str, str],
+    baseline: str,
+    margin: float | None = None,
+    right: Mapping[str, Mapping[int, np.ndarray]] | None = None,
 ) -> Comparison:
-    """Compare recipes.
+    """Compare recipes. The test set gives the estimates and verdicts; validation says which recipe to choose.
 
     Args:
         outcomes: for each recipe's name and each seed, how the run ended and its metrics.
         recipes: what each recipe is, as text.
         baseline: the name of the recipe that the others are compared with.
+        margin: the smallest difference in accuracy that matters, declared beforehand, or None.
+        right: for each recipe's name and each seed, which test examples were classified rightly, booleans ``(N,)``.
     """
     values = {name: _values(seeds) for name, seeds in outcomes.items()}
+    states = {name: [state for state, _ in seeds.values()] for name, seeds in outcomes.items()}
+    accuracies = {name: of_name["accuracy"] for name, of_name in values.items()}
+    verdicts = judge(accuracies, states, baseline=baseline, margin=margin)
     rows = []
     for name, seeds in outcomes.items():
         differences = {}
         if name != baseline:
             differences = {metric: difference(values[name][metric], values[baseline][metric]) for metric in METRICS}
-        status = tuple(status for status, _ in seeds.values())
-        rows.append(Row(name, recipes[name], tuple(seeds), status, values[name], differences))
-    return Comparison(baseline, tuple(rows))
+        both = _crossed((right or {}).get(name, {}), (right or {}).get(baseline, {})) if name != baseline else None
+        status = tuple(states[name])
+        rows.append(Row(name, recipes[name], tuple(seeds), status, values[name], differences, verdicts.get(name), both))
+    validation = {name: of_name["val_accuracy"] for name, of_name in values.items()}
+    seconds = {row.name: row.mean("seconds") for row in rows}
+    return Comparison(baseline, tuple(rows), choose(validation, seconds))
+
+
+def _crossed(right: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray]) -> Crossed | None:
+    seeds = [seed for seed in right if seed in baseline]
+    if not seeds:
+        return None
+    return crossed(np.array([right[seed].astype("int8") - baseline[seed].astype("int8") for seed in seeds]))
 
 
 def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, confidence: float = 0.95) -> Difference:
@@ -141,4 +181,20 @@ def _row_dict(row: Row) -> dict:
     }
     for metric, diff in row.differences.items():
         metrics[metric]["difference"] = {"mean": diff.mean, "low": diff.low, "high": diff.high}
-    return {"name": row.name, "recipe": row.recipe, "seeds": list(row.seeds), "status": list(row.status), **metrics}
+    return {
+        "name": row.name, "recipe": row.recipe, "seeds": list(row.seeds), "status": list(row.status),
+        **({} if row.verdict is None else {"verdict": _verdict_dict(row)}), **metrics,
+    }  # fmt: skip
+
+
+def _verdict_dict(row: Row) -> dict:
+    verdict, both = row.verdict, row.crossed
+    assert verdict is not None
+    d = verdict.paired
+    return {
+        "word": verdict.word, "pairs": d.n, "difference": d.mean, "low": verdict.low, "high": verdict.high,
+        "p": d.p, "p_adjusted": verdict.p_adjusted, "p_sign_flip": d.p_sign_flip, "p_floor": d.p_floor,
+        "share_better": d.better, "margin": verdict.margin, "seeds_needed": verdict.seeds_needed,
+        "detectable": verdict.detectable,
+        "over_examples_too": None if both is None else {"low": both.low, "high": both.high},
+    }  # fmt: skip

@@ -13,7 +13,7 @@ from rich.text import Text
 from reglab.cli.interrupt import interruptible
 from reglab.cli.progress import TerminalProgress
 from reglab.cli.quiet import start_backend
-from reglab.report.tables import Results, Table, comparison_table, legend
+from reglab.report.tables import Results, Table, comparison_table, conclusion, legend
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
@@ -24,7 +24,7 @@ _NAME = 24  # characters of a recipe's name in a line
 _STYLES = {1: "green", -1: "red", 0: ""}
 # On a narrow terminal columns go in this order, the least needed first.
 _DISPENSABLE = (
-    ("run",), ("tries",), ("s/run",), ("runs",), ("epochs",), ("train",), ("precision",),
+    ("run",), ("tries",), ("s/run",), ("precision",), ("epochs",), ("runs",), ("train",),
     ("paper precision", "our precision"),
 )  # fmt: skip
 
@@ -48,6 +48,7 @@ def run_and_show(
     console.print()
     console.print(Text(results.headline, style="bold"))
     show_table(comparison_table(results), console)
+    console.print(Text(conclusion(results)))
     console.print(Text(legend(results), style="dim"))
     console.print(Text("written: ") + Text(str(results.folder / "results.json"), style="cyan"))
     return results

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reglab.analysis.compare import Comparison, Difference, Row
+from reglab.analysis.compare import Comparison, Row
+from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 
-__all__ = ["Results", "Table", "comparison_table", "legend", "markdown", "markdown_rows", "plain"]
-
-
-ENOUGH_SEEDS = 5  # fewer are screening: differences are shown, and nothing is emphasized
+__all__ = ["Results", "Table", "comparison_table", "conclusion", "legend", "markdown", "markdown_rows", "plain"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; ``emphasis`` says, a row, if its difference from the baseline is clear of zero: 1, -1 or 0."""
+    """Cells as text; ``emphasis`` says, a row, if it is better or worse than the baseline: 1, -1 or 0."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -53,6 +51,7 @@ def comparison_table(results: Results) -> Table:
         "recipe",
         "accuracy",
         f"vs {comparison.baseline} [95 %]",
+        "verdict",
         "precision",
         "train",
         "gap",
@@ -61,30 +60,58 @@ def comparison_table(results: Results) -> Table:
         "runs",
     )
     rows = tuple(_cells(row) for row in comparison.rows)
-    return Table(columns, rows, tuple(_clear(row.differences.get("accuracy")) for row in comparison.rows))
+    signs = {"better": 1, "worse": -1}
+    return Table(columns, rows, tuple(signs.get(row.verdict.word, 0) if row.verdict else 0 for row in comparison.rows))
 
 
 def legend(results: Results) -> str:
     """Return what the columns mean, and what may and may not be concluded."""
     seeds = max((len(row.seeds) for row in results.comparison.rows), default=0)
+    enough = seeds >= ENOUGH_SEEDS
+    interval = "95 % interval, adjusted for the number of recipes" if enough else "95 % paired t interval"
     text = (
         "accuracy, precision (macro): test set, in %, mean ± standard deviation over seeds. vs "
-        f"{results.comparison.baseline}: difference in accuracy in points, paired by seed, with the 95 % paired t "
-        "interval, not adjusted for the number of recipes. train: clean training accuracy at the best epoch; gap: "
-        "train minus validation, in points."
+        f"{results.comparison.baseline}: difference in accuracy in points, paired by seed, with its {interval}. "
     )
-    if seeds < ENOUGH_SEEDS:
+    if enough:
+        text += "verdict: paired t test, familywise error rate 5 % over recipes (Holm). "
+    text += "train: clean training accuracy at the best epoch; gap: train minus validation, in points."
+    if not enough:
         text += (
             f" {seeds} {'seed is' if seeds == 1 else 'seeds are'} screening: too few to tell small differences apart."
         )
     return text
 
 
+def conclusion(results: Results) -> str:
+    """Return what validation says of which recipe to use."""
+    choice = results.comparison.choice
+    if choice is None:
+        return "No run has finished, so nothing can be said."
+    if choice.screening:
+        return (
+            f"By validation {choice.best} looks best. With fewer than {ENOUGH_SEEDS} seeds that is screening: give "
+            "more to know."
+        )
+    others = [name for name in choice.candidates if name != choice.best]
+    if not others:
+        return f"By validation {choice.best} is the best recipe of these."
+    return (
+        f"By validation {choice.best} looks best, and cannot be told from {_listed(others)}. The cheapest of them is "
+        f"{choice.recommended}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def markdown(results: Results) -> str:
     """Return the table as Markdown, with headline, notes and legend."""
     lines = [f"**{_escape(results.headline)}**", ""]
     lines += [f"> {_escape(note)}\n" for note in results.notes]
-    return "\n".join([*lines, *markdown_rows(comparison_table(results)), "", legend(results), ""])
+    return "\n".join([*lines, *markdown_rows(comparison_table(results)), "", _escape(conclusion(results)), "",
+                      legend(results), ""])  # fmt: skip
 
 
 def markdown_rows(table: Table) -> list[str]:
@@ -101,7 +128,7 @@ def plain(results: Results) -> str:
     widths = [max(len(row[i]) for row in grid) for i in range(len(table.columns))]
     lines = [_aligned(row, widths) for row in grid]
     lines.insert(1, "-" * len(lines[0]))
-    return "\n".join([results.headline, *results.notes, "", *lines, "", legend(results)])
+    return "\n".join([results.headline, *results.notes, "", *lines, "", conclusion(results), "", legend(results)])
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -115,7 +142,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
         _percent(row, "accuracy"),
-        _difference(row.differences.get("accuracy")),
+        _difference(row.verdict),
+        row.verdict.word if row.verdict else "",
         _percent(row, "precision"),
         _number(100 * row.mean("train_accuracy"), ".1f"),
         _number(100 * row.mean("gap"), ".1f"),
@@ -130,19 +158,13 @@ def _percent(row: Row, metric: str) -> str:
     return _number(mean, ".2f") if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
 
 
-def _difference(difference: Difference | None) -> str:
-    if difference is None or math.isnan(difference.mean):
+def _difference(verdict: Verdict | None) -> str:
+    if verdict is None or math.isnan(verdict.paired.mean):
         return ""
-    text = f"{100 * difference.mean:+.2f}"
-    if math.isnan(difference.low):
+    text = f"{100 * verdict.paired.mean:+.2f}"
+    if math.isnan(verdict.low):
         return text
-    return f"{text} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
-
-
-def _clear(difference: Difference | None) -> int:
-    if difference is None or math.isnan(difference.low) or len(difference.values) < ENOUGH_SEEDS:
-        return 0  # two seeds that happen to differ by the same amount have an interval of no width
-    return 1 if difference.low > 0 else -1 if difference.high < 0 else 0
+    return f"{text} [{100 * verdict.low:+.2f}, {100 * verdict.high:+.2f}]"
 
 
 def _number(value: float, form: str) -> str:

@@ -55,6 +55,10 @@ class Settings:
         "honest", "honest: validation is split off and the test set is read once a run; test-as-validation: the test "
         "set chooses the best epoch, which makes its own numbers optimistic", kind="choice", choices=PROTOCOLS,
     )  # fmt: skip
+    margin: float | None = param(
+        None, "smallest difference in accuracy that matters to you, in points: a recipe that surely differs by less is "
+        "called equivalent", low=0, high=100, open_low=True, optional=True, unit="points",
+    )  # fmt: skip
     image_size: str | None = param(None, "resize images to N or HxW", kind="text", optional=True)
     color_mode: str = param("rgb", "how images are read", kind="choice", choices=("rgb", "grayscale", "rgba"))
     target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
