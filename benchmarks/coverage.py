@@ -47,7 +47,7 @@ def simulate(effects, seeds, kind, margin=None):
             v.word == "equivalent" and abs(e) > (margin or 0) for v, e in zip(verdicts, effects, strict=True)
         )
         best = int(np.argmax([0.0, *effects]))
-        kept += list(rows)[best] in choose(values, {}).candidates
+        kept += list(rows)[best] in choose(values, {}, {}).candidates
     rate = 100 / STUDIES
     power = f"{100 * np.mean(found):.0f}" if found else ""
     return false * rate, covered.min() * rate, all_covered * rate, power, 100 - kept * rate, equivalent * rate

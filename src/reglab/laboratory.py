@@ -295,7 +295,8 @@ def _compare(
     }
     texts = {name: recipe.to_text() for name, recipe in recipes.items()}
     points = None if margin is None else margin / 100
-    return compare(outcomes, recipes=texts, baseline=baseline, margin=points, right=right)
+    sizes = {name: len(recipe) for name, recipe in recipes.items()}
+    return compare(outcomes, recipes=texts, baseline=baseline, margin=points, right=right, sizes=sizes)
 
 
 def _right(store: Store, plan: Plan) -> dict[str, dict[int, Any]]:

@@ -110,7 +110,7 @@ def test_the_true_best_is_lost_at_the_nominal_rate_at_most(recipes):
     kept = 0
     for _ in range(200):
         values = random.normal(means[:, None], 0.01, size=(recipes, 6))
-        found = choose({f"r{i}": dict(enumerate(row)) for i, row in enumerate(values)}, {})
+        found = choose({f"r{i}": dict(enumerate(row)) for i, row in enumerate(values)}, {}, {})
         kept += f"r{recipes - 1}" in found.candidates
     assert kept / 200 >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 200)
 
@@ -119,13 +119,15 @@ def test_the_cheapest_of_those_that_may_be_the_best_is_recommended():
     good = {s: 0.90 + 0.001 * (s % 2) for s in range(6)}
     close = {s: 0.90 + 0.001 * ((s + 1) % 2) for s in range(6)}
     bad = {s: 0.80 + 0.002 * s for s in range(6)}
-    found = choose({"good": good, "close": close, "bad": bad}, {"good": 9.0, "close": 3.0, "bad": 1.0})
+    found = choose({"good": good, "close": close, "bad": bad}, {"good": 9.0, "close": 3.0, "bad": 1.0}, {})
     assert set(found.candidates) == {"good", "close"}
     assert found.recommended == "close"
     assert not found.screening
+    same_time = choose({"good": good, "close": close}, {"good": 3.1, "close": 3.0}, {"good": 0, "close": 2})
+    assert same_time.recommended == "good"
 
 
 def test_recipes_with_missing_runs_and_few_seeds_are_handled():
-    found = choose({"a": {0: 0.9, 1: 0.8}, "b": {0: 0.95}}, {"a": 1.0, "b": 1.0})
+    found = choose({"a": {0: 0.9, 1: 0.8}, "b": {0: 0.95}}, {"a": 1.0, "b": 1.0}, {})
     assert (found.candidates, found.screening, found.recommended) == (("a",), True, "a")
-    assert choose({"a": {}}, {}) is None
+    assert choose({"a": {}}, {}, {}) is None

@@ -113,6 +113,7 @@ def compare(
     baseline: str,
     margin: float | None = None,
     right: Mapping[str, Mapping[int, np.ndarray]] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Comparison:
     """Compare recipes. The test set gives the estimates and verdicts; validation says which recipe to choose.
 
@@ -122,6 +123,7 @@ def compare(
         baseline: the name of the recipe that the others are compared with.
         margin: the smallest difference in accuracy that matters, declared beforehand, or None.
         right: for each recipe's name and each seed, which test examples were classified rightly, booleans ``(N,)``.
+        sizes: how many strategies each recipe has: of equally cheap ones the smaller is recommended.
     """
     values = {name: _values(seeds) for name, seeds in outcomes.items()}
     states = {name: [state for state, _ in seeds.values()] for name, seeds in outcomes.items()}
@@ -137,7 +139,7 @@ def compare(
         rows.append(Row(name, recipes[name], tuple(seeds), status, values[name], differences, verdicts.get(name), both))
     validation = {name: of_name["val_accuracy"] for name, of_name in values.items()}
     seconds = {row.name: row.mean("seconds") for row in rows}
-    return Comparison(baseline, tuple(rows), choose(validation, seconds))
+    return Comparison(baseline, tuple(rows), choose(validation, seconds, sizes or {}))
 
 
 def _crossed(right: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray]) -> Crossed | None:

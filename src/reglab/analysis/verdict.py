@@ -15,6 +15,7 @@ __all__ = ["ALPHA", "ENOUGH_SEEDS", "Choice", "Verdict", "choose", "judge"]
 ALPHA = 0.05  # familywise: over all recipes of a study
 ENOUGH_SEEDS = 5  # fewer are screening: differences and intervals, no verdicts
 POWER = 0.8
+_SAME_TIME = 1.1  # times of runs vary by more than a small difference in cost
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ class Choice:
     Attributes:
         best: the recipe with the highest mean on validation.
         candidates: all that cannot be told from the best, the best one first.
-        recommended: the cheapest of them in time a run; the baseline counts as any other.
+        recommended: the cheapest of them: of those that take the least time a run, within 10 %, the one with the
+            fewest strategies. The baseline counts as any other.
         screening: whether there are too few seeds for that, and ``candidates`` is everything.
     """
 
@@ -158,7 +160,11 @@ class Choice:
 
 
 def choose(
-    validation: Mapping[str, Mapping[int, float]], seconds: Mapping[str, float], *, alpha: float = ALPHA
+    validation: Mapping[str, Mapping[int, float]],
+    seconds: Mapping[str, float],
+    sizes: Mapping[str, int],
+    *,
+    alpha: float = ALPHA,
 ) -> Choice | None:
     """Return which recipes may be the best by validation, and the cheapest of them.
 
@@ -166,6 +172,7 @@ def choose(
         validation: for each recipe's name a number a seed, the larger the better; of runs that finished. Recipes that
             lack a seed which others have are left out.
         seconds: what a run of each costs.
+        sizes: how many strategies each has.
         alpha: how often the true best may be missed.
 
     Returns:
@@ -183,5 +190,7 @@ def choose(
     kept = possibly_best(values, alpha=alpha) if enough else np.ones(len(names), dtype=bool)
     order = sorted(range(len(names)), key=lambda i: -means[i])
     candidates = tuple(names[i] for i in order if kept[i])
-    cheapest = min(candidates, key=lambda name: seconds.get(name, math.inf))
+    least = min(seconds.get(name, math.inf) for name in candidates)
+    cheap = [name for name in candidates if seconds.get(name, math.inf) <= _SAME_TIME * least]
+    cheapest = min(cheap or candidates, key=lambda name: sizes.get(name, 0))
     return Choice(names[order[0]], candidates, cheapest if enough else names[order[0]], not enough)

@@ -15,7 +15,7 @@ __all__ = ["DEMO", "demo"]
 DEMO = {
     "data": "digits",
     "model": "inception(filters=(8, 16, 8), pooled=true)",
-    "seeds": 6,
+    "seeds": 10,
     "epochs": 60,
     "batch_size": 20,
     "train_size": 100,

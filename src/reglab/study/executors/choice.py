@@ -71,4 +71,4 @@ def opened(task: Task, ways: Ways, *, threads: int | None) -> Executor:
 
     if ways.workers is not None:
         return Processes(task, workers=ways.workers)
-    return Processes(task, workers=max(1, cores() // threads) if threads else default_workers(), threads=threads)
+    return Processes(task, workers=max(1, cores() // threads) if threads else default_workers(task), threads=threads)

@@ -31,9 +31,9 @@ from reglab.study.executors.wire import Hello, Planned, Ready, Refused, receive,
 from reglab.study.plan import Plan
 from reglab.study.spec import Task
 
-__all__ = ["THREADS_A_WORKER", "THREAD_VARIABLES", "Processes", "cores", "default_workers"]
+__all__ = ["THREAD_VARIABLES", "Processes", "cores", "default_workers"]
 
-THREADS_A_WORKER = 4  # where a machine has more cores, several workers share them; see docs/scaling.md
+_WORKER_BYTES = 2 * 2**30  # of memory for each worker: a backend, a data set, some compiled programs
 _STARTS = 3  # workers in a row that end before they have done anything, until the study gives up
 _TAIL = 3000  # characters of a worker's last words
 
@@ -47,9 +47,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_workers() -> int:
-    """Return how many workers train fastest here: one, unless there are many cores and no GPU that they would share."""
-    return 1 if _has_gpu() else max(1, cores() // THREADS_A_WORKER)
+def default_workers(task: Task) -> int:
+    """Return how many workers train a study fastest here: one a core, as far as there are trainings and memory for them.
+
+    Small networks gain little from a second thread, and large ones lose nothing (docs/scaling.md). Where there is a
+    GPU it is one, which has the GPU for itself.
+    """
+    if _has_gpu():
+        return 1
+    hosts = {recipe.host() for recipe in task.recipes.values()}
+    return max(1, min(cores(), _memory() // _WORKER_BYTES, len(hosts) * task.settings.seeds))
 
 
 class Processes(Executor):
@@ -285,6 +292,14 @@ def _oom_kills() -> int:
                 if line.startswith("oom_kill "):
                     return int(line.split()[1])
     return 0
+
+
+def _memory() -> int:
+    """Return the bytes of memory of this machine."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 4 * _WORKER_BYTES
 
 
 def _has_gpu() -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.study.executors.base import KILLED, OUT_OF_MEMORY, RAISED
-from reglab.study.executors.processes import THREADS_A_WORKER, cores
+from reglab.study.executors.processes import cores
 
 __all__ = ["Node", "connect", "cores_of_a_task", "how_it_ended", "imported", "plain"]
 
+_MOST_CORES = 4  # of a task, unless it is told; more threads make small networks hardly faster
 _PATIENCE_S = 5.0  # how long an address may take to answer
 
 
@@ -35,7 +36,7 @@ def cores_of_a_task(nodes: list[Node], workers: int | None, gpus: int, *, wanted
     used = [node for node in nodes if node.room(1, gpus)]
     if wanted is not None:
         return max([1, *(min(wanted, node.cpus) for node in used)])
-    for count in range(THREADS_A_WORKER, 1, -1):
+    for count in range(_MOST_CORES, 1, -1):
         rooms = [node.room(count, gpus) for node in used]
         enough = all(room >= max(1, node.gpus) for room, node in zip(rooms, used, strict=True))
         if used and (enough if workers is None else sum(rooms) >= workers):
