@@ -134,19 +134,24 @@ def compare(
         differences = {}
         if name != baseline:
             differences = {metric: difference(values[name][metric], values[baseline][metric]) for metric in METRICS}
-        both = _crossed((right or {}).get(name, {}), (right or {}).get(baseline, {})) if name != baseline else None
+        verdict, both = verdicts.get(name), None
+        if verdict is not None and right is not None:
+            both = _crossed(right.get(name, {}), right.get(baseline, {}), confidence=verdict.confidence)
         status = tuple(states[name])
-        rows.append(Row(name, recipes[name], tuple(seeds), status, values[name], differences, verdicts.get(name), both))
+        rows.append(Row(name, recipes[name], tuple(seeds), status, values[name], differences, verdict, both))
     validation = {name: of_name["val_accuracy"] for name, of_name in values.items()}
     seconds = {row.name: row.mean("seconds") for row in rows}
     return Comparison(baseline, tuple(rows), choose(validation, seconds, sizes or {}))
 
 
-def _crossed(right: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray]) -> Crossed | None:
+def _crossed(
+    right: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray], *, confidence: float
+) -> Crossed | None:
     seeds = [seed for seed in right if seed in baseline]
     if not seeds:
         return None
-    return crossed(np.array([right[seed].astype("int8") - baseline[seed].astype("int8") for seed in seeds]))
+    differences = np.array([right[seed].astype("int8") - baseline[seed].astype("int8") for seed in seeds])
+    return crossed(differences, confidence=confidence)
 
 
 def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, confidence: float = 0.95) -> Difference:
@@ -194,7 +199,9 @@ def _verdict_dict(row: Row) -> dict:
     assert verdict is not None
     d = verdict.paired
     return {
-        "word": verdict.word, "pairs": d.n, "difference": d.mean, "low": verdict.low, "high": verdict.high,
+        "word": verdict.word, "pairs": d.n, "difference": d.mean,
+        "confidence": verdict.confidence,
+        "low": verdict.low, "high": verdict.high,
         "p": d.p, "p_adjusted": verdict.p_adjusted, "p_sign_flip": d.p_sign_flip, "p_floor": d.p_floor,
         "share_better": d.better, "margin": verdict.margin, "seeds_needed": verdict.seeds_needed,
         "detectable": verdict.detectable,

@@ -27,6 +27,7 @@ class Verdict:
             ``unreliable`` (some of its runs diverged or failed), or ``screening`` (fewer than five seeds).
         paired: the statistics of its differences.
         p_adjusted: Holm's p value over all recipes of the study; NaN where no test was made.
+        confidence: of the interval: ``1 - alpha / recipes``, or ``1 - alpha`` where no test was made.
         low, high: the adjusted interval of the mean difference. It never contradicts the word.
         margin: the difference that was declared to matter, or None.
         seeds_needed: seeds that would show a difference of the margin with a chance of 80 %, at the observed spread;
@@ -39,6 +40,7 @@ class Verdict:
     word: str
     paired: Paired
     p_adjusted: float
+    confidence: float
     low: float
     high: float
     margin: float | None
@@ -102,11 +104,12 @@ def judge(
     verdicts = {}
     for name in names:
         p = adjusted.get(name, math.nan)
-        low, high = _cut(found[name], share if name in adjusted else alpha, rejected=p <= alpha)
+        level = share if name in adjusted else alpha
+        low, high = _cut(found[name], level, rejected=p <= alpha)
         word = _word(found[name], p, low, high, margin=margin, alpha=alpha, bad=bad[name])
         spread, n = found[name].std, found[name].n
         verdicts[name] = Verdict(
-            word, found[name], p, low, high, margin,
+            word, found[name], p, 1 - level, low, high, margin,
             None if margin is None else seeds_to_detect(margin, spread, alpha=share, wanted=POWER),
             math.nan if math.isnan(spread) else detectable(spread, n, alpha=share, wanted=POWER),
             bad[name], len(status[name]),

@@ -48,7 +48,7 @@ def cores() -> int:
 
 
 def default_workers(task: Task) -> int:
-    """Return how many workers train a study fastest here: one a core, as far as there are trainings and memory for them.
+    """Return how many workers train a study fastest here: one a core, as far as trainings and memory go round.
 
     Small networks gain little from a second thread, and large ones lose nothing (docs/scaling.md). Where there is a
     GPU it is one, which has the GPU for itself.
