@@ -229,12 +229,12 @@ def test_a_training_that_hangs_is_given_up(tmp_path, script):
     """)
     (tmp_path / "trap-1").touch()
     study = reglab.Study("digits", model, ["l2"], out=tmp_path / "study", **{**SMALL, "seeds": 1})
-    results = study.run(workers=1, timeout=8)
+    results = study.run(workers=1, timeout=12)
     assert sorted(state for row in results.comparison.rows for state in row.status) == ["failed", "finished"]
     with View(study.out) as view:
         (failed,) = view.status().failed
     assert "timed out" in failed["error"]
-    assert "8 s" in failed["error"]
+    assert "12 s" in failed["error"]
 
 
 def test_a_kill_for_lack_of_memory_is_said_as_such_where_the_system_counts_them(tmp_path, script, monkeypatch):
