@@ -245,7 +245,7 @@ class Study:
     def _begin(self, store: Store, trainer: Executor, plan: Plan, progress: Progress) -> None:
         """Enter the plan, and take over what other studies have of it."""
         store.register(plan.facts, [run.summary() for run in plan.unique()])
-        threads = getattr(trainer, "threads", None)
+        threads = trainer.threads
         if threads is not None:
             before = store.execution().get("threads", threads)
             if before != threads:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from played import results as results_of
 
 import reglab
 from reglab.errors import ReglabError
@@ -22,14 +22,6 @@ from reglab.study.view import View
 
 SMALL = {"seeds": 2, "epochs": 3, "train_size": 60, "batch_size": 20, "learning_rate": 0.01}
 MODEL = "mlp(units=(16,))"
-
-
-def _results(folder):
-    """What results.json says, but for times."""
-    found = json.loads((Path(folder) / "results.json").read_text())
-    for entry in found["recipes"]:
-        del entry["seconds"]
-    return found
 
 
 def _recorded(folder):
@@ -111,7 +103,7 @@ def test_a_worker_gives_what_this_process_gives_and_compiles_a_structure_once(tm
             jobs.append((worker, names[0], seed))
 
     _study(tmp_path / "worker").run(Watch(), workers=1)
-    assert _results(tmp_path / "worker") == _results(tmp_path / "here")
+    assert results_of(tmp_path / "worker") == results_of(tmp_path / "here")
     assert {worker for worker, _, _ in jobs} == {"worker 1"}
     assert len(jobs) == 6
     with View(tmp_path / "worker") as view:
@@ -133,7 +125,7 @@ def test_two_workers_share_the_work_and_the_cores_and_give_the_same_results(tmp_
     assert workers == {"worker 1", "worker 2"}
     assert said[0].startswith("2 workers with ")
     _study(tmp_path / "one", seeds=4).run(workers=1)
-    assert _results(tmp_path / "two") == _results(tmp_path / "one")
+    assert results_of(tmp_path / "two") == results_of(tmp_path / "one")
 
 
 def test_builders_data_and_strategies_of_a_script_reach_the_workers(tmp_path):
@@ -334,7 +326,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "study"
     _, err = _begin(folder).communicate(timeout=300)
     assert err == ""
-    return _results(folder)
+    return results_of(folder)
 
 
 @pytest.mark.parametrize("victim", ["coordinator", "worker"])
@@ -361,7 +353,7 @@ def test_a_study_killed_for_real_is_finished_by_resume_with_the_same_table(tmp_p
         subprocess.run([sys.executable, "-m", "reglab", "resume", str(folder)], check=True, stdout=subprocess.DEVNULL)
         after = _recorded(folder)
         assert {run: after[run] for run in before} == before  # not trained again
-    assert _results(folder) == whole
+    assert results_of(folder) == whole
 
 
 @pytest.mark.slow
@@ -386,4 +378,4 @@ def test_a_study_killed_at_random_times_again_and_again(tmp_path):
     last = _begin(folder, seeds=4)
     last.communicate(timeout=300)
     assert last.returncode == 0
-    assert _results(folder) == _results(tmp_path / "whole")
+    assert results_of(folder) == results_of(tmp_path / "whole")

@@ -6,7 +6,6 @@ core each. What needs no cluster is told first.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from played import results as results_of
 
 import reglab
 from reglab.errors import ReglabError
@@ -52,14 +52,6 @@ def _plan(study):
     from reglab.study.workbench import Workbench  # late, for it imports Keras
 
     return Workbench(_task(study)).plan()
-
-
-def _results(folder):
-    """What results.json says, but for times."""
-    found = json.loads((Path(folder) / "results.json").read_text())
-    for entry in found["recipes"]:
-        del entry["seconds"]
-    return found
 
 
 def _recorded(folder):
@@ -287,7 +279,7 @@ def whole(tmp_path_factory):
     """What the study gives in this process."""
     folder = tmp_path_factory.mktemp("whole") / "study"
     _study(folder).run(workers=0)
-    return _results(folder)
+    return results_of(folder)
 
 
 def test_a_cluster_gives_what_this_process_gives(tmp_path, cluster, monkeypatch):
@@ -303,7 +295,7 @@ def test_a_cluster_gives_what_this_process_gives(tmp_path, cluster, monkeypatch)
     for folder, ways in (("here", {"workers": 0}), ("ray", {"executor": "ray", "address": cluster.address})):
         study = _study(tmp_path / folder, recipes=["l2", "early_stopping(patience=1)"], seeds=2, epochs=4)
         study.run(Watch() if folder == "ray" else None, checkpoint_every=1, **ways)
-    assert _results(tmp_path / "ray") == _results(tmp_path / "here")
+    assert results_of(tmp_path / "ray") == results_of(tmp_path / "here")
     assert workers == {"task 1", "task 2"}
     with View(tmp_path / "ray") as view:
         assert {run["attempts"] for run in view.runs()} == {1}
@@ -326,7 +318,7 @@ def test_a_node_that_dies_and_one_that_joins_in_mid_study_change_no_result(tmp_p
             again.append(why)
 
     _study(tmp_path / "study").run(Watch(), workers=1, executor="ray", address=cluster.address)
-    assert _results(tmp_path / "study") == whole
+    assert results_of(tmp_path / "study") == whole
     assert again == ["killed: its node was lost"]
     assert len(before) == 1
     assert before.items() <= _recorded(tmp_path / "study").items()
@@ -356,7 +348,7 @@ def test_a_killed_driver_is_followed_by_one_that_finishes_the_study(tmp_path, cl
             said.append(workers)
 
     reglab.Study.resume(folder).run(Watch(), executor="ray", address=cluster.address)
-    assert _results(folder) == whole
+    assert results_of(folder) == whole
     assert before.items() <= _recorded(folder).items()
     assert said == ["Ray cluster of 3 nodes, 2 tasks at a time"]
 

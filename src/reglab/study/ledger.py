@@ -198,10 +198,6 @@ class Ledger:
         rows = self._database.execute(f"SELECT {', '.join(keys)} FROM runs {where}", values)
         return [{**dict(zip(keys, row, strict=True)), "metrics": json.loads(row[6])} for row in rows]
 
-    def readings(self) -> int:
-        """Return how often a test set was read."""
-        return self._database.execute("SELECT count(*) FROM test_readings").fetchone()[0]
-
     # --- attempts --------------------------------------------------------------------------------------------------
 
     def begin(self, runs: Iterable[str], worker: str) -> dict[str, int]:

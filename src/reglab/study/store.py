@@ -138,10 +138,6 @@ class Store:
             self._ledger.put("facts", dict(facts))
             self._ledger.plan(runs)
 
-    def facts(self) -> dict[str, Any]:
-        """Return the facts that are frozen, or nothing before the first plan."""
-        return self._ledger.get("facts") or {}
-
     def execution(self) -> dict[str, Any]:
         """Return how the study was last trained: ``threads`` of a worker, on which the last bits depend."""
         return self._ledger.get("execution") or {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -131,15 +132,21 @@ class Workbench:
         # On TensorFlow the last bits depend on automatic layer names, so every build starts counting them anew.
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(derive(seed, "weights"))
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self.settings.precision)
-        try:
+        with self._precision():
             model = self.builder()
             if not model.built:
                 model.build((None, *self.data.input_shape))
+        return model
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        """Give layers that are made meanwhile the study's dtype policy."""
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.settings.precision)
+        try:
+            yield
         finally:
             keras.config.set_dtype_policy(before)
-        return model
 
     # --- programs --------------------------------------------------------------------------------------------------
 
@@ -155,12 +162,8 @@ class Workbench:
     def _compiled(self, recipe: Recipe) -> Program:
         head, _ = self._model()
         model = self._build(self.settings.first_seed)
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self.settings.precision)
-        try:
+        with self._precision():
             regularized = regularize(model, recipe, seed=0)
-        finally:
-            keras.config.set_dtype_policy(before)
         regularized.compile(optimizer=self._optimizer(), loss=head.loss())
         return Program(regularized, head, self.data.input_shape)
 

@@ -124,6 +124,9 @@ class Executor(ABC):
     #: how many trainings of one structure are handed to a worker at a time
     batch: int = 1
 
+    #: processor threads of each worker, on which the last bits of a result depend; None where the process decides
+    threads: int | None = None
+
     #: how many trainings have not been handed out; the coordinator says it before it asks who is free
     waiting: int = 0
 

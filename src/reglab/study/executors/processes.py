@@ -69,7 +69,7 @@ class Processes(Executor):
     """
 
     def __init__(self, task: Task, *, workers: int, threads: int | None = None) -> None:
-        self.threads = threads or max(1, cores() // workers)
+        self.threads: int = threads or max(1, cores() // workers)
         self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
         self._scratch = Path(tempfile.mkdtemp(prefix="reglab-"))
         self._failed_starts = 0
@@ -108,7 +108,7 @@ class Processes(Executor):
                     raise ReglabError(f"The worker process ended while it planned the study: {ended.detail}")
 
     def free(self) -> list[str]:
-        # One worker at a time starts: the first has been planning, and the others come when there is work for them.
+        # A place without a process is free too: one is started there when there is work for it.
         return [f"worker {i + 1}" for i, worker in enumerate(self._slots) if worker is None or not worker.jobs]
 
     def start(self, worker: str, jobs: list[Job]) -> None:

@@ -81,7 +81,7 @@ class RayTasks(Executor):
         try:
             nodes = self._nodes()
             self._gpus = int(any(node.gpus for node in nodes))
-            self.threads = cores_of_a_task(nodes, workers, self._gpus, wanted=threads)
+            self.threads: int = cores_of_a_task(nodes, workers, self._gpus, wanted=threads)
             self._parcel = self._ray.put(parcel)
             self._planning = self._remote(plan_study)
             self._training = self._remote(train_jobs, num_returns="streaming")
