@@ -17,6 +17,7 @@ _HOME = {
     "Dataset": "reglab.data",
     "load": "reglab.data",
     "Study": "reglab.laboratory",
+    "Results": "reglab.results",
     **dict.fromkeys(
         (
             "CATALOGUE", "EMA", "L1", "L1L2", "L2", "SAM", "Adversarial", "Augmentation", "Cosine", "Dropout",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from reglab.laboratory import Study
     from reglab.recipe import Recipe
     from reglab.regularized import regularize
+    from reglab.results import Results
     from reglab.strategies import (
         CATALOGUE,
         EMA,

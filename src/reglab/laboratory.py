@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reglab import backends
-from reglab.analysis.compare import Comparison, compare
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.report.tables import Results
+from reglab.results import Results
 from reglab.study import naming
 from reglab.study.progress import Progress
 from reglab.study.spec import Settings, named_recipes, read_yaml
@@ -234,17 +233,17 @@ class Study:
             if store is None:  # nothing is written before it is known that the study can work
                 store = stack.enter_context(Store(out))
                 store.freeze(spec)
-            self._begin(store, trainer, plan, progress or Progress())
+            self._begin(store, trainer, plan, notes, progress or Progress())
             coordinate(
                 store, trainer, plan, epochs=self.settings.epochs,
                 limits=Limits(timeout=ways.timeout, checkpoint_every=ways.checkpoint_every),
                 progress=progress or Progress(),
             )  # fmt: skip
-            return self._concluded(store, plan, notes)
+            return self._concluded(store)
 
-    def _begin(self, store: Store, trainer: Executor, plan: Plan, progress: Progress) -> None:
+    def _begin(self, store: Store, trainer: Executor, plan: Plan, notes: list[str], progress: Progress) -> None:
         """Enter the plan, and take over what other studies have of it."""
-        store.register(plan.facts, [run.summary() for run in plan.unique()])
+        store.register(plan.facts, [run.summary() for run in plan.unique()], self._about(plan, notes))
         threads = trainer.threads
         if threads is not None:
             before = store.execution().get("threads", threads)
@@ -261,54 +260,25 @@ class Study:
             if adopted:
                 progress.note(f"{len(adopted)} results were taken over from {folder}.")
 
-    def _concluded(self, store: Store, plan: Plan, notes: list[str]) -> Results:
+    def _about(self, plan: Plan, notes: list[str]) -> dict[str, Any]:
+        """Return what people are told of the study, so that its folder can be read without data and model."""
+        return {
+            "headline": _headline(self.settings, self.dataset, naming.text(self.model)),
+            "notes": notes,
+            "classes": list(self.dataset.class_names),
+            "runs": {name: {str(run.seed): run.id for run in runs} for name, runs in plan.runs.items()},
+            "sizes": {name: len(recipe) for name, recipe in self.recipes.items()},
+            "versions": plan.versions,
+        }
+
+    def _concluded(self, store: Store) -> Results:
         """Compare what is recorded, and write it."""
         from reglab.report import tables
 
-        data = self.dataset
-        records = {name: {run.seed: store.summary(run.id) for run in runs} for name, runs in plan.runs.items()}
-        comparison = _compare(
-            records, self.recipes, self.baseline, margin=self.settings.margin, right=_right(store, plan)
-        )
-        headline = _headline(self.settings, data, naming.text(self.model))
-        results = Results(comparison, self.out, tuple(notes), headline, plan.versions)
-        store.write_results(
-            {"schema": 1, "notes": notes, "study": self.spec(), **comparison.to_dict(), "versions": plan.versions}
-        )
+        results = Results.load(self.out)
+        store.write_results(results.to_dict())
         store.write_report("table.md", tables.markdown(results))
         return results
-
-
-def _compare(
-    records: Mapping[str, Mapping[int, dict | None]],
-    recipes: dict[str, Recipe],
-    baseline: str,
-    *,
-    margin: float | None,
-    right: Mapping[str, Mapping[int, Any]],
-) -> Comparison:
-    outcomes = {
-        name: {
-            seed: (record["status"], record["metrics"]) if record else ("missing", {}) for seed, record in seeds.items()
-        }
-        for name, seeds in records.items()
-    }
-    texts = {name: recipe.to_text() for name, recipe in recipes.items()}
-    points = None if margin is None else margin / 100
-    sizes = {name: len(recipe) for name, recipe in recipes.items()}
-    return compare(outcomes, recipes=texts, baseline=baseline, margin=points, right=right, sizes=sizes)
-
-
-def _right(store: Store, plan: Plan) -> dict[str, dict[int, Any]]:
-    """Return which test examples each finished run classified rightly."""
-    accepted, found = store.accepted(), {}
-    for name, runs in plan.runs.items():
-        records = (store.read(run.id) for run in runs if run.id in accepted)
-        found[name] = {
-            record.seed: record.test.probabilities.argmax(axis=-1) == record.test.labels
-            for record in records if record.test is not None
-        }  # fmt: skip
-    return found
 
 
 def _with_baseline(recipes: dict[str, Recipe], baseline: str | None) -> tuple[dict[str, Recipe], str]:

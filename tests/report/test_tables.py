@@ -6,7 +6,8 @@ import pytest
 
 from reglab.analysis.compare import compare
 from reglab.report.paper import published_table
-from reglab.report.tables import Results, comparison_table, conclusion, legend, markdown, plain
+from reglab.report.tables import comparison_table, conclusion, legend, markdown, plain
+from reglab.results import Results
 
 
 def results(values, *, failed=()):

@@ -17,10 +17,23 @@ __all__ = ["METRICS", "Comparison", "Difference", "Row", "compare"]
 METRICS = (
     "accuracy",
     "precision",
+    "recall",
+    "f1",
+    "top_5",
     "cross_entropy",
+    "brier",
+    "ece",
+    "overconfidence",
+    "temperature",
+    "ece_tempered",
+    "cross_entropy_tempered",
+    "sparsity",
     "train_accuracy",
     "val_accuracy",
     "gap",
+    "train_cross_entropy",
+    "val_cross_entropy",
+    "cross_entropy_gap",
     "epochs",
     "best_epoch",
     "seconds",
@@ -172,7 +185,11 @@ def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, co
 
 def _values(seeds: Mapping[int, tuple[str, Mapping[str, float]]]) -> dict[str, dict[int, float]]:
     return {
-        metric: {seed: metrics[metric] for seed, (status, metrics) in seeds.items() if status == "finished"}
+        metric: {
+            seed: metrics[metric]
+            for seed, (status, metrics) in seeds.items()
+            if status == "finished" and metric in metrics
+        }
         for metric in METRICS
     }
 

@@ -13,10 +13,11 @@ from rich.text import Text
 from reglab.cli.interrupt import interruptible
 from reglab.cli.progress import TerminalProgress
 from reglab.cli.quiet import start_backend
-from reglab.report.tables import Results, Table, comparison_table, conclusion, legend
+from reglab.report.tables import Table, comparison_table, conclusion, legend
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
+    from reglab.results import Results
 
 __all__ = ["run_and_show", "show_table"]
 

@@ -6,7 +6,8 @@ import math
 
 from reglab import paper
 from reglab.report import tables
-from reglab.report.tables import Results, Table
+from reglab.report.tables import Table
+from reglab.results import Results
 
 __all__ = ["assumptions", "markdown", "published_table"]
 

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reglab.analysis.compare import Comparison, Row
+from reglab.analysis.compare import Row
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 
-__all__ = ["Results", "Table", "comparison_table", "conclusion", "legend", "markdown", "markdown_rows", "plain"]
+if TYPE_CHECKING:
+    from reglab.results import Results
 
-
-@dataclass(frozen=True)
-class Results:
-    """What came out of a study.
-
-    Attributes:
-        comparison: every recipe, with its values a seed and its differences from the baseline.
-        folder: the study folder.
-        notes: what has to be said with the numbers.
-        headline: data, model and budget in a line.
-        versions: of reglab, Keras and the backend.
-    """
-
-    comparison: Comparison
-    folder: Path
-    notes: tuple[str, ...]
-    headline: str
-    versions: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return plain(self)
+__all__ = ["Table", "comparison_table", "conclusion", "legend", "markdown", "markdown_rows", "plain"]
 
 
 @dataclass(frozen=True)

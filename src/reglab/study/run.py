@@ -158,7 +158,7 @@ class Program:
         validation = Predictions(self.probabilities(data.validation[0]), data.validation[1])
         test = Predictions(self.probabilities(data.test[0]), data.test[1])
         return Record(
-            **common, status=FINISHED, metrics=track.metrics(test), validation=validation, test=test,
+            **common, status=FINISHED, metrics=track.metrics(validation, test), validation=validation, test=test,
             weights=track.best_weights,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 from reglab.study import disk
 from reglab.study.records import ACCEPTED, FINISHED, Predictions, Record
 
-__all__ = ["complete", "damaged", "fill", "read", "weights"]
+__all__ = ["complete", "damaged", "fill", "predictions", "read", "weights"]
 
 
 def fill(folder: Path, record: Record) -> None:
@@ -36,10 +36,14 @@ def read(folder: Path, fields: Mapping[str, Any]) -> Record:
     history = json.loads((folder / "history.json").read_text())
     validation = test = None
     if fields["status"] == FINISHED:
-        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-            validation = Predictions(arrays["validation"], arrays["validation_labels"])
-            test = Predictions(arrays["test"], arrays["test_labels"])
+        validation, test = predictions(folder, "validation"), predictions(folder, "test")
     return Record(**fields, history=history, validation=validation, test=test)
+
+
+def predictions(folder: Path, part: str) -> Predictions:
+    """Return what a finished run predicts for ``part``, ``validation`` or ``test``."""
+    with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+        return Predictions(arrays[part], arrays[f"{part}_labels"])
 
 
 def weights(folder: Path) -> list[np.ndarray]:

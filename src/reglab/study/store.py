@@ -119,8 +119,10 @@ class Store:
             if found is None or found.spec != spec or not found.intact:
                 disk.write(self.folder / "study.yaml", Frozen.text(spec).encode())
 
-    def register(self, facts: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> None:
-        """Enter the plan: what the results depend on beside the spec, and the runs.
+    def register(
+        self, facts: Mapping[str, Any], runs: Iterable[Mapping[str, Any]], about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Enter the plan: what the results depend on beside the spec, the runs, and what people are told of them.
 
         Raises:
             ReglabError: if results would now depend on something else than those that are recorded: on data, a model,
@@ -136,6 +138,8 @@ class Store:
                 )
         with disk.telling(self.folder, "write"):
             self._ledger.put("facts", dict(facts))
+            if about is not None:
+                self._ledger.put("about", dict(about))
             self._ledger.plan(runs)
 
     def execution(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reglab.analysis.metrics import accuracy, cross_entropy, macro_precision
+from reglab.analysis.metrics import scores, sparsity
 from reglab.strategies import EMA, EarlyStopping
 from reglab.study.checkpoint import TrackState
 from reglab.study.plan import Run
@@ -77,17 +77,18 @@ class Track:
     def _improves(self, values: dict[str, float]) -> bool:
         return self.best_epoch < 0 or values["val_accuracy"] > self.history["val_accuracy"][self.best_epoch]
 
-    def metrics(self, test: Predictions) -> dict[str, float]:
+    def metrics(self, validation: Predictions, test: Predictions) -> dict[str, float]:
+        """Return the scalars of the run: what predictions give, and where its best epoch stands."""
         best = {key: values[self.best_epoch] for key, values in self.history.items()}
         return {
-            "accuracy": accuracy(test.labels, test.probabilities),
-            "precision": macro_precision(test.labels, test.probabilities),
-            "cross_entropy": cross_entropy(test.labels, test.probabilities),
+            **scores(test.labels, test.probabilities, validation=(validation.labels, validation.probabilities)),
+            "sparsity": sparsity(self.best_weights),
             "train_accuracy": best["train_accuracy"],
             "train_cross_entropy": best["train_cross_entropy"],
             "val_accuracy": best["val_accuracy"],
             "val_cross_entropy": best["val_cross_entropy"],
             "gap": best["train_accuracy"] - best["val_accuracy"],
+            "cross_entropy_gap": best["val_cross_entropy"] - best["train_cross_entropy"],
             "epochs": float(len(self.history["val_accuracy"])),
             "best_epoch": float(self.best_epoch + 1),
             "seconds": self.seconds,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study import disk
+from reglab.study import disk, run_folder
 from reglab.study.frozen import Frozen
 from reglab.study.ledger import Ledger
-from reglab.study.records import ACCEPTED, FAILED, PLANNED
+from reglab.study.records import ACCEPTED, FAILED, PLANNED, Record
 
 __all__ = ["Status", "View", "began_with", "frozen_spec", "holds_study", "resumable_spec"]
 
@@ -102,15 +103,51 @@ class View:
         return self._ledger.get("spec")
 
     @property
+    def facts(self) -> dict[str, str]:
+        """What results depend on beside the spec, each as a short text; empty before the first plan."""
+        return self._ledger.get("facts") or {}
+
+    @property
+    def about(self) -> dict[str, Any] | None:
+        """What people are told of the study (see ``Study``), or None before its first plan.
+
+        Of a folder that was written before there was such an entry, what can be known without the data.
+        """
+        held = self._ledger.get("about")
+        if held is None and self.facts and self.spec is not None:
+            held = _about_of_before(self.spec, self.facts, self._ledger.runs())
+        return held
+
+    @property
     def backend(self) -> str | None:
         """The backend that the study began with, or None before its first plan."""
-        held = (self._ledger.get("facts") or {}).get("backend")
+        held = self.facts.get("backend")
         return None if held is None else str(held).split()[0]
 
     def runs(self) -> list[dict[str, Any]]:
         """Return every run with its state, metrics and error, and how many ``attempts`` were made at it."""
         tried = Counter(attempt["run"] for attempt in self._ledger.attempts())
         return [{**run, "attempts": tried[run["id"]]} for run in self._ledger.runs()]
+
+    def record(self, run: str) -> Record:
+        """Return a run that has ended, without its weights.
+
+        Raises:
+            ReglabError: if it is not in the table, or its files are damaged.
+        """
+        row = self._ledger.run(run)
+        if row is None:
+            raise ReglabError(f"The study in {self.folder} has no run {run}.")
+        fields = {key: row[key] for key in row if key != "written"}
+        if row["status"] not in ACCEPTED:
+            return Record(**fields)
+        try:
+            return run_folder.read(self.folder / "runs" / run, fields)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ReglabError(
+                f"The files of run {run} ({row['name']}, seed {row['seed']}) are damaged or gone ({error}). "
+                f"reglab resume {self.folder} trains it again."
+            ) from None
 
     def status(self) -> Status:
         """Return how far the study is."""
@@ -139,6 +176,21 @@ class View:
             where=f"{live.get('workers') or 'this process'}, process {live['pid']} on {live['host']}" if active else "",
             lost=sum(attempt["outcome"] in ("lost", "killed", "out of memory") for attempt in attempts),
         )  # fmt: skip
+
+
+def _about_of_before(spec: dict[str, Any], facts: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    runs: dict[str, dict[str, str]] = {name: {} for name in spec["recipes"]}
+    names = {
+        text: [name for name, other in spec["recipes"].items() if other == text] for text in spec["recipes"].values()
+    }
+    for row in rows:
+        for name in names.get(row["recipe"], []):
+            runs[name][str(row["seed"])] = row["id"]
+    backend, _, version = facts.get("backend", "").partition(" ")
+    return {
+        "headline": f"{spec['data']}, {spec['model']}, {spec['epochs']} epochs, {spec['seeds']} seeds", "notes": [],
+        "classes": [], "runs": runs, "sizes": {}, "versions": {"keras": facts.get("keras", ""), backend: version},
+    }  # fmt: skip
 
 
 def frozen_spec(folder: str | Path) -> dict[str, Any] | None:

@@ -1,0 +1,191 @@
+"""What a study folder holds, read and analysed: the way from records to a comparison, without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reglab.analysis.compare import Comparison, compare
+from reglab.analysis.metrics import Calibration, calibration, confusion, scores, sparsity
+from reglab.errors import ReglabError
+from reglab.study import run_folder
+from reglab.study.records import FINISHED, Predictions, Record
+from reglab.study.view import View
+
+__all__ = ["Results", "RunResult"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """One run of a study, as far as it has come.
+
+    Attributes:
+        id, name, seed: which it is.
+        status: ``finished``, ``diverged``, ``failed``, or ``missing`` where it was not trained yet.
+        metrics: scalars; those that its record lacks are computed from its predictions. Empty unless finished.
+        history: for each epoch ``loss`` as trained on, and clean metrics on training part and validation.
+        error: what went wrong, or nothing.
+        right: which test examples it classified rightly, booleans ``(N,)``; None unless finished.
+        confusion: test examples by class and class given, counts ``(classes, classes)``; None unless finished.
+        calibration: confidence against accuracy on the test set; None unless finished.
+    """
+
+    id: str
+    name: str
+    seed: int
+    status: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+    error: str = ""
+    right: np.ndarray | None = None
+    confusion: np.ndarray | None = None
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """What came out of a study.
+
+    Attributes:
+        comparison: every recipe, with its values a seed and its differences from the baseline.
+        folder: the study folder.
+        notes: what has to be said with the numbers.
+        headline: data, model and budget in a line.
+        versions: of reglab, Keras and the backend.
+        spec: the resolved spec, as in ``study.yaml``.
+        facts: what results depend on beside it, each as a short text.
+        classes: names of the classes.
+        runs: for each recipe's name and each seed, the run.
+    """
+
+    comparison: Comparison
+    folder: Path
+    notes: tuple[str, ...]
+    headline: str
+    versions: Mapping[str, str]
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    runs: Mapping[str, Mapping[int, RunResult]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Results:
+        """Return what the study in a folder has given so far; it may still be running.
+
+        Raises:
+            ReglabError: if there is no study, or it has no plan yet.
+
+        Example:
+            >>> results = Results.load("reglab-out/demo")                                           # doctest: +SKIP
+            >>> results.comparison.choice.recommended                                               # doctest: +SKIP
+            'dataset augmentation'
+        """
+        with View(folder) as view:
+            return _read(view)
+
+    @property
+    def baseline(self) -> str:
+        return self.comparison.baseline
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many runs ended in which way."""
+        found: dict[str, int] = {}
+        for run in {run.id: run for of_name in self.runs.values() for run in of_name.values()}.values():
+            found[run.status] = found.get(run.status, 0) + 1
+        return found
+
+    @property
+    def complete(self) -> bool:
+        return not self.counts.get("missing")
+
+    def predictions(self, name: str, part: str = "test") -> Predictions | None:
+        """Return what the finished runs of a recipe predict for ``part``, ``test`` or ``validation``.
+
+        Returns:
+            labels ``(N,)`` and probabilities ``(runs, N, classes)`` for the test part, which all seeds share. Of
+            validation, which each seed has its own of, labels are ``(runs, N)``. None if no run has finished.
+        """
+        found = [
+            run_folder.predictions(self.folder / "runs" / run.id, part)
+            for run in self.runs[name].values()
+            if run.status == FINISHED
+        ]
+        if not found:
+            return None
+        probabilities = np.stack([each.probabilities for each in found])
+        labels = found[0].labels if part == "test" else np.stack([each.labels for each in found])
+        return Predictions(probabilities, labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what stands in ``results.json``."""
+        return {
+            "schema": 1, "notes": list(self.notes), "study": dict(self.spec), **self.comparison.to_dict(),
+            "versions": dict(self.versions),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        from reglab.report.tables import plain
+
+        return plain(self)
+
+
+def _read(view: View) -> Results:
+    spec, about = view.spec, view.about
+    if spec is None or about is None:
+        raise ReglabError(
+            f"The study in {view.folder} has no plan yet, so there is nothing to show. If it is not about to begin, "
+            f"go on with it: reglab resume {view.folder}"
+        )
+    rows = {row["id"]: row for row in view.runs()}
+    runs = {
+        name: {int(seed): _run(view, name, int(seed), rows.get(run)) for seed, run in of_name.items()}
+        for name, of_name in about["runs"].items()
+    }
+    margin = spec.get("margin")
+    comparison = compare(
+        {name: {seed: (run.status, run.metrics) for seed, run in of_name.items()} for name, of_name in runs.items()},
+        recipes=spec["recipes"], baseline=spec["baseline"], margin=None if margin is None else margin / 100,
+        right={
+            name: {seed: run.right for seed, run in of_name.items() if run.right is not None}
+            for name, of_name in runs.items()
+        },
+        sizes=about["sizes"],
+    )  # fmt: skip
+    return Results(
+        comparison, view.folder, tuple(about["notes"]), about["headline"], about["versions"], spec=spec,
+        facts=view.facts, classes=tuple(about["classes"]), runs=runs,
+    )  # fmt: skip
+
+
+def _run(view: View, name: str, seed: int, row: Mapping[str, Any] | None) -> RunResult:
+    if row is None or row["status"] == "planned":
+        return RunResult("" if row is None else row["id"], name, seed, "missing")
+    record = view.record(row["id"])
+    if record.status != FINISHED or record.test is None:
+        return RunResult(record.id, name, seed, record.status, {}, record.history, record.error)
+    y, p = record.test.labels, record.test.probabilities
+    return RunResult(
+        record.id, name, seed, record.status, _complete(record, view), record.history, "", p.argmax(axis=-1) == y,
+        confusion(y, p), calibration(y, p),
+    )  # fmt: skip
+
+
+def _complete(record: Record, view: View) -> dict[str, float]:
+    """Return a run's metrics; those that an older reglab did not record are made from what it kept."""
+    found = dict(record.metrics)
+    assert record.test is not None
+    if "ece_tempered" not in found:
+        validation = record.validation
+        pair = None if validation is None else (validation.labels, validation.probabilities)
+        found = {**scores(record.test.labels, record.test.probabilities, validation=pair), **found}
+    if "cross_entropy_gap" not in found and "train_cross_entropy" in found:
+        found["cross_entropy_gap"] = found["val_cross_entropy"] - found["train_cross_entropy"]
+    if "sparsity" not in found:
+        found["sparsity"] = sparsity(run_folder.weights(view.folder / "runs" / record.id))
+    return {key: value for key, value in found.items() if value is not None}
