@@ -1,0 +1,166 @@
+"""What one run's curve says: where it turns for good, whether it still falls, how much it shakes. Numbers in and out.
+
+Every threshold stands here or in :mod:`reglab.analysis.diagnose`, by name and with its reason;
+``benchmarks/diagnosis.py`` counts how often they raise a false alarm on curves whose truth is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["FEWEST_EPOCHS", "Turn", "falls", "finite", "late", "levelled", "shake", "smooth", "turn", "window"]
+
+# A trend over fewer points cannot be told from noise: with four, a flat curve is monotone in 1 of 12 cases.
+FEWEST_EPOCHS = 5
+# A minimum in the last two epochs is the end of the curve, and nobody has seen what comes after it.
+_SEEN_AFTER = 3
+# Validation cross-entropy that ends less than a tenth above its minimum has levelled off: early stopping there would
+# gain less than what seeds differ by.
+RISE_MATTERS = 0.10
+# The minimum of a curve is picked, so it lies below the curve's level by some standard deviations of its noise.
+RISE_NOISE = 4.0
+# A curve that rises for good does so over most of what follows; one that jumped once at the end does not.
+RISE_STEADY = 0.25
+# A fall of 5 % within the last quarter of training: training as long again would bring more than a tenth.
+STILL_FALLS = 0.05
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a curve that should fall turns and rises for good.
+
+    Attributes:
+        epoch: of the minimum of the smoothed curve, counted from 1; the rise is after it.
+        lowest, final: the smoothed curve there and at the end.
+        noise: the standard deviation of single epochs around the smoothed curve.
+    """
+
+    epoch: int
+    lowest: float
+    final: float
+    noise: float
+
+    @property
+    def rise(self) -> float:
+        """By how much it ends above its minimum, as a share of the minimum."""
+        return (self.final - self.lowest) / max(self.lowest, 1e-12)
+
+
+def finite(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return a curve up to its first value that is not a number."""
+    curve = np.asarray(list(values), dtype="float64")
+    bad = np.flatnonzero(~np.isfinite(curve))
+    return curve[: bad[0]] if len(bad) else curve
+
+
+def window(epochs: int) -> int:
+    """Return how many epochs are looked at together: a tenth of all, odd, 3 at least and 15 at most."""
+    return min(15, max(3, 2 * (epochs // 20) + 1))
+
+
+def smooth(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the running median: single bad epochs do not move it, a lasting change does.
+
+    At the ends the window holds what there is of it.
+
+    >>> smooth([3.0, 2.0, 9.0, 1.0, 1.0]).tolist()
+    [2.5, 3.0, 2.0, 1.0, 1.0]
+    """
+    curve = np.asarray(values, dtype="float64")
+    half = window(len(curve)) // 2
+    return np.array([np.median(curve[max(0, i - half) : i + half + 1]) for i in range(len(curve))])
+
+
+def late(values: Sequence[float] | np.ndarray) -> float:
+    """Return where a curve ends: the mean of its last epochs, a :func:`window` of them; NaN if it is empty."""
+    curve = np.asarray(values, dtype="float64")
+    return float(curve[-window(len(curve)) :].mean()) if len(curve) else math.nan
+
+
+def turn(values: Sequence[float] | np.ndarray) -> Turn | None:
+    """Return where a curve turns and rises for good, or None.
+
+    It has turned if the median of its last epochs is above the minimum of the smoothed curve by a tenth of that minimum
+    and by four standard deviations of the noise, at least three epochs later, and what lies between rises on the whole
+    (Kendall's tau of at least 0.25 with time). Prechelt 1998 ("Early stopping - but when?") measures the same
+    loss of generalization, ``100 (E / E_min - 1)``, on the raw curve.
+
+    >>> turn([2.0, 1.0, 0.6, 0.5, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4]).epoch
+    4
+    """
+    curve = finite(values)
+    if len(curve) < FEWEST_EPOCHS:
+        return None
+    smoothed = smooth(curve)
+    at = int(smoothed.argmin())
+    after = curve[at + 1 :]
+    if len(after) < _SEEN_AFTER:
+        return None
+    lowest = float(smoothed[at])
+    final = float(np.median(curve[-window(len(curve)) :]))
+    noise = _noise(curve[at:])
+    needed = max(RISE_MATTERS * lowest, RISE_NOISE * noise / math.sqrt(window(len(curve))))
+    if final - lowest < needed or _tau(after) < RISE_STEADY:
+        return None
+    return Turn(at + 1, lowest, final, noise)
+
+
+def levelled(values: Sequence[float] | np.ndarray) -> int | None:
+    """Return the first epoch, from 1, whose smoothed value is within a tenth of the minimum; None with too few.
+
+    >>> levelled([2.0, 1.0, 0.6, 0.5, 0.5, 0.49, 0.5, 0.5])
+    4
+    """
+    curve = finite(values)
+    if len(curve) < FEWEST_EPOCHS:
+        return None
+    smoothed = smooth(curve)
+    return int(np.flatnonzero(smoothed <= (1 + RISE_MATTERS) * smoothed.min())[0]) + 1
+
+
+def falls(values: Sequence[float] | np.ndarray) -> bool:
+    """Whether a curve still falls at its end: by a twentieth and more within its last quarter, steadily.
+
+    The fall is the Theil-Sen slope times the length; steady means that Kendall's tau with time is -0.5 or less.
+    """
+    curve = finite(values)
+    if len(curve) < FEWEST_EPOCHS:
+        return False
+    from scipy import stats
+
+    tail = curve[-max(FEWEST_EPOCHS, math.ceil(len(curve) / 4)) :]
+    slope = float(stats.theilslopes(tail).slope)
+    return -slope * (len(tail) - 1) >= STILL_FALLS * abs(float(np.median(tail))) and _tau(tail) <= -0.5
+
+
+def shake(values: Sequence[float] | np.ndarray) -> float:
+    """Return the standard deviation of single epochs around the smoothed curve, in the last third of training.
+
+    Not a robust one: that single epochs are bad is what it is to show. NaN with fewer than five epochs.
+    """
+    curve = finite(values)
+    if len(curve) < FEWEST_EPOCHS:
+        return math.nan
+    rest = (curve - smooth(curve))[-max(FEWEST_EPOCHS, len(curve) // 3) :]
+    return float(np.sqrt(np.mean(rest * rest)))
+
+
+def _noise(curve: np.ndarray) -> float:
+    """Return the standard deviation of an epoch by differences of neighbours, which a trend hardly adds to.
+
+    ``1.4826 * median |d - median(d)| / sqrt(2)``, robust against single jumps (von Neumann 1941; Rousseeuw 1993).
+    """
+    d = np.diff(curve)
+    return float(1.4826 * np.median(np.abs(d - np.median(d))) / math.sqrt(2)) if len(d) else 0.0
+
+
+def _tau(curve: np.ndarray) -> float:
+    from scipy import stats
+
+    if len(curve) < 2 or np.ptp(curve) == 0:
+        return 0.0
+    return float(stats.kendalltau(np.arange(len(curve)), curve).statistic)

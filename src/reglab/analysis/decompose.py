@@ -1,0 +1,137 @@
+"""How much of a model's error is bias and how much variance over seeds, from predictions on the same examples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Decomposition", "decompose", "decompose_change"]
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """The Brier score of a model, taken apart over seeds.
+
+    Attributes:
+        brier: its mean over seeds and examples; ``bias + variance``.
+        bias: squared bias and the noise of the labels, which single labels cannot tell apart.
+        variance: how far the seeds' predictions lie apart.
+        bias_interval, variance_interval: 95 %, by the jackknife over seeds; NaN with fewer than three.
+        disagreement: the share of pairs of seeds that give an example two classes.
+        seeds: how many.
+    """
+
+    brier: float
+    bias: float
+    variance: float
+    bias_interval: tuple[float, float]
+    variance_interval: tuple[float, float]
+    disagreement: float
+    seeds: int
+
+    @property
+    def share(self) -> float:
+        """The share of the error that is variance."""
+        return self.variance / self.brier if self.brier > 0 else math.nan
+
+
+def decompose(labels: np.ndarray, probabilities: np.ndarray) -> Decomposition | None:
+    """Take the Brier score apart.
+
+    With ``p_s`` what seed ``s`` predicts, ``q`` their mean over ``S`` seeds and ``y`` the one-hot label::
+
+        mean_s |p_s - y|^2 = |q - y|^2 + mean_s |p_s - q|^2
+
+    exactly. What the right side estimates is biased by ``1/S``, as the mean of few seeds is itself uncertain; so the
+    variance is ``S / (S - 1)`` times the last term, and the bias what is left (Geman, Bienenstock and Doursat 1992;
+    for networks and this estimator Yang et al. 2020, arXiv:2002.11328). The bias can come out slightly below zero.
+
+    Args:
+        labels: ``(N,)``, the same examples for every seed.
+        probabilities: ``(seeds, N, classes)``.
+
+    Returns:
+        None with fewer than two seeds.
+    """
+    p = np.asarray(probabilities, dtype="float64")
+    if len(p) < 2:
+        return None
+    bias, variance = _parts(labels, p)
+    bounds = _jackknife([_parts(labels, np.delete(p, s, axis=0)) for s in range(len(p))] if len(p) > 2 else [])
+    around = [(v - half, v + half) for v, half in zip((bias, variance), bounds, strict=True)]
+    return Decomposition(bias + variance, bias, variance, around[0], around[1], _disagreement(p), len(p))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a recipe does to bias and variance against the baseline, each a mean and its 95 % interval."""
+
+    bias: tuple[float, float, float]
+    variance: tuple[float, float, float]
+
+    def words(self) -> str:
+        """Return which of them it surely cut or raised."""
+        said = []
+        for name, (_, low, high) in (("bias", self.bias), ("variance", self.variance)):
+            if high < 0:
+                said.append(f"cut {name}")
+            elif low > 0:
+                said.append(f"raised {name}")
+        return " and ".join(said) or "cannot tell"
+
+
+def decompose_change(labels: np.ndarray, probabilities: np.ndarray, baseline: np.ndarray) -> Change | None:
+    """Return what changed from the baseline, paired by seed: the jackknife leaves the same seed out of both.
+
+    Args:
+        labels: ``(N,)``.
+        probabilities: of the recipe, ``(seeds, N, classes)``.
+        baseline: of the baseline, the same seeds in the same order.
+
+    Returns:
+        None with fewer than three seeds.
+    """
+    p, q = np.asarray(probabilities, dtype="float64"), np.asarray(baseline, dtype="float64")
+    if len(p) != len(q) or len(p) < 3:
+        return None
+
+    def difference(keep: np.ndarray) -> tuple[float, float]:
+        ours, theirs = _parts(labels, p[keep]), _parts(labels, q[keep])
+        return ours[0] - theirs[0], ours[1] - theirs[1]
+
+    seeds = np.arange(len(p))
+    whole = difference(seeds)
+    bounds = _jackknife([difference(np.delete(seeds, s)) for s in seeds])
+    bias, variance = ((v, v - half, v + half) for v, half in zip(whole, bounds, strict=True))
+    return Change(bias, variance)
+
+
+def _parts(labels: np.ndarray, p: np.ndarray) -> tuple[float, float]:
+    """Return squared bias (with noise) and variance; both estimates are without bias where there are two seeds."""
+    count, mean = len(p), p.mean(axis=0)
+    spread = float(np.sum((p - mean) ** 2, axis=2).mean(axis=1).sum() / (count - 1)) if count > 1 else math.nan
+    y = np.zeros_like(mean)
+    y[np.arange(len(labels)), np.asarray(labels)] = 1.0
+    return float(np.sum((mean - y) ** 2, axis=1).mean()) - spread / count, spread
+
+
+def _jackknife(left_out: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return half the 95 % interval of each of two estimates from their values without one seed (Tukey 1958)."""
+    if len(left_out) < 3:
+        return math.nan, math.nan
+    from scipy import stats
+
+    values = np.array(left_out)
+    n = len(values)
+    error = np.sqrt((n - 1) / n * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
+    half = stats.t.ppf(0.975, n - 1) * error
+    return float(half[0]), float(half[1])
+
+
+def _disagreement(p: np.ndarray) -> float:
+    given = p.argmax(axis=2)
+    counts = np.stack([(given == c).sum(axis=0) for c in range(p.shape[2])])
+    pairs = len(p) * (len(p) - 1)
+    return float(1 - np.mean(np.sum(counts * (counts - 1), axis=0) / pairs))

@@ -1,0 +1,188 @@
+"""Whether a model overfits, since when and by how much: histories of its runs in, a frozen diagnosis out.
+
+Three questions are kept apart. Does it fit the training set? Is it much better there than on validation, and has more
+training made validation worse? And is it surer of itself than it is right? ``docs/diagnosis.md`` has the definitions,
+the thresholds with their reasons, and how often simulation finds them wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from reglab.analysis import curves, metrics
+from reglab.analysis.curves import Turn
+from reglab.analysis.decompose import decompose
+from reglab.analysis.diagnosis import (
+    ACCURACY_FALLS,
+    FIT_ENOUGH,
+    GAP_MATTERS,
+    NOTHING_LEARNED,
+    SHAKES,
+    WORDS,
+    Diagnosis,
+    Estimate,
+    Finding,
+    Run,
+)
+from reglab.analysis.findings import evidence
+
+__all__ = ["WORDS", "Diagnosis", "Estimate", "Finding", "Run", "diagnose", "onset", "read"]
+
+
+def onset(history: Mapping[str, Sequence[float]]) -> Turn | None:
+    """Return where the validation cross-entropy of one run turns and rises for good, or None: see :func:`curves.turn`.
+
+    >>> onset({"val_cross_entropy": [2.0, 1.0, 0.6, 0.5, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4]}).epoch
+    4
+    """
+    return curves.turn(history.get("val_cross_entropy", ()))
+
+
+def diagnose(
+    histories: Sequence[Mapping[str, Sequence[float]]],
+    *,
+    num_classes: int | None = None,
+    chance: float | None = None,
+    attainable: float = 1.0,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    predictions: tuple[np.ndarray, np.ndarray] | None = None,
+    clean: bool = True,
+) -> Diagnosis:
+    """Say whether a model overfits, from the histories of its runs, one a seed.
+
+    The verdict comes from the histories alone. Predictions add calibration and the decomposition, which explain it.
+
+    Args:
+        histories: for each run ``train_accuracy``, ``train_cross_entropy``, ``val_accuracy``, ``val_cross_entropy``,
+            one number an epoch, each as far as it is there.
+        num_classes: how many classes; by default what predictions tell.
+        chance: accuracy of always saying the most frequent class; by default ``1 / num_classes``, or 0 if unknown.
+        attainable: the training accuracy that a good model can have on this data, below 1 where labels are noisy.
+        validation: labels ``(N,)`` or ``(runs, N)`` and probabilities ``(runs, N, classes)``, for calibration. By
+            default ``predictions``.
+        predictions: labels ``(N,)`` of the same examples for all runs, and probabilities ``(runs, N, classes)``, for
+            bias and variance.
+        clean: whether training metrics were measured in inference mode, on fixed weights, without penalties. Keras' own
+            were not.
+
+    Example:
+        >>> train, val = [0.5, 0.7, 0.9, 1.0, 1.0, 1.0], [0.5, 0.6, 0.7, 0.7, 0.7, 0.7]
+        >>> found = diagnose([{"train_accuracy": train, "val_accuracy": val}] * 3)
+        >>> found.word, round(found.gap.mean, 3)
+        ('overfitting', 0.3)
+    """
+    runs = tuple(read(history) for history in histories)
+    for pair in (validation, predictions):
+        if num_classes is None and pair is not None:
+            num_classes = np.asarray(pair[1]).shape[-1]
+    chance = chance if chance is not None else 1 / num_classes if num_classes else 0.0
+    told = [run for run in runs if not run.diverged]
+    gap, train = _estimate(told, "gap"), _estimate(told, "train_accuracy")
+    turned = [run.turn.epoch for run in told if run.turn is not None]
+    has_turned = bool(turned) and 2 * len(turned) >= len(told)
+    fit = math.nan if train is None else (train.mean - chance) / max(attainable - chance, 1e-12)
+    falls = bool(told) and 2 * sum(run.falls for run in told) >= len(told)
+    word, kind = _word(told, gap=gap, fit=fit, turned=has_turned, falls=falls)
+    over, temperature = _calibration(validation or predictions)
+    shakes = [run.shake for run in told if math.isfinite(run.shake)]
+    found = Diagnosis(
+        word=word, kind=kind,
+        onset=float(np.median(turned)) if has_turned else None,
+        onset_range=(min(turned), max(turned)) if has_turned else None, turned=len(turned),
+        gap=gap, cross_entropy_gap=_estimate(told, "cross_entropy_gap"), best_gap=_estimate(told, "best_gap"),
+        best_cross_entropy_gap=_estimate(told, "best_cross_entropy_gap"),
+        train_accuracy=train, val_accuracy=_estimate(told, "val_accuracy"), fit=fit, falls=falls,
+        unstable=bool(shakes) and float(np.median(shakes)) >= SHAKES,
+        overconfidence=over, temperature=temperature,
+        decomposition=None if predictions is None else decompose(*predictions),
+        evidence=(), runs=runs, clean=clean,
+    )  # fmt: skip
+    return dataclasses.replace(found, evidence=evidence(found))
+
+
+def read(history: Mapping[str, Sequence[float]]) -> Run:
+    """Return what one run's history says."""
+    found = {key: np.asarray(list(history.get(key, ())), dtype="float64") for key in _KEYS}
+    there = [values for values in found.values() if len(values)]
+    epochs = min((len(curves.finite(values)) for values in there), default=0)
+    diverged = any(len(curves.finite(values)) < len(values) for values in there)
+    train, val, train_ce, val_ce = (values[:epochs] for values in found.values())
+    best = int(val.argmax()) if len(val) else int(val_ce.argmin()) if len(val_ce) else -1
+    apart, ce_apart = _minus(train, val), _minus(val_ce, train_ce)
+    followed = next((curve for curve in (val_ce, 1 - val, train_ce) if len(curve)), val_ce)
+    return Run(
+        epochs=epochs, diverged=diverged, turn=curves.turn(val_ce),
+        accuracy_lost=float(curves.smooth(val).max()) - curves.late(val) if len(val) else math.nan,
+        train_accuracy=curves.late(train), val_accuracy=curves.late(val),
+        train_cross_entropy=curves.late(train_ce), val_cross_entropy=curves.late(val_ce),
+        gap=curves.late(apart), cross_entropy_gap=curves.late(ce_apart),
+        best_epoch=best + 1, best_gap=_at(apart, best), best_cross_entropy_gap=_at(ce_apart, best),
+        opened=_opened(apart), levelled=curves.levelled(val_ce),
+        falls=curves.falls(followed), shake=curves.shake(val),
+    )  # fmt: skip
+
+
+def _at(curve: np.ndarray, epoch: int) -> float:
+    return float(curve[epoch]) if len(curve) else math.nan
+
+
+_KEYS = ("train_accuracy", "val_accuracy", "train_cross_entropy", "val_cross_entropy")
+
+
+def _minus(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a - b if len(a) == len(b) else np.empty(0)
+
+
+def _opened(gap: np.ndarray) -> int | None:
+    """Return the first epoch, from 1, from which the smoothed gap stays at five points or more."""
+    if not len(gap):
+        return None
+    below = np.flatnonzero(curves.smooth(gap) < GAP_MATTERS)
+    first = int(below[-1]) + 1 if len(below) else 0
+    return first + 1 if first < len(gap) else None
+
+
+def _estimate(runs: Sequence[Run], name: str) -> Estimate | None:
+    values = [getattr(run, name) for run in runs]
+    return estimate([value for value in values if math.isfinite(value)])
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Return mean and 95 % t interval of numbers over seeds; None of no numbers."""
+    from reglab.analysis.paired import paired
+
+    if not len(values):
+        return None
+    found = paired(values)
+    return Estimate(tuple(map(float, values)), found.mean, *found.interval(0.95))
+
+
+def _word(
+    runs: Sequence[Run], *, gap: Estimate | None, fit: float, turned: bool, falls: bool
+) -> tuple[str, str]:  # fmt: skip
+    lost = estimate([run.accuracy_lost for run in runs if math.isfinite(run.accuracy_lost)])
+    apart = gap is not None and gap.above(GAP_MATTERS)
+    if turned or apart:
+        worse = lost is not None and lost.above(ACCURACY_FALLS)
+        return "overfitting", "accuracy" if apart or worse or lost is None else "confidence"
+    if not runs or min(run.epochs for run in runs) < curves.FEWEST_EPOCHS or math.isnan(fit):
+        return "cannot tell", ""
+    if fit < FIT_ENOUGH:
+        if fit < NOTHING_LEARNED:
+            return "underfitting", "nothing learned"
+        return "underfitting", "unfinished" if falls else "limited"
+    return ("fitting", "") if gap is not None else ("cannot tell", "")
+
+
+def _calibration(pair: tuple[np.ndarray, np.ndarray] | None) -> tuple[Estimate | None, Estimate | None]:
+    if pair is None:
+        return None, None
+    labels, probabilities = np.asarray(pair[0]), np.asarray(pair[1])
+    rows = labels if labels.ndim == 2 else np.broadcast_to(labels, probabilities.shape[:2])
+    over = [metrics.calibration(y, p).overconfidence for y, p in zip(rows, probabilities, strict=True)]
+    sharp = [metrics.temperature(y, p) for y, p in zip(rows, probabilities, strict=True)]
+    return estimate(over), estimate(sharp)

@@ -1,0 +1,182 @@
+"""What a diagnosis is: the thresholds it goes by, and what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reglab.analysis.curves import Turn
+from reglab.analysis.decompose import Decomposition
+
+__all__ = ["WORDS", "Diagnosis", "Estimate", "Finding", "Run"]
+
+WORDS = ("underfitting", "fitting", "overfitting", "cannot tell")
+
+# Points of accuracy between training and validation from which regularization is worth its trouble: what strategies are
+# worth in the paper's Table 2 is 1 to 5 points, and no strategy closes a gap altogether.
+GAP_MATTERS = 0.05
+# The share of the way from chance to what is attainable that training accuracy has to go. Below it the training set
+# itself is not learned, whatever validation says.
+FIT_ENOUGH = 0.75
+# Below this nothing was learned: a class that is a little more frequent than others gives as much.
+NOTHING_LEARNED = 0.05
+# A fall of validation accuracy from its smoothed best; less is what an epoch differs by on a few hundred examples.
+ACCURACY_FALLS = 0.01
+# Standard deviation of validation accuracy from epoch to epoch, late in training, from which the last epoch is luck: as
+# much as a typical strategy is worth.
+SHAKES = 0.02
+# Mean confidence minus accuracy; and the temperature from which the softmax is clearly too sharp (Guo et al. 2017 find
+# 1.1 to 3 for networks trained without remedy).
+OVERCONFIDENT = 0.03
+TOO_SHARP = 1.1
+# Two seeds give an interval of 12.7 standard errors, which says nothing.
+INTERVAL_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number for each seed, their mean and its 95 % t interval, which is NaN with one seed."""
+
+    values: tuple[float, ...]
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether there are seeds enough for the interval to say something."""
+        return len(self.values) >= INTERVAL_SEEDS
+
+    def above(self, size: float) -> bool:
+        """Whether the mean is ``size`` at least, and, where seeds can tell, surely above zero."""
+        return self.mean >= size and (not self.sure or self.low > 0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the runs show.
+
+    Attributes:
+        name: what it is about: ``fit``, ``gap``, ``onset``, ``progress``, ``calibration``, ``stability``,
+            ``bias and variance``, ``divergence``, ``seeds``, ``measurement``.
+        state: ``problem``, ``fine``, ``note`` (it explains or limits), or ``unknown``.
+        sentence: it in words.
+    """
+
+    name: str
+    state: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run's history says; numbers are NaN where it does not tell.
+
+    Attributes:
+        epochs: how many epochs are numbers.
+        diverged: whether something was not a number.
+        turn: where validation cross-entropy turns for good, or None.
+        accuracy_lost: by how much validation accuracy ends below its smoothed best.
+        train_accuracy, val_accuracy, train_cross_entropy, val_cross_entropy: at the end, a mean of the last epochs.
+        gap, cross_entropy_gap: at the end: training minus validation accuracy, validation minus training cross-entropy.
+        best_epoch: of validation accuracy, or else cross-entropy, counted from 1; 0 without validation.
+        best_gap, best_cross_entropy_gap: there.
+        opened: since when training accuracy has been ahead of validation by five points for good, or None.
+        levelled: since when validation cross-entropy has been within a tenth of its minimum, or None.
+        falls: whether validation cross-entropy (without validation, training's) still falls at the end.
+        shake: standard deviation of validation accuracy from epoch to epoch, in the last third.
+    """
+
+    epochs: int
+    diverged: bool
+    turn: Turn | None
+    accuracy_lost: float
+    train_accuracy: float
+    val_accuracy: float
+    train_cross_entropy: float
+    val_cross_entropy: float
+    gap: float
+    cross_entropy_gap: float
+    best_epoch: int
+    best_gap: float
+    best_cross_entropy_gap: float
+    opened: int | None
+    levelled: int | None
+    falls: bool
+    shake: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the runs of one recipe say of the model.
+
+    Attributes:
+        word: ``underfitting``, ``fitting``, ``overfitting`` or ``cannot tell``.
+        kind: of overfitting ``accuracy`` (it is better on training examples, or validation accuracy falls) or
+            ``confidence`` (only cross-entropy gets worse); of underfitting ``unfinished`` (still improving),
+            ``limited`` (it has stopped improving) or ``nothing learned``; else empty.
+        onset: the median epoch after which validation cross-entropy rises for good, counted from 1; None unless at
+            least half of the runs turn.
+        onset_range: the earliest and the latest of those runs.
+        turned: how many runs turn.
+        gap, cross_entropy_gap: at the end of training; None where histories lack what it needs.
+        best_gap, best_cross_entropy_gap: at the best epoch by validation.
+        train_accuracy, val_accuracy: at the end.
+        fit: how far training accuracy went from chance (0) to what is attainable (1).
+        falls: whether at least half of the runs still improve on validation.
+        unstable: whether the last epoch is luck.
+        overconfidence, temperature: of the kept predictions, of each seed; None without predictions.
+        decomposition: bias and variance over seeds; None without predictions of the same examples by two seeds.
+        evidence: the findings, the most telling first.
+        runs: what each run says.
+        clean: whether training metrics were measured in inference mode, without penalties.
+    """
+
+    word: str
+    kind: str
+    onset: float | None
+    onset_range: tuple[int, int] | None
+    turned: int
+    gap: Estimate | None
+    cross_entropy_gap: Estimate | None
+    best_gap: Estimate | None
+    best_cross_entropy_gap: Estimate | None
+    train_accuracy: Estimate | None
+    val_accuracy: Estimate | None
+    fit: float
+    falls: bool
+    unstable: bool
+    overconfidence: Estimate | None
+    temperature: Estimate | None
+    decomposition: Decomposition | None
+    evidence: tuple[Finding, ...]
+    runs: tuple[Run, ...]
+    clean: bool = True
+
+    @property
+    def seeds(self) -> int:
+        return len(self.runs)
+
+    @property
+    def overconfident(self) -> bool:
+        """Whether kept predictions are surer than they are right."""
+        return (
+            self.overconfidence is not None
+            and self.temperature is not None
+            and self.overconfidence.above(OVERCONFIDENT)
+            and self.temperature.mean >= TOO_SHARP
+        )
+
+    def finding(self, name: str) -> Finding | None:
+        return next((finding for finding in self.evidence if finding.name == name), None)
+
+    def sentence(self) -> str:
+        """Return the verdict in a sentence or two."""
+        from reglab.analysis.findings import verdict
+
+        return verdict(self)
+
+    def to_dict(self) -> dict:
+        """Return everything for JSON; what is not a number is None."""
+        from reglab.analysis.findings import as_dict
+
+        return as_dict(self)
