@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,12 +13,26 @@ if TYPE_CHECKING:
 else:
     _Trainer = object
 
-__all__ = ["StepMixin", "gradient"]
+__all__ = ["StepMixin", "compiled", "gradient"]
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:
     """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
     return jax.grad(function)(at)
+
+
+def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """Return ``function`` compiled; it may read ``variables`` and change nothing.
+
+    What is not handed in would be a constant of the program, so the values of the variables are arguments of it.
+    """
+
+    @jax.jit
+    def pure(values: list[Any], *args: Any) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return function(*args)
+
+    return lambda *args: pure([variable.value for variable in variables], *args)
 
 
 class StepMixin(_Trainer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
     _Trainer = object
 
-__all__ = ["StepMixin", "gradient"]
+__all__ = ["StepMixin", "compiled", "gradient"]
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:
@@ -23,6 +23,11 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
         tape.watch(at)
         value = function(at)
     return tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """Return ``function`` compiled; it may read ``variables`` and change nothing."""
+    return tf.function(function, autograph=False)
 
 
 class StepMixin(_Trainer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
     _Trainer = object
 
-__all__ = ["StepMixin", "gradient"]
+__all__ = ["StepMixin", "compiled", "gradient"]
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:
@@ -24,6 +24,16 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
         slopes = torch.autograd.grad(value, leaves, allow_unused=True)
     slopes = [torch.zeros_like(x) if slope is None else slope for x, slope in zip(leaves, slopes, strict=True)]
     return keras.tree.pack_sequence_as(at, slopes)
+
+
+def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+    """Return ``function``, which PyTorch runs as it is; without recording what it does for a gradient."""
+
+    def run(*args: Any) -> Any:
+        with torch.no_grad():
+            return function(*args)
+
+    return run
 
 
 class StepMixin(_Trainer):

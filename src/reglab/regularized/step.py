@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from reglab.regularized.fitted import Fitted
 from reglab.regularized.parts import Part
 from reglab.regularized.placing import at_input
 from reglab.regularized.roles import weights_by_role
-from reglab.strategies import Batch, InputRange
+from reglab.strategies import Batch, InputRange, Strategy
 
 __all__ = ["Step", "takes_training"]
 
@@ -51,6 +52,23 @@ class Step:
         self._held.offsets = self._weight_offsets(batch)
         return tuple(batch)
 
+    def changed_inputs(self, x: Any, y: Any) -> list[tuple[Strategy, Any]]:
+        """Return what each strategy that changes inputs makes of a batch, each by itself, for people to look at."""
+        batch, input_range = Batch(keras.ops.convert_to_tensor(x), y), self.fitted.input_range()
+        found = []
+        for part in self._held.parts:
+            if part.overrides("on_batch") and part.strategy.changes_inputs:
+                soft = part.strategy.soft_targets
+                of_part = batch._replace(y=self._held.targets.soften(y, self._classes(x))) if soft else batch
+                found.append(
+                    (part.strategy, part.strategy.on_batch(of_part, part.strengths, part.random, input_range).x)
+                )
+            if part.overrides("perturb_inputs"):
+                found.append((part.strategy, self._perturbed(part, batch, input_range)))
+            if "input" in part.strategy.places and part.overrides("on_activation"):
+                found.append((part.strategy, at_input(part, batch.x)))
+        return found
+
     def _perturbed(self, part: Part, batch: Batch, input_range: InputRange | None) -> Any:
         def gradient(x: Any, which: slice) -> Any:
             return self.input_gradient(x, batch.y[which])
@@ -58,15 +76,21 @@ class Step:
         x = part.strategy.perturb_inputs(batch.x, gradient, part.strengths, part.random, input_range)
         return keras.ops.stop_gradient(x)
 
-    def input_gradient(self, x: Any, y: Any) -> Any:
-        """Return the gradient, shaped as ``x``, of the summed data loss with respect to inputs, in inference mode.
+    def input_gradient(self, x: Any, y: Any, each: Callable[[Any, Any], Any] | None = None) -> Any:
+        """Return the gradient, shaped as ``x``, of a summed loss with respect to inputs, in inference mode.
 
         Nothing moves: neither statistics of BatchNormalization nor random streams.
+
+        Args:
+            x: inputs.
+            y: their labels.
+            each: from labels and outputs to a loss an example; by default the data loss.
         """
+        each = each or self._held.targets.each
 
         def loss(x: Any) -> Any:
             with self._frozen_scope():
-                return keras.ops.sum(self._held.targets.each(y, self._forward(x, training=False)))
+                return keras.ops.sum(each(y, self._forward(x, training=False)))
 
         return backends.adapter().gradient(loss, x)
 

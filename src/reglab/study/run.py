@@ -118,6 +118,11 @@ class Program:
         ]
         return self.head.probabilities(np.concatenate(outputs).astype("float32"))
 
+    def restore(self, recipe: Recipe, data: SeedData, weights: list[np.ndarray]) -> None:
+        """Stand where a run's best epoch stood."""
+        self._reset(recipe, data)
+        self.model.network.set_weights(weights)
+
     def _reset(self, recipe: Recipe, data: SeedData) -> None:
         for variable, value in self._start:
             variable.assign(value)

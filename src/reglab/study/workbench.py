@@ -72,6 +72,27 @@ class Workbench:
             result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * (self.data.num_classes + 1),
         )
 
+    def facts(self) -> dict[str, str]:
+        """Return what results depend on beside the spec, each as a short text."""
+        first = self.settings.first_seed
+        return self._study_facts(self._facts(first, self._initial_weights(first)))
+
+    def restored(self, recipe: Recipe, seed: int, weights: list[np.ndarray]) -> Program:
+        """Return a program whose network has these weights, for looking at inputs and not for training.
+
+        Of the recipe it has what acts on inputs outside of training too, such as whitening; so most recipes share one.
+        """
+        kept = Recipe(*(strategy for strategy in recipe if strategy.preprocesses))
+        program = self._program(kept)
+        program.restore(kept, self.seed_data(seed), weights)
+        return program
+
+    def in_training(self, recipe: Recipe, seed: int, weights: list[np.ndarray]) -> Program:
+        """Return the program that trains a recipe, with these weights: what acts on a batch acts as in training."""
+        program = self._program(recipe.host())
+        program.restore(recipe.host(), self.seed_data(seed), weights)
+        return program
+
     def train(
         self,
         ride: Ride,

@@ -1,0 +1,96 @@
+"""``reglab robustness``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reglab.experiments.robustness import Robustness
+    from reglab.report.tables import Table
+
+__all__ = ["robustness"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option("--epsilon", "epsilons", multiple=True, type=click.FLOAT, metavar="X", help="radius of the ball; can be "
+              "given again [default: 1/255 to 32/255 of the raw range for images, else 0.01 to 0.5 of the input]")  # fmt: skip
+@click.option("--examples", type=click.IntRange(min=1), metavar="N", help="test examples, the first N [default: 1000]")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), metavar="N", help="runs of each recipe, the first N [default: all]"
+)
+@click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="a recipe's name; can be given again "
+              "[default: all]")  # fmt: skip
+@click.option("--data", help="where the data lies now, if it lies elsewhere")
+@click.option("--model", help="where the model lies now, if it lies elsewhere")
+@click.option("--json", "as_json", is_flag=True, help="for machines")
+def robustness(folder: str, as_json: bool, **options: Any) -> None:
+    """Attack the trained runs of the study in FOLDER by FGSM and PGD, and show what accuracy is left.
+
+    PGD takes 20 steps where FGSM takes one: a model that resists FGSM alone has learned to hide its gradient, and is
+    named. Nothing is trained. What is found is kept in the folder (robustness.json) and shown in its report.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from reglab.cli.options import given
+    from reglab.cli.quiet import start_backend
+    from reglab.experiments import robustness as attacks
+    from reglab.laboratory import Study
+
+    console = Console(stderr=as_json)
+    found = given(options)
+    study = Study.resume(folder, **{key: found.pop(key) for key in ("data", "model") if key in found})
+    start_backend()
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("attacking", total=None)
+
+        def progress(done: int, total: int, run: Any) -> None:
+            bar.update(task, completed=done, total=total, description=f"{run.name}, seed {run.seed}"[:40])
+
+        result = attacks.robustness(study, progress=progress, **found)
+    if as_json:
+        click.echo(json.dumps(_dict(result), indent=1))
+        return
+    _show(result, console)
+
+
+def _show(result: Robustness, console: Console) -> None:
+    from rich.text import Text
+
+    from reglab.cli.show import show_table
+
+    unit = "of the raw range" if result.unit == "pixel" else "in units of the network's input"
+    console.print(Text(f"Test accuracy in % under attack, {result.examples} examples, epsilon {unit}", style="bold"))
+    show_table(_table(result), console)
+    for remark in result.remarks():
+        console.print(Text("note: ", style="yellow") + Text(remark))
+    console.print(Text("FGSM: one step of epsilon. PGD: 20 steps from a random start. Means over seeds.", style="dim"))
+
+
+def _table(result: Robustness) -> Table:
+    from reglab.report.tables import Table
+
+    columns = ("recipe", "attack", *(result.text(i) for i in range(len(result.epsilons))))
+    rows = tuple(
+        (name if attack == "fgsm" else "", attack.upper(), *(f"{100 * value:.1f}" for value in curve.mean))
+        for name, of_name in result.curves.items()
+        for attack, curve in of_name.items()
+    )
+    return Table(columns, rows, (0,) * len(rows))
+
+
+def _dict(result: Robustness) -> dict[str, Any]:
+    return {
+        "unit": result.unit, "epsilons": list(result.epsilons), "examples": result.examples, "blind": result.blind,
+        "accuracy": {
+            name: {attack: curve.values.tolist() for attack, curve in of_name.items()}
+            for name, of_name in result.curves.items()
+        },
+        "remarks": result.remarks(),
+    }  # fmt: skip

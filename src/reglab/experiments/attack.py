@@ -1,0 +1,121 @@
+"""Attacks on a trained network: FGSM and PGD, by the same code that trains against them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+
+from reglab import backends
+from reglab.strategies import Adversarial, InputRange
+from reglab.study.run import Program
+
+__all__ = ["ATTACKS", "Attacker"]
+
+PGD_STEPS = 20
+ATTACKS = {"fgsm": Adversarial(method="fgsm", share=1.0), "pgd": Adversarial(method="pgd", steps=PGD_STEPS, share=1.0)}
+_SMALLEST = 1e-37  # of a probability in float32
+_BATCH = 256
+
+
+class Attacker:
+    """Makes adversarial examples of what a program knows; it is compiled once, whatever the weights.
+
+    The loss that attacks climb is the cross-entropy in a form that does not saturate: of probabilities it is
+    ``log(1 + sum of the others / p(y))``, the same number, where Keras' own clips them at 1e-7. A network that has
+    learned its training set by heart is so sure that a clipped loss has no gradient, and attacks would seem to fail.
+
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._compiled: dict[str, Callable[..., Any]] = {}
+
+    def examples(
+        self, x: np.ndarray, y: np.ndarray, *, attack: str, epsilon: float, limits: tuple[Any, Any] | None
+    ) -> np.ndarray:
+        """Return adversarial examples, shaped as ``x``.
+
+        Args:
+            x: inputs of the network.
+            y: their labels.
+            attack: ``fgsm`` or ``pgd``: 20 steps of ``2.5 epsilon / 20`` from a random point of the ball.
+            epsilon: radius of the ball: the largest change of a value, in units of the input; with ``limits`` as a
+                fraction of the raw range.
+            limits: where the lowest and highest raw value lie among the inputs; examples are kept between.
+        """
+        if epsilon == 0:
+            return x
+        pieces = [
+            self._batch(x[start : start + _BATCH], y[start : start + _BATCH], attack, epsilon, limits)
+            for start in range(0, len(x), _BATCH)
+        ]
+        return np.concatenate(pieces)
+
+    def accuracy(self, x: np.ndarray, y: np.ndarray, **how: Any) -> float:
+        """Return the share of examples that are still classified rightly; the arguments are those of ``examples``."""
+        moved = self.examples(x, y, **how)
+        return float(np.mean(self.program.probabilities(moved).argmax(axis=-1) == y))
+
+    def blind(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Return the share of examples at which the loss has no gradient at all, so that attacks cannot climb it."""
+        run = self._compiled.setdefault("slope", self._compile(lambda x, y: self._slope(x, y)))
+        still = 0
+        for start in range(0, len(x), _BATCH):
+            piece, count = _padded(x[start : start + _BATCH]), len(x[start : start + _BATCH])
+            slope = keras.ops.convert_to_numpy(run(piece, _padded(y[start : start + _BATCH])))[:count]
+            still += int(np.count_nonzero(np.abs(slope.reshape(count, -1)).max(axis=1) == 0))
+        return still / len(x)
+
+    def _batch(
+        self, x: np.ndarray, y: np.ndarray, attack: str, epsilon: float, limits: tuple[Any, Any] | None
+    ) -> np.ndarray:
+        strategy = ATTACKS[attack]
+        if limits is not None:
+            strategy = dataclasses.replace(strategy, unit="pixel", clip="data")
+        step = epsilon if attack == "fgsm" else 2.5 * epsilon / strategy.steps
+
+        def attacked(x: Any, y: Any, epsilon: Any, step: Any, low: Any, high: Any) -> Any:
+            strength = SimpleNamespace(epsilon=epsilon, step=step)
+            return strategy.perturb_inputs(
+                x, lambda x, part: self._slope(x, y[part]), strength, 0, InputRange(low, high)
+            )
+
+        run = self._compiled.setdefault(attack, self._compile(attacked))
+        low, high = (np.float32(0), np.float32(1)) if limits is None else limits
+        tensors = [keras.ops.convert_to_tensor(np.float32(value)) for value in (epsilon, step, low, high)]
+        moved = run(*(keras.ops.convert_to_tensor(_padded(part)) for part in (x, y)), *tensors)
+        return np.asarray(keras.ops.convert_to_numpy(moved))[: len(x)]
+
+    def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return backends.adapter().compiled(function, self.program.model.variables)
+
+    def _slope(self, x: Any, y: Any) -> Any:
+        return self.program.model.input_gradient(x, y, self._each)
+
+    def _each(self, y: Any, outputs: Any) -> Any:
+        """Return the cross-entropy of each example, in nats."""
+        ops = keras.ops
+        outputs, kind = ops.cast(outputs, "float32"), self.program.head.kind
+        y = ops.cast(y, "int32")
+        if kind == "logits":
+            return ops.sparse_categorical_crossentropy(y, outputs, from_logits=True)
+        if kind == "binary_logits":
+            return ops.softplus(outputs[:, 0] * (1.0 - 2.0 * ops.cast(y, "float32")))
+        if kind == "sigmoid":
+            outputs = ops.concatenate([1.0 - outputs, outputs], axis=-1)
+        right = ops.one_hot(y, outputs.shape[-1], dtype="float32")
+        chosen = ops.sum(outputs * right, axis=-1)
+        others = ops.sum(outputs * (1.0 - right), axis=-1)
+        # As a difference of logarithms, so that neither a tiny p(y) nor tiny others leave the range of float32.
+        return ops.softplus(ops.log(ops.maximum(others, _SMALLEST)) - ops.log(ops.maximum(chosen, _SMALLEST)))
+
+
+def _padded(x: np.ndarray) -> np.ndarray:
+    """Return a full batch, filled up with its first row, so that nothing is compiled for the last one."""
+    missing = _BATCH - len(x)
+    return x if missing <= 0 else np.concatenate([x, np.repeat(x[:1], missing, axis=0)])

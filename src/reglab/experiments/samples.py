@@ -1,0 +1,173 @@
+"""What strategies that change images do to this data: a few training images before and after."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reglab.errors import ReglabError
+from reglab.recipe import Recipe
+from reglab.study import disk
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Study
+    from reglab.study.run import Program, SeedData
+
+__all__ = ["Sample", "load", "samples"]
+
+FILE = Path("report") / "samples.npz"
+_BATCH = 64  # images that are tried; of a share that is changed, the first are shown
+_VISIBLE = 0.25  # of the range: a smaller change is shown magnified
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Images before and after one strategy of one recipe.
+
+    Attributes:
+        recipe: name of the recipe.
+        what: the strategy, as text.
+        labels: the class of each image.
+        before, after: uint8 images ``(n, height, width, channels)``.
+        predicted_before, predicted_after: the class that the recipe's trained network gives them.
+        magnified: where the change is too small to see, ``difference`` is it times this number; else 0.
+        difference: uint8 images, grey where nothing changed.
+    """
+
+    recipe: str
+    what: str
+    labels: tuple[str, ...]
+    before: np.ndarray
+    after: np.ndarray
+    predicted_before: tuple[str, ...]
+    predicted_after: tuple[str, ...]
+    magnified: int
+    difference: np.ndarray
+
+
+def load(folder: str | Path) -> list[Sample]:
+    """Return the samples that a study folder has; none where they were not made."""
+    try:
+        with np.load(Path(folder) / FILE, allow_pickle=False) as held:
+            about = json.loads(str(held["about"]))
+            arrays = [{key: held[key][i] for key in ("before", "after", "difference")} for i in range(len(about))]
+    except (OSError, KeyError, ValueError):
+        return []
+    texts = ("labels", "predicted_before", "predicted_after")
+    return [
+        Sample(**{**one, **{key: tuple(one[key]) for key in texts}, **of_one})
+        for one, of_one in zip(about, arrays, strict=True)
+    ]
+
+
+def samples(study: Study, *, count: int = 8) -> list[Sample]:
+    """Show what augmentation, noise at the input, mixup and adversaries make of training images, and keep it.
+
+    Each strategy acts by itself, at the strength it has after the last epoch, on the network that its recipe trained
+    with the first seed that finished. It takes no training. The images are written to ``report/samples.npz`` in the
+    study folder.
+
+    Args:
+        study: as :meth:`Study.resume` gives it.
+        count: images of each strategy.
+
+    Raises:
+        ReglabError: if the data are no images, or not those that the study was trained on.
+    """
+    from reglab.study.replay import Replay
+    from reglab.study.spec import Task
+
+    data = study.dataset
+    if len(data.input_shape) != 3 or data.input_shape[-1] not in (1, 3):
+        raise ReglabError(f"{data.name} has examples of shape {data.input_shape}, which are no images to show.")
+    changing = {name: recipe for name, recipe in study.recipes.items() if _may_change(recipe)}
+    replay = Replay(study.out, Task(data, study.model, study.settings, study.recipes))
+    found: list[Sample] = []
+    for name in changing:
+        run = next(iter(replay.runs([name])), None)
+        if run is not None:
+            program, at = replay.in_training(run)
+            found += _of_program(name, program, at, data, count=count, epochs=study.settings.epochs)
+    _keep(Path(study.out), found)
+    return found
+
+
+def _may_change(recipe: Recipe) -> bool:
+    from reglab.strategies import Strategy
+
+    hooks = ("on_batch", "perturb_inputs")
+    return any(
+        (any(getattr(type(s), hook) is not getattr(Strategy, hook) for hook in hooks) and s.changes_inputs)
+        or "input" in s.places
+        for s in recipe
+    )
+
+
+def _of_program(
+    name: str, program: Program, at: SeedData, data: Any, *, count: int, epochs: int
+) -> list[Sample]:  # fmt: skip
+    import keras
+
+    model = program.model
+    model.set_epoch(epochs - 1)
+    rows = at.train[:_BATCH]
+    x, y = at.preprocess(data.x[rows]), data.y[rows]
+    found = []
+    for strategy, moved in model.changed_inputs(x, keras.ops.convert_to_tensor(y)):
+        after = np.asarray(keras.ops.convert_to_numpy(moved), "float32")
+        changed = np.flatnonzero(np.abs(after - x).reshape(len(x), -1).max(axis=1) > 0)[:count]
+        if len(changed):
+            before, changed_to = (_pixels(part[changed], at, data) for part in (x, after))
+            magnified, difference = _difference(before, changed_to)
+            found.append(
+                Sample(
+                    recipe=name, what=Recipe(strategy).to_text(), magnified=magnified, difference=difference,
+                    labels=tuple(data.class_names[label] for label in y[changed]),
+                    before=_bytes(before), predicted_before=_classes(program, x[changed], data),
+                    after=_bytes(changed_to), predicted_after=_classes(program, after[changed], data),
+                )
+            )  # fmt: skip
+    return found
+
+
+def _classes(program: Program, x: np.ndarray, data: Any) -> tuple[str, ...]:
+    return tuple(data.class_names[i] for i in program.probabilities(x).argmax(axis=-1))
+
+
+def _pixels(x: np.ndarray, at: SeedData, data: Any) -> np.ndarray:
+    """Return images in [0, 1] of the raw range from what the network gets."""
+    raw = x * at.preprocess.scale + at.preprocess.mean
+    low, high = data.value_range or (float(data.x.min()), float(data.x.max()))
+    return np.clip((raw - low) / (high - low), 0.0, 1.0)
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.round(255 * picture).astype("uint8")
+
+
+def _difference(before: np.ndarray, after: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return a factor that makes the largest change visible, 0 where it is, and the changes around grey."""
+    change = after - before
+    largest = float(np.abs(change).max())
+    if largest == 0 or largest >= _VISIBLE:
+        return 0, np.full(before.shape, 128, "uint8")
+    factor = int(min(1000, 0.5 / largest))
+    return factor, _bytes(np.clip(0.5 + factor * change, 0.0, 1.0))
+
+
+def _keep(folder: Path, found: list[Sample]) -> None:
+    about = [
+        {
+            "recipe": s.recipe, "what": s.what, "labels": s.labels, "predicted_before": s.predicted_before,
+            "predicted_after": s.predicted_after, "magnified": s.magnified,
+        }
+        for s in found
+    ]  # fmt: skip
+    count = min((len(s.before) for s in found), default=0)
+    arrays = {key: np.array([getattr(s, key)[:count] for s in found]) for key in ("before", "after", "difference")}
+    (folder / FILE).parent.mkdir(exist_ok=True)
+    disk.write_arrays(folder / FILE, {**arrays, "about": np.array(json.dumps(about))})

@@ -1,0 +1,91 @@
+"""Trained runs of a study, brought back with the model and the data they were trained on. Keras, but no training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from reglab.errors import ReglabError
+from reglab.results import Results, RunResult
+from reglab.study import run_folder
+from reglab.study.frozen import differences
+from reglab.study.records import FINISHED
+from reglab.study.run import Program, SeedData
+from reglab.study.spec import Task
+from reglab.study.workbench import Workbench
+
+__all__ = ["Replay"]
+
+_TOLERANCE = 1e-2  # of a probability: another number of threads or another machine rounds otherwise, never by so much
+
+
+class Replay:
+    """The finished runs of a study folder, each as a program that predicts what the run predicted.
+
+    Args:
+        folder: the study folder.
+        task: data, model, settings and recipes of it.
+
+    Raises:
+        ReglabError: if data, model or versions are not those the study was trained with.
+    """
+
+    def __init__(self, folder: str | Path, task: Task) -> None:
+        self.results = Results.load(folder)
+        self.task = task
+        self._bench = Workbench(task)
+        changed = [
+            # Versions may have moved on: whether a network still predicts what it did is looked at for each run.
+            each for each in differences(self.results.facts, self._bench.facts())
+            if not each.startswith(("keras is", "backend is", "reglab results is"))
+        ]  # fmt: skip
+        if changed:
+            raise ReglabError(
+                f"The study in {folder} was trained with something else than what is here now: {'; '.join(changed)}. "
+                "Give the data and the model that it was trained with."
+            )
+
+    def runs(self, names: list[str] | None = None, *, seeds: int | None = None) -> list[RunResult]:
+        """Return the finished runs, each once: of these recipes, or all; of the first so many seeds, or all."""
+        found: dict[str, RunResult] = {}
+        for name in names or list(self.results.runs):
+            if name not in self.results.runs:
+                raise ReglabError(f"The study has no recipe {name!r}; it has {', '.join(self.results.runs)}.")
+            for run in list(self.results.runs[name].values())[:seeds]:
+                if run.status == FINISHED:
+                    found.setdefault(run.id, run)
+        return list(found.values())
+
+    def trained(self, run: RunResult) -> tuple[Program, SeedData]:
+        """Return a program with the run's best weights, and what its seed fixes; good until the next call.
+
+        Raises:
+            ReglabError: if it does not predict what the run predicted.
+        """
+        weights = run_folder.weights(self.results.folder / "runs" / run.id)
+        data = self._bench.seed_data(run.seed)
+        program = self._bench.restored(self.task.recipes[run.name], run.seed, weights)
+        kept = run_folder.predictions(self.results.folder / "runs" / run.id, "test").probabilities
+        some = slice(0, 256)
+        off = float(np.abs(program.probabilities(data.test[0][some]) - kept[some]).max())
+        if not off < _TOLERANCE:
+            raise ReglabError(
+                f"{run.name}, seed {run.seed}: its stored weights predict other probabilities than the run did (by "
+                f"{off:.2g}), so they are not examined. Was the study trained by other versions? They were "
+                f"{', '.join(f'{name} {version}' for name, version in self.results.versions.items())}."
+            )
+        return program, data
+
+    def in_training(self, run: RunResult) -> tuple[Program, SeedData]:
+        """Return the program that trained a run, at its best weights, and what its seed fixes."""
+        weights = run_folder.weights(self.results.folder / "runs" / run.id)
+        program = self._bench.in_training(self.task.recipes[run.name], run.seed, weights)
+        return program, self._bench.seed_data(run.seed)
+
+    def each(self, runs: list[RunResult]) -> Iterator[tuple[RunResult, Program, SeedData]]:
+        """Yield each of these runs with its program, seed by seed, since a seed's data is prepared once."""
+        for run in sorted(runs, key=lambda run: run.seed):
+            program, data = self.trained(run)
+            yield run, program, data
