@@ -16,8 +16,6 @@ __all__ = ["FEWEST_EPOCHS", "Turn", "falls", "finite", "late", "levelled", "shak
 
 # A trend over fewer points cannot be told from noise: with four, a flat curve is monotone in 1 of 12 cases.
 FEWEST_EPOCHS = 5
-# A minimum in the last two epochs is the end of the curve, and nobody has seen what comes after it.
-_SEEN_AFTER = 3
 # Validation cross-entropy that ends less than a tenth above its minimum has levelled off: early stopping there would
 # gain less than what seeds differ by.
 RISE_MATTERS = 0.10
@@ -58,8 +56,8 @@ def finite(values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def window(epochs: int) -> int:
-    """Return how many epochs are looked at together: a tenth of all, odd, 3 at least and 15 at most."""
-    return min(15, max(3, 2 * (epochs // 20) + 1))
+    """Return how many epochs are looked at together: a sixth of all, odd, 3 at least and 15 at most."""
+    return min(15, max(3, 2 * (epochs // 12) + 1))
 
 
 def smooth(values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -72,7 +70,8 @@ def smooth(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """
     curve = np.asarray(values, dtype="float64")
     half = window(len(curve)) // 2
-    return np.array([np.median(curve[max(0, i - half) : i + half + 1]) for i in range(len(curve))])
+    padded = np.pad(curve, half, constant_values=math.nan)
+    return np.asarray(np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1))
 
 
 def late(values: Sequence[float] | np.ndarray) -> float:
@@ -98,12 +97,13 @@ def turn(values: Sequence[float] | np.ndarray) -> Turn | None:
     smoothed = smooth(curve)
     at = int(smoothed.argmin())
     after = curve[at + 1 :]
-    if len(after) < _SEEN_AFTER:
+    if len(after) < window(len(curve)):
         return None
     lowest = float(smoothed[at])
     final = float(np.median(curve[-window(len(curve)) :]))
-    noise = _noise(curve[at:])
-    needed = max(RISE_MATTERS * lowest, RISE_NOISE * noise / math.sqrt(window(len(curve))))
+    reached = int(np.flatnonzero(smoothed <= (1 + RISE_MATTERS) * smoothed[at])[0])
+    noise = max(_spread(smoothed[at:]), _spread(smoothed[reached : at + 1]))
+    needed = max(RISE_MATTERS * lowest, RISE_NOISE * noise)
     if final - lowest < needed or _tau(after) < RISE_STEADY:
         return None
     return Turn(at + 1, lowest, final, noise)
@@ -149,18 +149,23 @@ def shake(values: Sequence[float] | np.ndarray) -> float:
     return float(np.sqrt(np.mean(rest * rest)))
 
 
-def _noise(curve: np.ndarray) -> float:
-    """Return the standard deviation of an epoch by differences of neighbours, which a trend hardly adds to.
+def _spread(curve: np.ndarray) -> float:
+    """Return the standard deviation of a curve around its straight line, with ``n - 2``; 0 with fewer than three points.
 
-    ``1.4826 * median |d - median(d)| / sqrt(2)``, robust against single jumps (von Neumann 1941; Rousseeuw 1993).
+    A drift that comes back counts as noise here, which differences of neighbours would not see.
     """
-    d = np.diff(curve)
-    return float(1.4826 * np.median(np.abs(d - np.median(d))) / math.sqrt(2)) if len(d) else 0.0
+    n = len(curve)
+    if n < 3:
+        return 0.0
+    t = np.arange(n)
+    rest = curve - np.polyval(np.polyfit(t, curve, 1), t)
+    return float(np.sqrt(rest @ rest / (n - 2)))
 
 
 def _tau(curve: np.ndarray) -> float:
-    from scipy import stats
-
-    if len(curve) < 2 or np.ptp(curve) == 0:
+    """Return Kendall's tau-a with time: the share of pairs that rise minus the share that falls."""
+    n = len(curve)
+    if n < 2:
         return 0.0
-    return float(stats.kendalltau(np.arange(len(curve)), curve).statistic)
+    later = np.sign(curve[None, :] - curve[:, None])
+    return float(np.triu(later, 1).sum() / (n * (n - 1) / 2))

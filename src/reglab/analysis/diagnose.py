@@ -83,9 +83,9 @@ def diagnose(
     told = [run for run in runs if not run.diverged]
     gap, train = _estimate(told, "gap"), _estimate(told, "train_accuracy")
     turned = [run.turn.epoch for run in told if run.turn is not None]
-    has_turned = bool(turned) and 2 * len(turned) >= len(told)
+    has_turned = bool(turned) and 2 * len(turned) > len(told)
     fit = math.nan if train is None else (train.mean - chance) / max(attainable - chance, 1e-12)
-    falls = bool(told) and 2 * sum(run.falls for run in told) >= len(told)
+    falls = bool(told) and 2 * sum(run.falls for run in told) > len(told)
     word, kind = _word(told, gap=gap, fit=fit, turned=has_turned, falls=falls)
     over, temperature = _calibration(validation or predictions)
     shakes = [run.shake for run in told if math.isfinite(run.shake)]

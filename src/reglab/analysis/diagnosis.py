@@ -114,15 +114,15 @@ class Diagnosis:
         kind: of overfitting ``accuracy`` (it is better on training examples, or validation accuracy falls) or
             ``confidence`` (only cross-entropy gets worse); of underfitting ``unfinished`` (still improving),
             ``limited`` (it has stopped improving) or ``nothing learned``; else empty.
-        onset: the median epoch after which validation cross-entropy rises for good, counted from 1; None unless at
-            least half of the runs turn.
+        onset: the median epoch after which validation cross-entropy rises for good, counted from 1; None unless
+            more than half of the runs turn.
         onset_range: the earliest and the latest of those runs.
         turned: how many runs turn.
         gap, cross_entropy_gap: at the end of training; None where histories lack what it needs.
         best_gap, best_cross_entropy_gap: at the best epoch by validation.
         train_accuracy, val_accuracy: at the end.
         fit: how far training accuracy went from chance (0) to what is attainable (1).
-        falls: whether at least half of the runs still improve on validation.
+        falls: whether more than half of the runs still improve on validation.
         unstable: whether the last epoch is luck.
         overconfidence, temperature: of the kept predictions, of each seed; None without predictions.
         decomposition: bias and variance over seeds; None without predictions of the same examples by two seeds.
