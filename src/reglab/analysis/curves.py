@@ -138,19 +138,20 @@ def falls(values: Sequence[float] | np.ndarray) -> bool:
 
 
 def shake(values: Sequence[float] | np.ndarray) -> float:
-    """Return the standard deviation of single epochs around the smoothed curve, in the last third of training.
+    """Return the standard deviation of single epochs in the last third of training, whatever the trend.
 
-    Not a robust one: that single epochs are bad is what it is to show. NaN with fewer than five epochs.
+    By second differences, whose mean square is six times that of independent noise; not robust ones, since single bad
+    epochs are what it is to show. NaN with fewer than 15 epochs, whose last third is still learning.
     """
     curve = finite(values)
-    if len(curve) < FEWEST_EPOCHS:
+    if len(curve) < 3 * FEWEST_EPOCHS:
         return math.nan
-    rest = (curve - smooth(curve))[-max(FEWEST_EPOCHS, len(curve) // 3) :]
-    return float(np.sqrt(np.mean(rest * rest)))
+    second = np.diff(curve[-(len(curve) // 3) :], 2)
+    return float(np.sqrt(np.mean(second * second) / 6))
 
 
 def _spread(curve: np.ndarray) -> float:
-    """Return the standard deviation of a curve around its straight line, with ``n - 2``; 0 with fewer than three points.
+    """Return the standard deviation of a curve around its straight line, with ``n - 2``; 0 of fewer than three points.
 
     A drift that comes back counts as noise here, which differences of neighbours would not see.
     """

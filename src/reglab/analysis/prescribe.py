@@ -1,0 +1,318 @@
+"""From a diagnosis to remedies, in the order in which to try them; each with its reason and where it is from.
+
+The rules are few and stand one below the other. Their order is a prior: which remedy works on a model is what ``reglab
+diagnose --treat`` finds out. None looks at the test set: bias and variance, which need it, explain and prescribe nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from reglab.analysis.diagnosis import Diagnosis
+from reglab.analysis.probed import Probes
+
+__all__ = ["Item", "Patient", "prescribe"]
+
+# As many as can be tried in the time of a usual comparison, and as can be read at a glance.
+MOST_RECIPES = 5
+
+
+@dataclass(frozen=True)
+class Item:
+    """One remedy.
+
+    Attributes:
+        name: what it is called.
+        recipe: the recipe to try, as reglab reads it; empty for what is no recipe.
+        action: what to do, in words.
+        reason: the evidence it rests on.
+        reference: where it is from.
+    """
+
+    name: str
+    recipe: str
+    action: str
+    reason: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is known of data and training beside the runs.
+
+    Attributes:
+        kind: of the data: ``image``, ``table``, or ``array`` for what nothing is known of.
+        label_changing: transforms that make another example of one.
+        epochs: how long it was trained.
+        train_size: how many training examples there are.
+        classes: how many classes.
+        probes: what was probed.
+    """
+
+    kind: str = "array"
+    label_changing: Collection[str] = frozenset()
+    epochs: int | None = None
+    train_size: int | None = None
+    classes: int | None = None
+    probes: Probes = field(default_factory=Probes)
+
+
+def prescribe(diagnosis: Diagnosis, patient: Patient | None = None) -> tuple[Item, ...]:
+    """Return remedies, the first one first; none if nothing is wrong or nothing can be told.
+
+    Underfitting is never answered by regularization. Of the recipes, five at most are kept.
+
+    Example:
+        >>> from reglab.analysis.diagnose import diagnose
+        >>> history = {"train_accuracy": [0.6, 0.9, 1.0, 1.0, 1.0], "val_accuracy": [0.5, 0.6, 0.6, 0.6, 0.6]}
+        >>> [item.recipe for item in prescribe(diagnose([history]), Patient(kind="table"))][:2]
+        ['dropout(rate=0.3)', 'l2(kernel=1e-3)']
+    """
+    patient = patient or Patient()
+    found: list[Item] = []
+    recipes: set[str] = set()
+    for rule in _RULES[diagnosis.word]:
+        item = rule(diagnosis, patient)
+        if item is None or item.name in {other.name for other in found}:
+            continue
+        if item.recipe and (item.recipe in recipes or len(recipes) == MOST_RECIPES):
+            continue
+        recipes |= {item.recipe} - {""}
+        found.append(item)
+    both = _combination(found)
+    return (*found, both) if both is not None else tuple(found)
+
+
+# --- overfitting ---------------------------------------------------------------------------------------------------
+
+
+def _more_data(d: Diagnosis, p: Patient) -> Item | None:
+    curve = p.probes.learning_curve
+    if curve is None or not curve.short_of_data:
+        return None
+    reason = f"the last doubling of the training set brought {100 * curve.doubling.mean:.1f} points on validation"
+    return Item("more data", "", "label more examples", reason, "Hestness et al. 2017, arXiv:1712.00409")
+
+
+def _augmentation(d: Diagnosis, p: Patient) -> Item | None:
+    if p.kind != "image" or not _accuracy(d):
+        return None
+    wanted = {
+        "rotation_range": "10", "width_shift_range": "0.1", "height_shift_range": "0.1", "horizontal_flip": "true",
+    }  # fmt: skip
+    kept = {key: value for key, value in wanted.items() if key not in p.label_changing}
+    if not kept:
+        return None
+    few = ""
+    if p.train_size and p.classes:
+        few = f", and there are {p.train_size / p.classes:,.0f} training images a class"
+    left_out = sorted(set(wanted) & set(p.label_changing))
+    without = f" (without {', '.join(left_out)}, which changes what these images are)" if left_out else ""
+    recipe = f"augmentation({', '.join(f'{key}={value}' for key, value in kept.items())})"
+    reason = f"training images are told better than new ones{few}"
+    return Item(
+        "augmentation", recipe, f"train on randomly moved images{without}", reason,
+        "Shorten and Khoshgoftaar 2019, Journal of Big Data 6:60; the best single strategy of the paper's Table 2",
+    )  # fmt: skip
+
+
+def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
+    memorizes = p.probes.labels is not None and p.probes.labels.memorizes
+    if d.onset is None and not memorizes:
+        return None
+    patience = max(5, (p.epochs or 50) // 10)
+    if memorizes:
+        reason = "wrong labels are learned by heart, and they are learned late"
+        reference = "Li et al. 2020, arXiv:1903.11680; Arpit et al. 2017, arXiv:1706.05394"
+    else:
+        reason = f"validation cross-entropy rises after epoch {d.onset:g}"
+        reference = "Prechelt 1998, Early Stopping - But When?"
+    recipe = f"early_stopping(monitor=val_loss, patience={patience})"
+    return Item("early stopping", recipe, "keep the weights of the best validation cross-entropy", reason, reference)
+
+
+def _mixup(d: Diagnosis, p: Patient) -> Item | None:
+    memorizes = p.probes.labels is not None and p.probes.labels.memorizes
+    if memorizes:
+        reason, recipe = "wrong labels are learned by heart", "mixup(alpha=1.0)"
+    elif d.overconfident or d.kind == "confidence":
+        reason, recipe = "it is surer than it is right", "mixup(alpha=0.2)"
+    elif _accuracy(d):
+        reason, recipe = "training examples are told better than new ones", "mixup(alpha=0.2)"
+    else:
+        return None
+    return Item(
+        "mixup", recipe, "train on mixtures of two examples and their labels", reason,
+        "Zhang et al. 2018, arXiv:1710.09412; Thulasidasan et al. 2019, arXiv:1905.11001 (calibration)",
+    )  # fmt: skip
+
+
+def _mixup_of_images(d: Diagnosis, p: Patient) -> Item | None:
+    return _mixup(d, p) if p.kind == "image" else None
+
+
+def _dropout(d: Diagnosis, p: Patient) -> Item | None:
+    if not _accuracy(d):
+        return None
+    reason = "training accuracy runs ahead of validation"
+    return Item(
+        "dropout", "dropout(rate=0.3)", "switch off units at random in training", reason,
+        "Srivastava et al. 2014, Journal of Machine Learning Research 15",
+    )  # fmt: skip
+
+
+def _l2(d: Diagnosis, p: Patient) -> Item | None:
+    if not _accuracy(d):
+        return None
+    return Item(
+        "L2 penalty", "l2(kernel=1e-3)", "make large weights cost something",
+        "training accuracy runs ahead of validation",
+        "Krogh and Hertz 1992, A Simple Weight Decay Can Improve Generalization; the paper's Table 3",
+    )  # fmt: skip
+
+
+def _noise(d: Diagnosis, p: Patient) -> Item | None:
+    probe = p.probes.noise
+    if probe is None or not probe.sensitive:
+        return None
+    reason = f"noise of {probe.at:g} standard deviations on inputs costs {100 * probe.lost.mean:.1f} points"
+    return Item(
+        "input noise", f"gaussian_noise(stddev={probe.at:g})", "train with the noise that it cannot stand", reason,
+        "Bishop 1995, Neural Computation 7(1)",
+    )  # fmt: skip
+
+
+def _sam(d: Diagnosis, p: Patient) -> Item | None:
+    if not _accuracy(d):
+        return None
+    return Item(
+        "sharpness-aware minimization", "sam(rho=0.05)", "look for weights whose neighbours are good too",
+        "training accuracy runs ahead of validation; at twice the cost of a step",
+        "Foret et al. 2021, arXiv:2010.01412",
+    )  # fmt: skip
+
+
+def _accuracy(d: Diagnosis) -> bool:
+    return d.word == "overfitting" and d.kind == "accuracy"
+
+
+# --- confidence and stability, whatever the word -----------------------------------------------------------------
+
+
+def _label_smoothing(d: Diagnosis, p: Patient) -> Item | None:
+    memorizes = p.probes.labels is not None and p.probes.labels.memorizes
+    if not (d.overconfident or d.kind == "confidence" or memorizes):
+        return None
+    if memorizes and not d.overconfident:
+        reason, reference = "wrong labels are learned by heart", "Lukasik et al. 2020, arXiv:2003.02819"
+    else:
+        reason, reference = "it is surer than it is right", "Müller et al. 2019, arXiv:1906.02629"
+    return Item("label smoothing", "label_smoothing(smoothing=0.1)", "ask for 90 % and not 100 %", reason, reference)
+
+
+def _temperature(d: Diagnosis, p: Patient) -> Item | None:
+    if not d.overconfident or d.temperature is None:
+        return None
+    return Item(
+        "temperature scaling", "", f"divide the logits by {d.temperature.mean:.2f}; no decision changes",
+        "confidence is above accuracy", "Guo et al. 2017, arXiv:1706.04599",
+    )  # fmt: skip
+
+
+def _ema(d: Diagnosis, p: Patient) -> Item | None:
+    if not d.unstable:
+        return None
+    return Item(
+        "averaged weights", "ema", "evaluate a moving average of the weights", "validation jumps from epoch to epoch",
+        "Izmailov et al. 2018, arXiv:1803.05407",
+    )  # fmt: skip
+
+
+def _lower_rate(d: Diagnosis, p: Patient) -> Item | None:
+    if not d.unstable:
+        return None
+    return Item(
+        "lower learning rate", "", "divide the learning rate by 3, or let it decay to zero",
+        "validation jumps from epoch to epoch", "Goodfellow et al. 2016, Deep Learning, section 11.4.1",
+    )  # fmt: skip
+
+
+# --- underfitting ----------------------------------------------------------------------------------------------------
+
+
+def _longer(d: Diagnosis, p: Patient) -> Item | None:
+    if not d.falls or d.onset is not None:
+        return None
+    longer = f"train for {2 * p.epochs} epochs" if p.epochs else "train twice as long"
+    reason = "validation was still improving when training ended"
+    return Item("train longer", "", longer, reason, "Goodfellow et al. 2016, Deep Learning, section 11.4.1")
+
+
+def _rate(d: Diagnosis, p: Patient) -> Item | None:
+    if d.kind == "limited" or d.kind == "nothing learned":
+        how = "try the learning rate times 3 and divided by 3"
+    else:
+        how = "try three times the learning rate"
+    return Item(
+        "other learning rate", "", how, "the training set itself is not learned",
+        "Goodfellow et al. 2016, Deep Learning, section 11.4.1",
+    )  # fmt: skip
+
+
+def _labels(d: Diagnosis, p: Patient) -> Item | None:
+    if d.kind != "nothing learned":
+        return None
+    return Item(
+        "look at the data", "", "fit ten examples, without any regularization; look at inputs and labels as the model "
+        "gets them", "accuracy is that of chance", "Goodfellow et al. 2016, Deep Learning, section 11.5",
+    )  # fmt: skip
+
+
+def _less(d: Diagnosis, p: Patient) -> Item | None:
+    return Item(
+        "less regularization", "", "take dropout, penalties, noise and augmentation out of the model, or halve them",
+        "the training set itself is not learned", "Goodfellow et al. 2016, Deep Learning, section 5.2",
+    )  # fmt: skip
+
+
+def _bigger(d: Diagnosis, p: Patient) -> Item | None:
+    if d.kind == "unfinished":
+        return None
+    return Item(
+        "bigger model", "", "double units or filters, or add a layer",
+        "training accuracy has stopped improving below what is attainable",
+        "Goodfellow et al. 2016, Deep Learning, section 5.2",
+    )  # fmt: skip
+
+
+_COMMON: tuple[Callable[[Diagnosis, Patient], Item | None], ...] = (_ema, _lower_rate, _label_smoothing, _temperature)
+_RULES: dict[str, tuple[Callable[[Diagnosis, Patient], Item | None], ...]] = {
+    "overfitting": (
+        _more_data, _augmentation, _early_stopping, _noise, _ema, _lower_rate, _label_smoothing, _temperature,
+        _mixup_of_images, _dropout, _l2, _mixup, _sam,
+    ),
+    "underfitting": (_labels, _longer, _rate, _bigger, _less),
+    "fitting": (_longer, _more_data, _noise, *_COMMON),
+    "cannot tell": (),
+}  # fmt: skip
+
+
+def _combination(items: list[Item]) -> Item | None:
+    """Return the first two recipes that go together, as one."""
+    from reglab.errors import ReglabError
+    from reglab.recipe import Recipe
+
+    several = [item for item in items if item.recipe and item.name != "early stopping"]
+    for i, one in enumerate(several):
+        for other in several[i + 1 :]:
+            try:
+                recipe = Recipe.parse(f"{one.recipe} + {other.recipe}")
+            except ReglabError:  # a declared conflict
+                continue
+            return Item(
+                "combination", recipe.to_text(), f"{one.name} and {other.name} together",
+                "strategies that act in different places add up",
+                "the paper's Table 2, whose best arm is a combination; Kukačka et al. 2017, arXiv:1710.10686",
+            )  # fmt: skip
+    return None
