@@ -170,6 +170,17 @@ class Study:
             )
         return self._dataset
 
+    @property
+    def headline(self) -> str:
+        """Data, model and budget in a line."""
+        settings = self.settings
+        train = f"{settings.train_size} training examples" if settings.train_size else "all training examples"
+        rate = "" if settings.learning_rate is None else f" {settings.learning_rate:g}"
+        return (
+            f"{self.dataset.name}, {naming.text(self.model)}, {train}, {settings.epochs} epochs, batch "
+            f"{settings.batch_size}, {settings.optimizer}{rate}, {settings.seeds} seeds"
+        )
+
     def notes(self) -> list[str]:
         """Return what has to be said about the study: an optimistic protocol, transforms that change labels."""
         notes = [BANNER] if self.settings.protocol == "test-as-validation" else []
@@ -263,7 +274,7 @@ class Study:
     def _about(self, plan: Plan, notes: list[str]) -> dict[str, Any]:
         """Return what people are told of the study, so that its folder can be read without data and model."""
         return {
-            "headline": _headline(self.settings, self.dataset, naming.text(self.model)),
+            "headline": self.headline,
             "notes": notes,
             "classes": list(self.dataset.class_names),
             "runs": {name: {str(run.seed): run.id for run in runs} for name, runs in plan.runs.items()},
@@ -302,12 +313,3 @@ def _check_names(settings: dict[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise ReglabError(f"A study has no setting {name!r}.{nearest(name, known)} It has {', '.join(known)}.")
-
-
-def _headline(settings: Settings, data: Dataset, model: str) -> str:
-    train = f"{settings.train_size} training examples" if settings.train_size else "all training examples"
-    rate = "" if settings.learning_rate is None else f" {settings.learning_rate:g}"
-    return (
-        f"{data.name}, {model}, {train}, {settings.epochs} epochs, batch {settings.batch_size}, "
-        f"{settings.optimizer}{rate}, {settings.seeds} seeds"
-    )

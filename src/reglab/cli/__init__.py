@@ -7,10 +7,13 @@ import sys
 import click
 
 import reglab
+from reglab.cli.calibrate import calibrate
 from reglab.cli.compare import compare
 from reglab.cli.demo import demo
 from reglab.cli.paper import paper
+from reglab.cli.plan import plan
 from reglab.cli.resume import resume
+from reglab.cli.robustness import robustness
 from reglab.cli.runs import runs
 from reglab.cli.status import status
 from reglab.cli.strategies import strategies
@@ -25,7 +28,7 @@ def cli() -> None:
     """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
 
 
-for command in (compare, demo, paper, resume, runs, status, strategies):
+for command in (calibrate, compare, demo, paper, plan, resume, robustness, runs, status, strategies):
     cli.add_command(command)
 
 

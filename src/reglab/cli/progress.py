@@ -38,6 +38,7 @@ class TerminalProgress(StudyProgress):
 
     def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str) -> None:
         self._epochs, self._trainings, self._began = epochs, trainings, time.perf_counter()
+        self._done, self._jobs, self._rows = 0, {}, {}
         kept = f", of which {reused} are recorded already" if reused else ""
         who = f", {workers}" if workers and trainings else ""
         self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs{who}.", highlight=False)

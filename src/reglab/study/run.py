@@ -49,6 +49,11 @@ class SeedData:
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     initial_weights: list[np.ndarray]
+    repetition: int = 0
+
+    def stream(self, name: str) -> int:
+        """Return the seed of what differs between repetitions: the order of batches, and random draws in training."""
+        return derive(self.seed, name, *(("repetition", self.repetition) if self.repetition else ()))
 
 
 class Program:
@@ -96,7 +101,7 @@ class Program:
             self._go_on_from(start, tracks)
         first = 0 if start is None else start.epoch
         batches = Batches(
-            data.x, data.y, data.train, batch_size=batch_size, epochs=epochs, seed=derive(data.seed, "batches"),
+            data.x, data.y, data.train, batch_size=batch_size, epochs=epochs, seed=data.stream("batches"),
             preprocess=data.preprocess, first_epoch=first,
         )  # fmt: skip
 
@@ -128,7 +133,7 @@ class Program:
             variable.assign(value)
         self.model.network.set_weights(data.initial_weights)
         self.model.set_recipe(recipe)
-        self.model.set_seed(derive(data.seed, "training"))
+        self.model.set_seed(data.stream("training"))
         if any(strategy.needs_data or strategy.needs_range for strategy in recipe):
             limits = data.preprocess.range()
             low, high = limits if limits is not None else (None, None)

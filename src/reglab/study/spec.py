@@ -28,6 +28,10 @@ class Settings:
 
     seeds: int = param(5, "runs of each recipe, each with another split, start and batch order", kind="int", low=1)
     first_seed: int = param(0, "the first seed; the others follow", kind="int", low=0)
+    repetition: int = param(
+        0, "another number repeats every run with the same split and start, but other batches and random draws",
+        kind="int", low=0,
+    )  # fmt: skip
     epochs: int = param(30, "epochs of each run", kind="int", low=1, unit="epochs")
     batch_size: int = param(32, "examples a training step", kind="int", low=1, unit="examples")
     train_size: int | None = param(
@@ -72,10 +76,18 @@ class Settings:
             object.__setattr__(self, key, declared.check("study", key, getattr(self, key)))
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Return the settings; those that studies of before had not are left out at their default.
+
+        So a study of before is the same study now: its spec, and the identities of its runs.
+        """
+        return {key: value for key, value in dataclasses.asdict(self).items() if value != _SINCE.get(key, _NEVER)}
 
     def seed_list(self) -> list[int]:
         return list(range(self.first_seed, self.first_seed + self.seeds))
+
+
+_NEVER = object()
+_SINCE = {"repetition": 0}
 
 
 @dataclass(frozen=True, eq=False)

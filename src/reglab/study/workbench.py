@@ -143,7 +143,7 @@ class Workbench:
         return SeedData(
             seed=seed, x=data.x, y=data.y, train=parts.train, preprocess=preprocess, clean=ready(clean),
             validation=ready(np.sort(parts.val)), test=ready(np.sort(parts.test)),
-            initial_weights=self._initial_weights(seed),
+            initial_weights=self._initial_weights(seed), repetition=self.settings.repetition,
         )  # fmt: skip
 
     def _initial_weights(self, seed: int) -> list[np.ndarray]:

@@ -1,0 +1,90 @@
+"""``reglab calibrate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reglab.cli.define import defined, study_options
+
+if TYPE_CHECKING:
+    from reglab.experiments.calibrate import Calibration
+    from reglab.laboratory import Study
+
+__all__ = ["calibrate"]
+
+
+@click.command()
+@study_options(seeds=10)
+@click.option("--repetitions", type=click.IntRange(min=2), default=3, show_default=True, help="how often each seed is "
+              "trained")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="for machines")
+def calibrate(
+    study: str | None, recipes: tuple[str, ...], repetitions: int, as_json: bool, out: str | None, **options: Any
+) -> None:
+    """Compare your baseline with itself: the noise of your set-up, and how often the verdict would be deceived by it.
+
+    Every seed is trained several times, from the same weights on the same split, with other batches and random draws.
+    So every difference is noise. The study is given as to reglab compare; of its recipes the baseline counts.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from reglab.cli.interrupt import interruptible
+    from reglab.cli.progress import TerminalProgress
+    from reglab.experiments import calibrate as experiment
+    from reglab.experiments.planning import noise_folder
+
+    options.setdefault("seeds", None)
+    options["seeds"] = options["seeds"] or (None if study else 10)
+    define, ways = defined(study, recipes, options)
+    console = Console(stderr=as_json)
+    first = define()
+    baseline = {first.baseline: first.recipes[first.baseline]}
+
+    def make(**more: Any) -> Study:
+        return define(**{"recipes": baseline, "baseline": first.baseline, **more})
+
+    def began(number: int, one: Study) -> None:
+        console.print(Text(f"repetition {number + 1} of {repetitions}", style="bold"))
+
+    with interruptible() as interruption:
+        progress = TerminalProgress(console, check=interruption.check)
+        try:
+            found = experiment.calibrate(
+                make, out=Path(out) if out else noise_folder(first.out), repetitions=repetitions, progress=progress,
+                ways=ways, began=began,
+            )  # fmt: skip
+        finally:
+            progress.close()
+    if as_json:
+        click.echo(json.dumps({"folder": str(found.folder), **found.to_dict()}, indent=1))
+        return
+    _show(found, console)
+
+
+def _show(found: Calibration, console: Any) -> None:
+    from rich.text import Text
+
+    from reglab.analysis.verdict import ENOUGH_SEEDS
+    from reglab.cli.show import show_table
+    from reglab.experiments.calibrate import sentences
+    from reglab.report.tables import Table
+
+    console.print()
+    console.print(
+        Text(f"{found.headline}: {found.recipe} against itself, {found.noise.repetitions} times", style="bold")
+    )
+    for sentence in sentences(found):
+        console.print(Text(sentence))
+    if found.bad:
+        console.print(Text(f"{found.bad} runs diverged or failed; their seeds are left out.", style="yellow"))
+    console.print()
+    console.print(Text("Smallest difference that is shown with a chance of 80 %, in points, for a recipe as noisy:"))
+    counts = sorted({5, 10, 20, 40, max(ENOUGH_SEEDS, found.noise.seeds)})
+    rows = tuple((str(n), *(f"{100 * found.detectable(n, recipes):.2f}" for recipes in (1, 3, 9))) for n in counts)
+    show_table(Table(("seeds", "1 recipe", "3 recipes", "9 recipes"), rows, (0,) * len(rows)), console)
+    console.print(Text("written: ") + Text(str(found.folder / "calibration.json"), style="cyan"))

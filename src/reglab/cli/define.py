@@ -1,0 +1,62 @@
+"""A study on the command line: the options that say what it is, and the study they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reglab.cli.options import settings_options, split, ways_options, where_options
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Study
+
+__all__ = ["defined", "study_options"]
+
+
+def study_options(**defaults: Any) -> Callable[[Any], Any]:
+    """Add the argument and the options that say what a study is and how it is trained."""
+
+    def decorate(function: Any) -> Any:
+        function = settings_options(**defaults)(where_options(ways_options(function)))
+        function = click.option("--baseline", help="name of the recipe the others are compared with [default: none]")(
+            function
+        )
+        function = click.option(
+            "--recipe", "recipes", multiple=True, metavar="RECIPE", help="for example "
+            "'l2(kernel=1e-3)+dropout(rate=0.1)', none, or 'name=RECIPE'; can be given again",
+        )(function)  # fmt: skip
+        function = click.option(
+            "--model", help="inception, mlp, resnet, with options as in 'inception(pooled=true)'; or module:function, "
+            "file.py:function",
+        )(function)  # fmt: skip
+        function = click.option(
+            "--data", help="digits, cifar10, breast_cancer, wine, iris; a folder or archive with a folder a class; a "
+            ".npz, .csv or .parquet file",
+        )(function)  # fmt: skip
+        return click.argument("study", required=False, type=click.Path(exists=True, dir_okay=False))(function)
+
+    return decorate
+
+
+def defined(study: str | None, recipes: tuple[str, ...], options: dict[str, Any]) -> tuple[Callable[..., Study], dict]:
+    """Return a function that makes the study, with further changes to it, and the ways in which it is trained.
+
+    Args:
+        study: path of a YAML file, or None.
+        recipes: as given; where there are some, the file's own do not count.
+        options: all other options; those that were given go before the file's.
+    """
+    from reglab.laboratory import Study
+
+    changes, ways = split(options)
+    if recipes:
+        changes["recipes"] = list(recipes)
+    if study is not None:
+        return lambda **more: Study.from_yaml(study, **{**changes, **more}), ways
+    if "data" not in changes:
+        raise click.UsageError(
+            "Say which data: --data digits, a folder of images, a table; or give a study's YAML file."
+        )
+    return lambda **more: Study(**{**changes, **more}), ways

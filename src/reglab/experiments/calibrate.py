@@ -1,0 +1,150 @@
+"""An A/A study: a recipe against itself, which says how much a set-up differs by when nothing differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reglab.analysis.noise import Noise, noise
+from reglab.analysis.paired import detectable
+from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
+from reglab.errors import ReglabError
+from reglab.study import disk
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Study
+    from reglab.results import Results
+    from reglab.study.progress import Progress
+
+__all__ = ["Calibration", "calibrate"]
+
+FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What an A/A study found.
+
+    Attributes:
+        folder: where it is; the studies of its repetitions are in it.
+        recipe: what was repeated, as text.
+        headline: data, model and budget in a line.
+        noise: the noise of test accuracy.
+        bad: runs that diverged or failed; their seeds are left out.
+    """
+
+    folder: Path
+    recipe: str
+    headline: str
+    noise: Noise
+    bad: int
+
+    def detectable(self, seeds: int, recipes: int = 1) -> float:
+        """Return the smallest difference that so many seeds show with a chance of 80 %, among so many recipes.
+
+        It is at the spread of recipes that do little; one that does much may vary more.
+        """
+        return detectable(self.noise.pair, seeds, alpha=ALPHA / recipes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what stands in ``calibration.json``."""
+        return {
+            "schema": 1, "recipe": self.recipe, "headline": self.headline, "noise": asdict(self.noise),
+            "bad": self.bad,
+        }  # fmt: skip
+
+
+def calibrate(
+    make: Callable[..., Study],
+    *,
+    out: str | Path,
+    repetitions: int = 3,
+    progress: Progress | None = None,
+    ways: Mapping[str, Any] = MappingProxyType({}),
+    began: Callable[[int, Study], None] = lambda number, study: None,
+) -> Calibration:
+    """Train one recipe again and again and compare it with itself.
+
+    Each repetition is a study of one recipe: the same seeds, and for each seed the same split and initial weights; the
+    order of batches and the random draws are others. So repetitions differ by what a recipe cannot be given credit for.
+    It can be interrupted and called again.
+
+    Args:
+        make: from ``out`` and ``repetition`` to a study with one recipe, its baseline.
+        out: a folder; each repetition gets one in it.
+        repetitions: how often, two at least.
+        progress: hears of every training.
+        ways: how trainings run, see :meth:`Study.run`.
+        began: hears of each repetition before it is trained.
+
+    Raises:
+        ReglabError: for fewer than two repetitions or two seeds that finished in all of them.
+
+    Example:
+        >>> make = lambda **kwargs: reglab.Study("digits", "mlp", seeds=10, epochs=20, **kwargs)
+        >>> calibrate(make, out="reglab-out/digits-noise").noise.pair                               # doctest: +SKIP
+    """
+    if repetitions < 2:
+        raise ReglabError(f"repetitions={repetitions}: a recipe is compared with itself, so give 2 or more.")
+    studies = [make(out=Path(out) / f"repetition-{number}", repetition=number) for number in range(repetitions)]
+    if len(studies[0].recipes) != 1:
+        raise ReglabError(
+            f"One recipe is repeated; given were {len(studies[0].recipes)}: {', '.join(studies[0].recipes)}. Give one "
+            "recipe and name it as the baseline too, or none for no regularization."
+        )
+    if studies[0].settings.seeds < 2:
+        raise ReglabError(f"seeds={studies[0].settings.seeds}: a spread over seeds needs 2 or more.")
+    results = []
+    for number, study in enumerate(studies):
+        began(number, study)
+        results.append(study.run(progress, **ways))
+    found = _found(Path(out), results, studies[0])
+    disk.write_json(Path(out) / FILE, found.to_dict())
+    return found
+
+
+def load(folder: str | Path) -> Calibration | None:
+    """Return the calibration that a folder holds, or None."""
+    held = disk.read_json(Path(folder) / FILE)
+    if not isinstance(held, dict) or held.get("schema") != 1:
+        return None
+    return Calibration(Path(folder), held["recipe"], held["headline"], Noise(**held["noise"]), held["bad"])
+
+
+def _found(out: Path, results: list[Results], study: Study) -> Calibration:
+    (recipe,) = study.recipes
+    runs = [result.runs[recipe] for result in results]
+    bad = sum(run.status != "finished" for of_one in runs for run in of_one.values())
+    seeds = [seed for seed in runs[0] if all(of_one[seed].status == "finished" for of_one in runs)]
+    if len(seeds) < 2:
+        raise ReglabError(
+            f"{bad} runs diverged or failed, so that fewer than two seeds are left to compare. reglab runs "
+            f"{results[0].folder} --failed says why."
+        )
+    values = np.array([[of_one[seed].metrics["accuracy"] for of_one in runs] for seed in seeds])
+    return Calibration(out, study.recipes[recipe].to_text(), results[0].headline, noise(values), bad)
+
+
+def sentences(found: Calibration, *, unit: float = 100.0) -> list[str]:
+    """Return what an A/A study says, in sentences; differences in points of accuracy."""
+    n = found.noise
+    said = [
+        f"Two trainings of one recipe, on the same split and from the same weights, differ by {unit * n.pair:.2f} "
+        f"points (standard deviation), runs of different seeds by {unit * n.unpaired:.2f}: that is what pairing saves.",
+        f"The largest mean difference between repetitions, over {n.seeds} seeds, was {unit * n.largest:.2f} points. "
+        "Nothing causes it.",
+    ]
+    if n.seeds < ENOUGH_SEEDS:
+        said.append(f"{n.seeds} seeds are too few for verdicts, so there is no rate of false ones.")
+    else:
+        rate, error = 100 * n.false_claims, 100 * n.standard_error
+        said.append(
+            f"With names exchanged within seeds, {rate:.1f} % of {n.relabellings:,} A/A studies called a repetition "
+            f"better or worse (standard error {error:.1f}; by design {100 * ALPHA:g} % at most)."
+        )
+    return said
