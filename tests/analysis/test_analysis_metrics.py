@@ -93,7 +93,7 @@ def test_temperature_finds_what_logits_were_multiplied_by(true):
 
 
 def test_tempering_changes_no_decision_and_keeps_probabilities(predictions):
-    y, p = predictions
+    _, p = predictions
     scaled = m.tempered(p, 3.0)
     np.testing.assert_array_equal(scaled.argmax(1), p.argmax(1))
     np.testing.assert_allclose(scaled.sum(1), 1.0)

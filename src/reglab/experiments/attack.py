@@ -66,8 +66,9 @@ class Attacker:
         run = self._compiled.setdefault("slope", self._compile(lambda x, y: self._slope(x, y)))
         still = 0
         for start in range(0, len(x), _BATCH):
-            piece, count = _padded(x[start : start + _BATCH]), len(x[start : start + _BATCH])
-            slope = keras.ops.convert_to_numpy(run(piece, _padded(y[start : start + _BATCH])))[:count]
+            count = len(x[start : start + _BATCH])
+            slope = keras.ops.convert_to_numpy(run(*_tensors(x[start : start + _BATCH], y[start : start + _BATCH])))
+            slope = slope[:count]
             still += int(np.count_nonzero(np.abs(slope.reshape(count, -1)).max(axis=1) == 0))
         return still / len(x)
 
@@ -88,7 +89,7 @@ class Attacker:
         run = self._compiled.setdefault(attack, self._compile(attacked))
         low, high = (np.float32(0), np.float32(1)) if limits is None else limits
         tensors = [keras.ops.convert_to_tensor(np.float32(value)) for value in (epsilon, step, low, high)]
-        moved = run(*(keras.ops.convert_to_tensor(_padded(part)) for part in (x, y)), *tensors)
+        moved = run(*_tensors(x, y), *tensors)
         return np.asarray(keras.ops.convert_to_numpy(moved))[: len(x)]
 
     def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,6 +114,10 @@ class Attacker:
         others = ops.sum(outputs * (1.0 - right), axis=-1)
         # As a difference of logarithms, so that neither a tiny p(y) nor tiny others leave the range of float32.
         return ops.softplus(ops.log(ops.maximum(others, _SMALLEST)) - ops.log(ops.maximum(chosen, _SMALLEST)))
+
+
+def _tensors(*arrays: np.ndarray) -> list[Any]:
+    return [keras.ops.convert_to_tensor(_padded(array)) for array in arrays]
 
 
 def _padded(x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,203 @@
+"""Attacks on networks whose accuracy under attack is known in closed form, and on studies."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import reglab
+from reglab.errors import ReglabError
+from reglab.experiments import samples as pictures
+from reglab.experiments.attack import Attacker
+from reglab.experiments.robustness import Robustness, robustness
+from reglab.models.head import Head
+from reglab.regularized import regularize
+from reglab.results import Results
+from reglab.study.run import Program
+
+pytestmark = pytest.mark.backend
+
+
+def linear(kind, scale=1.0, seed=0):
+    """A linear classifier of two classes as a program, and its weight vector for 'second minus first'."""
+    w = scale * np.random.default_rng(seed).normal(size=5).astype("float32")
+    units = 1 if kind in ("sigmoid", "binary_logits") else 2
+    activation = {"softmax": "softmax", "sigmoid": "sigmoid"}.get(kind, "linear")
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(units, activation=activation)])
+    kernel = w[:, None] if units == 1 else np.stack([-w / 2, w / 2], axis=1)
+    model.layers[0].set_weights([kernel, np.zeros(units, "float32")])
+    regularized = regularize(model, "none")
+    head = Head(kind)
+    regularized.compile("sgd", head.loss())
+    program = Program(regularized, head, (5,))
+    return program, w
+
+
+def cloud(count=300, seed=1):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(count, 5)).astype("float32")
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+@pytest.mark.parametrize("kind", ["softmax", "logits", "sigmoid", "binary_logits"])
+def test_accuracy_of_a_linear_network_is_the_share_with_more_margin_than_epsilon_can_take(kind, attack):
+    program, w = linear(kind)
+    x = cloud()
+    y = (x @ w > 0.1).astype("int32")  # some are wrong from the beginning
+    margin = (x @ w) * np.where(y == 1, 1, -1)
+    for epsilon in (0.0, 0.1, 0.4):
+        # The worst point of the ball takes epsilon * ||w||_1 off the margin, and one step reaches it.
+        expected = np.mean(margin - epsilon * np.abs(w).sum() > 0)
+        found = Attacker(program).accuracy(x, y, attack=attack, epsilon=epsilon, limits=None)
+        assert found == pytest.approx(expected, abs=1.5 / len(x))
+
+
+@pytest.mark.parametrize("kind", ["softmax", "logits"])
+def test_a_network_that_is_all_too_sure_is_attacked_all_the_same(kind):
+    program, w = linear(kind, scale=24.0)  # probabilities of 1 - 1e-12: Keras' clipped loss has no slope there
+    x = cloud()
+    y = (x @ w > 0).astype("int32")
+    margin = np.abs(x @ w)
+    attacker = Attacker(program)
+    sure = margin > 17
+    assert sure.mean() > 0.2
+    assert attacker.accuracy(x, y, attack="fgsm", epsilon=0.5, limits=None) == pytest.approx(
+        np.mean(margin > 0.5 * np.abs(w).sum()), abs=1.5 / len(x)
+    )
+    assert attacker.blind(x, y) == 0.0
+
+
+def test_a_network_without_any_slope_is_said_to_be_one():
+    program, w = linear("sigmoid", scale=1000.0)
+    x = cloud()
+    assert Attacker(program).blind(x, (x @ w > 0).astype("int32")) > 0.9
+
+
+def test_examples_stay_in_the_ball_and_in_the_range():
+    program, _ = linear("softmax")
+    x, y = cloud(), np.zeros(300, "int32")
+    low, high = np.float32(-1.0), np.float32(3.0)
+    inside = np.clip(x, low, high)
+    for attack in ("fgsm", "pgd"):
+        moved = Attacker(program).examples(inside, y, attack=attack, epsilon=0.05, limits=(low, high))
+        assert np.abs(moved - inside).max() <= 0.05 * 4 + 1e-5, "a fraction of the range"
+        assert moved.min() >= low - 1e-6
+        assert moved.max() <= high + 1e-6
+        assert not np.allclose(moved, inside)
+
+
+def test_attacking_moves_nothing_in_the_program_and_follows_new_weights():
+    program, w = linear("softmax")
+    x = cloud()
+    y = (x @ w > 0).astype("int32")
+    attacker = Attacker(program)
+    before = [np.array(v) for v in program.model.network.get_weights()]
+    first = attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None)
+    for one, other in zip(before, program.model.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    program.model.network.set_weights([-before[0], before[1]])
+    assert attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None) == 0.0
+    program.model.network.set_weights(before)
+    assert attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None) == first
+
+
+# --- of a study ----------------------------------------------------------------------------------------------------
+
+RECIPES = {
+    "none": "none",
+    "whitened": "augmentation(zca_whitening=true, horizontal_flip=true, zca_epsilon=0.1)",
+    "adversarial": "adversarial(epsilon=0.05, unit=pixel, clip=data) + gaussian_noise(stddev=0.2)",
+    "stopped": "early_stopping(patience=1)",
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attacked") / "study"
+    made = reglab.Study(
+        "digits", "mlp(units=16)", RECIPES, seeds=2, epochs=3, train_size=100, learning_rate=0.01, out=folder
+    )
+    made.run(workers=0)
+    return made
+
+
+def test_the_first_point_of_a_curve_is_the_accuracy_of_the_run(study):
+    found = robustness(study, epsilons=[0.05], examples=10_000)
+    results = Results.load(study.out)
+    assert found.unit == "pixel"
+    assert found.epsilons == (0.0, 0.05)
+    for name, of_name in found.curves.items():
+        for curve in of_name.values():
+            clean = [results.runs[name][seed].metrics["accuracy"] for seed in (0, 1)]
+            np.testing.assert_allclose(curve.values[:, 0], clean, atol=1e-9)
+            assert (curve.values[:, 1] < curve.values[:, 0]).all()
+    assert set(found.curves) == set(RECIPES)
+    assert Robustness.load(results).curves["none"]["pgd"].mean[1] == found.curves["none"]["pgd"].mean[1]
+
+
+def test_what_was_attacked_is_not_attacked_again_and_another_question_begins_anew(study):
+    robustness(study, epsilons=[0.05], examples=10_000)
+    asked = []
+    robustness(study, epsilons=[0.05], examples=10_000, progress=lambda done, total, run: asked.append(run.id))
+    assert asked == []
+    robustness(study, epsilons=[0.1], examples=50, recipes=["none"], seeds=1,
+               progress=lambda done, total, run: asked.append(run.id))  # fmt: skip
+    held = json.loads((study.out / "robustness.json").read_text())
+    assert list(held["runs"]) == asked
+    assert held["examples"] == 50
+
+
+def test_weights_that_predict_otherwise_than_the_run_did_are_not_examined(study, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(study.out, folder)
+    run = Results.load(folder).runs["none"][0]
+    path = folder / "runs" / run.id / "weights.npz"
+    with np.load(path) as held:
+        arrays = {key: held[key] * 2 + 0.5 for key in held.files}
+    np.savez(path, **arrays)
+    with pytest.raises(ReglabError, match="other probabilities"):
+        robustness(reglab.Study.resume(folder), recipes=["none"], epsilons=[0.1])
+
+
+def test_other_data_than_the_study_was_trained_on_are_refused(study):
+    with pytest.raises(ReglabError, match="data \\(content\\) is"):
+        robustness(reglab.Study.resume(study.out, data="iris", model="mlp"))
+
+
+@pytest.mark.parametrize("epsilons", [[-0.1], [float("nan")]])
+def test_radii_that_are_none_are_refused(study, epsilons):
+    with pytest.raises(ReglabError, match="radius"):
+        robustness(study, epsilons=epsilons)
+
+
+def test_samples_show_what_strategies_do_to_images_of_this_data(study):
+    found = pictures.samples(study, count=4)
+    kept = pictures.load(study.out)
+    assert [(s.recipe, s.what.split("(")[0]) for s in found] == [
+        ("whitened", "augmentation"), ("adversarial", "adversarial"), ("adversarial", "gaussian_noise")
+    ]  # fmt: skip
+    digits = study.dataset
+    for one, other in zip(found, kept, strict=True):
+        np.testing.assert_array_equal(one.after, other.after)
+        assert one.labels == other.labels
+        assert one.before.shape == (4, 8, 8, 1)
+        for picture, label in zip(one.before, one.labels, strict=True):
+            same = np.flatnonzero((np.abs(digits.x / 16 * 255 - picture) <= 1).reshape(len(digits), -1).all(axis=1))
+            assert label in {digits.class_names[digits.y[i]] for i in same}, "they are images of the data"
+    flipped = found[0]
+    np.testing.assert_array_equal(flipped.after, flipped.before[:, :, ::-1], "of a flip, those that are flipped")
+    step = np.abs(found[1].after.astype(int) - found[1].before.astype(int)).max()
+    assert step in (12, 13), "0.05 of 255"
+
+
+def test_data_without_images_have_no_samples(tmp_path):
+    made = reglab.Study("iris", "mlp(units=4)", ["gaussian_noise"], seeds=1, epochs=1, out=tmp_path / "s")
+    made.run(workers=0)
+    with pytest.raises(ReglabError, match="no images"):
+        pictures.samples(made)
+    assert pictures.load(tmp_path / "s") == []
