@@ -28,13 +28,18 @@ _HOME = {
     ),
 }  # fmt: skip
 
-__all__ = ["__version__", *sorted(_HOME)]
+_MODULES = {"figures": "reglab.report.figures"}
+
+__all__ = ["__version__", *sorted({**_HOME, **_MODULES})]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name in _MODULES:
+        value = importlib.import_module(_MODULES[name])
+    elif name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    else:
         raise AttributeError(f"module 'reglab' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from reglab.laboratory import Study
     from reglab.recipe import Recipe
     from reglab.regularized import regularize
+    from reglab.report import figures
     from reglab.results import Results
     from reglab.strategies import (
         CATALOGUE,

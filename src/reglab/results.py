@@ -122,6 +122,12 @@ class Results:
         labels = found[0].labels if part == "test" else np.stack([each.labels for each in found])
         return Predictions(probabilities, labels)
 
+    def report(self, out: str | Path | None = None) -> list[Path]:
+        """Write the report, by default into the study's folder; see :func:`reglab.report.write.write_report`."""
+        from reglab.report.write import write_report
+
+        return write_report(self, out)
+
     def to_dict(self) -> dict[str, Any]:
         """Return what stands in ``results.json``."""
         return {

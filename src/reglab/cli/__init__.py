@@ -12,6 +12,7 @@ from reglab.cli.compare import compare
 from reglab.cli.demo import demo
 from reglab.cli.paper import paper
 from reglab.cli.plan import plan
+from reglab.cli.report import report
 from reglab.cli.resume import resume
 from reglab.cli.robustness import robustness
 from reglab.cli.runs import runs
@@ -28,7 +29,7 @@ def cli() -> None:
     """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
 
 
-for command in (calibrate, compare, demo, paper, plan, resume, robustness, runs, status, strategies):
+for command in (calibrate, compare, demo, paper, plan, report, resume, robustness, runs, status, strategies):
     cli.add_command(command)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reglab.analysis.compare import Row
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
+from reglab.report.inert import markdown as escaped
 
 if TYPE_CHECKING:
     from reglab.results import Results
@@ -89,16 +90,16 @@ def _listed(names: Sequence[str]) -> str:
 
 def markdown(results: Results) -> str:
     """Return the table as Markdown, with headline, notes and legend."""
-    lines = [f"**{_escape(results.headline)}**", ""]
-    lines += [f"> {_escape(note)}\n" for note in results.notes]
-    return "\n".join([*lines, *markdown_rows(comparison_table(results)), "", _escape(conclusion(results)), "",
+    lines = [f"**{escaped(results.headline)}**", ""]
+    lines += [f"> {escaped(note)}\n" for note in results.notes]
+    return "\n".join([*lines, *markdown_rows(comparison_table(results)), "", escaped(conclusion(results)), "",
                       legend(results), ""])  # fmt: skip
 
 
 def markdown_rows(table: Table) -> list[str]:
     """Return the lines of a table in Markdown."""
-    head = "| " + " | ".join(_escape(column) for column in table.columns) + " |"
-    rows = ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in table.rows]
+    head = "| " + " | ".join(escaped(column) for column in table.columns) + " |"
+    rows = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in table.rows]
     return [head, "|---|" + "---:|" * (len(table.columns) - 1), *rows]
 
 
@@ -150,7 +151,3 @@ def _difference(verdict: Verdict | None) -> str:
 
 def _number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
-
-
-def _escape(text: str) -> str:
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())

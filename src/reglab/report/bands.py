@@ -1,0 +1,171 @@
+"""What figures draw, computed from results before anything is drawn: arrays in, arrays out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reglab.study.records import FINISHED
+
+if TYPE_CHECKING:
+    from reglab.results import Results
+
+__all__ = [
+    "Band", "Changes", "Reliability", "band", "changes", "class_names", "histories", "pooled_confusion",
+    "reliability_of", "under_attack",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A mean with the lowest and highest of its seeds, at each of ``x``."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    seeds: int
+
+
+def band(curves: Sequence[Sequence[float]], x: Sequence[float] | None = None) -> Band:
+    """Return the mean over curves, one a seed, of which some may end earlier.
+
+    It ends where fewer than half of the seeds go on: a mean over the last few says more of who is left than of the
+    recipe.
+
+    Args:
+        curves: for each seed its values; None and NaN are left out.
+        x: where they were taken; by default epochs, counted from 1.
+    """
+    longest = max(map(len, curves), default=0)
+    values = np.full((len(curves), longest), math.nan)
+    for row, curve in zip(values, curves, strict=True):
+        row[: len(curve)] = np.asarray(curve, dtype="float64")  # None becomes NaN
+    there = np.isfinite(values).sum(axis=0)
+    few = np.flatnonzero(2 * there < len(curves))
+    end = int(few[0]) if len(few) else longest
+    values = np.where(np.isfinite(values), values, math.nan)[:, :end]
+    steps = np.arange(1, end + 1) if x is None else np.asarray(x, dtype="float64")[:end]
+    return Band(steps, np.nanmean(values, axis=0), np.nanmin(values, axis=0), np.nanmax(values, axis=0), len(curves))
+
+
+def histories(results: Results, name: str, metric: str) -> list[list[float]]:
+    """Return a recipe's curves of a metric, one for each seed that finished."""
+    return [
+        list(run.history[metric])
+        for run in results.runs.get(name, {}).values()
+        if run.status == FINISHED and run.history.get(metric)
+    ]
+
+
+def class_names(results: Results) -> list[str]:
+    """Return the names of the classes; numbers, where the study does not tell them."""
+    for of_name in results.runs.values():
+        for run in of_name.values():
+            if run.confusion is not None:
+                count = len(run.confusion)
+                return list(results.classes) if len(results.classes) == count else [str(i) for i in range(count)]
+    return list(results.classes)
+
+
+def pooled_confusion(results: Results, name: str) -> np.ndarray | None:
+    """Return the counts of a recipe's confusions, summed over seeds, or None if it has no finished run."""
+    found = [run.confusion for run in results.runs.get(name, {}).values() if run.confusion is not None]
+    return np.sum(found, axis=0) if found else None
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """Recall of each class minus the baseline's, paired by seed: arrays ``(classes,)``, shares.
+
+    ``low`` and ``high`` bound ``mean`` with 95 % confidence by the paired t interval, each by itself: they are not
+    adjusted for the number of classes or recipes. NaN with fewer than two seeds.
+    """
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    recall: np.ndarray
+    baseline: np.ndarray
+    seeds: int
+
+
+def changes(results: Results, name: str, *, confidence: float = 0.95) -> Changes | None:
+    """Return how a recipe changes the recall of each class, or None if no seed finished in both."""
+    from scipy import stats
+
+    mine, theirs = (_recalls(results, which) for which in (name, results.baseline))
+    seeds = [seed for seed in mine if seed in theirs]
+    if not seeds:
+        return None
+    recall = np.array([mine[seed] for seed in seeds])
+    baseline = np.array([theirs[seed] for seed in seeds])
+    difference = recall - baseline
+    mean, half = difference.mean(axis=0), np.full(difference.shape[1], math.nan)
+    if len(seeds) > 1:
+        quantile = float(stats.t.ppf((1 + confidence) / 2, len(seeds) - 1))
+        half = quantile * difference.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+    return Changes(mean, mean - half, mean + half, recall.mean(axis=0), baseline.mean(axis=0), len(seeds))
+
+
+def _recalls(results: Results, name: str) -> Mapping[int, np.ndarray]:
+    found = {}
+    for seed, run in results.runs.get(name, {}).items():
+        if run.confusion is not None:
+            # A class without test examples has no recall.
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found[seed] = np.diag(run.confusion) / run.confusion.sum(axis=1)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Confidence against accuracy, test examples of all seeds pooled: arrays over bins that are not empty."""
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    share: np.ndarray
+    error: float
+
+
+def reliability_of(results: Results, name: str, *, bins: int = 15) -> Reliability | None:
+    """Return a recipe's calibration pooled over seeds, or None if it has no finished run.
+
+    ``error`` is the mean over seeds of the expected calibration error, as in the table; the one of the pooled bins
+    would be smaller, for seeds err in different directions.
+    """
+    found = [run.calibration for run in results.runs.get(name, {}).values() if run.calibration is not None]
+    if not found:
+        return None
+    confidence, accuracy, share = (
+        np.concatenate([getattr(each, part) for each in found]) for part in ("confidence", "accuracy", "share")
+    )
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # the mean of a bin lies in it
+    sums = [np.bincount(index, weights=share * what, minlength=bins) for what in (confidence, accuracy, 1.0)]
+    kept = sums[2] > 0
+    return Reliability(
+        sums[0][kept] / sums[2][kept], sums[1][kept] / sums[2][kept], sums[2][kept] / len(found),
+        float(np.mean([each.error for each in found])),
+    )  # fmt: skip
+
+
+def under_attack(results: Results, measured: Mapping[str, Any]) -> dict[str, dict[str, list[list[float]]]]:
+    """Return, for each attack and recipe, the accuracies of its seeds, each a list over epsilons.
+
+    The strongest attack, the one that leaves the least, comes first.
+    """
+    runs = measured["runs"]
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    for attack in measured["attacks"]:
+        of_attack = {}
+        for name, of_name in results.runs.items():
+            curves = [runs[run.id][attack] for run in of_name.values() if attack in runs.get(run.id, {})]
+            if curves:
+                of_attack[name] = curves
+        if of_attack:
+            found[attack] = of_attack
+    return dict(sorted(found.items(), key=lambda item: np.mean([np.mean(curves) for curves in item[1].values()])))

@@ -1,0 +1,135 @@
+"""What a report shows where it is there: robustness, samples, a diagnosis; None where it is not."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reglab.analysis.diagnose import diagnose
+from reglab.report.bands import class_names
+from reglab.study import disk
+from reglab.study.records import FINISHED
+
+if TYPE_CHECKING:
+    from reglab.analysis.diagnose import Diagnosis
+    from reglab.results import Results
+
+__all__ = ["Pair", "Samples", "diagnosis_of", "onsets_of", "robustness_of", "samples_of"]
+
+_SCHEMA = 1
+
+
+def robustness_of(folder: Path) -> dict[str, Any] | None:
+    """Return what ``robustness.json`` holds, as ``reglab robustness`` writes it."""
+    found = disk.read_json(folder / "robustness.json")
+    if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+        return None
+    return found if isinstance(found.get("runs"), dict) and found.get("attacks") and found.get("epsilons") else None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One example before and after: PNG files as data URIs, and what is said of it.
+
+    ``difference`` is there where the change is too small to be seen.
+    """
+
+    before: str
+    after: str
+    difference: str | None
+    label: str
+    predicted_before: str | None
+    predicted_after: str | None
+
+    @property
+    def fooled(self) -> bool:
+        """Whether the change made a right prediction wrong."""
+        return self.predicted_before == self.label != self.predicted_after and self.predicted_after is not None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a strategy of a recipe does to examples: ``what`` is the strategy as text.
+
+    ``magnified`` says by what factor differences are, 0 where none are shown.
+    """
+
+    recipe: str
+    what: str
+    magnified: int
+    pairs: tuple[Pair, ...]
+
+
+def samples_of(folder: Path) -> list[Samples] | None:
+    """Return what ``report/samples.npz`` holds.
+
+    ``before``, ``after`` and, where changes are small, ``difference`` are uint8 ``(K, n, height, width, channels)``;
+    ``about`` is a JSON list of K objects with ``recipe``, ``what``, ``labels`` and, where they are known,
+    ``predicted_before``, ``predicted_after`` and ``magnified``.
+    """
+    try:
+        with np.load(folder / "report" / "samples.npz", allow_pickle=False) as arrays:
+            before, after, about = arrays["before"], arrays["after"], json.loads(str(arrays["about"]))
+            difference = arrays["difference"] if "difference" in arrays.files else before
+        return [_samples(*each) for each in zip(before, after, difference, about, strict=True)] or None
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # not there, or not whole
+        return None
+
+
+def _samples(before: np.ndarray, after: np.ndarray, difference: np.ndarray, said: Mapping[str, Any]) -> Samples:
+    labels: Sequence[str] = said["labels"]
+    nothing = [None] * len(labels)
+    magnified = int(said.get("magnified") or 0)
+    pairs = (
+        Pair(_png(one), _png(other), _png(change) if magnified else None, label, first, second)
+        for one, other, change, label, first, second in zip(
+            before, after, difference, labels, said.get("predicted_before") or nothing,
+            said.get("predicted_after") or nothing, strict=True,
+        )
+    )  # fmt: skip
+    return Samples(str(said["recipe"]), str(said["what"]), magnified, tuple(pairs))
+
+
+def diagnosis_of(results: Results) -> Diagnosis | None:
+    """Return whether the baseline overfits, or None if none of its runs has finished."""
+    name = results.baseline
+    found = [run.history for run in results.runs.get(name, {}).values() if run.status == FINISHED and run.history]
+    if not found:
+        return None
+    try:
+        validation, test = (results.predictions(name, part) for part in ("validation", "test"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # the verdict does not need them
+        validation = test = None
+    return diagnose(
+        found, num_classes=len(class_names(results)) or None,
+        validation=None if validation is None else (validation.labels, validation.probabilities),
+        predictions=None if test is None else (test.labels, test.probabilities),
+    )  # fmt: skip
+
+
+def onsets_of(results: Results) -> dict[str, float]:
+    """Return, for each recipe that overfits from some epoch on, the median of that epoch over seeds."""
+    found = {}
+    for name, of_name in results.runs.items():
+        histories = [run.history for run in of_name.values() if run.status == FINISHED and run.history]
+        onset = diagnose(histories).onset if histories else None
+        if onset is not None:
+            found[name] = onset
+    return found
+
+
+def _png(image: np.ndarray) -> str:
+    from PIL import Image
+
+    flat = image[..., 0] if image.shape[-1] == 1 else image[..., :3]
+    file = io.BytesIO()
+    Image.fromarray(flat).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,21 @@
+"""Figures of a study: functions from :class:`reglab.Results` to Plotly figures, the ones that the report shows.
+
+>>> import reglab
+>>> results = reglab.Results.load("reglab-out/demo")                                                # doctest: +SKIP
+>>> reglab.figures.forest(results).show()                                                           # doctest: +SKIP
+
+``figure.layout.meta["message"]`` says in a sentence what a figure shows. Names are shown literally, whatever they hold.
+"""
+
+from reglab.report.figures.calibration import reliability
+from reglab.report.figures.classes import confusion, per_class
+from reglab.report.figures.curves import learning_curves
+from reglab.report.figures.forest import forest
+from reglab.report.figures.gap import gap_against_accuracy
+from reglab.report.figures.robustness import robustness
+from reglab.report.figures.sensitivity import Sweep, sensitivity, sweeps
+
+__all__ = [
+    "Sweep", "confusion", "forest", "gap_against_accuracy", "learning_curves", "per_class", "reliability",
+    "robustness", "sensitivity", "sweeps",
+]  # fmt: skip

@@ -1,0 +1,89 @@
+"""What a recipe does to the gap, against what it does to accuracy."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from reglab.errors import ReglabError
+from reglab.report import inert, words
+from reglab.report.figures import theme
+
+if TYPE_CHECKING:
+    from reglab.results import Results
+
+__all__ = ["gap_against_accuracy"]
+
+_HEIGHT = 440
+_WIDTH = 640  # pixels that labels are placed for; narrower pages show the legend alone
+_LINE, _LETTER = 15, 6.4  # pixels of a label
+
+
+def gap_against_accuracy(results: Results) -> go.Figure:
+    """Return test accuracy against the gap between training and validation, means over seeds with standard deviations.
+
+    Regularization that works moves to the left and up from the baseline. To the left and down is a network that is too
+    restrained to learn.
+
+    Raises:
+        ReglabError: if no run has finished.
+    """
+    rows = [row for row in results.comparison.rows if row.finished and not math.isnan(row.mean("gap"))]
+    if not rows:
+        raise ReglabError("No run has finished, so there is no gap to show.")
+    looks = theme.looks(results)
+    made = theme.figure(height=_HEIGHT, message=words.gap(results))
+    for row in rows:
+        look, x, y = looks[row.name], 100 * row.mean("gap"), 100 * row.mean("accuracy")
+        dx, dy = (np.nan_to_num(100 * row.std(metric)) for metric in ("gap", "accuracy"))
+        made.add_scatter(
+            x=[x - dx, x + dx, None, x, x], y=[y, y, None, y - dy, y + dy], mode="lines+markers", opacity=0.3,
+            marker={"opacity": 0, "size": 6}, meta="spread",
+            line={"color": look.color, "width": 1.5}, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+        made.add_scatter(
+            x=[x], y=[y], mode="markers", name=inert.plotly(row.name, length=40), hoverinfo="text", meta="mean",
+            marker={"color": look.color, "symbol": look.symbol, "size": 11,
+                    "line": {"color": theme.SURFACE, "width": 1}},
+            hovertext=[f"{look.name}: accuracy {y:.2f} %, gap {x:.1f} points"],
+        )  # fmt: skip
+    _guide(made, results)
+    for x, y, text in _labels([(100 * row.mean("gap"), 100 * row.mean("accuracy"), row.name) for row in rows]):
+        made.add_annotation(x=x, y=y, text=inert.plotly(text, length=24), xanchor="left", yanchor="middle", name="wide",
+                            font={"size": 12}, bgcolor=theme.SURFACE, borderpad=0, opacity=0.9)  # fmt: skip
+    made.update_xaxes(title_text="gap: training minus validation, points", zeroline=False)
+    made.update_yaxes(title_text="test accuracy, %", zeroline=False)
+    return made.update_layout(margin={"l": 52, "r": 12, "t": 12, "b": 44})
+
+
+def _guide(made: go.Figure, results: Results) -> None:
+    """Draw where the baseline is."""
+    baseline = results.comparison.row(results.baseline)
+    if baseline.finished:
+        line = {"color": theme.FAINT, "width": 1, "dash": "dot"}
+        made.add_hline(y=100 * baseline.mean("accuracy"), line=line, layer="below")
+        made.add_vline(x=100 * baseline.mean("gap"), line=line, layer="below")
+
+
+def _labels(points: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """Return where names can stand beside their points without lying on another; the others are in the legend."""
+    xs, ys = [p[0] for p in points], [p[1] for p in points]
+    per_x = max(max(xs) - min(xs), 1e-9) * 1.25 / _WIDTH
+    per_y = max(max(ys) - min(ys), 1e-9) * 1.25 / (_HEIGHT - 120)
+    taken = [(x - 8 * per_x, x + 8 * per_x, y - 8 * per_y, y + 8 * per_y) for x, y, _ in points]
+    placed = []
+    for x, y, text in sorted(points, key=lambda point: -point[1]):
+        width = min(len(text), 24) * _LETTER * per_x
+        for right, up in product((1, -1), (0, 1, -1)):
+            left = x + 10 * per_x if right > 0 else x - 10 * per_x - width
+            middle = y + up * _LINE * per_y
+            box = (left, left + width, middle - _LINE / 2 * per_y, middle + _LINE / 2 * per_y)
+            if not any(box[0] < b[1] and b[0] < box[1] and box[2] < b[3] and b[2] < box[3] for b in taken):
+                taken.append(box)
+                placed.append((left, middle, text))
+                break
+    return placed

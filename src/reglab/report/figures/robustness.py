@@ -1,0 +1,104 @@
+"""Accuracy under attack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from reglab.errors import ReglabError
+from reglab.report import inert, words
+from reglab.report.bands import Band, band, under_attack
+from reglab.report.figures import theme
+
+if TYPE_CHECKING:
+    from reglab.results import Results
+
+__all__ = ["robustness"]
+
+_UNITS = {"pixel": "in units of a pixel's range", "input": "in units of the model's input"}
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_BANDS = 5  # recipes; bands of more lie on each other
+_LEVELS = 255
+
+
+def robustness(
+    results: Results, measured: Mapping[str, Any] | None = None, *, names: Sequence[str] | None = None
+) -> go.Figure:
+    """Return accuracy against the size of an adversary's perturbation: a line a recipe, a dash an attack.
+
+    Lines are means over seeds. Bands, of the strongest attack and where there are few recipes, reach from the lowest to
+    the highest seed. Epsilons stand at equal distances.
+
+    Args:
+        results: of a study.
+        measured: what ``robustness.json`` holds; by default that of the study's folder.
+        names: the recipes; by default all.
+
+    Raises:
+        ReglabError: if it was not measured.
+    """
+    if measured is None:
+        from reglab.report.extras import robustness_of
+
+        measured = robustness_of(results.folder)
+    found = {} if measured is None else under_attack(results, measured)
+    if names is not None:
+        found = {attack: {n: of[n] for n in names if n in of} for attack, of in found.items()}
+    if measured is None or not any(found.values()):
+        raise ReglabError(
+            f"No robustness was measured in {results.folder}. Measure it with: reglab robustness {results.folder}"
+        )
+    epsilons = measured["epsilons"]
+    alone = names is not None and len(names) == 1
+    made = theme.figure(height=250 if alone else 420, message=words.robustness(results, found, epsilons))
+    if alone and names and names[0] != results.baseline:
+        behind = under_attack(results, measured)[next(iter(found))].get(results.baseline)
+        if behind:
+            made.add_scatter(x=list(range(len(epsilons))), y=100 * band(behind).mean, mode="lines", hoverinfo="skip",
+                             line={"color": theme.BASELINE, "width": 1.5}, meta="baseline")  # fmt: skip
+    for (attack, of_attack), dash in zip(found.items(), _DASHES, strict=False):
+        for name, curves in of_attack.items():
+            _line(made, results, name, attack, band(curves), epsilons=epsilons, dash=dash,
+                  shaded=dash == "solid" and len(of_attack) <= _BANDS, alone=alone)  # fmt: skip
+    made.update_xaxes(
+        title_text=f"epsilon, {_UNITS[measured['unit']]}" if measured.get("unit") in _UNITS else "epsilon",
+        tickvals=list(range(len(epsilons))), ticktext=[_short(epsilon, measured.get("unit")) for epsilon in epsilons],
+        zeroline=False,
+    )  # fmt: skip
+    made.update_yaxes(range=[-2, 102], title_text=None if alone else "accuracy, %")
+    return made.update_layout(margin={"l": 40 if alone else 48, "r": 12, "t": 12, "b": 48}, showlegend=not alone)
+
+
+def _line(
+    made: go.Figure, results: Results, name: str, attack: str, found: Band, *, epsilons: Sequence[float], dash: str,
+    shaded: bool, alone: bool,
+) -> None:  # fmt: skip
+    look, x = theme.looks(results)[name], list(range(len(found.x)))
+    if shaded and found.seeds > 1:
+        made.add_scatter(
+            x=[*x, *x[::-1]], y=100 * np.concatenate([found.high, found.low[::-1]]), fill="toself",
+            fillcolor=look.color, opacity=0.14, line={"width": 0, "color": look.color}, mode="lines", hoverinfo="skip",
+            showlegend=False, legendgroup=look.name, meta="band",
+        )  # fmt: skip
+    strongest = dash == "solid"
+    made.add_scatter(
+        x=x, y=100 * found.mean, mode="lines+markers" if strongest else "lines", showlegend=strongest, meta=attack,
+        line={"color": look.color, "dash": dash, "width": 2 if strongest else 1.25},
+        opacity=1 if strongest or alone else 0.55, name=inert.plotly(name, length=40), legendgroup=look.name,
+        marker={"color": look.color, "symbol": look.symbol, "size": 6}, hoverinfo="text",
+        hovertext=[
+            f"{look.name}, {inert.plotly(attack.upper())} {epsilon:.4g}: {100 * mean:.1f} %"
+            for epsilon, mean in zip(epsilons, found.mean, strict=False)
+        ],
+    )  # fmt: skip
+
+
+def _short(epsilon: float, unit: str | None) -> str:
+    """Return an epsilon as people write it: of pixels in levels, ``8/255``."""
+    levels = epsilon * _LEVELS
+    if unit == "pixel" and epsilon and abs(levels - round(levels)) < 1e-6:
+        return f"{round(levels)}/{_LEVELS}"
+    return f"{epsilon:.3g}"

@@ -1,0 +1,130 @@
+"""How accuracy depends on a hyperparameter that a study sweeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from reglab.errors import ReglabError
+from reglab.recipe import Recipe
+from reglab.report import inert, words
+from reglab.report.figures import theme
+
+if TYPE_CHECKING:
+    from reglab.results import Results
+
+__all__ = ["Sweep", "sensitivity", "sweeps"]
+
+_FEWEST = 3  # values that make a curve
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Recipes that are the same but for one number.
+
+    Attributes:
+        strategy, parameter: whose number it is.
+        values: the numbers, in ascending order.
+        names: the recipe of each.
+        rest: what else is in all of these recipes, as text; empty for nothing.
+    """
+
+    strategy: str
+    parameter: str
+    values: tuple[float, ...]
+    names: tuple[str, ...]
+    rest: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.strategy}, {self.parameter}" + (f", with {self.rest}" if self.rest else "")
+
+
+def sweeps(results: Results) -> list[Sweep]:
+    """Return the sweeps of a study, found in its recipes: at least three values of a number, all else equal."""
+    groups: dict[Any, dict[float, str]] = {}
+    for row in results.comparison.rows:
+        try:
+            recipe = Recipe.parse(row.recipe)
+        except ReglabError:  # of a strategy of somebody's own, which is not known here
+            continue
+        for at, (strategy, options) in enumerate(
+            (name, each) for item in recipe.to_list() for name, each in item.items()
+        ):
+            for parameter, value in options.items():
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    continue
+                rest = " + ".join(Recipe(s).to_text() for i, s in enumerate(recipe) if i != at)
+                same = repr(sorted((key, other) for key, other in options.items() if key != parameter))
+                groups.setdefault((strategy, parameter, same, rest), {})[float(value)] = row.name
+    return [
+        Sweep(strategy, parameter, tuple(sorted(of)), tuple(of[value] for value in sorted(of)), rest)
+        for (strategy, parameter, _, rest), of in groups.items()
+        if len(of) >= _FEWEST
+    ]
+
+
+def sensitivity(results: Results, sweep: Sweep | None = None) -> go.Figure:
+    """Return accuracy against a hyperparameter: test and training part, means over seeds with standard deviations.
+
+    The axis is logarithmic where the values span a decade or more. The baseline's test accuracy is the grey line.
+
+    Args:
+        results: of a study.
+        sweep: one of :func:`sweeps`; by default the first.
+
+    Raises:
+        ReglabError: if the study sweeps nothing, or no run of the sweep has finished.
+    """
+    found = sweeps(results)
+    if sweep is None:
+        if not found:
+            raise ReglabError("No hyperparameter is swept: that takes three recipes that differ in one number alone.")
+        sweep = found[0]
+    rows = [(value, results.comparison.row(name)) for value, name in zip(sweep.values, sweep.names, strict=True)]
+    rows = [(value, row) for value, row in rows if row.finished]
+    if not rows:
+        raise ReglabError(f"No run of the sweep of {sweep.title} has finished.")
+    made = theme.figure(height=340, message=words.sensitivity(results, sweep))
+    logarithmic = rows[0][0] > 0 and rows[-1][0] >= 10 * rows[0][0]
+    looks = theme.looks(results)
+    color = looks[next(row.name for _, row in rows if row.name != results.baseline)].color if len(rows) > 1 else (
+        looks[rows[0][1].name].color)  # fmt: skip
+    x = [value for value, _ in rows]
+    for metric, said, dash in (("accuracy", "test", "solid"), ("train_accuracy", "training part", "dot")):
+        mean = np.array([100 * row.mean(metric) for _, row in rows])
+        spread = np.nan_to_num(np.array([100 * row.std(metric) for _, row in rows]))
+        _curve(made, x, mean, spread, said=said, dash=dash, color=color, names=[row.name for _, row in rows])
+    baseline = results.comparison.row(results.baseline)
+    if baseline.finished:
+        made.add_hline(y=100 * baseline.mean("accuracy"), line={"color": theme.BASELINE, "width": 1.5, "dash": "dash"})
+        made.add_annotation(x=1, xref="x domain", xanchor="right", y=100 * baseline.mean("accuracy"), yanchor="bottom",
+                            text=inert.plotly(results.baseline, length=24), font={"color": theme.MUTED})  # fmt: skip
+    made.update_xaxes(title_text=inert.plotly(f"{sweep.strategy}: {sweep.parameter}"), zeroline=False)
+    if logarithmic:
+        made.update_xaxes(type="log", dtick=1, exponentformat="power")
+    made.update_yaxes(title_text="accuracy, %")
+    return made.update_layout(margin={"l": 48, "r": 12, "t": 12, "b": 48}, meta={
+        **made.layout.meta, "logarithmic": logarithmic and math.isfinite(x[0])})  # fmt: skip
+
+
+def _curve(
+    made: go.Figure, x: Sequence[float], mean: np.ndarray, spread: np.ndarray, *, said: str, dash: str, color: str,
+    names: Sequence[str],
+) -> None:  # fmt: skip
+    made.add_scatter(
+        x=[*x, *x[::-1]], y=np.concatenate([mean + spread, (mean - spread)[::-1]]), fill="toself", fillcolor=color,
+        opacity=0.14, mode="lines", line={"width": 0, "color": color}, hoverinfo="skip", showlegend=False, meta="band",
+    )  # fmt: skip
+    made.add_scatter(
+        x=x, y=mean, mode="lines+markers", name=said, line={"color": color, "dash": dash, "width": 2}, meta=said,
+        marker={"size": 8, "color": color}, hoverinfo="text",
+        hovertext=[
+            f"{inert.plotly(name)}: {said} {m:.2f} ± {s:.2f} %" for name, m, s in zip(names, mean, spread, strict=True)
+        ],
+    )  # fmt: skip

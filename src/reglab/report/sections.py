@@ -1,0 +1,195 @@
+"""What the report says beside its figures, computed once for HTML and Markdown: tables, failures, how to run again."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reglab.analysis.compare import Row
+from reglab.report.bands import class_names, pooled_confusion
+from reglab.study.records import DIVERGED, FAILED, reason
+
+if TYPE_CHECKING:
+    from reglab.results import Results
+
+__all__ = ["Cell", "Failure", "Sheet", "commands", "confused", "failures", "main_table", "study_yaml"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table that can be sorted: its text, and the number it is sorted by, or else the text."""
+
+    text: str
+    value: float | None = None
+    kind: str = "number"  # name, number, verdict
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: columns with what they mean, and rows of cells."""
+
+    columns: tuple[str, ...]
+    meanings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    marks: tuple[str, ...] = field(default=())  # for each row what it is: baseline, recommended, or nothing
+
+
+def main_table(results: Results) -> Sheet:
+    """Return the table of the report: a row a recipe."""
+    comparison = results.comparison
+    choice = comparison.choice
+    columns: list[tuple[str, str, Callable[[Row], Cell]]] = [
+        ("recipe", "name of the recipe", lambda row: Cell(row.name, None, "name")),
+        ("accuracy", "on the test set, in %, mean ± standard deviation over seeds", _spread("accuracy")),
+        (f"vs {results.baseline}", "difference in accuracy, in points, paired by seed, with its interval", _difference),
+        ("verdict", "paired t test, 5 % familywise over recipes", _verdict),
+        ("p", "of the paired t test, adjusted by Holm", _p),
+        ("train", "clean accuracy on the training part at the best epoch, in %", _mean("train_accuracy", 100, ".1f")),
+        ("gap", "training minus validation accuracy, in points", _mean("gap", 100, ".1f")),
+        ("precision", "macro-averaged, on the test set, in %", _spread("precision")),
+        ("cross-entropy", "on the test set, in nats", _mean("cross_entropy", 1, ".3f")),
+        ("ECE", "expected calibration error on the test set, in points", _mean("ece", 100, ".1f")),
+        ("epochs", "trained", _mean("epochs", 1, ".0f")),
+        ("s/run", "seconds a run takes", _mean("seconds", 1, ".1f")),
+        ("runs", "finished", _runs),
+    ]
+    rows = [tuple(make(row) for *_, make in columns) for row in comparison.rows]
+    kept = [
+        i for i in range(len(columns))
+        if i < 2 or any(row[i].text not in ("", "-") for row in rows)
+    ]  # fmt: skip
+    marks = tuple(
+        "baseline" if row.name == results.baseline
+        else "recommended" if choice is not None and row.name == choice.recommended and not choice.screening else ""
+        for row in comparison.rows
+    )  # fmt: skip
+    return Sheet(
+        tuple(columns[i][0] for i in kept), tuple(columns[i][1] for i in kept),
+        tuple(tuple(row[i] for i in kept) for row in rows), marks,
+    )  # fmt: skip
+
+
+def _mean(metric: str, scale: float, form: str) -> Callable[[Row], Cell]:
+    def made(row: Row) -> Cell:
+        value = scale * row.mean(metric)
+        return Cell("-") if math.isnan(value) else Cell(format(value, form), value)
+
+    return made
+
+
+def _spread(metric: str) -> Callable[[Row], Cell]:
+    def made(row: Row) -> Cell:
+        mean, std = 100 * row.mean(metric), 100 * row.std(metric)
+        if math.isnan(mean):
+            return Cell("-")
+        return Cell(f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}", mean)
+
+    return made
+
+
+def _difference(row: Row) -> Cell:
+    if row.verdict is None or math.isnan(row.verdict.paired.mean):
+        return Cell("")
+    found = row.verdict
+    mean = 100 * found.paired.mean
+    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    return Cell(f"{mean:+.2f}{interval}", mean)
+
+
+def _verdict(row: Row) -> Cell:
+    order = ("better", "equivalent", "cannot tell", "screening", "unreliable", "worse")
+    word = row.verdict.word if row.verdict else ""
+    return Cell(word, float(-order.index(word)) if word else None, "verdict")
+
+
+def _p(row: Row) -> Cell:
+    p = math.nan if row.verdict is None else row.verdict.p_adjusted
+    return Cell("") if math.isnan(p) else Cell("< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}", p)
+
+
+def _runs(row: Row) -> Cell:
+    finished, all_ = row.finished, len(row.seeds)
+    return Cell(str(finished) if finished == all_ else f"{finished} of {all_}", float(finished))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that gave no result: what is known of it."""
+
+    name: str
+    seed: int
+    status: str
+    reason: str
+    error: str
+
+
+def failures(results: Results) -> list[Failure]:
+    """Return the runs that failed or diverged, in the order of the study."""
+    return [
+        Failure(name, seed, run.status, reason(run.error), run.error.strip())
+        for name, of_name in results.runs.items()
+        for seed, run in of_name.items()
+        if run.status in (FAILED, DIVERGED)
+    ]
+
+
+def confused(results: Results, *, most: int = 8) -> Sheet | None:
+    """Return which classes the baseline takes for which most often, beside the recipe that is recommended."""
+    counts = pooled_confusion(results, results.baseline)
+    if counts is None:
+        return None
+    choice = results.comparison.choice
+    names = [results.baseline]
+    if choice is not None and choice.recommended != results.baseline:
+        names.append(choice.recommended)
+    elif choice is not None and choice.best != results.baseline:
+        names.append(choice.best)
+    shares = []
+    for name in names:
+        found = pooled_confusion(results, name)
+        assert found is not None
+        shares.append(100 * found / np.maximum(found.sum(axis=1, keepdims=True), 1))
+    off = np.where(np.eye(len(counts), dtype=bool), -1.0, shares[0])
+    order = [np.unravel_index(i, off.shape) for i in np.argsort(-off, axis=None, kind="stable")[:most]]
+    classes = class_names(results)
+    rows = tuple(
+        (Cell(classes[i], None, "name"), Cell(classes[j], None, "name"),
+         *(Cell(f"{share[i, j]:.1f} %", float(share[i, j])) for share in shares))
+        for i, j in order if off[i, j] > 0
+    )  # fmt: skip
+    if not rows:
+        return None
+    meanings = ("class it is", "class it is taken for", *(f"share of the class, {name}" for name in names))
+    return Sheet(("true", "taken for", *names), meanings, rows)
+
+
+def commands(results: Results) -> list[tuple[str, str]]:
+    """Return what to type to run the study again, to go on with it, and to make this page; each with what it does."""
+    folder = shlex.quote(str(results.folder))
+    spec = shlex.quote(str(results.folder / "study.yaml"))
+    if results.spec.get("python_objects"):
+        things = " and ".join(results.spec["python_objects"])
+        again = (f"# its {things} came from Python: run the script that made it", "the study once more")
+    else:
+        again = (f"reglab compare {spec} --out again", "trains the same study in a new folder")
+    return [
+        again,
+        (f"reglab resume {folder}", "trains what is missing here; what is recorded is not trained again"),
+        (f"reglab report {folder}", "makes this page from the recorded runs"),
+    ]
+
+
+def study_yaml(results: Results) -> str:
+    """Return the frozen spec, as it stands in the folder."""
+    path = results.folder / "study.yaml"
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        import yaml
+
+        return yaml.safe_dump(dict(results.spec), sort_keys=False, allow_unicode=True).strip()

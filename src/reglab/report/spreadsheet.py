@@ -1,0 +1,67 @@
+"""Results as CSV, for spreadsheets and data frames: a row a recipe, and a row a run.
+
+Numbers are in full precision, shares between 0 and 1. Text that a spreadsheet would take for a formula is led by an
+apostrophe.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reglab.analysis.compare import METRICS, Row
+from reglab.report.inert import cell
+from reglab.study.records import reason
+
+if TYPE_CHECKING:
+    from reglab.results import Results
+
+__all__ = ["recipes", "runs"]
+
+
+def recipes(results: Results) -> str:
+    """Return a row a recipe: verdict, difference and its interval, and mean and standard deviation of every metric."""
+    head = [
+        "recipe", "text", "baseline", "seeds", "finished", "verdict", "difference", "low", "high", "confidence", "p",
+        "p_adjusted", "margin",
+    ]  # fmt: skip
+    head += [f"{metric}_{what}" for metric in METRICS for what in ("mean", "std")]
+    return _written(head, (_recipe(results, row) for row in results.comparison.rows))
+
+
+def _recipe(results: Results, row: Row) -> list[Any]:
+    found = row.verdict
+    judged: list[Any] = [None] * 8
+    if found is not None:
+        judged = [found.word, found.paired.mean, found.low, found.high, found.confidence, found.paired.p,
+                  found.p_adjusted, found.margin]  # fmt: skip
+    spreads = [value for metric in METRICS for value in (row.mean(metric), row.std(metric))]
+    return [row.name, row.recipe, row.name == results.baseline, len(row.seeds), row.finished, *judged, *spreads]
+
+
+def runs(results: Results) -> str:
+    """Return a row a run: how it ended, every metric, and of a failure the reason in a line."""
+    rows = (
+        [name, seed, run.id, run.status, *(run.metrics.get(metric) for metric in METRICS),
+         reason(run.error) if run.error else None]
+        for name, of_name in results.runs.items()
+        for seed, run in of_name.items()
+    )  # fmt: skip
+    return _written(["recipe", "seed", "run", "status", *METRICS, "error"], rows)
+
+
+def _written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([_value(value) for value in row] for row in rows)
+    return file.getvalue()
+
+
+def _value(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return value if isinstance(value, int | float) else cell(value)
