@@ -2,8 +2,8 @@
 
 Histories are simulated whose truth is known. Validation cross-entropy falls exponentially from 2.3 to 0.5, with a time
 constant of an eighth of the training, and then stays (truth: no onset) or rises linearly from half of the training on.
-Its noise is a share of its level: of each epoch by itself, or drifting (AR(1), coefficient 0.8). Validation accuracy lies
-behind training accuracy by a gap that differs from seed to seed with a standard deviation of 1.5 points.
+Its noise is a share of its level: of each epoch by itself, or drifting (AR(1), coefficient 0.8). Validation accuracy
+lies behind training accuracy by a gap that differs from seed to seed with a standard deviation of 1.5 points.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ _HOME = {
     "load": "reglab.data",
     "Study": "reglab.laboratory",
     "Results": "reglab.results",
+    "Diagnose": "reglab.watching",
     **dict.fromkeys(
         (
             "CATALOGUE", "EMA", "L1", "L1L2", "L2", "SAM", "Adversarial", "Augmentation", "Cosine", "Dropout",
@@ -77,3 +78,4 @@ if TYPE_CHECKING:
         WeightDecay,
         WeightNoise,
     )
+    from reglab.watching import Diagnose

@@ -13,7 +13,7 @@ from reglab.analysis.diagnosis import Finding
 if TYPE_CHECKING:
     from reglab.analysis.diagnosis import Diagnosis, Estimate
 
-__all__ = ["as_dict", "evidence", "points", "verdict"]
+__all__ = ["as_dict", "evidence", "plain", "points", "verdict"]
 
 _ORDER = {"problem": 0, "unknown": 1, "fine": 2, "note": 3}
 
@@ -96,23 +96,25 @@ def evidence(found: Diagnosis) -> tuple[Finding, ...]:
 def _fit(found: Diagnosis) -> list[Finding]:
     if found.train_accuracy is None:
         return []
-    state = "problem" if found.word == "underfitting" else "fine"
+    text = f"Training accuracy ends at {percent(found.train_accuracy)}"
+    if found.word != "underfitting":
+        return [Finding("fit", "fine", f"{text}.")]
     far = f"{100 * found.fit:.0f} % of the way from chance to what is attainable"
-    return [Finding("fit", state, f"Training accuracy ends at {percent(found.train_accuracy)}, {far}.")]
+    return [Finding("fit", "problem", f"{text}, {far}.")]
 
 
 def _gap(found: Diagnosis) -> list[Finding]:
-    findings = []
+    said = []
     if found.gap is not None:
-        state = "problem" if found.gap.above(limits.GAP_MATTERS) else "fine"
-        best = "" if found.best_gap is None else f" (at the best epoch {points(found.best_gap)})"
-        findings.append(Finding("gap", state, f"Training is {points(found.gap)} ahead of validation{best}."))
+        best = "" if found.best_gap is None else f", at the best epoch {_number(found.best_gap, 100.0, '.1f')}"
+        said.append(f"Training is {points(found.gap)} ahead of validation{best}")
     if found.cross_entropy_gap is not None:
-        nats = f"{_number(found.cross_entropy_gap, 1.0, '.3f')} nats"
-        state = "problem" if findings and findings[0].state == "problem" else "note"
-        text = f"Cross-entropy on validation is {nats} above that on training examples."
-        findings.append(Finding("cross-entropy gap", state, text))
-    return findings
+        nats = _number(found.cross_entropy_gap, 1.0, ".3f")
+        said.append(f"in cross-entropy {nats} nats" if said else f"Validation cross-entropy is {nats} nats behind")
+    if not said:
+        return []
+    state = "problem" if found.gap is not None and found.gap.above(limits.GAP_MATTERS) else "fine"
+    return [Finding("gap", "note" if found.gap is None else state, f"{'; '.join(said)}.")]
 
 
 def _onset(found: Diagnosis) -> list[Finding]:
@@ -151,18 +153,19 @@ def _calibration(found: Diagnosis) -> list[Finding]:
     state = "problem" if found.overconfident else "fine"
     side = "above" if over.mean >= 0 else "below"
     size = _number(over, 100.0 if over.mean >= 0 else -100.0, ".1f")
-    text = f"Confidence is {size} points {side} accuracy at the best epoch, temperature {temperature.mean:.2f}"
-    return [Finding("calibration", state, f"{text} (above 1: too sure).")]
+    text = f"Confidence is {size} points {side} accuracy, the best temperature {temperature.mean:.2f}."
+    return [Finding("calibration", state, text)]
 
 
 def _stability(found: Diagnosis) -> list[Finding]:
     shakes = [run.shake for run in found.runs if math.isfinite(run.shake)]
     if not shakes:
         return []
-    size = f"{100 * _median(shakes):.1f} points from epoch to epoch late in training"
+    size = f"{100 * _median(shakes):.1f} points"
     if found.unstable:
-        return [Finding("stability", "problem", f"Validation accuracy jumps by {size}: which epoch is last is luck.")]
-    return [Finding("stability", "fine", f"Validation accuracy moves by {size} (standard deviation).")]
+        text = f"Late in training validation accuracy jumps by {size} an epoch: which one is last is luck."
+        return [Finding("stability", "problem", text)]
+    return [Finding("stability", "fine", f"Late in training validation accuracy moves by {size} an epoch.")]
 
 
 def _variance(found: Diagnosis) -> list[Finding]:
@@ -238,16 +241,17 @@ def _median(values: list) -> float:
 def as_dict(found: Diagnosis) -> dict[str, Any]:
     """Return a diagnosis for JSON; what is not a number is None."""
     return {
-        **_plain(dataclasses.asdict(found)),
+        **plain(found),
         "sentence": verdict(found), "seeds": found.seeds, "overconfident": found.overconfident,
     }  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+def plain(value: Any) -> Any:
+    """Return frozen results as JSON holds them; what is not a number is None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -1,7 +1,7 @@
 """From a diagnosis to remedies, in the order in which to try them; each with its reason and where it is from.
 
 The rules are few and stand one below the other. Their order is a prior: which remedy works on a model is what ``reglab
-diagnose --treat`` finds out. None looks at the test set: bias and variance, which need it, explain and prescribe nothing.
+diagnose --treat`` finds out. None looks at the test set: bias and variance, which need it, only explain.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _augmentation(d: Diagnosis, p: Patient) -> Item | None:
     reason = f"training images are told better than new ones{few}"
     return Item(
         "augmentation", recipe, f"train on randomly moved images{without}", reason,
-        "Shorten and Khoshgoftaar 2019, Journal of Big Data 6:60; the best single strategy of the paper's Table 2",
+        "Shorten and Khoshgoftaar 2019, Journal of Big Data 6:60",
     )  # fmt: skip
 
 
@@ -134,17 +134,19 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
 
 def _mixup(d: Diagnosis, p: Patient) -> Item | None:
     memorizes = p.probes.labels is not None and p.probes.labels.memorizes
+    reference = "Zhang et al. 2018, arXiv:1710.09412"
     if memorizes:
         reason, recipe = "wrong labels are learned by heart", "mixup(alpha=1.0)"
     elif d.overconfident or d.kind == "confidence":
         reason, recipe = "it is surer than it is right", "mixup(alpha=0.2)"
+        reference = "Thulasidasan et al. 2019, arXiv:1905.11001"
     elif _accuracy(d):
         reason, recipe = "training examples are told better than new ones", "mixup(alpha=0.2)"
     else:
         return None
     return Item(
         "mixup", recipe, "train on mixtures of two examples and their labels", reason,
-        "Zhang et al. 2018, arXiv:1710.09412; Thulasidasan et al. 2019, arXiv:1905.11001 (calibration)",
+        reference,
     )  # fmt: skip
 
 
@@ -158,7 +160,7 @@ def _dropout(d: Diagnosis, p: Patient) -> Item | None:
     reason = "training accuracy runs ahead of validation"
     return Item(
         "dropout", "dropout(rate=0.3)", "switch off units at random in training", reason,
-        "Srivastava et al. 2014, Journal of Machine Learning Research 15",
+        "Srivastava et al. 2014, JMLR 15:1929",
     )  # fmt: skip
 
 
@@ -168,7 +170,7 @@ def _l2(d: Diagnosis, p: Patient) -> Item | None:
     return Item(
         "L2 penalty", "l2(kernel=1e-3)", "make large weights cost something",
         "training accuracy runs ahead of validation",
-        "Krogh and Hertz 1992, A Simple Weight Decay Can Improve Generalization; the paper's Table 3",
+        "Krogh and Hertz 1992, NeurIPS 4; the paper's Table 3",
     )  # fmt: skip
 
 
@@ -234,7 +236,7 @@ def _lower_rate(d: Diagnosis, p: Patient) -> Item | None:
         return None
     return Item(
         "lower learning rate", "", "divide the learning rate by 3, or let it decay to zero",
-        "validation jumps from epoch to epoch", "Goodfellow et al. 2016, Deep Learning, section 11.4.1",
+        "validation jumps from epoch to epoch", "Goodfellow et al. 2016, section 11.4.1",
     )  # fmt: skip
 
 
@@ -246,7 +248,7 @@ def _longer(d: Diagnosis, p: Patient) -> Item | None:
         return None
     longer = f"train for {2 * p.epochs} epochs" if p.epochs else "train twice as long"
     reason = "validation was still improving when training ended"
-    return Item("train longer", "", longer, reason, "Goodfellow et al. 2016, Deep Learning, section 11.4.1")
+    return Item("train longer", "", longer, reason, "Goodfellow et al. 2016, section 11.4.1")
 
 
 def _rate(d: Diagnosis, p: Patient) -> Item | None:
@@ -256,7 +258,7 @@ def _rate(d: Diagnosis, p: Patient) -> Item | None:
         how = "try three times the learning rate"
     return Item(
         "other learning rate", "", how, "the training set itself is not learned",
-        "Goodfellow et al. 2016, Deep Learning, section 11.4.1",
+        "Goodfellow et al. 2016, section 11.4.1",
     )  # fmt: skip
 
 
@@ -265,14 +267,14 @@ def _labels(d: Diagnosis, p: Patient) -> Item | None:
         return None
     return Item(
         "look at the data", "", "fit ten examples, without any regularization; look at inputs and labels as the model "
-        "gets them", "accuracy is that of chance", "Goodfellow et al. 2016, Deep Learning, section 11.5",
+        "gets them", "accuracy is that of chance", "Goodfellow et al. 2016, section 11.5",
     )  # fmt: skip
 
 
 def _less(d: Diagnosis, p: Patient) -> Item | None:
     return Item(
         "less regularization", "", "take dropout, penalties, noise and augmentation out of the model, or halve them",
-        "the training set itself is not learned", "Goodfellow et al. 2016, Deep Learning, section 5.2",
+        "the training set itself is not learned", "Goodfellow et al. 2016, section 5.2",
     )  # fmt: skip
 
 
@@ -282,7 +284,7 @@ def _bigger(d: Diagnosis, p: Patient) -> Item | None:
     return Item(
         "bigger model", "", "double units or filters, or add a layer",
         "training accuracy has stopped improving below what is attainable",
-        "Goodfellow et al. 2016, Deep Learning, section 5.2",
+        "Goodfellow et al. 2016, section 5.2",
     )  # fmt: skip
 
 
@@ -313,6 +315,6 @@ def _combination(items: list[Item]) -> Item | None:
             return Item(
                 "combination", recipe.to_text(), f"{one.name} and {other.name} together",
                 "strategies that act in different places add up",
-                "the paper's Table 2, whose best arm is a combination; Kukačka et al. 2017, arXiv:1710.10686",
+                "Kukačka et al. 2017, arXiv:1710.10686; the best arm of the paper's Table 2",
             )  # fmt: skip
     return None

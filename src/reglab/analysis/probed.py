@@ -10,7 +10,17 @@ from reglab.analysis.diagnose import estimate
 from reglab.analysis.diagnosis import Estimate, Finding
 from reglab.analysis.findings import percent, points
 
-__all__ = ["LabelProbe", "LearningCurve", "NoiseProbe", "Probes", "label_probe", "learning_curve", "noise_probe"]
+__all__ = [
+    "LabelProbe",
+    "LearningCurve",
+    "NoiseProbe",
+    "Probes",
+    "WeightProbe",
+    "label_probe",
+    "learning_curve",
+    "noise_probe",
+    "weight_probe",
+]
 
 # What doubling the data has to bring, in accuracy, for more data to be worth its cost: half a typical strategy.
 DOUBLING_MATTERS = 0.01
@@ -26,7 +36,7 @@ class LearningCurve:
 
     Attributes:
         sizes: numbers of training examples, growing.
-        val_accuracy, train_accuracy: at the end of training, for each size.
+        val_accuracy, train_accuracy: at the best epoch, for each size.
         doubling: what the last doubling brought on validation, paired by seed; scaled by ``log2`` where the last two
             sizes are not twice each other.
     """
@@ -44,7 +54,7 @@ class LearningCurve:
     def finding(self) -> Finding:
         low, high = self.val_accuracy[0], self.val_accuracy[-1]
         text = (
-            f"From {self.sizes[0]:,} to {self.sizes[-1]:,} training examples validation goes from {100 * low.mean:.1f} % "
+            f"From {self.sizes[0]:,} to {self.sizes[-1]:,} training examples validation goes from {100 * low.mean:.1f} "
             f"to {100 * high.mean:.1f} %; the last doubling brought {points(self.doubling)}"
         )
         if self.short_of_data:
@@ -58,7 +68,7 @@ class LabelProbe:
 
     Attributes:
         share: of training labels that were replaced by others.
-        memorized: accuracy on the wrong labels of the training examples, at the end.
+        memorized: the share of wrong labels that is learned at the end, at least.
         val_accuracy, clean_val_accuracy: on validation at the end, with and without wrong labels in training.
         best_val_accuracy: at the best epoch, with wrong labels.
     """
@@ -75,10 +85,13 @@ class LabelProbe:
         return self.memorized.mean >= MEMORIZES
 
     def finding(self) -> Finding:
+        ends, best, without = (
+            100 * e.mean for e in (self.val_accuracy, self.best_val_accuracy, self.clean_val_accuracy)
+        )
         text = (
-            f"With {100 * self.share:.0f} % of the training labels wrong it learns {percent(self.memorized)} of the wrong "
-            f"ones, and validation ends at {100 * self.val_accuracy.mean:.1f} % (best epoch "
-            f"{100 * self.best_val_accuracy.mean:.1f} %, without wrong labels {100 * self.clean_val_accuracy.mean:.1f} %)"
+            f"With {100 * self.share:.0f} % of the training labels wrong it learns {percent(self.memorized)} of "
+            f"the wrong ones at least, and validation ends at {ends:.1f} % (best epoch {best:.1f} %, without wrong "
+            f"labels {without:.1f} %)"
         )
         if self.memorizes:
             return Finding("wrong labels", "problem", f"{text}: it memorizes.")
@@ -116,15 +129,44 @@ class NoiseProbe:
 
 
 @dataclass(frozen=True)
+class WeightProbe:
+    """What the weights look like.
+
+    It explains, and ranks nothing: rescaling a layer and undoing it in the next changes both numbers and not the
+    function (Dinh et al. 2017, arXiv:1703.04933).
+
+    Attributes:
+        growth: norm of the kernels at the best epoch, as a multiple of what it was before training.
+        sharpness: by how much the training cross-entropy rises when each kernel is moved at random by ``radius`` of its
+            norm (after Li et al. 2018, arXiv:1712.09913).
+        radius: that share.
+    """
+
+    growth: Estimate
+    sharpness: Estimate
+    radius: float
+
+    def finding(self) -> Finding:
+        text = (
+            f"Kernels are {self.growth.mean:.2f} times as large as before training; moved at random by "
+            f"{100 * self.radius:g} % of their norm they cost {self.sharpness.mean:.4f} nats on training examples. "
+            "This explains and ranks nothing."
+        )
+        return Finding("weights", "note", text)
+
+
+@dataclass(frozen=True)
 class Probes:
     """What was probed; None where it was not."""
 
     learning_curve: LearningCurve | None = None
     labels: LabelProbe | None = None
     noise: NoiseProbe | None = None
+    weights: WeightProbe | None = None
 
     def findings(self) -> tuple[Finding, ...]:
-        return tuple(each.finding() for each in (self.learning_curve, self.labels, self.noise) if each is not None)
+        probes = (self.learning_curve, self.labels, self.noise, self.weights)
+        return tuple(each.finding() for each in probes if each is not None)
 
 
 def learning_curve(
@@ -153,7 +195,8 @@ def label_probe(
     clean_val: Sequence[float],
 ) -> LabelProbe:  # fmt: skip
     """Return the label probe from accuracies, one a seed."""
-    return LabelProbe(share, *_estimates([memorized, val, best_val, clean_val]))
+    found = _estimates([memorized, val, best_val, clean_val])
+    return LabelProbe(share, *found)
 
 
 def noise_probe(stddevs: Sequence[float], accuracy: Sequence[Sequence[float]], *, at: float = 0.1) -> NoiseProbe:
@@ -167,6 +210,12 @@ def noise_probe(stddevs: Sequence[float], accuracy: Sequence[Sequence[float]], *
     level = min(range(1, len(stddevs)), key=lambda i: abs(stddevs[i] - at))
     lost = [clean - noisy for clean, noisy in zip(accuracy[0], accuracy[level], strict=True)]
     return NoiseProbe(tuple(stddevs), _estimates(accuracy), _estimates([lost])[0], stddevs[level])
+
+
+def weight_probe(growth: Sequence[float], sharpness: Sequence[float], *, radius: float) -> WeightProbe:
+    """Return the weight probe from numbers, one a seed."""
+    grown, sharp = _estimates([growth, sharpness])
+    return WeightProbe(grown, sharp, radius)
 
 
 def _estimates(many: Sequence) -> tuple[Estimate, ...]:

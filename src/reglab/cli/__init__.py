@@ -10,6 +10,7 @@ import reglab
 from reglab.cli.calibrate import calibrate
 from reglab.cli.compare import compare
 from reglab.cli.demo import demo
+from reglab.cli.diagnose import diagnose
 from reglab.cli.paper import paper
 from reglab.cli.plan import plan
 from reglab.cli.report import report
@@ -29,7 +30,7 @@ def cli() -> None:
     """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
 
 
-for command in (calibrate, compare, demo, paper, plan, report, resume, robustness, runs, status, strategies):
+for command in (calibrate, compare, demo, diagnose, paper, plan, report, resume, robustness, runs, status, strategies):
     cli.add_command(command)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reglab.laboratory import Study
     from reglab.results import Results
 
-__all__ = ["run_and_show", "show_table"]
+__all__ = ["run_and_show", "show_table", "trained"]
 
 _NAME = 24  # characters of a recipe's name in a line
 _STYLES = {1: "green", -1: "red", 0: ""}
@@ -36,16 +36,7 @@ def run_and_show(
 ) -> Results:  # fmt: skip
     """Run a study with bars, then print its table and where it was written."""
     console = console or Console()
-    if ways.get("workers") == 0:
-        start_backend()
-    for note in (*notes, *study.notes()):
-        console.print(Text("note: ", style="yellow") + Text(note))
-    with interruptible() as interruption:
-        progress = TerminalProgress(console, check=interruption.check)
-        try:
-            results = study.run(progress, **ways)
-        finally:
-            progress.close()
+    results = trained(study, console, notes=notes, ways=ways)
     console.print()
     console.print(Text(results.headline, style="bold"))
     show_table(comparison_table(results), console)
@@ -53,6 +44,22 @@ def run_and_show(
     console.print(Text(legend(results), style="dim"))
     console.print(Text("written: ") + Text(str(results.folder / "results.json"), style="cyan"))
     return results
+
+
+def trained(
+    study: Study, console: Console, *, notes: tuple[str, ...] = (), ways: Mapping[str, Any] = MappingProxyType({})
+) -> Results:  # fmt: skip
+    """Run a study with bars and return its results."""
+    if ways.get("workers") == 0:
+        start_backend()
+    for note in (*notes, *study.notes()):
+        console.print(Text("note: ", style="yellow") + Text(note))
+    with interruptible() as interruption:
+        progress = TerminalProgress(console, check=interruption.check)
+        try:
+            return study.run(progress, **ways)
+        finally:
+            progress.close()
 
 
 def show_table(table: Table, console: Console) -> None:

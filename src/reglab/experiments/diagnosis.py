@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reglab.analysis.diagnose import diagnose
+from reglab.analysis.findings import plain
+from reglab.analysis.prescribe import Item, Patient
+from reglab.analysis.probed import Probes
+from reglab.data.builtin import BUILT_IN
+from reglab.study import disk
 from reglab.study.records import DIVERGED, FINISHED
 
 if TYPE_CHECKING:
     from reglab.analysis.diagnosis import Diagnosis
+    from reglab.experiments.treatment import Treated
+    from reglab.laboratory import Study
     from reglab.results import Results
 
-__all__ = ["diagnosed"]
+__all__ = ["FILE", "as_dict", "diagnosed", "patient", "write"]
+
+FILE = "diagnosis.json"
 
 
 def diagnosed(results: Results, name: str | None = None, *, attainable: float = 1.0) -> Diagnosis:
@@ -48,3 +58,49 @@ def _with_end(history: Mapping[str, list[float]], *, diverged: bool) -> Mapping[
     if not diverged or not history:
         return history if history else {"val_cross_entropy": [float("nan")]}
     return {key: [*values, float("nan")] for key, values in history.items()}
+
+
+def patient(results: Results, study: Study | None = None, probes: Probes | None = None) -> Patient:
+    """Return what a prescription has to know beside the diagnosis.
+
+    Without the study its data is not read, and what it is is told by its name and settings: other data than built-in
+    and resized images count as arrays, for which no augmentation is prescribed.
+    """
+    epochs, size, data = (results.spec.get(key) for key in ("epochs", "train_size", "data"))
+    kind, changing = "array", frozenset[str]()
+    if study is not None:
+        kind, changing = study.dataset.kind, study.dataset.label_changing
+    elif data == "cifar10" or results.spec.get("image_size"):
+        kind = "image"
+    elif data in BUILT_IN:
+        found = BUILT_IN[data]()
+        kind, changing = found.kind, found.label_changing
+    return Patient(kind, changing, epochs, size, len(results.classes) or None, probes or Probes())
+
+
+def as_dict(
+    diagnosis: Diagnosis, items: Sequence[Item], *, probes: Probes | None = None, treated: Treated | None = None
+) -> dict[str, Any]:
+    """Return everything for JSON: what ``reglab diagnose --json`` prints, and ``diagnosis.json`` holds."""
+    found: dict[str, Any] = {"schema": 1, "diagnosis": diagnosis.to_dict(), "prescription": plain(list(items))}
+    if probes is not None:
+        found["probes"] = plain(probes)
+        found["probes"]["findings"] = plain(list(probes.findings()))
+    if treated is not None:
+        found["treatment"] = {
+            "folder": str(treated.results.folder), "conclusion": treated.conclusion(),
+            "recommended": treated.recommended,
+            "tried": [
+                {
+                    "name": tried.item.name, "recipe": tried.item.recipe, "word": tried.verdict.word,
+                    "sentence": tried.sentence(), "change": plain(tried.change),
+                }
+                for tried in treated.tried
+            ],
+        }  # fmt: skip
+    return found
+
+
+def write(folder: Path, diagnosis: Diagnosis, items: Sequence[Item], **more: Any) -> None:
+    """Keep a diagnosis in a study folder, beside its results."""
+    disk.write_json(folder / FILE, as_dict(diagnosis, items, **more))

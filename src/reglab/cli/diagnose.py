@@ -1,0 +1,188 @@
+"""``reglab diagnose``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.experiments.probes import PROBES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reglab.laboratory import Study
+    from reglab.report.diagnosis import Line
+    from reglab.results import Results
+
+__all__ = ["diagnose"]
+
+_WIDEST = 110  # characters; longer lines are hard to read
+_STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
+
+
+@click.command()
+@click.argument("source", required=False, type=click.Path(exists=True))
+@click.option("--data", help="digits, cifar10, breast_cancer, wine, iris; a folder or archive with a folder a class; a "
+              ".npz, .csv or .parquet file")  # fmt: skip
+@click.option("--model", help="inception, mlp, resnet, with options as in 'inception(pooled=true)'; or "
+              "module:function, file.py:function")  # fmt: skip
+@click.option("--recipe", metavar="RECIPE", help="what the model is trained with, as 'dropout(rate=0.3)'; of a study "
+              "folder, the name of one of its recipes [default: none, or the study's baseline]")  # fmt: skip
+@click.option("--probe", "probes", multiple=True, type=click.Choice(PROBES), help="learning-curve: is it short of "
+              "data? labels: does it memorize? noise: does noise on inputs move it? weights: norms and sharpness, to "
+              "explain. Can be given again")  # fmt: skip
+@click.option("--treat", is_flag=True, help="try what is prescribed, and say what works on this model")
+@click.option("--attainable", type=click.FloatRange(0, 100, min_open=True), metavar="X", help="training accuracy "
+              "that a good model can have on this data, in % [default: 100]")  # fmt: skip
+@click.option("--classes", type=click.IntRange(min=2), metavar="N", help="how many classes, where SOURCE is a log")
+@click.option("--json", "as_json", is_flag=True, help="for machines")
+@settings_options()
+@where_options
+@ways_options
+def diagnose(source: str | None, **options: Any) -> None:
+    r"""Say whether a model overfits, since when and by how much, and what to do.
+
+    SOURCE is a study folder; a log of your own training, CSV as Keras' CSVLogger writes it or JSON; or a study's YAML
+    file. Without it, the model that the options name is trained with several seeds.
+
+    \b
+    Examples:
+      reglab diagnose training.csv --classes 10
+      reglab diagnose reglab-out/digits-mlp --probe noise
+      reglab diagnose --data digits --model mlp --train-size 200 --treat
+    """
+    from rich.console import Console
+
+    own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "as_json", "recipe")}
+    console = Console(stderr=own["as_json"])
+    if source is not None and Path(source).is_file() and Path(source).suffix.lower() not in (".yaml", ".yml"):
+        _of_log(source, own, options)
+        return
+    changes, ways = split(options)
+    if source is not None and Path(source).is_dir():
+        results, make = _of_folder(source, own["recipe"], changes)
+    else:
+        results, make = _of_options(source, own["recipe"], changes, ways, console)
+    _diagnose(results, make, own, ways, console)
+
+
+def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
+    study, ways = split(options)
+    asked = [f"--{name.replace('_', '-')}" for name in (*study, *ways)]
+    asked += ["--probe"] * bool(own["probes"]) + ["--treat"] * own["treat"] + ["--recipe"] * bool(own["recipe"])
+    if asked:
+        raise click.UsageError(
+            f"{', '.join(asked)}: a log holds no model and no data, so nothing can be trained. Leave that out, or "
+            f"leave {source} out and give --data and --model."
+        )
+    from reglab.analysis.diagnose import diagnose as of
+    from reglab.analysis.prescribe import Patient, prescribe
+    from reglab.experiments.diagnosis import as_dict
+    from reglab.histories import read_log
+    from reglab.report.diagnosis import lines
+
+    log, attainable = read_log(source), (own["attainable"] or 100) / 100
+    found = of(log.histories, num_classes=own["classes"], attainable=attainable, clean=log.clean)
+    items = prescribe(found, Patient(epochs=max(run.epochs for run in found.runs), classes=own["classes"]))
+    if own["as_json"]:
+        click.echo(json.dumps({**as_dict(found, items), "notes": list(log.notes)}, indent=1))
+        return
+    _print(lines(found, items, notes=log.notes), source)
+
+
+def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tuple[Results, Callable[[], Study]]:
+    """Return what a study folder holds, and how its study is made where something has to be trained."""
+    from reglab.laboratory import Study
+    from reglab.results import Results
+
+    elsewhere = {key: changes.pop(key) for key in ("data", "model", "backend") if key in changes}
+    if changes:
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in changes)
+        raise click.UsageError(
+            f"{given}: the study in {source} is what it is. Leave that out, or leave the folder out to train another."
+        )
+    results = Results.load(source)
+    name = recipe or results.baseline
+    if name not in results.runs:
+        raise click.UsageError(f"The study in {source} has no recipe {name!r}; it has {', '.join(results.runs)}.")
+
+    def make() -> Study:
+        study = Study.resume(source, **elsewhere)
+        study.baseline = name  # what is diagnosed is what probes and treatment start from
+        return study
+
+    return replace(results, comparison=replace(results.comparison, baseline=name)), make
+
+
+def _of_options(
+    source: str | None, recipe: str | None, changes: dict[str, Any], ways: dict[str, Any], console: Console
+) -> tuple[Results, Callable[[], Study]]:
+    """Train the study that the options or a YAML file name, its baseline alone."""
+    from reglab.cli.show import trained
+    from reglab.experiments.probes import alone
+    from reglab.laboratory import Study
+
+    if recipe is not None:
+        changes |= {"recipes": {recipe: recipe}, "baseline": recipe}
+    if source is not None:
+        study = Study.from_yaml(source, **changes)
+        study = alone(study, study._out)
+    elif "data" in changes:
+        study = Study(**changes)
+    else:
+        raise click.UsageError(
+            "Say what to diagnose: a study folder, a log (CSV or JSON), or --data and --model to train one."
+        )
+    return trained(study, console, ways=ways), lambda: study
+
+
+def _diagnose(
+    results: Results, make: Callable[[], Study], own: dict[str, Any], ways: dict[str, Any], console: Console
+) -> None:
+    from reglab.analysis.prescribe import prescribe
+    from reglab.analysis.probed import Probes
+    from reglab.cli.show import trained
+    from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
+    from reglab.experiments.probes import probed
+    from reglab.experiments.treatment import treat
+    from reglab.report.diagnosis import Line, lines, treated_lines
+
+    def run(study: Study) -> Results:
+        return trained(study, console, ways=ways)
+
+    found = diagnosed(results, attainable=(own["attainable"] or 100) / 100)
+    study = make() if own["probes"] or own["treat"] else None
+    probes = probed(own["probes"], study, results, run=run) if study is not None else Probes()
+    items = prescribe(found, patient(results, study, probes))
+    treated = None
+    if own["treat"] and study is not None and any(item.recipe for item in items):
+        treated = treat(study, items, run=run)
+    write(results.folder, found, items, probes=probes, treated=treated)
+    if own["as_json"]:
+        click.echo(json.dumps(as_dict(found, items, probes=probes, treated=treated), indent=1))
+        return
+    page = lines(found, items, more=probes.findings(), notes=results.notes)
+    if own["treat"]:
+        page += [
+            Line(""),
+            *(treated_lines(treated) if treated else [Line("No recipe is prescribed, so none was tried.")]),
+        ]
+    _print(page, results.headline)
+
+
+def _print(page: Sequence[Line], headline: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from reglab.report.diagnosis import Line
+
+    console = Console(highlight=False)
+    width = min(_WIDEST, console.width)
+    for line in (Line(headline, look="dim"), *page):
+        console.print(Text(line.wrapped(width), style=_STYLES[line.look]))

@@ -1,0 +1,168 @@
+"""A prescription, tried: the baseline's study again with each item as a recipe, paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reglab.analysis.decompose import Change, decompose_change
+from reglab.errors import ReglabError
+from reglab.study.records import FINISHED
+
+if TYPE_CHECKING:
+    from reglab.analysis.prescribe import Item
+    from reglab.analysis.verdict import Verdict
+    from reglab.laboratory import Study
+    from reglab.results import Results
+
+__all__ = ["Treated", "Tried", "judged", "treat", "treatment"]
+
+_MARKS = {"better": "+", "worse": "!", "unreliable": "!", "equivalent": "=", "cannot tell": "?", "screening": "?"}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One item of a prescription, and what came of it.
+
+    Attributes:
+        item: what was tried.
+        verdict: its test accuracy against the baseline's.
+        change: what it did to bias and variance; None with fewer than three seeds.
+        gap: the mean change of the gap in accuracy between training and validation, at the best epoch.
+        cross_entropy: the mean change of the test cross-entropy.
+    """
+
+    item: Item
+    verdict: Verdict
+    change: Change | None
+    gap: float
+    cross_entropy: float
+
+    @property
+    def mark(self) -> str:
+        return _MARKS[self.verdict.word]
+
+    def sentence(self) -> str:
+        """Return what came of it in words."""
+        text = self.verdict.sentence(self.item.name).rstrip(".")
+        said = "" if self.change is None else _changes(self.change)
+        parts = [f"gap {100 * self.gap:+.1f} points", f"cross-entropy {self.cross_entropy:+.3f}"]
+        numbers = "" if math.isnan(self.gap) else f"; {', '.join(parts)}"
+        return f"{text}{numbers}{said}."
+
+
+def _changes(change: Change) -> str:
+    words, numbers = change.words(), f"bias² {change.bias[0]:+.3f}, variance {change.variance[0]:+.3f}"
+    if words == "cannot tell":
+        return f"; {numbers}, neither surely"
+    return f"; it {words} ({numbers})"
+
+
+@dataclass(frozen=True)
+class Treated:
+    """What came of a prescription.
+
+    Attributes:
+        tried: the items that are recipes, in the order in which they were prescribed.
+        untried: what is no recipe, each in a sentence.
+        results: of the study.
+        recommended: the item that validation recommends; empty for none of them, or with too few seeds.
+    """
+
+    tried: tuple[Tried, ...]
+    untried: tuple[str, ...]
+    results: Results
+    recommended: str
+
+    def conclusion(self) -> str:
+        """Return which items worked, in a sentence or two."""
+        better = [tried.item.name for tried in self.tried if tried.verdict.word == "better"]
+        if any(tried.verdict.word == "screening" for tried in self.tried):
+            return "Fewer than five seeds are screening: no verdict. Give --seeds 5 or more to know what works."
+        if not better:
+            return "None of them is shown to help on this model. More seeds would show smaller differences."
+        text = f"{' and '.join(better)} helped on this model"
+        if self.recommended in better:
+            return f"{text}; by validation and cost, {self.recommended} is the one to take."
+        return f"{text}."
+
+
+def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -> Study:
+    """Return the study that tries the items of a prescription that are recipes, beside the baseline.
+
+    Its folder lies in that of the diagnosed study, whose runs of the baseline it takes over.
+
+    Raises:
+        ReglabError: if no item is a recipe.
+    """
+    from reglab.laboratory import Study
+
+    recipes: dict[str, Any] = {study.baseline: study.recipes[study.baseline]}
+    recipes |= {item.name: item.recipe for item in items if item.recipe}
+    if len(recipes) == 1:
+        actions = "; ".join(item.action for item in items) or "nothing is prescribed"
+        raise ReglabError(f"There is no recipe to try: {actions}.")
+    tried = Study(
+        study.source, study.model, recipes, baseline=study.baseline, out=out or study.out / "treatment",
+        reuse=[study.out], **study.settings.to_dict(),
+    )  # fmt: skip
+    tried._dataset = study._dataset  # what was read is not read again
+    return tried
+
+
+def treat(
+    study: Study, items: Sequence[Item], *, run: Callable[[Study], Results] | None = None, out: Path | None = None
+) -> Treated:  # fmt: skip
+    """Train the items of a prescription and say which worked.
+
+    Args:
+        study: the diagnosed one.
+        items: the prescription.
+        run: how the study is run; by default as :meth:`Study.run` does it.
+        out: its folder.
+    """
+    tried = treatment(study, items, out=out)
+    return judged(tried.run() if run is None else run(tried), items)
+
+
+def judged(results: Results, items: Sequence[Item]) -> Treated:
+    """Return what the results of a treatment say of each item."""
+    baseline = results.baseline
+    tried = []
+    for item in items:
+        if not item.recipe:
+            continue
+        row = results.comparison.row(item.name)
+        assert row.verdict is not None
+        tried.append(Tried(
+            item, row.verdict, _change(results, item.name, baseline), row.differences["gap"].mean,
+            row.differences["cross_entropy"].mean,
+        ))  # fmt: skip
+    untried = tuple(
+        f"{item.name} was not tried, for it is no recipe: {item.action}." for item in items if not item.recipe
+    )
+    choice = results.comparison.choice
+    recommended = "" if choice is None or choice.screening or choice.recommended == baseline else choice.recommended
+    return Treated(tuple(tried), untried, results, recommended)
+
+
+def _change(results: Results, name: str, baseline: str) -> Change | None:
+    """Return what a recipe does to bias and variance, by the seeds that it and the baseline finished."""
+    ours, theirs = results.predictions(name), results.predictions(baseline)
+    if ours is None or theirs is None:
+        return None
+    rows = [_rows(results.runs[each]) for each in (name, baseline)]
+    both = [seed for seed in rows[0] if seed in rows[1]]
+    if not both:
+        return None
+    p, q = (of.probabilities[[rows[i][seed] for seed in both]] for i, of in enumerate((ours, theirs)))
+    return decompose_change(ours.labels, p, q)
+
+
+def _rows(runs: Mapping[int, Any]) -> dict[int, int]:
+    """Return for each seed that finished its row among the predictions."""
+    finished = [seed for seed, run in runs.items() if run.status == FINISHED]
+    return {seed: row for row, seed in enumerate(finished)}

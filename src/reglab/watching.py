@@ -1,0 +1,165 @@
+"""``reglab.Diagnose``: one line in anybody's training that says at its end whether the model overfits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from reglab import backends
+
+backends.require()
+
+import keras  # noqa: E402  # after a backend was chosen: see reglab.lazy
+
+from reglab.analysis.diagnose import diagnose  # noqa: E402
+from reglab.analysis.diagnosis import Diagnosis  # noqa: E402
+from reglab.analysis.metrics import accuracy, cross_entropy  # noqa: E402
+from reglab.analysis.prescribe import Item, Patient, prescribe  # noqa: E402
+from reglab.data.dataset import class_indices  # noqa: E402
+from reglab.errors import ReglabError  # noqa: E402
+from reglab.histories import read_log  # noqa: E402
+from reglab.models.head import Head, check_output  # noqa: E402
+
+__all__ = ["Diagnose"]
+
+_ROWS = 256  # examples a prediction step
+
+
+@keras.saving.register_keras_serializable(package="reglab")
+class Diagnose(keras.callbacks.Callback):
+    """Prints, when training ends, whether the model overfits, and the first remedy.
+
+    It watches what ``fit`` logs and changes nothing: weights, metrics and random streams are as without it. Keras' own
+    training metrics are running means over an epoch, with dropout on and while the weights move, so a gap found from
+    them is rather too small, and the output says so. With ``clean`` the training part is measured as a study does.
+
+    Args:
+        clean: examples and labels of the training set ``(x, y)``, or some of them, on which accuracy and cross-entropy
+            are measured in inference mode after each epoch. By default Keras' metrics are used.
+        validation: the same for validation, which also gives calibration. By default what ``validation_data`` logs.
+        attainable: the training accuracy that a good model can have on this data, below 1 where labels are noisy.
+        verbose: 0 prints nothing; 1 verdict and first remedy; 2 all findings and remedies.
+
+    Attributes:
+        diagnosis: a :class:`reglab.analysis.diagnosis.Diagnosis`, once training has ended.
+        prescription: the remedies, the first one first.
+
+    Example:
+        >>> model.fit(x, y, validation_split=0.2, epochs=30, callbacks=[reglab.Diagnose()])         # doctest: +SKIP
+        Overfitting: training accuracy is 14.2 points ahead of validation; since epoch 9 ...
+    """
+
+    def __init__(
+        self,
+        *,
+        clean: tuple[Any, Any] | None = None,
+        validation: tuple[Any, Any] | None = None,
+        attainable: float = 1.0,
+        verbose: int = 1,
+    ) -> None:
+        super().__init__()
+        self.attainable, self.verbose = attainable, verbose
+        self.diagnosis: Diagnosis | None = None
+        self.prescription: tuple[Item, ...] = ()
+        self._parts = {
+            name: _pair(pair, what)
+            for name, pair, what in (("train", clean, "clean"), ("val", validation, "validation"))
+            if pair is not None
+        }
+        self._logs: dict[str, list[float | None]] = {}
+        self._head: Head | None = None
+        self._watched: Any = None
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes it again, but for the data."""
+        return {"attainable": self.attainable, "verbose": self.verbose}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self._watched is not self.model:  # another fit of the same model goes on with its history
+            self._watched, self._logs = self.model, {}
+        if self._parts:
+            x, y = next(iter(self._parts.values()))
+            classes = int((self.model.output_shape or (None, 0))[-1]) if self.model.built else int(y.max()) + 1
+            self._head = check_output(self.model, num_classes=max(classes, 2), input_shape=x.shape[1:])
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = dict(logs or {})
+        for part, (x, y) in self._parts.items():
+            probabilities = self._probabilities(x)
+            values[f"{part}_accuracy"] = accuracy(y, probabilities)
+            values[f"{part}_cross_entropy"] = cross_entropy(y, probabilities)
+        length = max((len(known) for known in self._logs.values()), default=0)
+        for key in {*self._logs, *values}:  # validation_freq leaves epochs without
+            known = self._logs.setdefault(key, [None] * length)
+            known.append(float(values[key]) if key in values else None)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if not self._logs:
+            return
+        try:
+            log = read_log(self._logs)
+        except ReglabError as error:  # no metric that is known: never a reason to end somebody's program
+            self._say(f"reglab: no diagnosis. {error}")
+            return
+        self.diagnosis = diagnose(
+            log.histories, num_classes=self._classes(), attainable=self.attainable, clean=log.clean,
+            validation=self._predictions(),
+        )  # fmt: skip
+        self.prescription = prescribe(self.diagnosis, Patient(kind=self._kind(), epochs=self.diagnosis.runs[0].epochs))
+        if self.verbose:
+            from reglab.report.diagnosis import brief, whole
+
+            text = whole if self.verbose > 1 else brief
+            self._say(text(self.diagnosis, self.prescription, notes=log.notes))
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            from rich.console import Console
+
+            Console(highlight=False).print(text, markup=False)
+
+    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+        assert self._head is not None
+        size = min(_ROWS, len(x))
+        rows = []
+        for start in range(0, len(x), size):
+            piece = x[start : start + size]
+            count = len(piece)
+            if count < size:  # of the same shape, so that nothing is compiled again
+                piece = np.concatenate([piece, np.repeat(piece[:1], size - count, axis=0)])
+            rows.append(np.asarray(keras.ops.convert_to_numpy(self.model.predict_on_batch(piece)))[:count])
+        return self._head.probabilities(np.concatenate(rows).astype("float32"))
+
+    def _predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if "val" not in self._parts:
+            return None
+        x, y = self._parts["val"]
+        probabilities = self._probabilities(x)
+        return (y, probabilities[None]) if np.isfinite(probabilities).all() else None
+
+    def _classes(self) -> int | None:
+        shape = getattr(self.model, "output_shape", None)
+        if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
+            return None
+        return max(shape[-1], 2)
+
+    def _kind(self) -> str:
+        shape = getattr(self.model, "input_shape", None)
+        image = isinstance(shape, tuple) and len(shape) == 4 and shape[-1] in (1, 3, 4)
+        return "image" if image else "array"
+
+
+def _pair(pair: tuple[Any, Any], what: str) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ReglabError(f"Diagnose: {what} is a pair (x, y) of arrays; given was {type(pair).__name__}.")
+    x, y = np.asarray(pair[0]), np.asarray(pair[1])
+    if y.ndim == 1 and y.dtype.kind in "iu":  # class indices as the loss takes them, not numbered anew
+        labels = y.astype("int32")
+    elif y.ndim == 2 and y.shape[1] == 1:
+        labels = y[:, 0].astype("int32")
+    else:
+        labels, _ = class_indices(y, f"Diagnose: {what}")
+    if len(x) != len(labels) or not len(x):
+        raise ReglabError(f"Diagnose: {what} has {len(x)} examples and {len(labels)} labels. Give one label each.")
+    return x, labels
