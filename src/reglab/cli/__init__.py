@@ -11,6 +11,7 @@ from reglab.cli.calibrate import calibrate
 from reglab.cli.compare import compare
 from reglab.cli.demo import demo
 from reglab.cli.diagnose import diagnose
+from reglab.cli.log import log
 from reglab.cli.paper import paper
 from reglab.cli.plan import plan
 from reglab.cli.report import report
@@ -30,7 +31,10 @@ def cli() -> None:
     """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
 
 
-for command in (calibrate, compare, demo, diagnose, paper, plan, report, resume, robustness, runs, status, strategies):
+COMMANDS = (
+    demo, compare, diagnose, report, plan, calibrate, robustness, status, resume, runs, log, strategies, paper,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 

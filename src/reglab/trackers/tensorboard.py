@@ -1,0 +1,104 @@
+"""TensorBoard: a run of the study is a run there, with its curves, its test metrics and its hyperparameters."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from reglab.errors import ReglabError
+from reglab.results import Results, RunResult
+from reglab.study.naming import slug
+from reglab.trackers import entries, hyperparameters
+
+__all__ = ["log"]
+
+_DONE = "reglab-run"  # a file beside the events: the run that they are of, written last
+
+
+def log(results: Results, where: str | Path | None = None) -> list[str]:
+    """Write the runs of a study as TensorBoard event files.
+
+    Each lies in ``<where>/<recipe>/seed-<n>``. What stands there already is left as it is, so the function can be
+    called again while the study runs. Curves carry the epoch, counted from 1, as their step; the test metrics and the
+    hyperparameters of the HParams dashboard belong to the best epoch.
+
+    Args:
+        results: as :meth:`Results.load` gives them.
+        where: the log folder; by default ``tensorboard`` in the study folder.
+
+    Returns:
+        the ids of the runs that were written.
+
+    Raises:
+        ReglabError: if tensorboard is not installed.
+    """
+    _check_installed()
+    root = Path(where) if where is not None else results.folder / "tensorboard"
+    written = []
+    for run in entries(results):
+        folder = root / slug(run.name) / f"seed-{run.seed}"
+        mark = folder / _DONE
+        if not (mark.exists() and mark.read_text() == run.id):
+            for left in folder.glob("events.*"):  # of a writing that was interrupted, or of another study
+                left.unlink()
+            _write(results, run, folder)
+            mark.write_text(run.id)
+            written.append(run.id)
+    return written
+
+
+def _check_installed() -> None:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise ReglabError("TensorBoard is not installed. Run pip install 'reglab[tensorboard]'.") from None
+
+
+def _write(results: Results, run: RunResult, folder: Path) -> None:
+    from tensorboard.plugins.hparams import api_pb2, summary_v2
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = EventFileWriter(str(folder))
+    try:
+        summary = summary_v2.hparams_pb(hyperparameters(results, run), trial_id=run.id)
+        writer.add_event(_event(summary, 0))
+        for name, values in run.history.items():
+            for epoch, value in enumerate(values):
+                if value is not None and math.isfinite(value):
+                    writer.add_event(_event(_scalar(f"epoch/{name}", value), epoch + 1))
+        best = int(run.metrics.get("best_epoch", 0))
+        for name, value in run.metrics.items():
+            if math.isfinite(value):
+                writer.add_event(_event(_scalar(f"run/{name}", value), best))
+        ended = api_pb2.STATUS_SUCCESS if run.status == "finished" else api_pb2.STATUS_FAILURE
+        writer.add_event(_event(_session_end(ended), best))
+    finally:
+        writer.close()
+
+
+def _event(summary: Any, step: int) -> Any:
+    import time
+
+    from tensorboard.compat.proto import event_pb2
+
+    return event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
+
+
+def _scalar(tag: str, value: float) -> Any:
+    from tensorboard.compat.proto import summary_pb2
+
+    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, simple_value=float(value))])
+
+
+def _session_end(status: Any) -> Any:
+    """Return what tells the HParams dashboard that the run has ended, and how."""
+    from tensorboard.compat.proto import summary_pb2
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    data = plugin_data_pb2.HParamsPluginData(session_end_info=plugin_data_pb2.SessionEndInfo(status=status))
+    told = summary_pb2.Summary.Value(
+        tag=metadata.SESSION_END_INFO_TAG, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR
+    )
+    return summary_pb2.Summary(value=[told])
