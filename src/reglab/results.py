@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from reglab.analysis import paired
 from reglab.analysis.compare import Comparison, compare
 from reglab.analysis.metrics import Calibration, calibration, confusion, scores, sparsity
-from reglab.errors import ReglabError
+from reglab.errors import ReglabError, nearest
 from reglab.study import run_folder
 from reglab.study.records import FINISHED, Predictions, Record
 from reglab.study.view import View
@@ -127,6 +128,38 @@ class Results:
         from reglab.report.write import write_report
 
         return write_report(self, out)
+
+    def shipped(self, name: str, seed: int | None = None) -> RunResult:
+        """Return the run of a recipe that one would ship: of this seed, or the one that is best on validation.
+
+        Raises:
+            ReglabError: if there is no such recipe, or no such run has finished.
+        """
+        if name not in self.runs:
+            raise ReglabError(
+                f"The study in {self.folder} has no recipe {name!r}.{nearest(name, self.runs)} It has "
+                f"{', '.join(self.runs)}."
+            )
+        finished = [r for r in self.runs[name].values() if r.status == FINISHED and seed in (None, r.seed)]
+        if not finished:
+            which = "no run" if seed is None else f"no run with seed {seed}"
+            raise ReglabError(f"Of {name}, {which} has finished in {self.folder}.")
+        return max(finished, key=lambda run: run.metrics["val_accuracy"])
+
+    def mcnemar(self, one: RunResult, other: RunResult) -> dict[str, float]:
+        """Return how often each of two trained models is right where the other is not, and the exact McNemar p value.
+
+        The keys are ``examples``, ``both``, ``only_one``, ``only_other``, ``neither`` and ``p``. It compares two models
+        as they are (McNemar 1947), and says nothing of the recipes that made them.
+        """
+        a, b = one.right, other.right
+        if a is None or b is None:
+            raise ReglabError("Both runs have to have finished.")
+        counts = {"both": a & b, "only_one": a & ~b, "only_other": ~a & b, "neither": ~a & ~b}
+        return {
+            "examples": len(a), **{key: int(np.count_nonzero(value)) for key, value in counts.items()},
+            "p": paired.mcnemar(a, b),
+        }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return what stands in ``results.json``."""

@@ -12,6 +12,7 @@ from reglab.cli.compare import compare
 from reglab.cli.demo import demo
 from reglab.cli.diagnose import diagnose
 from reglab.cli.log import log
+from reglab.cli.mcnemar import mcnemar
 from reglab.cli.paper import paper
 from reglab.cli.plan import plan
 from reglab.cli.report import report
@@ -32,7 +33,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    demo, compare, diagnose, report, plan, calibrate, robustness, status, resume, runs, log, strategies, paper,
+    demo, compare, diagnose, report, plan, calibrate, robustness, mcnemar, status, resume, runs, log, strategies, paper,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -42,13 +42,14 @@ def read(folder: Path, fields: Mapping[str, Any]) -> Record:
 
 def predictions(folder: Path, part: str) -> Predictions:
     """Return what a finished run predicts for ``part``, ``validation`` or ``test``."""
-    with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+    # NumPy leaves a damaged file open when it opened it itself.
+    with (folder / "predictions.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return Predictions(arrays[part], arrays[f"{part}_labels"])
 
 
 def weights(folder: Path) -> list[np.ndarray]:
     """Return the best weights of a run, in the order of the network's weights."""
-    with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+    with (folder / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return [arrays[key] for key in sorted(arrays.files)]
 
 
