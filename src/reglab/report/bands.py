@@ -41,7 +41,9 @@ def band(curves: Sequence[Sequence[float]], x: Sequence[float] | None = None) ->
         curves: for each seed its values; None and NaN are left out.
         x: where they were taken; by default epochs, counted from 1.
     """
-    longest = max(map(len, curves), default=0)
+    if not curves:
+        return Band(np.empty(0), np.empty(0), np.empty(0), np.empty(0), 0)
+    longest = max(map(len, curves))
     values = np.full((len(curves), longest), math.nan)
     for row, curve in zip(values, curves, strict=True):
         row[: len(curve)] = np.asarray(curve, dtype="float64")  # None becomes NaN

@@ -57,10 +57,11 @@ def page(results: Results, *, made: str, status: Status | None = None, refresh: 
     for inlined in (style, script, plotly):
         if re.search(r"</(script|style)|<!--", inlined, re.IGNORECASE):
             raise ReglabError("What would be inlined into the page ends its own element; another version of Plotly?")
+    left = "" if status is None or status.seconds_left is None else duration(status.seconds_left)
     return environment.get_template("page.html").render(
         policy=_policy(scripts=(plotly, script), styles=(style, "")), style=style, script=script, plotly=plotly,
-        dark=as_json(theme.DARK), unused=_STYLES_OF_MAPS.findall(plotly), figures=shown, metrics=_METRICS, made=made, status=status, refresh=refresh, onsets=onsets,
-        left=duration(status.seconds_left) if status and status.seconds_left is not None else "", **_texts(results),
+        unused=_STYLES_OF_MAPS.findall(plotly), dark=as_json(theme.DARK), figures=shown, metrics=_METRICS,
+        onsets=onsets, made=made, status=status, left=left, refresh=refresh, **_texts(results),
     )  # fmt: skip
 
 
@@ -73,7 +74,8 @@ def _texts(results: Results) -> dict[str, Any]:
         "table": sections.main_table(results), "legend": legend(results), "confused": sections.confused(results),
         "failures": sections.failures(results), "commands": sections.commands(results),
         "study_yaml": sections.study_yaml(results), "samples": extras.samples_of(results.folder),
-        "robustness_note": measured.get("note", ""), "attacks": list(under_attack(results, measured)) if measured else [],
+        "robustness_note": measured.get("note", ""),
+        "attacks": list(under_attack(results, measured)) if measured else [],
         "calibration": words.reliability(results, [row.name for row in comparison.rows]),
         "looks": {name: i for i, name in enumerate(theme.looks(results))}, "count": words.count,
         "diagnosis": extras.diagnosis_of(results),
@@ -93,8 +95,8 @@ def _figures(results: Results, onsets: Mapping[str, float]) -> dict[str, Any]:
         if curved:
             reach = common_reach(results, metric)
             found[f"curves-{metric}"] = [
-                drawn(figures.learning_curves(results, [name], metric=metric, reach=reach, onset=onsets), f"curve-{metric}-{i}",
-                      title=name)
+                drawn(figures.learning_curves(results, [name], metric=metric, reach=reach, onset=onsets),
+                      f"curve-{metric}-{i}", title=name)
                 for i, name in enumerate(curved)
             ]  # fmt: skip
     if any(row.values["gap"] for row in rows):

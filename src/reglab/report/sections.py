@@ -51,7 +51,7 @@ def main_table(results: Results) -> Sheet:
         ("p", "of the paired t test, adjusted by Holm", _p),
         ("train", "clean accuracy on the training part at the best epoch, in %", _mean("train_accuracy", 100, ".1f")),
         ("gap", "training minus validation accuracy, in points", _mean("gap", 100, ".1f")),
-        ("precision", "macro-averaged, on the test set, in %", _spread("precision")),
+        ("precision", "macro-averaged, on the test set, in %", _mean("precision", 100, ".2f")),
         ("cross-entropy", "on the test set, in nats", _mean("cross_entropy", 1, ".3f")),
         ("ECE", "expected calibration error on the test set, in points", _mean("ece", 100, ".1f")),
         ("epochs", "trained", _mean("epochs", 1, ".0f")),
@@ -59,10 +59,7 @@ def main_table(results: Results) -> Sheet:
         ("runs", "finished", _runs),
     ]
     rows = [tuple(make(row) for *_, make in columns) for row in comparison.rows]
-    kept = [
-        i for i in range(len(columns))
-        if i < 2 or any(row[i].text not in ("", "-") for row in rows)
-    ]  # fmt: skip
+    kept = [i for i, (name, *_) in enumerate(columns) if i < 2 or _tells(name, [row[i].text for row in rows])]
     marks = tuple(
         "baseline" if row.name == results.baseline
         else "recommended" if choice is not None and row.name == choice.recommended and not choice.screening else ""
@@ -72,6 +69,12 @@ def main_table(results: Results) -> Sheet:
         tuple(columns[i][0] for i in kept), tuple(columns[i][1] for i in kept),
         tuple(tuple(row[i] for i in kept) for row in rows), marks,
     )  # fmt: skip
+
+
+def _tells(column: str, texts: list[str]) -> bool:
+    """Whether a column says something: it is not empty, nor, where one expects it to be, the same in all rows."""
+    expected = column in ("epochs", "runs") and len(set(texts)) == 1
+    return not expected and any(text not in ("", "-") for text in texts)
 
 
 def _mean(metric: str, scale: float, form: str) -> Callable[[Row], Cell]:
@@ -109,7 +112,7 @@ def _verdict(row: Row) -> Cell:
 
 def _p(row: Row) -> Cell:
     p = math.nan if row.verdict is None else row.verdict.p_adjusted
-    return Cell("") if math.isnan(p) else Cell("< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}", p)
+    return Cell("") if math.isnan(p) else Cell("<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}", p)
 
 
 def _runs(row: Row) -> Cell:

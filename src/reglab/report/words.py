@@ -1,4 +1,4 @@
-"""What results say, in sentences: the verdict of a study, and what each figure shows. Plain text, names made visible."""
+"""What results say, in sentences: the verdict of a study, and what each figure shows. Names are made visible."""
 
 from __future__ import annotations
 
@@ -133,8 +133,9 @@ def classes(names: Sequence[str], labels: Sequence[str], change: np.ndarray, bas
     """Say where recall rises and falls most; ``change`` is ``(recipes, classes)`` in points."""
     if not np.isfinite(change).any():
         return "No class has test examples."
-    best = np.unravel_index(np.nanargmax(change), change.shape)
-    worst = np.unravel_index(np.nanargmin(change), change.shape)
+    best, worst = (
+        tuple(map(int, np.unravel_index(at, change.shape))) for at in (np.nanargmax(change), np.nanargmin(change))
+    )
     return (
         f"Against {visible(baseline)}, recall changes most for class {visible(labels[best[1]])} with "
         f"{visible(names[best[0]])} ({change[best]:+.1f} points) and for class {visible(labels[worst[1]])} with "
@@ -148,7 +149,7 @@ def confusion(name: str, counts: np.ndarray, labels: Sequence[str]) -> str:
     if not off.any():
         return f"{visible(name)}: no error on the test set."
     shares = off / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    i, j = np.unravel_index(np.argmax(shares), shares.shape)
+    i, j = map(int, np.unravel_index(np.argmax(shares), shares.shape))
     return (
         f"{visible(name)}: most often takes {visible(labels[i])} for {visible(labels[j])}, "
         f"{100 * shares[i, j]:.1f} % of that class."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from reglab.analysis.compare import Row
+from reglab.analysis.verdict import Verdict
 from reglab.errors import ReglabError
 from reglab.report import inert, words
 from reglab.report.figures import theme
@@ -80,6 +81,6 @@ def _draw(made: go.Figure, results: Results, row: Row, position: int) -> None:
                         font={"color": theme.INK if decided else theme.MUTED, "size": 12})  # fmt: skip
 
 
-def _verdict(row: Row):
+def _verdict(row: Row) -> Verdict:
     assert row.verdict is not None
     return row.verdict

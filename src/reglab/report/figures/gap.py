@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
+from reglab.analysis.compare import Row
 from reglab.errors import ReglabError
 from reglab.report import inert, words
 from reglab.report.figures import theme
@@ -52,7 +54,10 @@ def gap_against_accuracy(results: Results) -> go.Figure:
             hovertext=[f"{look.name}: accuracy {y:.2f} %, gap {x:.1f} points"],
         )  # fmt: skip
     _guide(made, results)
-    for x, y, text in _labels([(100 * row.mean("gap"), 100 * row.mean("accuracy"), row.name) for row in rows]):
+    points = [(100 * row.mean("gap"), 100 * row.mean("accuracy"), row.name) for row in rows]
+    ends = [_ends(row) for row in rows]
+    width, height = _span([each[0] for each in ends]), _span([each[1] for each in ends])
+    for x, y, text in _labels(points, width, height):
         made.add_annotation(x=x, y=y, text=inert.plotly(text, length=24), xanchor="left", yanchor="middle", name="wide",
                             font={"size": 12}, bgcolor=theme.SURFACE, borderpad=0, opacity=0.9)  # fmt: skip
     made.update_xaxes(title_text="gap: training minus validation, points", zeroline=False)
@@ -69,19 +74,30 @@ def _guide(made: go.Figure, results: Results) -> None:
         made.add_vline(x=100 * baseline.mean("gap"), line=line, layer="below")
 
 
-def _labels(points: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+def _ends(row: Row) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return where a recipe's spreads end, of gap and of accuracy."""
+    found = []
+    for metric in ("gap", "accuracy"):
+        mean, spread = 100 * row.mean(metric), float(np.nan_to_num(100 * row.std(metric)))
+        found.append((mean - spread, mean + spread))
+    return found[0], found[1]
+
+
+def _span(ends: Sequence[tuple[float, float]]) -> float:
+    return max(max(high for _, high in ends) - min(low for low, _ in ends), 1e-9)
+
+
+def _labels(points: list[tuple[float, float, str]], width: float, height: float) -> list[tuple[float, float, str]]:
     """Return where names can stand beside their points without lying on another; the others are in the legend."""
-    xs, ys = [p[0] for p in points], [p[1] for p in points]
-    per_x = max(max(xs) - min(xs), 1e-9) * 1.25 / _WIDTH
-    per_y = max(max(ys) - min(ys), 1e-9) * 1.25 / (_HEIGHT - 120)
+    per_x, per_y = 1.1 * width / _WIDTH, 1.1 * height / (_HEIGHT - 140)
     taken = [(x - 8 * per_x, x + 8 * per_x, y - 8 * per_y, y + 8 * per_y) for x, y, _ in points]
     placed = []
     for x, y, text in sorted(points, key=lambda point: -point[1]):
-        width = min(len(text), 24) * _LETTER * per_x
+        length = min(len(text), 24) * _LETTER * per_x
         for right, up in product((1, -1), (0, 1, -1)):
-            left = x + 10 * per_x if right > 0 else x - 10 * per_x - width
+            left = x + 10 * per_x if right > 0 else x - 10 * per_x - length
             middle = y + up * _LINE * per_y
-            box = (left, left + width, middle - _LINE / 2 * per_y, middle + _LINE / 2 * per_y)
+            box = (left, left + length, middle - _LINE / 2 * per_y, middle + _LINE / 2 * per_y)
             if not any(box[0] < b[1] and b[0] < box[1] and box[2] < b[3] and b[2] < box[3] for b in taken):
                 taken.append(box)
                 placed.append((left, middle, text))

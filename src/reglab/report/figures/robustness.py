@@ -20,7 +20,7 @@ __all__ = ["robustness"]
 
 _UNITS = {"pixel": "in units of a pixel's range", "input": "in units of the model's input"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_BANDS = 5  # recipes; bands of more lie on each other
+_BANDS = 3  # recipes; bands of more lie on each other
 _LEVELS = 255
 
 
@@ -63,11 +63,8 @@ def robustness(
         for name, curves in of_attack.items():
             _line(made, results, name, attack, band(curves), epsilons=epsilons, dash=dash,
                   shaded=dash == "solid" and len(of_attack) <= _BANDS, alone=alone)  # fmt: skip
-    made.update_xaxes(
-        title_text=f"epsilon, {_UNITS[measured['unit']]}" if measured.get("unit") in _UNITS else "epsilon",
-        tickvals=list(range(len(epsilons))), ticktext=[_short(epsilon, measured.get("unit")) for epsilon in epsilons],
-        zeroline=False,
-    )  # fmt: skip
+    title, marks = _ticks(epsilons, measured.get("unit"))
+    made.update_xaxes(title_text=title, tickvals=list(range(len(epsilons))), ticktext=marks, zeroline=False)
     made.update_yaxes(range=[-2, 102], title_text=None if alone else "accuracy, %")
     return made.update_layout(margin={"l": 40 if alone else 48, "r": 12, "t": 12, "b": 48}, showlegend=not alone)
 
@@ -96,9 +93,9 @@ def _line(
     )  # fmt: skip
 
 
-def _short(epsilon: float, unit: str | None) -> str:
-    """Return an epsilon as people write it: of pixels in levels, ``8/255``."""
-    levels = epsilon * _LEVELS
-    if unit == "pixel" and epsilon and abs(levels - round(levels)) < 1e-6:
-        return f"{round(levels)}/{_LEVELS}"
-    return f"{epsilon:.3g}"
+def _ticks(epsilons: Sequence[float], unit: str | None) -> tuple[str, list[str]]:
+    """Return the axis' title and its marks: of pixels in levels of 255, where epsilons are whole ones."""
+    levels = [epsilon * _LEVELS for epsilon in epsilons]
+    if unit == "pixel" and all(abs(level - round(level)) < 1e-6 for level in levels):
+        return "epsilon, in 255ths of a pixel's range", [f"{round(level)}" for level in levels]
+    return f"epsilon, {_UNITS[unit]}" if unit in _UNITS else "epsilon", [f"{epsilon:.3g}" for epsilon in epsilons]

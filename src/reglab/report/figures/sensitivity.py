@@ -53,9 +53,8 @@ def sweeps(results: Results) -> list[Sweep]:
             recipe = Recipe.parse(row.recipe)
         except ReglabError:  # of a strategy of somebody's own, which is not known here
             continue
-        for at, (strategy, options) in enumerate(
-            (name, each) for item in recipe.to_list() for name, each in item.items()
-        ):
+        for at, item in enumerate(recipe.to_list()):
+            ((strategy, options),) = item.items()
             for parameter, value in options.items():
                 if isinstance(value, bool) or not isinstance(value, int | float):
                     continue

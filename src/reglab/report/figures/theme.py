@@ -24,13 +24,13 @@ __all__ = [
 SURFACE, INK, MUTED, GRID, FAINT = "#ffffff", "#1c2128", "#5b6472", "#e3e6ea", "#b4bac4"
 BASELINE = "#6f7885"
 _HUES = ("#0071b5", "#d15c00", "#00855f", "#b04f8e", "#2b93c4", "#9c7600", "#5d54b4", "#8d5543", "#b8405a")
+_HUES_AT_NIGHT = ("#5aaeea", "#f0904f", "#35bf93", "#de8fc0", "#7fcdf0", "#d8b03a", "#a69df0", "#c99780", "#f48ba0")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "cross", "x")
 
 #: Light colours and what stands for them on a dark page. The page replaces them in a figure's text.
 DARK: Mapping[str, str] = {
     SURFACE: "#16191f", INK: "#e8eaed", MUTED: "#a3abb8", GRID: "#2d323b", FAINT: "#59616e", BASELINE: "#9aa3b0",
-    **dict(zip(_HUES, ("#5aaeea", "#f0904f", "#35bf93", "#de8fc0", "#7fcdf0", "#d8b03a", "#a69df0", "#c99780", "#f48ba0"),
-               strict=True)),
+    **dict(zip(_HUES, _HUES_AT_NIGHT, strict=True)),
     "#b35900": "#f0904f", "#f3c398": "#6b4423", "#a5cdea": "#1f4a68", "#00629f": "#5aaeea",
     "#f6f8fa": "#1d2129",
 }  # fmt: skip

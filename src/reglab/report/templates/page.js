@@ -27,6 +27,28 @@
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, darkened(item)]));
   }
 
+  /** Return the height that the page's style gives a plot; a narrow one has room for its legend below. */
+  function heightOf(plot, { data, layout }) {
+    plot.style.height = "";
+    const height = plot.clientHeight || layout.height;
+    const entries = plot.closest(".panel") || layout.showlegend === false ? 0
+      : data.filter((trace) => trace.showlegend !== false && trace.name).length;
+    if (plot.clientWidth >= NARROW || entries < 2) return height;
+    plot.style.height = `${height + 16 * entries}px`;
+    return height + 16 * entries;
+  }
+
+  /** Leave out what would lie on each other in a narrow plot. */
+  function narrow({ data, layout: { template } }, layout) {
+    layout.annotations = (layout.annotations ?? []).filter((each) => each.name !== "wide");
+    layout.legend = { ...template.layout.legend, ...layout.legend, y: -0.28 };
+    layout.xaxis = { ...layout.xaxis, tickangle: 0 };
+    for (const trace of data.filter((each) => each.texttemplate)) {
+      const letters = Math.max(...trace.text.flat().map((text) => String(text).replace(/<.*?>/g, "").length));
+      if ((layout.width - 100) / trace.z[0].length < 6.5 * letters) delete trace.texttemplate;
+    }
+  }
+
   function draw(plot) {
     const width = printing ? PRINTED[plot.closest(".panel") ? "panel" : "wide"] : plot.clientWidth;
     if (!width) return;
@@ -36,8 +58,8 @@
     plot.dataset.drawn = state;
     let figure = JSON.parse(document.getElementById(`${plot.id}-data`).textContent);
     if (dark) figure = darkened(figure);
-    const layout = { ...figure.layout, width, height: plot.clientHeight || figure.layout.height, autosize: false };
-    if (width < NARROW) layout.annotations = (layout.annotations ?? []).filter((a) => a.name !== "wide");
+    const layout = { ...figure.layout, width, height: heightOf(plot, figure), autosize: false };
+    if (width < NARROW) narrow(figure, layout);
     Plotly.react(plot, figure.data, layout, CONFIG);
   }
 
