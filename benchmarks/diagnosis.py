@@ -15,8 +15,8 @@ import numpy as np
 from reglab.analysis.curves import turn
 from reglab.analysis.diagnose import diagnose
 
-RUNS = 400
-STUDIES = 100
+RUNS = 1000
+STUDIES = 400
 START, LEVEL = 2.3, 0.5
 EPOCHS = (10, 30, 100, 300)
 NOISES = ((0.02, "each epoch"), (0.05, "each epoch"), (0.10, "each epoch"), (0.05, "drifting"), (0.10, "drifting"))

@@ -25,6 +25,8 @@ _NAMES = {
     ),
 }  # fmt: skip
 
+_LOSS = "loss and val_loss stand for the cross-entropy; they contain penalties, if there are any."
+
 
 @dataclass(frozen=True)
 class Log:
@@ -156,7 +158,7 @@ def _canonical(history: Mapping[str, Sequence[Any]], where: str) -> tuple[Histor
             read[f"{part}_{what}"] = [_number(value, f"{where}: {key}") for value in history[key]]
             clean = clean and (part == "val" or key.startswith("train_"))
             if key.endswith("loss"):
-                notes.append(f"{key} stands for the cross-entropy; it also contains penalties, if there are any.")
+                notes.append(_LOSS)
     lengths = {key: len(values) for key, values in read.items()}
     if not read or not any(lengths.values()):
         raise ReglabError(

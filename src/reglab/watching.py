@@ -24,6 +24,7 @@ from reglab.models.head import Head, check_output  # noqa: E402
 __all__ = ["Diagnose"]
 
 _ROWS = 256  # examples a prediction step
+_WIDEST = 100  # characters a line
 
 
 @keras.saving.register_keras_serializable(package="reglab")
@@ -79,9 +80,9 @@ class Diagnose(keras.callbacks.Callback):
         if self._watched is not self.model:  # another fit of the same model goes on with its history
             self._watched, self._logs = self.model, {}
         if self._parts:
-            x, y = next(iter(self._parts.values()))
-            classes = int((self.model.output_shape or (None, 0))[-1]) if self.model.built else int(y.max()) + 1
-            self._head = check_output(self.model, num_classes=max(classes, 2), input_shape=x.shape[1:])
+            x, _ = next(iter(self._parts.values()))
+            classes = self._classes() or max(2, self.model(x[:2], training=False).shape[-1])
+            self._head = check_output(self.model, num_classes=classes, input_shape=x.shape[1:])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = dict(logs or {})
@@ -111,13 +112,20 @@ class Diagnose(keras.callbacks.Callback):
             from reglab.report.diagnosis import brief, whole
 
             text = whole if self.verbose > 1 else brief
-            self._say(text(self.diagnosis, self.prescription, notes=log.notes))
+            self._say(text(self.diagnosis, self.prescription, notes=log.notes, width=self._width()))
 
     def _say(self, text: str) -> None:
         if self.verbose:
-            from rich.console import Console
+            self._console().print(text, markup=False, highlight=False, soft_wrap=True)
 
-            Console(highlight=False).print(text, markup=False)
+    def _width(self) -> int:
+        return min(_WIDEST, self._console().width)
+
+    @staticmethod
+    def _console() -> Any:
+        from rich.console import Console
+
+        return Console()
 
     def _probabilities(self, x: np.ndarray) -> np.ndarray:
         assert self._head is not None

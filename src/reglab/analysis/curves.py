@@ -23,6 +23,8 @@ RISE_MATTERS = 0.10
 RISE_NOISE = 4.0
 # A curve that rises for good does so over most of what follows; one that jumped once at the end does not.
 RISE_STEADY = 0.25
+# The part of a rise that has happened when it is said to have begun.
+_BEGUN = 0.1
 # A fall of 5 % within the last quarter of training: training as long again would bring more than a tenth.
 STILL_FALLS = 0.05
 
@@ -32,8 +34,9 @@ class Turn:
     """Where a curve that should fall turns and rises for good.
 
     Attributes:
-        epoch: of the minimum of the smoothed curve, counted from 1; the rise is after it.
-        lowest, final: the smoothed curve there and at the end.
+        epoch: the last one, counted from 1, at which less than a tenth of the rise has happened. Where a curve stays
+            at its minimum for long before it rises, the minimum itself lies anywhere on the way.
+        lowest, final: the smoothed curve at its minimum and at the end.
         noise: the standard deviation of single epochs around the smoothed curve.
     """
 
@@ -89,7 +92,7 @@ def turn(values: Sequence[float] | np.ndarray) -> Turn | None:
     loss of generalization, ``100 (E / E_min - 1)``, on the raw curve.
 
     >>> turn([2.0, 1.0, 0.6, 0.5, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4]).epoch
-    4
+    5
     """
     curve = finite(values)
     if len(curve) < FEWEST_EPOCHS:
@@ -106,7 +109,8 @@ def turn(values: Sequence[float] | np.ndarray) -> Turn | None:
     needed = max(RISE_MATTERS * lowest, RISE_NOISE * noise)
     if final - lowest < needed or _tau(after) < RISE_STEADY:
         return None
-    return Turn(at + 1, lowest, final, noise)
+    still_low = np.flatnonzero(smoothed <= lowest + _BEGUN * (final - lowest))
+    return Turn(int(still_low[-1]) + 1, lowest, final, noise)
 
 
 def levelled(values: Sequence[float] | np.ndarray) -> int | None:

@@ -37,7 +37,7 @@ def onset(history: Mapping[str, Sequence[float]]) -> Turn | None:
     """Return where the validation cross-entropy of one run turns and rises for good, or None: see :func:`curves.turn`.
 
     >>> onset({"val_cross_entropy": [2.0, 1.0, 0.6, 0.5, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4]}).epoch
-    4
+    5
     """
     return curves.turn(history.get("val_cross_entropy", ()))
 
@@ -50,6 +50,7 @@ def diagnose(
     attainable: float = 1.0,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     predictions: tuple[np.ndarray, np.ndarray] | None = None,
+    examples: int | None = None,
     clean: bool = True,
 ) -> Diagnosis:
     """Say whether a model overfits, from the histories of its runs, one a seed.
@@ -66,6 +67,8 @@ def diagnose(
             default ``predictions``.
         predictions: labels ``(N,)`` of the same examples for all runs, and probabilities ``(runs, N, classes)``, for
             bias and variance.
+        examples: how many validation examples each run has: with one seed or two, a gap has to be larger than what so
+            few examples give by luck. By default what ``validation`` has, else unknown, and then nothing is asked.
         clean: whether training metrics were measured in inference mode, on fixed weights, without penalties. Keras' own
             were not.
 
@@ -86,16 +89,21 @@ def diagnose(
     has_turned = bool(turned) and 2 * len(turned) > len(told)
     fit = math.nan if train is None else (train.mean - chance) / max(attainable - chance, 1e-12)
     falls = bool(told) and 2 * sum(run.falls for run in told) > len(told)
-    word, kind = _word(told, gap=gap, fit=fit, turned=has_turned, falls=falls)
+    if examples is None and validation is not None:
+        examples = np.asarray(validation[1]).shape[-2]
+    val = _estimate(told, "val_accuracy")
+    apart = gap is not None and gap.above(max(GAP_MATTERS, _luck(val, examples)))
+    word, kind = _word(told, gap=gap, apart=apart, fit=fit, turned=has_turned, falls=falls)
     over, temperature = _calibration(validation or predictions)
     shakes = [run.shake for run in told if math.isfinite(run.shake)]
     found = Diagnosis(
         word=word, kind=kind,
         onset=float(np.median(turned)) if has_turned else None,
         onset_range=(min(turned), max(turned)) if has_turned else None, turned=len(turned),
-        gap=gap, cross_entropy_gap=_estimate(told, "cross_entropy_gap"), best_gap=_estimate(told, "best_gap"),
+        apart=apart, gap=gap, best_gap=_estimate(told, "best_gap"),
+        cross_entropy_gap=_estimate(told, "cross_entropy_gap"),
         best_cross_entropy_gap=_estimate(told, "best_cross_entropy_gap"),
-        train_accuracy=train, val_accuracy=_estimate(told, "val_accuracy"), fit=fit, falls=falls,
+        train_accuracy=train, val_accuracy=val, fit=fit, falls=falls,
         unstable=bool(shakes) and float(np.median(shakes)) >= SHAKES,
         overconfidence=over, temperature=temperature,
         decomposition=None if predictions is None else decompose(*predictions),
@@ -161,11 +169,17 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     return Estimate(tuple(map(float, values)), found.mean, *found.interval(0.95))
 
 
+def _luck(accuracy: Estimate | None, examples: int | None) -> float:
+    """Return two standard errors of a validation accuracy, as far as seeds do not show them: binomial, 0 if unknown."""
+    if accuracy is None or accuracy.sure or not examples:
+        return 0.0
+    return 2 * math.sqrt(accuracy.mean * (1 - accuracy.mean) / (examples * len(accuracy.values)))
+
+
 def _word(
-    runs: Sequence[Run], *, gap: Estimate | None, fit: float, turned: bool, falls: bool
+    runs: Sequence[Run], *, gap: Estimate | None, apart: bool, fit: float, turned: bool, falls: bool
 ) -> tuple[str, str]:  # fmt: skip
     lost = estimate([run.accuracy_lost for run in runs if math.isfinite(run.accuracy_lost)])
-    apart = gap is not None and gap.above(GAP_MATTERS)
     if turned or apart:
         worse = lost is not None and lost.above(ACCURACY_FALLS)
         return "overfitting", "accuracy" if apart or worse or lost is None else "confidence"

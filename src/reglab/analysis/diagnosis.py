@@ -118,6 +118,7 @@ class Diagnosis:
             more than half of the runs turn.
         onset_range: the earliest and the latest of those runs.
         turned: how many runs turn.
+        apart: whether the gap in accuracy matters: five points, and more than luck gives.
         gap, cross_entropy_gap: at the end of training; None where histories lack what it needs.
         best_gap, best_cross_entropy_gap: at the best epoch by validation.
         train_accuracy, val_accuracy: at the end.
@@ -136,6 +137,7 @@ class Diagnosis:
     onset: float | None
     onset_range: tuple[int, int] | None
     turned: int
+    apart: bool
     gap: Estimate | None
     cross_entropy_gap: Estimate | None
     best_gap: Estimate | None

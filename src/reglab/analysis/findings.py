@@ -29,7 +29,7 @@ def _overfitting(found: Diagnosis) -> str:
     since = _since(found)
     if found.kind == "confidence":
         return f"Overfitting in confidence, not in accuracy: {since}, while accuracy stays where it is."
-    if found.gap is not None and found.gap.above(limits.GAP_MATTERS):
+    if found.gap is not None and found.apart:
         ahead = f"training accuracy is {points(found.gap)} ahead of validation"
         return f"Overfitting: {ahead}; {since}."
     return f"Overfitting: {since}."
@@ -43,6 +43,8 @@ def _since(found: Diagnosis) -> str:
         return "validation cross-entropy still falls"
     if level:
         return f"validation cross-entropy has gained next to nothing since epoch {_median(level):g}, and does not rise"
+    if any(math.isfinite(run.val_cross_entropy) for run in found.runs):
+        return "these are too few epochs to see whether validation cross-entropy turns"
     opened = [run.opened for run in found.runs if run.opened is not None]
     when = f"the gap opened at epoch {_median(opened):g}" if opened else "since when is not known"
     return f"{when}, as the history has no cross-entropy on validation"
@@ -113,7 +115,7 @@ def _gap(found: Diagnosis) -> list[Finding]:
         said.append(f"in cross-entropy {nats} nats" if said else f"Validation cross-entropy is {nats} nats behind")
     if not said:
         return []
-    state = "problem" if found.gap is not None and found.gap.above(limits.GAP_MATTERS) else "fine"
+    state = "problem" if found.apart else "fine"
     return [Finding("gap", "note" if found.gap is None else state, f"{'; '.join(said)}.")]
 
 

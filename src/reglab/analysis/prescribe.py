@@ -123,7 +123,7 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
         return None
     patience = max(5, (p.epochs or 50) // 10)
     if memorizes:
-        reason = "wrong labels are learned by heart, and they are learned late"
+        reason = "wrong labels, if there are any, are learned by heart, and late"
         reference = "Li et al. 2020, arXiv:1903.11680; Arpit et al. 2017, arXiv:1706.05394"
     else:
         reason = f"validation cross-entropy rises after epoch {d.onset:g}"
@@ -136,7 +136,7 @@ def _mixup(d: Diagnosis, p: Patient) -> Item | None:
     memorizes = p.probes.labels is not None and p.probes.labels.memorizes
     reference = "Zhang et al. 2018, arXiv:1710.09412"
     if memorizes:
-        reason, recipe = "wrong labels are learned by heart", "mixup(alpha=1.0)"
+        reason, recipe = "wrong labels, if there are any, are learned by heart", "mixup(alpha=1.0)"
     elif d.overconfident or d.kind == "confidence":
         reason, recipe = "it is surer than it is right", "mixup(alpha=0.2)"
         reference = "Thulasidasan et al. 2019, arXiv:1905.11001"
@@ -207,7 +207,10 @@ def _label_smoothing(d: Diagnosis, p: Patient) -> Item | None:
     if not (d.overconfident or d.kind == "confidence" or memorizes):
         return None
     if memorizes and not d.overconfident:
-        reason, reference = "wrong labels are learned by heart", "Lukasik et al. 2020, arXiv:2003.02819"
+        reason, reference = (
+            "wrong labels, if there are any, are learned by heart",
+            "Lukasik et al. 2020, arXiv:2003.02819",
+        )
     else:
         reason, reference = "it is surer than it is right", "Müller et al. 2019, arXiv:1906.02629"
     return Item("label smoothing", "label_smoothing(smoothing=0.1)", "ask for 90 % and not 100 %", reason, reference)

@@ -147,6 +147,7 @@ def _diagnose(
 ) -> None:
     from reglab.analysis.prescribe import prescribe
     from reglab.analysis.probed import Probes
+    from reglab.cli.quiet import start_backend
     from reglab.cli.show import trained
     from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
     from reglab.experiments.probes import probed
@@ -158,6 +159,8 @@ def _diagnose(
 
     found = diagnosed(results, attainable=(own["attainable"] or 100) / 100)
     study = make() if own["probes"] or own["treat"] else None
+    if {"noise", "weights"} & set(own["probes"]):  # they predict in this process
+        start_backend()
     probes = probed(own["probes"], study, results, run=run) if study is not None else Probes()
     items = prescribe(found, patient(results, study, probes))
     treated = None

@@ -47,11 +47,14 @@ class Tried:
 
     def sentence(self) -> str:
         """Return what came of it in words."""
-        text = self.verdict.sentence(self.item.name).rstrip(".")
-        said = "" if self.change is None else _changes(self.change)
-        parts = [f"gap {100 * self.gap:+.1f} points", f"cross-entropy {self.cross_entropy:+.3f}"]
-        numbers = "" if math.isnan(self.gap) else f"; {', '.join(parts)}"
-        return f"{text}{numbers}{said}."
+        verdict = self.verdict
+        interval = "" if math.isnan(verdict.low) else f" [{100 * verdict.low:+.2f}, {100 * verdict.high:+.2f}]"
+        if verdict.word == "unreliable":
+            return f"{self.item.name}: {verdict.bad} of {verdict.runs} runs diverged or failed."
+        text = f"{self.item.name}: {verdict.word}, {100 * verdict.paired.mean:+.2f} points{interval}"
+        if not math.isnan(self.gap):
+            text += f"; gap {100 * self.gap:+.1f} points, cross-entropy {self.cross_entropy:+.3f}"
+        return text + ("" if self.change is None else _changes(self.change)) + "."
 
 
 def _changes(change: Change) -> str:
@@ -83,7 +86,12 @@ class Treated:
         if any(tried.verdict.word == "screening" for tried in self.tried):
             return "Fewer than five seeds are screening: no verdict. Give --seeds 5 or more to know what works."
         if not better:
-            return "None of them is shown to help on this model. More seeds would show smaller differences."
+            text = "None of them is shown to help on this model"
+            visible = [tried.verdict.detectable for tried in self.tried if math.isfinite(tried.verdict.detectable)]
+            if not visible:
+                return f"{text}."
+            seeds = max(tried.verdict.paired.n for tried in self.tried)
+            return f"{text}; {seeds} seeds would show differences from {100 * max(visible):.1f} points on."
         text = f"{' and '.join(better)} helped on this model"
         if self.recommended in better:
             return f"{text}; by validation and cost, {self.recommended} is the one to take."

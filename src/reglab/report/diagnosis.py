@@ -66,8 +66,8 @@ def _prescription(diagnosis: Diagnosis, items: Sequence[Item]) -> list[Line]:
     found = [Line("What to try, in this order:", look="title")]
     for number, item in enumerate(items, start=1):
         combined = item.name == "combination"  # its parts stand above with their numbers written out
-        found.append(Line(f"{item.name}: {item.action}" if combined or not item.recipe else item.recipe, f"{number}. "))
-        found.append(Line(f"{item.reason}. {item.reference}", "   ", "dim"))
+        what = f"{item.name}, {item.action}" if combined or not item.recipe else item.recipe
+        found.append(Line(f"{what}: {item.reason}. {item.reference}", f"{number}. "))
     return found
 
 

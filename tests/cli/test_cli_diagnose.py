@@ -1,0 +1,152 @@
+"""``reglab diagnose`` in one process: what it prints for folders, logs and options, and what it refuses."""
+
+import json
+import re
+import sys
+
+import pytest
+
+from reglab.cli import main
+
+GOOD = "epoch,accuracy,loss,val_accuracy,val_loss\n"
+
+
+def log(epochs=20, *, behind=0.25):
+    """Return a CSV log of a training whose validation lies behind, as CSVLogger writes it."""
+    rows = []
+    for epoch in range(epochs):
+        learned = 1 - 0.8**epoch
+        rows.append(f"{epoch},{0.1 + 0.88 * learned},{2.3 - 2 * learned},{0.1 + (0.88 - behind) * learned},"
+                    f"{2.3 - 1.5 * learned}")  # fmt: skip
+    return GOOD + "\n".join(rows) + "\n"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run ``reglab diagnose`` in an empty folder; return exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["reglab", "diagnose", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return stopped.value.code, captured.out, captured.err
+
+    return call
+
+
+def write(path, text):
+    path.write_text(text)
+    return path.name
+
+
+def test_a_csv_log_is_diagnosed_with_what_can_be_said_from_it(run, tmp_path):
+    code, out, err = run(write(tmp_path / "log.csv", log()), "--classes", 10)
+    assert (code, err) == (0, "")
+    assert "Overfitting: training accuracy is 2" in out
+    assert "What to try, in this order:" in out
+    assert "running mean over the epoch" in out
+    assert "loss and val_loss stand for the cross-entropy" in out
+    assert "One run" in out
+    assert not (tmp_path / "reglab-out").exists()
+
+
+def test_a_json_log_for_machines(run, tmp_path):
+    history = {"accuracy": [0.2, 0.3, 0.3, 0.3, 0.3, 0.3], "val_accuracy": [0.2, 0.3, 0.3, 0.3, 0.3, 0.3]}
+    code, out, err = run(write(tmp_path / "log.json", json.dumps([history] * 3)), "--json", "--classes", 5)
+    assert (code, err) == (0, "")
+    held = json.loads(out)
+    assert held["diagnosis"]["word"] == "underfitting"
+    assert held["diagnosis"]["seeds"] == 3
+    assert all(item["recipe"] == "" for item in held["prescription"])
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_it_reads_on_narrow_and_wide_terminals(run, tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = run(write(tmp_path / "log.csv", log()))
+    assert max(map(len, out.splitlines())) <= columns
+    assert len(out.splitlines()) <= (45 if columns == 60 else 34)
+    assert re.search(r"^! gap: ", out, re.MULTILINE)
+    assert re.search(r"^1\. dropout\(rate=0\.3\)", out, re.MULTILINE)
+
+
+TRAINED = ("--data", "digits", "--model", "mlp(units=64)", "--train-size", 80, "--epochs", 20, "--seeds", 2,
+           "--learning-rate", 0.003, "--workers", 0)  # fmt: skip
+
+
+def test_options_train_the_baseline_and_its_folder_is_diagnosed_the_same(run, tmp_path):
+    code, out, _ = run(*TRAINED, "--out", "study")
+    assert code == 0
+    assert "Overfitting: " in out
+    assert "1. augmentation(rotation_range=10" in out
+    assert "horizontal_flip" not in out
+    held = json.loads((tmp_path / "study" / "diagnosis.json").read_text())
+    assert held["diagnosis"]["word"] == "overfitting"
+
+    code, again, err = run("study")
+    assert (code, err) == (0, "")
+    page = again.index("Overfitting: ")
+    assert again[page:] == out[out.index("Overfitting: ") :]
+
+    code, out, err = run("study", "--recipe", "l2")
+    assert code == 2
+    assert "has no recipe 'l2'; it has none" in err
+
+
+def test_a_recipe_is_diagnosed_instead_of_the_baseline(run):
+    code, out, _ = run(*TRAINED, "--recipe", "l2(kernel=1e-3)", "--json", "--out", "study")
+    assert code == 0
+    assert json.loads(out)["diagnosis"]["seeds"] == 2
+
+
+@pytest.mark.slow
+def test_probes_and_treatment_lie_in_the_folder(run, tmp_path):
+    everything = ("--probe", "learning-curve", "--probe", "labels", "--probe", "noise", "--probe", "weights", "--treat")
+    code, out, _ = run(*TRAINED, "--out", "study", *everything)
+    assert code == 0
+    for said in ("learning curve: ", "wrong labels: ", "input noise: ", "weights: ", "What worked on this model:"):
+        assert said in out
+    folders = {path.name for path in (tmp_path / "study").iterdir()}
+    assert {"probe-learning-curve", "probe-labels", "treatment"} <= folders
+    code, again, _ = run("study", *everything, "--workers", 0)
+    assert code == 0
+    assert again[again.index("Overfitting: ") :] == out[out.index("Overfitting: ") :]
+    assert re.findall(r"; (\d+) trainings", again) == ["0"] * len(re.findall(r" trainings", again))
+
+
+def test_a_study_as_yaml(run, tmp_path):
+    text = "data: wine\nmodel: mlp(units=4)\nrecipes: {heavy: dropout(rate=0.5)}\nseeds: 1\nepochs: 2\n"
+    code, out, _ = run(write(tmp_path / "s.yaml", text), "--workers", 0, "--json")
+    assert code == 0
+    assert json.loads(out)["diagnosis"]["word"] == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Say what to diagnose"),
+        (("--model", "mlp"), "Say what to diagnose"),
+        (("gone.csv",), "does not exist"),
+        (("log.csv", "--treat", "--epochs", 3), "--epochs, --treat: a log holds no model and no data"),
+        (("log.csv", "--probe", "noise"), "--probe: a log holds no model"),
+        (("bad.csv",), "it has epoch, mae"),
+        (("--data", "digits", "--model", "mlp", "--probe", "sharpness"), "is not one of"),
+        (("--data", "digits", "--model", "mlp", "--recipe", "dropuot"), "dropout"),
+        (("--data", "digits", "--model", "mlp", "--attainable", 0), "is not in the range"),
+        (("empty",), "There is no study in empty"),
+        (("empty", "--epochs", 3), "--epochs: the study in empty is what it is"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_trained(run, tmp_path, arguments, said):
+    (tmp_path / "log.csv").write_text(log())
+    (tmp_path / "bad.csv").write_text("epoch,mae\n0,1\n")
+    (tmp_path / "empty").mkdir()
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "reglab-out").exists()

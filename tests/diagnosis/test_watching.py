@@ -1,0 +1,158 @@
+"""``reglab.Diagnose`` in anybody's training: it says what is true, and changes nothing."""
+
+import numpy as np
+import pytest
+
+import reglab
+from reglab import backends
+
+backends.require()
+
+import keras  # noqa: E402  # after a backend was chosen
+
+
+def points(n=60, *, seed=0, features=20):
+    """Return random inputs with random labels: a network can only learn them by heart."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(n, features)).astype("float32"), random.integers(0, 2, n)
+
+
+def model(units=64, *, activation="softmax", outputs=2, compiled=True):
+    keras.utils.set_random_seed(7)
+    built = keras.Sequential(
+        [
+            keras.Input((20,)),
+            keras.layers.Dense(units, activation="relu"),
+            keras.layers.Dropout(0.2, seed=3),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(outputs, activation=activation),
+        ]
+    )
+    if compiled:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=activation is None)
+        built.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    return built
+
+
+def fit(network, *callbacks, epochs=20, **more):
+    x, y = points()
+    validation = points(seed=1)
+    return network.fit(
+        x, y, validation_data=validation, epochs=epochs, batch_size=16, verbose=0, callbacks=list(callbacks), **more
+    )
+
+
+@pytest.mark.backend
+def test_it_changes_neither_weights_nor_history(capsys):
+    plain, watched, measured = model(), model(), model()
+    histories = [
+        fit(plain), fit(watched, reglab.Diagnose()),
+        fit(measured, reglab.Diagnose(clean=points(), validation=points(seed=1))),
+    ]  # fmt: skip
+    for other, history in ((watched, histories[1]), (measured, histories[2])):
+        assert history.history == histories[0].history
+        for mine, theirs in zip(plain.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.backend
+def test_labels_learned_by_heart_are_overfitting(capsys):
+    watch = reglab.Diagnose(clean=points(), validation=points(seed=1))
+    fit(model(256), watch, epochs=40)
+    found = watch.diagnosis
+    assert found.word == "overfitting"
+    assert found.clean
+    assert found.train_accuracy.mean > 0.95
+    assert found.val_accuracy.mean < 0.7
+    assert found.overconfident
+    assert watch.prescription[0].recipe
+    said = capsys.readouterr().out
+    assert said.startswith("Overfitting: ")
+    assert "One run" in said
+    assert "Try first" in said
+
+
+def test_without_clean_data_it_says_how_training_was_measured(capsys):
+    watch = reglab.Diagnose()
+    fit(model(256), watch, epochs=40)
+    assert watch.diagnosis.word == "overfitting"
+    assert not watch.diagnosis.clean
+    assert "running mean over the epoch" in capsys.readouterr().out
+
+
+def test_clean_metrics_are_those_of_evaluate():
+    watch = reglab.Diagnose(clean=points(), verbose=0)
+    network = model()
+    fit(network, watch, epochs=3)
+    x, y = points()
+    loss, accuracy = network.evaluate(x, y, verbose=0)
+    assert watch._logs["train_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
+    assert watch._logs["train_cross_entropy"][-1] == pytest.approx(loss, rel=1e-4)
+
+
+def test_logits_and_one_hot_labels(capsys):
+    network = model(activation=None)
+    x, y = points()
+    watch = reglab.Diagnose(clean=(x, np.eye(2)[y]), verbose=2)
+    fit(network, watch, epochs=6)
+    loss, _ = network.evaluate(x, y, verbose=0)
+    assert watch._logs["train_cross_entropy"][-1] == pytest.approx(loss, rel=1e-4)
+    assert "a problem" in capsys.readouterr().out
+
+
+def test_a_network_that_is_built_by_fit_and_one_that_is_subclassed(capsys):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2, activation="softmax")
+
+        def call(self, x):
+            return self.dense(x)
+
+    for network in (keras.Sequential([keras.layers.Dense(2, activation="softmax")]), Own()):
+        network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        watch = reglab.Diagnose(clean=points())
+        fit(network, watch, epochs=6)
+        assert watch.diagnosis is not None
+
+
+def test_validation_now_and_then(capsys):
+    watch = reglab.Diagnose()
+    fit(model(), watch, epochs=12, validation_freq=2)
+    assert watch.diagnosis.runs[0].epochs == 6
+
+
+def test_a_second_fit_of_the_same_model_goes_on(capsys):
+    watch, network = reglab.Diagnose(), model()
+    fit(network, watch, epochs=3)
+    assert watch.diagnosis.runs[0].epochs == 3
+    fit(network, watch, epochs=3)
+    assert watch.diagnosis.runs[0].epochs == 6
+    fit(model(), watch, epochs=3)
+    assert watch.diagnosis.runs[0].epochs == 3
+
+
+def test_without_a_metric_it_says_what_is_missing_and_never_raises(capsys):
+    network = model(compiled=False)
+    network.compile("adam", "sparse_categorical_crossentropy")
+    fit(network, reglab.Diagnose(), epochs=6)
+    said = capsys.readouterr().out
+    assert "metrics=['accuracy']" in said or "Overfitting" in said
+    watch = reglab.Diagnose()
+    watch.set_model(network)
+    watch.on_train_begin()
+    watch.on_epoch_end(0, {"mae": 1.0})
+    watch.on_train_end()
+    assert "no diagnosis" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [((np.zeros((3, 20)),), "is a pair"), ((np.zeros((3, 20)), np.zeros(2, int)), "3 examples and 2 labels"),
+     ((np.zeros((0, 20)), np.zeros(0, int)), "0 examples")],
+)  # fmt: skip
+def test_bad_data_is_told_before_training(pair, said):
+    with pytest.raises(reglab.ReglabError, match=said):
+        reglab.Diagnose(clean=pair)
+    with pytest.raises(reglab.ReglabError, match=r"takes inputs of shape \(batch, 20\)"):
+        fit(model(), reglab.Diagnose(clean=(np.zeros((3, 9), "float32"), np.zeros(3, int))))
