@@ -7,6 +7,7 @@ import sys
 import click
 
 import reglab
+from reglab.cli.ablate import ablate
 from reglab.cli.calibrate import calibrate
 from reglab.cli.compare import compare
 from reglab.cli.demo import demo
@@ -21,6 +22,7 @@ from reglab.cli.robustness import robustness
 from reglab.cli.runs import runs
 from reglab.cli.status import status
 from reglab.cli.strategies import strategies
+from reglab.cli.sweep import sweep
 from reglab.errors import ReglabError
 
 __all__ = ["main"]
@@ -33,7 +35,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    demo, compare, diagnose, report, plan, calibrate, robustness, mcnemar, status, resume, runs, log, strategies, paper,
+    demo, compare, sweep, ablate, diagnose, report, plan, calibrate,
+    robustness, mcnemar, status, resume, runs, log, strategies, paper,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -1,0 +1,73 @@
+"""``reglab ablate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reglab.cli.options import settings_options, split, ways_options, where_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reglab.experiments.ablation import Ablation
+    from reglab.laboratory import Study
+
+__all__ = ["ablate"]
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--data", required=True, help="as for reglab compare")
+@click.option("--model", help="as for reglab compare")
+@settings_options()
+@where_options
+@ways_options
+def ablate(recipe: str, **options: Any) -> None:
+    """Take a combination apart: what each ingredient of RECIPE contributes, and which to drop.
+
+    The combination is trained whole, without each ingredient, with each alone and with each pair, under identical
+    conditions: for three ingredients eight recipes.
+
+    \b
+    Example:
+      reglab ablate 'l2(kernel=1e-3) + dropout(rate=0.3) + mixup' --data digits --model mlp --seeds 10
+    """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
+    from rich.console import Console
+
+    from reglab.cli.interrupt import interruptible
+    from reglab.cli.progress import TerminalProgress
+    from reglab.experiments import ablation
+    from reglab.laboratory import Study
+
+    study, ways = split(options)
+    console = Console()
+
+    def make(**more: Any) -> Study:
+        return Study(**{**study, **more})
+
+    with interruptible() as interruption:
+        progress = TerminalProgress(console, check=interruption.check)
+        try:
+            found = ablation.ablate(recipe, make, progress=progress, ways=ways)
+        finally:
+            progress.close()
+    _show(found, console)
+
+
+def _show(found: Ablation, console: Console) -> None:
+    from rich.text import Text
+
+    from reglab.cli.show import show_table
+    from reglab.report.ablation import ingredient_table, interaction_table, legend
+
+    console.print()
+    console.print(Text(found.results.headline, style="bold"))
+    for table in (ingredient_table(found), interaction_table(found)):
+        show_table(table, console)
+        console.print()
+    for sentence in found.sentences():
+        console.print(Text(sentence))
+    console.print(Text(legend(found), style="dim"))
+    console.print(Text("written: ") + Text(str(found.results.folder / "results.json"), style="cyan"))

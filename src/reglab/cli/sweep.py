@@ -1,0 +1,70 @@
+"""``reglab sweep``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reglab.cli.options import settings_options, split, ways_options, where_options
+
+__all__ = ["sweep"]
+
+
+@click.command()
+@click.option("--data", required=True, help="as for reglab compare")
+@click.option("--model", help="as for reglab compare")
+@click.option("--strategy", required=True, metavar="NAME", help="the strategy, such as l2")
+@click.option("--param", "parameter", metavar="NAME", help="its hyperparameter [default: the first one]")
+@click.option("--values", metavar="X,X,...", help="its values, or low:high:number, spaced by a factor, or "
+              "low:high:number:linear [default: the strategy's search range]")  # fmt: skip
+@click.option("--beside", metavar="RECIPE", default="none", show_default=True, help="the recipe it is added to; a "
+              "strategy of the same name there keeps its other hyperparameters")  # fmt: skip
+@settings_options()
+@where_options
+@ways_options
+def sweep(
+    strategy: str, parameter: str | None, values: str | None, beside: str, **options: Any
+) -> None:  # fmt: skip
+    """Show how one hyperparameter of one strategy matters.
+
+    Every value is trained under identical conditions, in one compiled program, and compared with the recipe without the
+    strategy.
+
+    \b
+    The paper's Table 3:
+      reglab sweep --data cifar10 --strategy l2 --param kernel --values 1e-1,1e-2,1e-3,1e-4 \\
+                   --beside 'l2(bias=1e-4, activity=1e-5)'
+    """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
+    from reglab.cli.show import run_and_show
+    from reglab.experiments.sweep import grid
+    from reglab.laboratory import Study
+
+    study, ways = split(options)
+    swept = grid(strategy, parameter, None if values is None else _read(values), beside=beside)
+    run_and_show(Study(recipes=swept.recipes, baseline=swept.baseline, **study), ways=ways)
+
+
+def _read(text: str) -> list[Any]:
+    """Return the values that a text names: a list, or a range."""
+    from reglab.experiments.sweep import spaced
+
+    if ":" in text:
+        try:
+            low, high, num, *scale = text.split(":")
+            return spaced(float(low), float(high), int(num), log=scale != ["linear"])
+        except ValueError:
+            pass
+        raise click.UsageError(f"--values {text}: a range is low:high:number or low:high:number:linear.")
+    return [_value(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _value(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number

@@ -1,0 +1,122 @@
+"""A combination taken apart: trained whole, without each ingredient, with each alone and with each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from reglab.analysis.contribution import Contribution, contribution, subsets
+from reglab.errors import ReglabError
+from reglab.recipe import Recipe
+from reglab.study.progress import Progress
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Study
+    from reglab.results import Results
+
+__all__ = ["Ablation", "ablate", "parts_of"]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A combination taken apart.
+
+    Attributes:
+        results: of the study in which its parts were trained.
+        contribution: what each ingredient contributes to test accuracy.
+    """
+
+    results: Results
+    contribution: Contribution
+
+    def sentences(self) -> list[str]:
+        """Return what follows, in sentences: which ingredients to keep and to drop."""
+        by_advice = {advice: [i.name for i in self.contribution.ingredients if i.advice == advice] for advice in _SAID}
+        said = [_SAID[advice].format(", ".join(names)) for advice, names in by_advice.items() if names]
+        if len(by_advice["drop"]) > 1:  # they may do the same work
+            said.append("Drop one at a time, and look again: each can be spared while the others are there.")
+        return said
+
+
+_SAID = {
+    "keep": "Keep {}: without it the combination is worse.",
+    "drop": "Drop {}: without it the combination is no worse.",
+    "cannot tell": "Of {} it cannot be told whether the combination needs it.",
+}
+
+
+def parts_of(recipe: Recipe) -> dict[frozenset[str], tuple[str, Recipe]]:
+    """Return what has to be trained, by ingredients, each with a name and the recipe.
+
+    Raises:
+        ReglabError: if the recipe has fewer than two strategies.
+    """
+    if len(recipe) < 2:
+        raise ReglabError(
+            f"{recipe.to_text()} is no combination. Give a recipe of two or more strategies, such as "
+            "'l2(kernel=1e-3) + dropout(rate=0.1)'."
+        )
+    ingredients = _named(recipe)
+    names = tuple(ingredients)
+    found = {}
+    for part in subsets(names):
+        kept = [name for name in names if name in part]
+        missing = [name for name in names if name not in part]
+        if not missing:
+            label = "all"
+        elif len(missing) == 1 and len(kept) > 1:
+            label = f"without {missing[0]}"
+        else:
+            label = " + ".join(kept) or "none"
+        found[part] = (label, Recipe(*(ingredients[name] for name in kept)))
+    return found
+
+
+def _named(recipe: Recipe) -> dict[str, Any]:
+    """Return the strategies by name; of two of one name, with the places they act at."""
+    names = [strategy.name for strategy in recipe]
+    return {
+        s.name if names.count(s.name) == 1 else f"{s.name} at {', '.join(s.places)}": s for s in recipe
+    }  # fmt: skip
+
+
+def ablate(
+    recipe: Any,
+    make: Callable[..., Study],
+    *,
+    progress: Progress | None = None,
+    ways: Mapping[str, Any] = MappingProxyType({}),
+) -> Ablation:
+    """Train a combination and its parts under identical conditions, and return what each ingredient contributes.
+
+    Args:
+        recipe: the combination.
+        make: from ``recipes`` and ``baseline`` to a study.
+        progress: hears of every training.
+        ways: how trainings run, see :meth:`Study.run`.
+
+    Example:
+        >>> make = lambda **kwargs: reglab.Study("digits", "mlp", seeds=10, epochs=30, **kwargs)
+        >>> found = ablate("l2(kernel=1e-3) + dropout(rate=0.3)", make)                             # doctest: +SKIP
+        >>> found.sentences()                                                                       # doctest: +SKIP
+    """
+    parts = parts_of(Recipe.of(recipe))
+    study = make(recipes=dict(parts.values()), baseline=parts[frozenset()][0])
+    results = study.run(progress, **ways)
+    return Ablation(results, taken_apart(results, parts))
+
+
+def taken_apart(results: Results, parts: Mapping[frozenset[str], tuple[str, Recipe]]) -> Contribution:
+    """Return the contributions from the results of a study that has all the parts."""
+    rows = {part: results.comparison.row(name) for part, (name, _) in parts.items()}
+    names = tuple(next(iter(part)) for part in parts if len(part) == 1)
+    margin = results.spec.get("margin")
+    return contribution(
+        names,
+        {part: row.values["accuracy"] for part, row in rows.items()},
+        {part: list(row.status) for part, row in rows.items()},
+        {part: row.mean("seconds") for part, row in rows.items()},
+        margin=None if margin is None else margin / 100,
+    )

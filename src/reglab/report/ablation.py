@@ -1,0 +1,59 @@
+"""What ingredients of a combination contribute, as tables."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
+from reglab.report.tables import Table
+
+if TYPE_CHECKING:
+    from reglab.experiments.ablation import Ablation
+
+__all__ = ["ingredient_table", "interaction_table", "legend"]
+
+_SIGNS = {"keep": 1, "drop": -1}
+
+
+def ingredient_table(found: Ablation) -> Table:
+    """Return a row for each ingredient, and one for the whole."""
+    parts = found.contribution
+    rows = [
+        (i.name, _change(i.left_out), i.left_out.word, _change(i.alone), i.alone.word, f"{i.seconds:+.1f}", i.advice)
+        for i in parts.ingredients
+    ]
+    rows.append(("all together", "", "", _change(parts.whole), parts.whole.word, "", ""))
+    columns = ("ingredient", "left out [95 %]", "verdict", "alone [95 %]", "verdict", "s/run", "advice")
+    return Table(columns, tuple(rows), (*(_SIGNS.get(i.advice, 0) for i in parts.ingredients), 0))
+
+
+def interaction_table(found: Ablation) -> Table:
+    """Return a row for each pair."""
+    rows = tuple(
+        (f"{one} and {other}", f"{100 * effect.paired.mean:+.2f}{_interval(effect.low, effect.high)}",
+         "" if math.isnan(effect.p_adjusted) else f"{effect.p_adjusted:.3f}")
+        for (one, other), effect in found.contribution.interactions.items()
+    )  # fmt: skip
+    return Table(("pair", "interaction [95 %]", "p (Holm)"), rows, (0,) * len(rows))
+
+
+def legend(found: Ablation) -> str:
+    """Return what the columns mean."""
+    text = (
+        "Points of test accuracy, paired by seed. left out: the combination without it minus the whole, so below zero "
+        "it is needed. alone: it alone minus nothing. s/run: what it adds to the time of a run. interaction: both, "
+        "minus each alone, plus nothing; above zero two help each other, below they do the same work."
+    )
+    seeds = max(len(row.seeds) for row in found.results.comparison.rows)
+    return text if seeds >= ENOUGH_SEEDS else f"{text} {seeds} seeds are screening, so there are no verdicts."
+
+
+def _change(verdict: Verdict) -> str:
+    if math.isnan(verdict.paired.mean):
+        return "-"
+    return f"{100 * verdict.paired.mean:+.2f}{_interval(verdict.low, verdict.high)}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
