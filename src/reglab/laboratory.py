@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from reglab.study.spec import Settings, named_recipes, read_yaml
 if TYPE_CHECKING:
     from reglab.data import Dataset
     from reglab.study.executors.base import Executor
+    from reglab.study.executors.choice import Ways
     from reglab.study.plan import Plan
     from reglab.study.store import Store
 
@@ -223,13 +224,26 @@ class Study:
                 if the folder holds another study; or if the disk is full, and then what was recorded is kept.
         """
         from reglab.study.coordinate import Limits, coordinate
-        from reglab.study.executors.choice import Ways, opened
+        from reglab.study.executors.choice import Ways
+
+        ways = Ways(workers=workers, timeout=timeout, checkpoint_every=checkpoint_every, executor=executor,
+                    address=address)  # fmt: skip
+        progress = progress or Progress()
+        with self.opened(ways, progress) as (store, trainer, plan):
+            coordinate(
+                store, trainer, plan, epochs=self.settings.epochs,
+                limits=Limits(timeout=ways.timeout, checkpoint_every=ways.checkpoint_every), progress=progress,
+            )  # fmt: skip
+            return self._concluded(store)
+
+    @contextmanager
+    def opened(self, ways: Ways, progress: Progress) -> Iterator[tuple[Store, Executor, Plan]]:
+        """Open the folder and whoever trains, with the plan entered: for those who decide what is trained."""
+        from reglab.study.executors import choice
         from reglab.study.spec import Task
         from reglab.study.store import Store
         from reglab.study.view import holds_study
 
-        ways = Ways(workers=workers, timeout=timeout, checkpoint_every=checkpoint_every, executor=executor,
-                    address=address)  # fmt: skip
         spec, out = self.spec(), self.out
         with ExitStack() as stack:
             store = None
@@ -239,18 +253,13 @@ class Study:
             threads = store.execution().get("threads") if store else None
             notes = self.notes()
             task = Task(self.dataset, self.model, self.settings, self.recipes)
-            trainer = stack.enter_context(opened(task, ways, threads=threads))
+            trainer = stack.enter_context(choice.opened(task, ways, threads=threads))
             plan = trainer.plan()
             if store is None:  # nothing is written before it is known that the study can work
                 store = stack.enter_context(Store(out))
                 store.freeze(spec)
-            self._begin(store, trainer, plan, notes, progress or Progress())
-            coordinate(
-                store, trainer, plan, epochs=self.settings.epochs,
-                limits=Limits(timeout=ways.timeout, checkpoint_every=ways.checkpoint_every),
-                progress=progress or Progress(),
-            )  # fmt: skip
-            return self._concluded(store)
+            self._begin(store, trainer, plan, notes, progress)
+            yield store, trainer, plan
 
     def _begin(self, store: Store, trainer: Executor, plan: Plan, notes: list[str], progress: Progress) -> None:
         """Enter the plan, and take over what other studies have of it."""

@@ -206,8 +206,8 @@ def _run(view: View, name: str, seed: int, row: Mapping[str, Any] | None) -> Run
     if row is None or row["status"] == "planned":
         return RunResult("" if row is None else row["id"], name, seed, "missing")
     record = view.record(row["id"])
-    if record.status != FINISHED or record.test is None:
-        return RunResult(record.id, name, seed, record.status, {}, record.history, record.error)
+    if record.status != FINISHED or record.test is None:  # the test set may be sealed
+        return RunResult(record.id, name, seed, record.status, record.metrics, record.history, record.error)
     y, p = record.test.labels, record.test.probabilities
     return RunResult(
         record.id, name, seed, record.status, _complete(record, view), record.history, "", p.argmax(axis=-1) == y,

@@ -30,6 +30,8 @@ def ways_options(function: Any) -> Any:
 def _declared_options(owner: Any, defaults: dict[str, Any]) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
         for name, declared in reversed(params(owner).items()):
+            if declared.kind == "bool":  # ``sealed``, which is a command of its own and no option
+                continue
             default = defaults.get(name, owner.__dataclass_fields__[name].default)
             function = click.option(
                 f"--{name.replace('_', '-')}", name, type=_type(declared), help=_help(declared, default), default=None,

@@ -159,6 +159,7 @@ def robustness(
 def _attacked(
     attacker: Any, program: Program, at: SeedData, radii: Sequence[float], count: int, unit: str
 ) -> dict[str, Any]:  # fmt: skip
+    assert at.test is not None  # a replay refuses sealed studies
     x, y = at.test[0][:count], at.test[1][:count]
     limits = at.preprocess.range() if unit == "pixel" else None
     found: dict[str, Any] = {

@@ -171,7 +171,7 @@ class Ledger:
             "error = excluded.error, written = excluded.written",
             {**summary, "metrics": json.dumps(summary["metrics"])},
         )
-        if summary["status"] == FINISHED:
+        if summary["status"] == FINISHED and "accuracy" in summary["metrics"]:
             self._database.execute("INSERT INTO test_readings (run) VALUES (?)", (summary["id"],))
 
     def unclashing(self, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reglab.recipe import Recipe
 from reglab.strategies import EMA
 
-__all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "identity", "rides"]
+__all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "as_text", "identity", "rides"]
 
 RESULT_VERSION = 1  # raised when a change of reglab's alters the result of a run; told in the changelog
 
@@ -71,12 +71,26 @@ class Plan:
         facts: what results depend on beside the spec, each as a short text: content of the data, model, versions.
         versions: of reglab, Keras and the backend.
         result_bytes: about how much a run leaves on disk.
+        bases: for each seed everything but the recipe that decides the result of a run, as text.
     """
 
     runs: dict[str, tuple[Run, ...]]
     facts: dict[str, str]
     versions: dict[str, str]
     result_bytes: int = 0
+    bases: dict[int, str] = field(default_factory=dict)
+
+    def of(self, recipes: Mapping[str, Recipe], seeds: Iterable[int] | None = None) -> Plan:
+        """Return the plan of other recipes with all else the same; whether they can act on the model is not known."""
+        chosen = list(self.bases) if seeds is None else list(seeds)
+        facts = {seed: json.loads(self.bases[seed]) for seed in chosen}
+        runs = {
+            name: tuple(
+                Run(identity({**facts[seed], "recipe": recipe.fingerprint()}), name, recipe, seed) for seed in chosen
+            )
+            for name, recipe in recipes.items()
+        }
+        return replace(self, runs=runs)
 
     def unique(self) -> list[Run]:
         """Return every run once: all recipes with the first seed, then all with the second, and so on."""
@@ -179,5 +193,9 @@ class Queue:
 
 def identity(facts: Mapping[str, Any]) -> str:
     """Return the identity of a run: a hash of everything that changes its result, and of nothing else."""
-    text = json.dumps({"result_version": RESULT_VERSION, **facts}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return hashlib.sha256(as_text({"result_version": RESULT_VERSION, **facts}).encode()).hexdigest()[:20]
+
+
+def as_text(facts: Mapping[str, Any]) -> str:
+    """Return facts as text: the same for the same facts, and for what is read from it."""
+    return json.dumps(facts, sort_keys=True, default=str)

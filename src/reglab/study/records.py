@@ -33,7 +33,7 @@ class Record:
             worker that was killed each time, or no time left).
         metrics: scalars at the best epoch and on the test set; empty unless finished.
         history: for each epoch, ``loss`` as trained on, and clean metrics on training part and validation.
-        validation, test: predictions; None unless finished.
+        validation, test: predictions; None unless finished, and ``test`` None where it is sealed.
         weights: the best weights of the network; None unless finished.
         error: the traceback of a failure, or what diverged.
     """

@@ -34,6 +34,8 @@ class Replay:
 
     def __init__(self, folder: str | Path, task: Task) -> None:
         self.results = Results.load(folder)
+        if task.settings.sealed:
+            raise ReglabError(f"The study in {folder} is a search: its test set is sealed, and nothing is shown on it.")
         self.task = task
         self._bench = Workbench(task)
         changed = [
@@ -69,6 +71,7 @@ class Replay:
         program = self._bench.restored(self.task.recipes[run.name], run.seed, weights)
         kept = run_folder.predictions(self.results.folder / "runs" / run.id, "test").probabilities
         some = slice(0, 256)
+        assert data.test is not None  # the study is not sealed
         off = float(np.abs(program.probabilities(data.test[0][some]) - kept[some]).max())
         if not off < _TOLERANCE:
             raise ReglabError(

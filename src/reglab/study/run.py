@@ -37,7 +37,7 @@ class SeedData:
     """What a seed fixes: the split, preprocessed with statistics of its training part, and the initial weights.
 
     ``train`` are indices into the raw arrays; ``clean``, ``validation`` and ``test`` are pairs of preprocessed inputs
-    and labels, ``clean`` being a fixed part of the training split.
+    and labels, ``clean`` being a fixed part of the training split; ``test`` is None where it is sealed.
     """
 
     seed: int
@@ -47,7 +47,7 @@ class SeedData:
     preprocess: Any
     clean: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray] | None
     initial_weights: list[np.ndarray]
     repetition: int = 0
 
@@ -166,7 +166,7 @@ class Program:
             return Record(**common, status=DIVERGED, error=track.diverged)
         self.model.network.set_weights(track.best_weights)
         validation = Predictions(self.probabilities(data.validation[0]), data.validation[1])
-        test = Predictions(self.probabilities(data.test[0]), data.test[1])
+        test = None if data.test is None else Predictions(self.probabilities(data.test[0]), data.test[1])
         return Record(
             **common, status=FINISHED, metrics=track.metrics(validation, test), validation=validation, test=test,
             weights=track.best_weights,

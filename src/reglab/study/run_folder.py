@@ -18,14 +18,13 @@ __all__ = ["complete", "damaged", "fill", "predictions", "read", "weights"]
 def fill(folder: Path, record: Record) -> None:
     """Write a record's files into a folder that has no name yet, the manifest of all others last."""
     disk.write_json(folder / "history.json", record.history)
-    if record.validation is not None and record.test is not None:
-        disk.write_arrays(
-            folder / "predictions.npz",
-            {
-                "validation": record.validation.probabilities, "validation_labels": record.validation.labels,
-                "test": record.test.probabilities, "test_labels": record.test.labels,
-            },
-        )  # fmt: skip
+    parts = {"validation": record.validation, "test": record.test}
+    arrays: dict[str, np.ndarray] = {}
+    for part, held in parts.items():
+        if held is not None:
+            arrays |= {part: held.probabilities, f"{part}_labels": held.labels}
+    if arrays:
+        disk.write_arrays(folder / "predictions.npz", arrays)
     if record.weights is not None:
         disk.write_arrays(folder / "weights.npz", {f"{i:04d}": w for i, w in enumerate(record.weights)})
     disk.write_json(folder / "record.json", {**record.summary(), disk.MANIFEST: disk.checksums(folder)})
@@ -36,7 +35,8 @@ def read(folder: Path, fields: Mapping[str, Any]) -> Record:
     history = json.loads((folder / "history.json").read_text())
     validation = test = None
     if fields["status"] == FINISHED:
-        validation, test = predictions(folder, "validation"), predictions(folder, "test")
+        validation = predictions(folder, "validation")
+        test = predictions(folder, "test") if "accuracy" in fields["metrics"] else None  # else it was sealed
     return Record(**fields, history=history, validation=validation, test=test)
 
 

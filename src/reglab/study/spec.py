@@ -59,6 +59,7 @@ class Settings:
         "honest", "honest: validation is split off and the test set is read once a run; test-as-validation: the test "
         "set chooses the best epoch, which makes its own numbers optimistic", kind="choice", choices=PROTOCOLS,
     )  # fmt: skip
+    sealed: bool = param(False, "the test set is not read at all: for searches, whose best is picked", kind="bool")
     margin: float | None = param(
         None, "smallest difference in accuracy that matters to you, in points: a recipe that surely differs by less is "
         "called equivalent", low=0, high=100, open_low=True, optional=True, unit="points",
@@ -87,7 +88,7 @@ class Settings:
 
 
 _NEVER = object()
-_SINCE = {"repetition": 0}
+_SINCE = {"repetition": 0, "sealed": False}
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,11 +77,12 @@ class Track:
     def _improves(self, values: dict[str, float]) -> bool:
         return self.best_epoch < 0 or values["val_accuracy"] > self.history["val_accuracy"][self.best_epoch]
 
-    def metrics(self, validation: Predictions, test: Predictions) -> dict[str, float]:
-        """Return the scalars of the run: what predictions give, and where its best epoch stands."""
+    def metrics(self, validation: Predictions, test: Predictions | None) -> dict[str, float]:
+        """Return the scalars of the run: what test predictions give, and where its best epoch stands."""
+        pair = validation.labels, validation.probabilities
         best = {key: values[self.best_epoch] for key, values in self.history.items()}
         return {
-            **scores(test.labels, test.probabilities, validation=(validation.labels, validation.probabilities)),
+            **({} if test is None else scores(test.labels, test.probabilities, validation=pair)),
             "sparsity": sparsity(self.best_weights),
             "train_accuracy": best["train_accuracy"],
             "train_cross_entropy": best["train_cross_entropy"],

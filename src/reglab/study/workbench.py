@@ -20,7 +20,7 @@ from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.streams import derive
 from reglab.study.checkpoint import Checkpoint
-from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, identity
+from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
 from reglab.study.spec import Task
@@ -59,8 +59,10 @@ class Workbench:
         for recipe in self.recipes.values():
             self._program(recipe)
         runs: dict[str, list[Run]] = {name: [] for name in self.recipes}
+        bases: dict[int, str] = {}
         for seed in self.settings.seed_list():
             facts = self._facts(seed, self._initial_weights(seed))
+            bases[seed] = as_text(facts)
             for name, recipe in self.recipes.items():
                 runs[name].append(Run(identity({**facts, "recipe": recipe.fingerprint()}), name, recipe, seed))
         weights = self._initial_weights(first)
@@ -69,6 +71,7 @@ class Workbench:
             runs={name: tuple(of_name) for name, of_name in runs.items()},
             facts=self._study_facts(self._facts(first, weights)),
             versions={"reglab": reglab.__version__, "keras": keras.__version__, backends.name(): backends.version()},
+            bases=bases,
             result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * (self.data.num_classes + 1),
         )
 
@@ -142,7 +145,7 @@ class Workbench:
 
         return SeedData(
             seed=seed, x=data.x, y=data.y, train=parts.train, preprocess=preprocess, clean=ready(clean),
-            validation=ready(np.sort(parts.val)), test=ready(np.sort(parts.test)),
+            validation=ready(np.sort(parts.val)), test=None if self.settings.sealed else ready(np.sort(parts.test)),
             initial_weights=self._initial_weights(seed), repetition=self.settings.repetition,
         )  # fmt: skip
 
