@@ -87,9 +87,9 @@ def main() -> None:
     for seeds in (1, 3, 5, 10):
         for name, truth in (
             ("no gap, no rise", {"rise": 0.0, "gap": 0.0}),
-            ("gap of 3 points, no rise", {"rise": 0.0, "gap": 0.03}),
-            ("gap of 8 points, no rise", {"rise": 0.0, "gap": 0.08}),
-            ("gap of 3 points, rises by 50 %", {"rise": 0.5, "gap": 0.03}),
+            ("gap of 1 point, no rise", {"rise": 0.0, "gap": 0.01}),
+            ("gap of 6 points, no rise", {"rise": 0.0, "gap": 0.06}),
+            ("gap of 1 point, rises by 50 %", {"rise": 0.5, "gap": 0.01}),
         ):
             said = words(random, seeds, **truth)
             print(f"| {name} | {seeds} | {said['overfitting']:.1f} | {said['fitting']:.1f} |")

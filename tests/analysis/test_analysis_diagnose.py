@@ -84,6 +84,12 @@ def test_underfitting_is_measured_from_chance_to_what_is_attainable():
     assert diagnose(several(train=0.95), chance=0.9).word == "underfitting"  # nine of ten examples are of one class
 
 
+def test_of_a_low_training_accuracy_and_a_gap_the_larger_one_is_named():
+    assert diagnose(several(train=0.6, gap=0.1), num_classes=10).word == "underfitting"
+    assert diagnose(several(train=0.6, gap=0.45), num_classes=10).word == "overfitting"
+    assert diagnose(several(train=0.6, gap=0.1, rise=1.0), num_classes=10).word == "overfitting"  # it turns
+
+
 def test_few_epochs_tell_no_trend_but_a_gap():
     short = several(epochs=3, gap=0.02)
     assert diagnose(short).word == "cannot tell"
@@ -211,7 +217,7 @@ def test_what_a_run_says():
     assert run.best_epoch == 2
     assert run.best_gap == pytest.approx(0.1)
     assert run.gap == pytest.approx(np.mean([0.3, 0.4, 0.4]))
-    assert run.opened == 2  # the running median of the gaps 0, .1, .3, .4, .4 is .05, .1, .3, .4, .4 (ends: two epochs)
+    assert run.opened == 1  # the running median of the gaps 0, .1, .3, .4, .4 is .05, .1, .3, .4, .4 (ends: two epochs)
     assert math.isnan(run.cross_entropy_gap)
     assert math.isnan(run.shake)
 

@@ -51,6 +51,8 @@ def test_a_csv_log_is_diagnosed_with_what_can_be_said_from_it(run, tmp_path):
     assert "loss and val_loss stand for the cross-entropy" in out
     assert "One run" in out
     assert not (tmp_path / "reglab-out").exists()
+    assert "augmentation(" not in out
+    assert "1. augmentation" in run("log.csv", "--kind", "image")[1]
 
 
 def test_a_json_log_for_machines(run, tmp_path):
@@ -90,6 +92,13 @@ def test_options_train_the_baseline_and_its_folder_is_diagnosed_the_same(run, tm
     assert (code, err) == (0, "")
     page = again.index("Overfitting: ")
     assert again[page:] == out[out.index("Overfitting: ") :]
+
+    # What is said does not hang on the folder being ours to write in, and runs that are gone are told.
+    (tmp_path / "study" / "diagnosis.json").unlink()
+    (tmp_path / "study" / "diagnosis.json").mkdir()
+    code, out, err = run("study")
+    assert (code, "Overfitting: " in out) == (0, True)
+    assert "not kept in study" in err
 
     code, out, err = run("study", "--recipe", "l2")
     assert code == 2

@@ -93,7 +93,9 @@ def diagnose(
         examples = np.asarray(validation[1]).shape[-2]
     val = _estimate(told, "val_accuracy")
     apart = gap is not None and gap.above(max(GAP_MATTERS, _luck(val, examples)))
-    word, kind = _word(told, gap=gap, apart=apart, fit=fit, turned=has_turned, falls=falls)
+    missing = math.nan if train is None else attainable - train.mean
+    low = fit < FIT_ENOUGH and not has_turned and not (gap is not None and gap.mean > missing)
+    word, kind = _word(told, gap=gap, apart=apart, fit=fit, low=low, turned=has_turned, falls=falls)
     over, temperature = _calibration(validation or predictions)
     shakes = [run.shake for run in told if math.isfinite(run.shake)]
     found = Diagnosis(
@@ -146,7 +148,7 @@ def _minus(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _opened(gap: np.ndarray) -> int | None:
-    """Return the first epoch, from 1, from which the smoothed gap stays at five points or more."""
+    """Return the first epoch, from 1, from which the smoothed gap stays at three points or more."""
     if not len(gap):
         return None
     below = np.flatnonzero(curves.smooth(gap) < GAP_MATTERS)
@@ -177,19 +179,24 @@ def _luck(accuracy: Estimate | None, examples: int | None) -> float:
 
 
 def _word(
-    runs: Sequence[Run], *, gap: Estimate | None, apart: bool, fit: float, turned: bool, falls: bool
+    runs: Sequence[Run], *, gap: Estimate | None, apart: bool, fit: float, low: bool, turned: bool, falls: bool
 ) -> tuple[str, str]:  # fmt: skip
-    lost = estimate([run.accuracy_lost for run in runs if math.isfinite(run.accuracy_lost)])
-    if turned or apart:
-        worse = lost is not None and lost.above(ACCURACY_FALLS)
-        return "overfitting", "accuracy" if apart or worse or lost is None else "confidence"
-    if not runs or min(run.epochs for run in runs) < curves.FEWEST_EPOCHS or math.isnan(fit):
-        return "cannot tell", ""
-    if fit < FIT_ENOUGH:
+    """Return the word and its kind.
+
+    A training set that is not learned and a gap can both be there: the larger of the two is named, what training
+    accuracy lacks of the attainable or what validation lacks of training (Ng 2018, Machine Learning Yearning, chapters
+    20 to 23).
+    """
+    long_enough = bool(runs) and min(run.epochs for run in runs) >= curves.FEWEST_EPOCHS
+    if low and long_enough:
         if fit < NOTHING_LEARNED:
             return "underfitting", "nothing learned"
         return "underfitting", "unfinished" if falls else "limited"
-    return ("fitting", "") if gap is not None else ("cannot tell", "")
+    if turned or apart:
+        lost = estimate([run.accuracy_lost for run in runs if math.isfinite(run.accuracy_lost)])
+        worse = lost is not None and lost.above(ACCURACY_FALLS)
+        return "overfitting", "accuracy" if apart or worse or lost is None else "confidence"
+    return ("fitting", "") if gap is not None and long_enough and not math.isnan(fit) else ("cannot tell", "")
 
 
 def _calibration(pair: tuple[np.ndarray, np.ndarray] | None) -> tuple[Estimate | None, Estimate | None]:

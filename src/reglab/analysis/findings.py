@@ -152,7 +152,8 @@ def _calibration(found: Diagnosis) -> list[Finding]:
     over, temperature = found.overconfidence, found.temperature
     if over is None or temperature is None:
         return []
-    state = "problem" if found.overconfident else "fine"
+    sure = abs(over.mean) < limits.OVERCONFIDENT  # too little confidence is no problem of fit: a temperature mends it
+    state = "problem" if found.overconfident else "fine" if sure else "note"
     side = "above" if over.mean >= 0 else "below"
     size = _number(over, 100.0 if over.mean >= 0 else -100.0, ".1f")
     text = f"Confidence is {size} points {side} accuracy, the best temperature {temperature.mean:.2f}."

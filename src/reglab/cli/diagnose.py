@@ -41,6 +41,8 @@ _STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
 @click.option("--attainable", type=click.FloatRange(0, 100, min_open=True), metavar="X", help="training accuracy "
               "that a good model can have on this data, in % [default: 100]")  # fmt: skip
 @click.option("--classes", type=click.IntRange(min=2), metavar="N", help="how many classes, where SOURCE is a log")
+@click.option("--kind", type=click.Choice(("image", "table", "array")), help="what the data is, where SOURCE does not "
+              "tell: images are augmented [default: array]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 @settings_options()
 @where_options
@@ -59,7 +61,7 @@ def diagnose(source: str | None, **options: Any) -> None:
     """
     from rich.console import Console
 
-    own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "as_json", "recipe")}
+    own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "kind", "as_json", "recipe")}
     console = Console(stderr=own["as_json"])
     if source is not None and Path(source).is_file() and Path(source).suffix.lower() not in (".yaml", ".yml"):
         _of_log(source, own, options)
@@ -89,7 +91,8 @@ def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
 
     log, attainable = read_log(source), (own["attainable"] or 100) / 100
     found = of(log.histories, num_classes=own["classes"], attainable=attainable, clean=log.clean)
-    items = prescribe(found, Patient(epochs=max(run.epochs for run in found.runs), classes=own["classes"]))
+    epochs = max(run.epochs for run in found.runs)
+    items = prescribe(found, Patient(kind=own["kind"] or "array", epochs=epochs, classes=own["classes"]))
     if own["as_json"]:
         click.echo(json.dumps({**as_dict(found, items), "notes": list(log.notes)}, indent=1))
         return
@@ -162,21 +165,34 @@ def _diagnose(
     if {"noise", "weights"} & set(own["probes"]):  # they predict in this process
         start_backend()
     probes = probed(own["probes"], study, results, run=run) if study is not None else Probes()
-    items = prescribe(found, patient(results, study, probes))
+    known = patient(results, study, probes)
+    items = prescribe(found, replace(known, kind=own["kind"] or known.kind))
     treated = None
     if own["treat"] and study is not None and any(item.recipe for item in items):
         treated = treat(study, items, run=run)
-    write(results.folder, found, items, probes=probes, treated=treated)
+    try:
+        write(results.folder, found, items, probes=probes, treated=treated)
+    except OSError as error:  # somebody else's folder can be diagnosed too
+        click.echo(f"The diagnosis is not kept in {results.folder}: {error.strerror}.", err=True)
     if own["as_json"]:
         click.echo(json.dumps(as_dict(found, items, probes=probes, treated=treated), indent=1))
         return
-    page = lines(found, items, more=probes.findings(), notes=results.notes)
+    page = lines(found, items, more=probes.findings(), notes=[*results.notes, *_unfinished(results)])
     if own["treat"]:
         page += [
             Line(""),
             *(treated_lines(treated) if treated else [Line("No recipe is prescribed, so none was tried.")]),
         ]
     _print(page, results.headline)
+
+
+def _unfinished(results: Results) -> list[str]:
+    """Return what has to be said of runs that are not there."""
+    runs = results.runs[results.baseline].values()
+    absent = sum(run.status in ("missing", "failed") for run in runs)
+    if not absent:
+        return []
+    return [f"{absent} of {len(runs)} runs are not finished or failed; reglab resume {results.folder} trains them."]
 
 
 def _print(page: Sequence[Line], headline: str) -> None:
@@ -187,5 +203,5 @@ def _print(page: Sequence[Line], headline: str) -> None:
 
     console = Console(highlight=False)
     width = min(_WIDEST, console.width)
-    for line in (Line(headline, look="dim"), *page):
+    for line in (Line(headline, look="dim"), Line(""), *page):
         console.print(Text(line.wrapped(width), style=_STYLES[line.look]))
