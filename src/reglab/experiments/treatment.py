@@ -92,9 +92,9 @@ class Treated:
                 return f"{text}."
             seeds = max(tried.verdict.paired.n for tried in self.tried)
             return f"{text}; {seeds} seeds would show differences from {100 * max(visible):.1f} points on."
-        text = f"{' and '.join(better)} helped on this model"
+        text = f"Shown to help on this model: {', '.join(better)}"
         if self.recommended in better:
-            return f"{text}; by validation and cost, {self.recommended} is the one to take."
+            return f"{text}. By validation and cost, {self.recommended} is the one to take."
         return f"{text}."
 
 
