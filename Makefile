@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 # Extras are installed as one set each; the stamp says that the set is there.
 EXTRAS_demo := tensorflow
-EXTRAS_test := tensorflow,jax,parquet,ray,tensorboard,mlflow,test
+EXTRAS_test := tensorflow,jax,parquet,ray,tune,tensorboard,mlflow,test
 EXTRAS_lint := dev
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

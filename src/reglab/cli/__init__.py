@@ -23,6 +23,7 @@ from reglab.cli.runs import runs
 from reglab.cli.status import status
 from reglab.cli.strategies import strategies
 from reglab.cli.sweep import sweep
+from reglab.cli.tune import tune
 from reglab.errors import ReglabError
 
 __all__ = ["main"]
@@ -35,8 +36,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    demo, compare, sweep, ablate, diagnose, report, plan, calibrate,
-    robustness, mcnemar, status, resume, runs, log, strategies, paper,
+    demo, compare, tune, sweep, ablate, diagnose, report, plan,
+    calibrate, robustness, mcnemar, status, resume, runs, log, strategies, paper,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

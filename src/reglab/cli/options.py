@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -12,22 +13,24 @@ from reglab.strategies.declare import Param, params
 from reglab.study.executors.choice import Ways
 from reglab.study.spec import Settings
 
-__all__ = ["given", "settings_options", "split", "ways_options", "where_options"]
+__all__ = ["declared_options", "given", "settings_options", "split", "ways_options", "where_options"]
 
 _TYPES = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 
 
 def settings_options(**defaults: Any) -> Callable[[Any], Any]:
     """Add an option for every setting of a study; ``defaults`` are shown in place of the settings' own."""
-    return _declared_options(Settings, defaults)
+    return declared_options(Settings, defaults)
 
 
 def ways_options(function: Any) -> Any:
     """Add an option for each way of training a study."""
-    return _declared_options(Ways, {})(function)
+    return declared_options(Ways, {})(function)
 
 
-def _declared_options(owner: Any, defaults: dict[str, Any]) -> Callable[[Any], Any]:
+def declared_options(owner: Any, defaults: Mapping[str, Any] = MappingProxyType({})) -> Callable[[Any], Any]:
+    """Add an option for every field that ``owner`` declares."""
+
     def decorate(function: Any) -> Any:
         for name, declared in reversed(params(owner).items()):
             if declared.kind == "bool":  # ``sealed``, which is a command of its own and no option

@@ -1,0 +1,130 @@
+"""``reglab tune``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reglab.cli.options import declared_options, given, settings_options, split, ways_options, where_options
+from reglab.strategies.declare import params
+from reglab.study.progress import Progress
+from reglab.tuning.search import Budget, Trial
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reglab.laboratory import Study
+    from reglab.tuning.confirm import Tuned
+
+__all__ = ["tune"]
+
+
+@click.command()
+@click.option("--data", required=True, help="as for reglab compare")
+@click.option("--model", help="as for reglab compare")
+@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="a strategy that is looked for; can be "
+              "given again [default: all that fit the data]")  # fmt: skip
+@click.option("--all-on", is_flag=True, help="every strategy is part of every recipe; by default each may be left out")
+@click.option("--beside", metavar="RECIPE", default="none", show_default=True, help="what every recipe has besides")
+@click.option("--rivals", type=click.IntRange(min=0), default=3, show_default=True, help="best trials that are trained "
+              "afresh with other seeds; 0 for none")  # fmt: skip
+@declared_options(Budget)
+@settings_options(seeds=10)
+@where_options
+@ways_options
+def tune(
+    strategies: tuple[str, ...], all_on: bool, beside: str, rivals: int, out: str | None, **options: Any
+) -> None:  # fmt: skip
+    """Look for a recipe, and confirm it on seeds that the search has not seen.
+
+    The search looks at validation alone. Its best trials are then trained afresh with new seeds (--seeds), and only
+    those numbers are an estimate: what a search saw of its winner is too good. The same command again goes on where it
+    was interrupted.
+
+    \b
+    Example:
+      reglab tune --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --trials 40
+    """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
+    from rich.console import Console
+
+    from reglab.cli.interrupt import interruptible
+    from reglab.cli.progress import TerminalProgress
+    from reglab.laboratory import Study
+    from reglab.study.naming import slug
+    from reglab.tuning.confirm import tune as tuned
+
+    options["seeds"] = options["seeds"] or 10
+    budget = Budget(**given({key: options.pop(key) for key in list(options) if key in params(Budget)}))
+    study, ways = split(options)
+    model = study.get("model", "inception(pooled=true)")
+    folder = Path(out) if out else Path("reglab-out") / slug(f"{study['data']}-{model}-tuned")
+    console = Console()
+
+    def make(**more: Any) -> Study:
+        return Study(**{**study, **more})
+
+    with interruptible() as interruption:
+        bars = TerminalProgress(console, check=interruption.check)
+        trials = _Trials(console)
+        try:
+            found = tuned(
+                make, budget, out=folder, strategies=strategies, optional=not all_on, beside=beside, rivals=rivals,
+                progress=_Checking(interruption.check), confirmation=bars, ways=ways, told=trials.told,
+            )  # fmt: skip
+        finally:
+            bars.close()
+    _show(found, console)
+
+
+class _Checking(Progress):
+    """Says nothing of the many small rounds of a search, and lets Ctrl-C take effect."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.epoch = lambda job, epoch, metrics: check()  # type: ignore[method-assign]
+        self.waiting = check  # type: ignore[method-assign]
+
+
+class _Trials:
+    """A line for each trial, the best so far in bold."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._best = -1.0
+
+    def told(self, trial: Trial) -> None:
+        from rich.text import Text
+
+        better = trial.state == "complete" and trial.value > self._best
+        self._best = max(self._best, trial.value) if better else self._best
+        note = " best so far" if better else " given up" if trial.state == "pruned" else ""
+        line = f"trial {trial.number}: {100 * trial.value:.2f} %{note}: {trial.recipe.to_text()}"
+        self._console.print(Text(line, style="bold" if better else ""))
+
+
+def _show(found: Tuned, console: Console) -> None:
+    from rich.text import Text
+
+    from reglab.cli.show import show_table
+    from reglab.report.tables import Table, comparison_table, conclusion, legend
+
+    console.print()
+    if found.results is None:
+        console.print(Text("Best trials, by validation of the search's own seeds, which is too good an estimate:"))
+        for trial in found.trials[:5]:
+            console.print(Text(f"  {100 * trial.value:.2f} %  {trial.recipe.to_text()}"))
+        return
+    console.print(Text(f"{found.results.headline}, which the search had not seen", style="bold"))
+    show_table(comparison_table(found.results), console)
+    rows = tuple(
+        (name, f"{100 * trial.value:.2f}", f"{100 * (trial.value - found.optimism(name)):.2f}", trial.recipe.to_text())
+        for name, trial in found.names.items()
+    )
+    console.print()
+    show_table(Table(("recipe", "search saw", "validation now", "what it is"), rows, (0,) * len(rows)), console)
+    console.print(Text(conclusion(found.results)))
+    console.print(Text(f"To use: {found.recipe.to_text()}", style="bold"))
+    console.print(Text(legend(found.results), style="dim"))
+    console.print(Text("written: ") + Text(str(found.folder), style="cyan"))

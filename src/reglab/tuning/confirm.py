@@ -1,0 +1,133 @@
+"""A recipe for a model: searched on some seeds, confirmed on others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from reglab.errors import ReglabError
+from reglab.recipe import Recipe
+from reglab.strategies import CATALOGUE
+from reglab.strategies.declare import params
+from reglab.tuning.search import SEARCH_SEEDS, Budget, Trial, search
+from reglab.tuning.space import Space
+
+if TYPE_CHECKING:
+    from reglab.data import Dataset
+    from reglab.laboratory import Study
+    from reglab.results import Results
+    from reglab.study.progress import Progress
+
+__all__ = ["Tuned", "every_strategy", "tune"]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found, and what came of it on seeds that the search had not seen.
+
+    Attributes:
+        folder: the search is in ``search``, its confirmation in ``confirmation``.
+        trials: the best first.
+        results: the confirmation: the best trials and no regularization, trained afresh; None where it was left out.
+        names: for each recipe of the confirmation, the trial that it was.
+    """
+
+    folder: Path
+    trials: list[Trial]
+    results: Results | None
+    names: dict[str, Trial]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe to use: what the confirmation recommends, or the best trial without one."""
+        if self.results is None or self.results.comparison.choice is None:
+            return self.trials[0].recipe
+        name = self.results.comparison.choice.recommended
+        return self.names[name].recipe if name in self.names else Recipe()
+
+    def optimism(self, name: str) -> float:
+        """Return how much better a recipe looked to the search than it is on validation of other seeds.
+
+        It was picked because it looked good, so some of that was luck.
+        """
+        if self.results is None:
+            raise ReglabError("Without a confirmation nothing tells how optimistic the search was.")
+        return self.names[name].value - self.results.comparison.row(name).mean("val_accuracy")
+
+
+def every_strategy(data: Dataset) -> tuple[str, ...]:
+    """Return the strategies that a search takes up by itself: all that have something to look for in this data."""
+    image = len(data.input_shape) == 3
+    return tuple(
+        name for name, cls in CATALOGUE.items()
+        if any(each.search for each in params(cls).values()) and (image or name != "augmentation")
+    )  # fmt: skip
+
+
+def tune(
+    make: Callable[..., Study],
+    budget: Budget,
+    *,
+    out: str | Path,
+    strategies: tuple[str, ...] = (),
+    optional: bool = True,
+    beside: Any = "none",
+    rivals: int = 3,
+    progress: Progress | None = None,
+    confirmation: Progress | None = None,
+    ways: Mapping[str, Any] = MappingProxyType({}),
+    told: Callable[[Trial], None] = lambda trial: None,
+) -> Tuned:
+    """Search for a recipe, then train the best trials afresh with seeds that the search has not seen.
+
+    The search looks at validation alone. What it saw of the winner is too good, since it was picked for that; only the
+    confirmation estimates, on the test set, and it judges the rivals against no regularization as any study does.
+
+    Args:
+        make: from ``recipes``, ``out`` and settings to a study; its own ``seeds`` are those of the confirmation.
+        budget: how much is tried, and how.
+        out: a folder. The same call again goes on where it was interrupted.
+        strategies: which are looked for; by default all that fit the data.
+        optional: whether each may be left out.
+        beside: what every recipe has.
+        rivals: how many of the best trials are confirmed; 0 for none.
+        progress: hears of the trainings of the search, which come in many small rounds.
+        confirmation: hears of those of the confirmation.
+        ways: how trainings run, see :meth:`Study.run`.
+        told: hears of each trial.
+
+    Raises:
+        ReglabError: for an empty space, or seeds of the confirmation that the search uses.
+
+    Example:
+        >>> make = lambda **kwargs: reglab.Study("digits", "mlp", **{"seeds": 10, "epochs": 30, **kwargs})
+        >>> found = tune(make, Budget(trials=50), out="reglab-out/digits-tuned")                    # doctest: +SKIP
+        >>> found.recipe.to_text()                                                                  # doctest: +SKIP
+    """
+    out = Path(out)
+    fixed = Recipe.of(beside)
+    searching = make(
+        recipes={fixed.to_text(): fixed}, baseline=fixed.to_text(), out=out / "search", seeds=budget.search_seeds,
+        first_seed=SEARCH_SEEDS, sealed=True,
+    )  # fmt: skip
+    space = Space(
+        strategies or every_strategy(searching.dataset), optional=optional, beside=fixed,
+        without=searching.dataset.label_changing,
+    )  # fmt: skip
+    trials = search(searching, space, budget, progress=progress, ways=ways, told=told)
+    best = [trial for trial in trials if trial.state == "complete" and trial.recipe != Recipe()][:rivals]
+    if not best:
+        return Tuned(out, trials, None, {})
+    named = {f"trial {trial.number}": trial for trial in best}
+    recipes = {"none": Recipe(), **{name: trial.recipe for name, trial in named.items()}}
+    study = make(recipes=recipes, baseline="none", out=out / "confirmation")
+    overlap = set(study.settings.seed_list()) & set(searching.settings.seed_list())
+    if overlap:
+        raise ReglabError(
+            f"The seeds {min(overlap)} to {max(overlap)} are those of the search. Give the confirmation others "
+            "(first_seed)."
+        )
+    return Tuned(out, trials, study.run(confirmation, **ways), named)
