@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 
 import pytest
@@ -159,3 +160,12 @@ def test_bad_input_is_told_before_anything_is_trained(run, tmp_path, arguments, 
     assert "Traceback" not in err
     assert out == ""
     assert not (tmp_path / "reglab-out").exists()
+
+
+def test_a_log_is_diagnosed_without_keras(tmp_path):
+    (tmp_path / "log.csv").write_text(log())
+    code = "import sys\nfrom reglab.cli import cli\ncli.main(['diagnose', 'log.csv'], standalone_mode=False)\n"
+    code += "print('loaded:', [m for m in ('keras', 'tensorflow', 'jax', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"

@@ -154,3 +154,18 @@ def test_bad_data_is_told_before_training(pair, said):
         reglab.Diagnose(clean=pair)
     with pytest.raises(reglab.ReglabError, match=r"takes inputs of shape \(batch, 20\)"):
         fit(model(), reglab.Diagnose(clean=(np.zeros((3, 9), "float32"), np.zeros(3, int))))
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "regularized"])
+def test_a_sigmoid_and_a_regularized_model(capsys, loss):
+    if loss == "regularized":
+        network = reglab.regularize(model(compiled=False), "l2(kernel=1e-2) + dropout(rate=0.2)")
+        network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    else:
+        network = model(outputs=1, activation="sigmoid", compiled=False)
+        network.compile("adam", loss, metrics=["accuracy"])
+    watch = reglab.Diagnose(clean=points(), validation=points(seed=1))
+    fit(network, watch, epochs=6)
+    assert watch.diagnosis.clean
+    assert 0 < watch.diagnosis.runs[0].train_cross_entropy < 2  # without the penalty, which is far larger
+    assert np.isfinite(watch.diagnosis.temperature.mean)
