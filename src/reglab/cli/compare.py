@@ -2,30 +2,84 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reglab.cli.define import defined, study_options
+
+if TYPE_CHECKING:
+    from reglab.recipe import Recipe
+    from reglab.tuning.each import Tuning
 
 __all__ = ["compare"]
 
 
 @click.command()
 @study_options()
-def compare(study: str | None, recipes: tuple[str, ...], **options: Any) -> None:
+@click.option("--tune-each", type=click.IntRange(min=2), metavar="N", help="give every strategy N random trials on "
+              "seeds of their own, and compare the best of each")  # fmt: skip
+def compare(study: str | None, recipes: tuple[str, ...], tune_each: int | None, **options: Any) -> None:
     """Train recipes under identical conditions and compare them.
 
     Every recipe gets, for each seed, the same split, the same initial weights and the same batches. STUDY is a YAML
     file that holds the same as the options; options that are given too go before it.
+
+    With --tune-each, strategies are compared and not settings: a recipe that is one strategy at its defaults, such as
+    l2, is tuned; others, and those with a name of their own ('name=l2'), are taken as they are.
 
     \b
     Examples:
       reglab compare --data digits --model mlp --recipe 'l2(kernel=1e-3)' --recipe 'dropout(rate=0.3)'
       reglab compare --data photos/ --image-size 64 --model my_models.py:build --recipe mixup --seeds 5
       reglab compare study.yaml --epochs 100
+      reglab compare --data digits --model mlp --recipe l2 --recipe dropout --tune-each 20
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from reglab.cli.show import run_and_show
 
     make, ways = defined(study, recipes, options)
-    run_and_show(make(), ways=ways)
+    if tune_each is None:
+        run_and_show(make(), ways=ways)
+        return
+    _tuned(make, ways, tune_each)
+
+
+def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from reglab.cli.interrupt import interruptible
+    from reglab.cli.progress import TerminalProgress
+    from reglab.cli.show import show_results, show_table
+    from reglab.cli.trials import Checking, Trials
+    from reglab.report.tuning import effort_table
+    from reglab.tuning.each import tune_each
+
+    first = make()
+    tuned = {name: next(iter(recipe)).name for name, recipe in first.recipes.items() if _is_bare(name, recipe)}
+    fixed = {name: recipe for name, recipe in first.recipes.items() if name not in tuned and len(recipe)}
+    console = Console()
+    with interruptible() as interruption:
+        bars, lines = TerminalProgress(console, check=interruption.check), Trials(console)
+        try:
+            found: Tuning = tune_each(
+                make, tuple(tuned.values()), trials, out=Path(f"{first.out}-tuned"), beside=fixed,
+                progress=Checking(interruption.check), confirmation=bars, ways=ways,
+                told=lambda name, trial: lines.told(trial, name),
+            )  # fmt: skip
+        finally:
+            bars.close()
+    console.print()
+    text = f"Expected best validation accuracy, in %, after n of {trials} random trials on the search's seeds:"
+    console.print(Text(text, style="bold"))
+    show_table(effort_table(found), console)
+    console.print()
+    show_results(found.results, console)
+
+
+def _is_bare(name: str, recipe: Recipe) -> bool:
+    """Whether a recipe is one strategy at its defaults, without a name of its own."""
+    from reglab.strategies import CATALOGUE
+
+    return len(recipe) == 1 and next(iter(recipe)) == CATALOGUE[next(iter(recipe)).name]() and name == recipe.to_text()

@@ -38,12 +38,17 @@ def run_and_show(
     console = console or Console()
     results = trained(study, console, notes=notes, ways=ways)
     console.print()
+    show_results(results, console)
+    return results
+
+
+def show_results(results: Results, console: Console) -> None:
+    """Print the table of a study, what follows from it, and where it was written."""
     console.print(Text(results.headline, style="bold"))
     show_table(comparison_table(results), console)
     console.print(Text(conclusion(results)))
     console.print(Text(legend(results), style="dim"))
     console.print(Text("written: ") + Text(str(results.folder / "results.json"), style="cyan"))
-    return results
 
 
 def trained(

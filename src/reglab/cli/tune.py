@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,7 @@ import click
 
 from reglab.cli.options import declared_options, given, settings_options, split, ways_options, where_options
 from reglab.strategies.declare import params
-from reglab.study.progress import Progress
-from reglab.tuning.search import Budget, Trial
+from reglab.tuning.search import Budget
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +50,7 @@ def tune(
 
     from reglab.cli.interrupt import interruptible
     from reglab.cli.progress import TerminalProgress
+    from reglab.cli.trials import Checking, Trials
     from reglab.laboratory import Study
     from reglab.study.naming import slug
     from reglab.tuning.confirm import tune as tuned
@@ -68,40 +67,15 @@ def tune(
 
     with interruptible() as interruption:
         bars = TerminalProgress(console, check=interruption.check)
-        trials = _Trials(console)
+        trials = Trials(console)
         try:
             found = tuned(
                 make, budget, out=folder, strategies=strategies, optional=not all_on, beside=beside, rivals=rivals,
-                progress=_Checking(interruption.check), confirmation=bars, ways=ways, told=trials.told,
+                progress=Checking(interruption.check), confirmation=bars, ways=ways, told=trials.told,
             )  # fmt: skip
         finally:
             bars.close()
     _show(found, console)
-
-
-class _Checking(Progress):
-    """Says nothing of the many small rounds of a search, and lets Ctrl-C take effect."""
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        self.epoch = lambda job, epoch, metrics: check()  # type: ignore[method-assign]
-        self.waiting = check  # type: ignore[method-assign]
-
-
-class _Trials:
-    """A line for each trial, the best so far in bold."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._best = -1.0
-
-    def told(self, trial: Trial) -> None:
-        from rich.text import Text
-
-        better = trial.state == "complete" and trial.value > self._best
-        self._best = max(self._best, trial.value) if better else self._best
-        note = " best so far" if better else " given up" if trial.state == "pruned" else ""
-        line = f"trial {trial.number}: {100 * trial.value:.2f} %{note}: {trial.recipe.to_text()}"
-        self._console.print(Text(line, style="bold" if better else ""))
 
 
 def _show(found: Tuned, console: Console) -> None:

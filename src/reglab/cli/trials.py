@@ -1,0 +1,41 @@
+"""A search on the terminal: a line for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from reglab.study.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reglab.tuning.search import Trial
+
+__all__ = ["Checking", "Trials"]
+
+
+class Checking(Progress):
+    """Says nothing of the many small rounds of a search, and lets Ctrl-C take effect."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.epoch = lambda job, epoch, metrics: check()  # type: ignore[method-assign]
+        self.waiting = check  # type: ignore[method-assign]
+
+
+class Trials:
+    """A line for each trial, the best so far in bold; of several searches each by its name."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._best: dict[str, float] = {}
+
+    def told(self, trial: Trial, of: str = "") -> None:
+        better = trial.state == "complete" and trial.value > self._best.get(of, -1.0)
+        if better:
+            self._best[of] = trial.value
+        note = " best so far" if better else " given up" if trial.state == "pruned" else ""
+        line = f"trial {trial.number}: {100 * trial.value:.2f} %{note}: {trial.recipe.to_text()}"
+        self._console.print(Text(line, style="bold" if better else ""))

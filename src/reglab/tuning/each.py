@@ -1,0 +1,115 @@
+"""Equal budgets: every strategy tuned with the same number of trials, then compared at its best.
+
+Fixed strengths compare settings and not strategies: the one whose default happens to fit wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reglab.analysis.effort import expected_best
+from reglab.errors import ReglabError
+from reglab.recipe import Recipe
+from reglab.study import disk
+from reglab.tuning.search import SEARCH_SEEDS, Budget, Trial, search
+from reglab.tuning.space import Space
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Study
+    from reglab.results import Results
+    from reglab.study.progress import Progress
+
+__all__ = ["Tuning", "tune_each"]
+
+FILE = "tuning.json"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Strategies that were each tuned with the same number of trials.
+
+    Attributes:
+        folder: the searches are in ``search-<strategy>``, their confirmation in ``confirmation``.
+        trials: for each strategy its trials, in the order in which they were tried.
+        results: the best trial of each, trained afresh with other seeds and compared with the baseline.
+    """
+
+    folder: Path
+    trials: dict[str, list[Trial]]
+    results: Results
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Return, for each strategy, the validation accuracy that the best of n trials is expected to have."""
+        return {name: expected_best([trial.value for trial in trials]) for name, trials in self.trials.items()}
+
+
+def tune_each(
+    make: Callable[..., Study],
+    strategies: tuple[str, ...],
+    trials: int,
+    *,
+    out: str | Path,
+    beside: Mapping[str, Any] = MappingProxyType({}),
+    search_seeds: int = 2,
+    progress: Progress | None = None,
+    confirmation: Progress | None = None,
+    ways: Mapping[str, Any] = MappingProxyType({}),
+    told: Callable[[str, Trial], None] = lambda name, trial: None,
+) -> Tuning:
+    """Give every strategy the same number of random trials, and compare the best of each on other seeds.
+
+    Trials are drawn at random and not by a sampler that learns, so that they are independent and the expected best of n
+    can be told from them. As in a search the test set is sealed, and the seeds are the search's own.
+
+    Args:
+        make: from ``recipes``, ``out`` and settings to a study.
+        strategies: names of strategies.
+        trials: for each of them.
+        out: a folder. The same call again goes on where it was interrupted.
+        beside: recipes of fixed strengths that are compared too, by name.
+        search_seeds: seeds of each trial.
+        progress: hears of the trainings of the searches.
+        confirmation: hears of those of the confirmation.
+        ways: how trainings run, see :meth:`Study.run`.
+        told: hears of each trial.
+
+    Raises:
+        ReglabError: for a strategy that cannot be searched.
+    """
+    out = Path(out)
+    if not strategies:
+        raise ReglabError("No strategy is named, so there is nothing to tune.")
+    budget = Budget(trials=trials, search_seeds=search_seeds, sampler="random", pruner="none")
+    searching = {
+        name: make(
+            recipes={"none": Recipe()}, baseline="none", out=out / f"search-{name}", seeds=search_seeds,
+            first_seed=SEARCH_SEEDS, sealed=True,
+        )
+        for name in strategies
+    }  # fmt: skip
+    spaces = {
+        name: Space((name,), optional=False, without=study.dataset.label_changing) for name, study in searching.items()
+    }  # all of them before any is trained, so that what cannot be searched is said first
+    found: dict[str, list[Trial]] = {}
+    for name, study in searching.items():
+
+        def hears(trial: Trial, of: str = name) -> None:
+            told(of, trial)
+
+        ranked = search(study, spaces[name], budget, progress=progress, ways=ways, told=hears)
+        found[name] = sorted(ranked, key=lambda trial: trial.number)
+    best = {name: max(of_name, key=lambda trial: trial.value).recipe for name, of_name in found.items()}
+    study = make(recipes={"none": Recipe(), **best, **beside}, baseline="none", out=out / "confirmation")
+    results = study.run(confirmation, **ways)
+    tuning = Tuning(out, found, results)
+    curves = {name: curve.tolist() for name, curve in tuning.curves().items()}
+    tried = {name: [trial.to_dict() for trial in of_name] for name, of_name in found.items()}
+    held = {"schema": 1, "trials_each": trials, "curves": curves, "trials": tried}
+    disk.write_json(results.folder / FILE, held)
+    return tuning
