@@ -87,7 +87,7 @@ def _show(found: Outlook, console: Any) -> None:
             )
         )
     told = (
-        f"Holm over {found.recipes} recipe{'s' if found.recipes != 1 else ''}: with fewer, smaller differences show. "
+        f"Holm over {found.recipes} recipe{'s' if found.recipes != 1 else ''}: fewer recipes show smaller differences. "
         f"One test example of {found.test_examples:,} is {100 / found.test_examples:.2g} points."
     )
     console.print(Text(told, style="dim"))
