@@ -159,6 +159,14 @@ def test_items_can_be_asked_for_in_any_order():
     np.testing.assert_array_equal(longer[4][1], forwards[4])  # more epochs do not change the first ones
 
 
+def test_a_weight_comes_with_its_example():
+    assert len(batches()[0]) == 2
+    weighted = batches(weights=np.arange(100.0) / 10)
+    for item in range(9):
+        _, labels, weights = weighted[item]
+        np.testing.assert_array_equal(weights, labels / 10)
+
+
 @pytest.mark.backend
 def test_fit_sees_them_in_order_on_every_backend():
     import keras

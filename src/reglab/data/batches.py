@@ -31,6 +31,7 @@ class Batches(keras.utils.PyDataset):
         indices: the training examples.
         preprocess: applied to each batch.
         first_epoch: the epoch, counted from 0, that the sequence begins with.
+        weights: how much each example counts in the loss, where they do not count alike.
     """
 
     def __init__(
@@ -44,20 +45,22 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         preprocess: Callable[[np.ndarray], np.ndarray],
         first_epoch: int = 0,
+        weights: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.steps = math.ceil(len(indices) / batch_size)
         self._x, self._y, self._indices = x, y, indices
         self._batch_size, self._epochs, self._seed, self._preprocess = batch_size, epochs, seed, preprocess
-        self._first_epoch = first_epoch
+        self._first_epoch, self._weights = first_epoch, weights
         self._order: tuple[int, np.ndarray] = (-1, indices)
 
     def __len__(self) -> int:
         return (self._epochs - self._first_epoch) * self.steps
 
-    def __getitem__(self, item: int) -> tuple[Any, Any]:
+    def __getitem__(self, item: int) -> tuple[Any, ...]:
         epoch, step = divmod(item + self._first_epoch * self.steps, self.steps)
         if self._order[0] != epoch:
             self._order = (epoch, self._indices[epoch_order(self._seed, epoch, len(self._indices))])
         chosen = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
-        return self._preprocess(self._x[chosen]), self._y[chosen]
+        weights = () if self._weights is None else (self._weights[chosen],)
+        return self._preprocess(self._x[chosen]), self._y[chosen], *weights

@@ -37,7 +37,9 @@ class SeedData:
     """What a seed fixes: the split, preprocessed with statistics of its training part, and the initial weights.
 
     ``train`` are indices into the raw arrays; ``clean``, ``validation`` and ``test`` are pairs of preprocessed inputs
-    and labels, ``clean`` being a fixed part of the training split; ``test`` is None where it is sealed.
+    and labels, ``clean`` being a fixed part of the training split; ``test`` is None where it is sealed. Where examples
+    do not count alike, ``weights`` says how much each of ``x`` does in the loss, and ``measured`` how much those of
+    ``clean`` and of ``validation`` do in what is measured each epoch.
     """
 
     seed: int
@@ -50,6 +52,8 @@ class SeedData:
     test: tuple[np.ndarray, np.ndarray] | None
     initial_weights: list[np.ndarray]
     repetition: int = 0
+    weights: np.ndarray | None = None
+    measured: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     def stream(self, name: str) -> int:
         """Return the seed of what differs between repetitions: the order of batches, and random draws in training."""
@@ -102,7 +106,7 @@ class Program:
         first = 0 if start is None else start.epoch
         batches = Batches(
             data.x, data.y, data.train, batch_size=batch_size, epochs=epochs, seed=data.stream("batches"),
-            preprocess=data.preprocess, first_epoch=first,
+            preprocess=data.preprocess, first_epoch=first, weights=data.weights,
         )  # fmt: skip
 
         def keep(epoch: int) -> None:
@@ -233,14 +237,26 @@ class _Watch(keras.callbacks.Callback):
         probabilities = self._program.probabilities(self._x)
         count = len(self._data.clean[1])
         values = {}
-        for part, rows, labels in (
-            ("train", probabilities[:count], self._data.clean[1]),
-            ("val", probabilities[count:], self._data.validation[1]),
+        counts_train, counts_val = self._data.measured
+        for part, rows, labels, weights in (
+            ("train", probabilities[:count], self._data.clean[1], counts_train),
+            ("val", probabilities[count:], self._data.validation[1], counts_val),
         ):
             finite = bool(np.isfinite(rows).all())
-            values[f"{part}_accuracy"] = accuracy(labels, rows) if finite else float("nan")
-            values[f"{part}_cross_entropy"] = cross_entropy(labels, rows) if finite else float("nan")
+            for name, metric in (("accuracy", accuracy), ("cross_entropy", cross_entropy)):
+                values[f"{part}_{name}"] = _mean(metric, labels, rows, weights) if finite else float("nan")
         return values
+
+
+def _mean(
+    metric: Callable[[np.ndarray, np.ndarray], float], labels: np.ndarray, rows: np.ndarray, weights: np.ndarray | None
+) -> float:
+    """Return a metric that is a mean over examples, each counting as much as its weight."""
+    if weights is None:
+        return metric(labels, rows)
+    alike = [(kind, weights == kind) for kind in np.unique(weights)]
+    means = [metric(labels[members], rows[members]) for _, members in alike]
+    return float(np.average(means, weights=[kind * members.sum() for kind, members in alike]))
 
 
 def _value(variable: Any) -> np.ndarray:
