@@ -19,6 +19,7 @@ _HOME = {
     "Study": "reglab.laboratory",
     "Results": "reglab.results",
     "Diagnose": "reglab.watching",
+    "RegularizedClassifier": "reglab.sklearn",
     **dict.fromkeys(
         (
             "CATALOGUE", "EMA", "L1", "L1L2", "L2", "SAM", "Adversarial", "Augmentation", "Cosine", "Dropout",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from reglab.regularized import regularize
     from reglab.report import figures
     from reglab.results import Results
+    from reglab.sklearn import RegularizedClassifier
     from reglab.strategies import (
         CATALOGUE,
         EMA,

@@ -1,0 +1,281 @@
+"""One training outside of a study: data without a test part in, a trained network out. No disk.
+
+It is the training of a study's run: the same program, streams, split and choice of the best epoch. A classifier that is
+given what is not test in a study, and the study's seed, becomes that run to the last bit.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+from reglab import backends
+from reglab.data import Preprocess
+from reglab.errors import ReglabError
+from reglab.models import Head, check_output, resolve
+from reglab.recipe import Recipe
+from reglab.regularized import regularize
+from reglab.regularized.model import RegularizedModel
+from reglab.streams import derive
+from reglab.study.plan import Run, rides
+from reglab.study.records import DIVERGED, Record
+from reglab.study.run import Program, SeedData
+from reglab.study.track import Track
+
+__all__ = ["Single", "Trained", "probabilities", "undisturbed", "with_preprocessing"]
+
+_FEWEST, _MOST, _VALUES = 32, 512, 2**18  # examples predicted at a time, and numbers in their inputs; as in a study
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What came of a training: the model at the epoch that is kept (counted from 0), and what goes with it."""
+
+    model: RegularizedModel
+    head: Head
+    preprocess: Preprocess
+    history: dict[str, list[float]]
+    best_epoch: int
+
+
+@dataclass(frozen=True, eq=False)
+class Single:
+    """What is trained, and how.
+
+    Attributes:
+        model: what :func:`reglab.models.resolve` takes.
+        recipe: the recipe.
+        seed: decides the split, the initial weights, the batch order and every random stream.
+        validation: share of the examples that chooses the best epoch; None keeps the last one.
+        epochs, batch_size, optimizer, learning_rate, preprocess: as in a study.
+    """
+
+    model: Any
+    recipe: Recipe
+    seed: int
+    validation: float | None
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float | None
+    preprocess: str
+
+    def train(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        *,
+        num_classes: int,
+        weights: np.ndarray | None = None,
+        on_epoch: Callable[[int, dict], None] = lambda epoch, values: None,
+    ) -> Trained:
+        """Train on raw examples and class indices.
+
+        Args:
+            x: examples ``(N, ...)``.
+            y: class indices ``(N,)``, of which each occurs.
+            num_classes: how many classes there are.
+            weights: how much each example counts, all above 0; by default alike.
+            on_epoch: hears of each epoch, counted from 0, with its clean metrics.
+
+        Raises:
+            ReglabError: for a model or recipe that does not fit, before training; for a training that diverges.
+        """
+        ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
+        program, initial = self._compiled(ride.recipe, x.shape[1:], num_classes)
+        data = self._prepared(x, y, weights, initial)
+        _name_anew()  # the step is traced in the first epoch
+        (record,) = program.train(ride, data, epochs=self.epochs, batch_size=self.batch_size, on_epoch=on_epoch)
+        if record.status == DIVERGED:
+            raise ReglabError(
+                f"The training with {self.recipe.to_text()!r} diverged: {record.error}. Lower the learning rate or the "
+                "strengths of the recipe, or look for examples with extreme values."
+            )
+        return Trained(
+            program.model, program.head, data.preprocess, best_epoch=int(record.metrics["best_epoch"]) - 1,
+            history={
+                name: values for name, values in record.history.items()
+                if self.validation is not None or not name.startswith("val_")
+            },
+        )  # fmt: skip
+
+    def _compiled(self, recipe: Recipe, shape: tuple[int, ...], classes: int) -> tuple[Program, list[np.ndarray]]:
+        """Return the program that trains ``recipe``, and the initial weights."""
+        builder = resolve(self.model, input_shape=shape, num_classes=classes)
+
+        def build() -> keras.Model:
+            _name_anew()
+            _seed_all(derive(self.seed, "weights"))
+            model = builder()
+            if not model.built:
+                model.build((None, *shape))
+            return model
+
+        model = build()
+        head = check_output(model, num_classes=classes, input_shape=shape)
+        initial = [np.array(weight) for weight in model.get_weights()]
+        regularized = regularize(build(), recipe, seed=0)
+        config = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        optimizer = keras.optimizers.get({"class_name": self.optimizer, "config": config})
+        regularized.compile(optimizer=optimizer, loss=head.loss())
+        program = Program if self.validation is not None else _ToTheEnd
+        return program(regularized, head, shape), initial
+
+    def _prepared(
+        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, initial: list[np.ndarray]
+    ) -> SeedData:
+        train, val = self._parts(y)
+        limits = (0.0, 255.0) if x.dtype == np.uint8 else None
+        preprocess = _fitted(x[train], self.preprocess, limits, None if weights is None else weights[train])
+        if self.validation is None:
+            clean, val = train, train[:1]  # something has to be measured; nothing is chosen by it
+        else:
+            draw = np.random.default_rng(derive(self.seed, "clean"))
+            clean = np.sort(draw.choice(train, size=min(len(train), len(val)), replace=False))
+        if weights is not None:
+            # To a mean of 1, so that penalties weigh what they do without.
+            weights = (weights / weights[train].mean()).astype("float32")
+
+        def ready(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return preprocess(x[indices]), y[indices]
+
+        return SeedData(
+            seed=self.seed, x=x, y=y, train=train, preprocess=preprocess, clean=ready(clean), validation=ready(val),
+            test=None, initial_weights=initial, weights=weights,
+            measured=(None, None) if weights is None else (weights[clean], weights[val]),
+        )  # fmt: skip
+
+    def _parts(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the examples that train and those that choose: stratified, as far as the classes are large enough."""
+        from sklearn.model_selection import train_test_split
+
+        indices, share, seed = np.arange(len(y)), self.validation, derive(self.seed, "validation")
+        if share is None:
+            return indices, indices[:0]
+        try:
+            train, val = train_test_split(indices, test_size=share, stratify=y, random_state=seed)
+        except ValueError:  # some class is too small: it trains, and is held out as far as its share gives an example
+            shuffled = np.random.default_rng(seed).permutation(len(y))
+            members = [shuffled[y[shuffled] == label] for label in np.unique(y)]
+            val = np.concatenate([of[: min(round(share * len(of)), len(of) - 1)] for of in members])
+            train = np.setdiff1d(indices, val)
+        if not len(val):
+            raise ReglabError(
+                f"Of {len(y)} examples of {len(np.unique(y))} classes none can be held out with validation={share}. "
+                "Give more examples, a larger share, or validation=None, which keeps the last epoch."
+            )
+        return np.sort(train), np.sort(val)
+
+
+class _ToTheEnd(Program):
+    """A program that keeps the last epoch in place of the best; with averaged weights, the last average."""
+
+    def _record(self, track: Track, data: SeedData) -> Record:
+        if not track.diverged:  # what fit left in the network is what it ended with
+            track.best_epoch = len(track.history["loss"]) - 1
+            track.best_weights = [np.array(weight) for weight in self.model.network.get_weights()]
+        return super()._record(track, data)
+
+
+def _fitted(x: np.ndarray, mode: str, limits: tuple[float, float] | None, weights: np.ndarray | None) -> Preprocess:
+    """Return what is done to inputs; with weights, mean and deviation are those of the weighted examples."""
+    if weights is None or mode != "standardize":
+        return Preprocess.fit(x, mode, value_range=limits)
+    values = x.reshape(-1, x.shape[-1]).astype("float64")
+    counts = np.repeat(weights, len(values) // len(x))
+    mean = np.average(values, axis=0, weights=counts)
+    deviation = np.sqrt(np.average(np.square(values - mean), axis=0, weights=counts))
+    constant = deviation <= 1e-12 * np.abs(mean)  # a weighted mean of one value is that value up to rounding
+    return Preprocess(mode, mean.astype("float32"), np.where(constant, 1, deviation).astype("float32"), limits)
+
+
+def probabilities(model: RegularizedModel, head: Head, preprocess: Preprocess, x: np.ndarray) -> np.ndarray:
+    """Return class probabilities ``(N, classes)`` of raw examples, in inference mode.
+
+    Batches have a few sizes only, filled up with an example that is there, since each size is compiled once.
+    """
+    most = max(_FEWEST, min(_MOST, _VALUES // int(np.prod(x.shape[1:]))))
+    outputs = []
+    for start in range(0, len(x), most):
+        piece = preprocess(x[start : start + most])
+        size = min(most, max(_FEWEST, 2 ** (len(piece) - 1).bit_length()))
+        filled = np.concatenate([piece, np.repeat(piece[:1], size - len(piece), axis=0)])
+        outputs.append(keras.ops.convert_to_numpy(model.predict_on_batch(filled))[: len(piece)])
+    return head.probabilities(np.concatenate(outputs).astype("float32"))
+
+
+def with_preprocessing(network: keras.Model, preprocess: Preprocess, shape: tuple[int, ...]) -> keras.Model:
+    """Return a plain Keras model that does what ``preprocess`` does before ``network``."""
+    if preprocess.mode == "none":
+        return network
+    axis = -1 if np.ndim(preprocess.mean) else None
+    # The layer divides by the root of the variance, or by 1e-7 if that is larger.
+    layer = keras.layers.Normalization(
+        axis=axis, mean=preprocess.mean, variance=np.square(preprocess.scale, dtype="float64"), name="preprocess"
+    )
+    inputs = keras.Input(shape, name="raw_input")
+    return keras.Model(inputs, network(layer(inputs)), name=network.name)
+
+
+# What Keras keeps for the whole process: the counters of automatic names, and what unseeded operations draw from. It
+# has no public way to put them aside: clear_session() would leave a user's next layers with names that are taken.
+_GLOBALS = ("object_name_uids", "global_seed_generator")
+
+
+def _name_anew() -> None:
+    """Start the automatic names of layers anew: on TensorFlow the last bits of a result depend on them."""
+    global_state.set_global_attribute("object_name_uids", None)
+
+
+def _seed_all(seed: int) -> None:
+    """Seed whatever a builder draws weights from. TensorFlow's own generator is left alone: it cannot be put back."""
+    random.seed(seed)  # Keras draws the seeds of initializers from it
+    np.random.seed(seed)
+    if backends.name() == "torch":
+        import torch
+
+        torch.manual_seed(seed)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave the random state of the process and Keras' automatic names as they were.
+
+    TensorFlow warns when much is compiled, as in a cross-validation, where every fit has a program of its own: of that
+    it says nothing meanwhile.
+    """
+    kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
+    python, numpy = random.getstate(), np.random.get_state()
+    for name in _GLOBALS:
+        global_state.set_global_attribute(name, None)
+    log = logging.getLogger("tensorflow")
+    log.addFilter(_not_of_retracing)
+    try:
+        with _torch_kept():
+            yield
+    finally:
+        log.removeFilter(_not_of_retracing)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        for name, value in kept.items():
+            global_state.set_global_attribute(name, value)
+
+
+def _not_of_retracing(record: logging.LogRecord) -> bool:
+    return "retracing" not in record.getMessage()
+
+
+def _torch_kept() -> AbstractContextManager[None]:
+    if backends.name() != "torch":
+        return nullcontext()
+    import torch
+
+    return torch.random.fork_rng(devices=range(torch.cuda.device_count()))

@@ -1,0 +1,403 @@
+"""The scikit-learn face: its own estimator checks, its tools, and what a fit shares with a study's run."""
+
+import copy
+import os
+import pickle
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import reglab
+from reglab import ReglabError, RegularizedClassifier
+
+SMALL = {"model": "mlp(units=16)", "learning_rate": 0.01, "random_state": 0}
+IMAGES = {"model": "inception(filters=(4, 8, 4), pooled=true)", "learning_rate": 0.01, "random_state": 0, "epochs": 4}
+
+WEIGHTS = {
+    "check_sample_weight_equivalence_on_dense_data": "it asks for seven equal digits of a weighted and of a repeated "
+    "training. Repeated examples make other batches, and another part is held out. In one batch of everything, with "
+    "the last epoch kept, the two are equal to the rounding of float32, which "
+    "test_a_weight_is_a_repetition_and_a_weight_of_zero_leaves_out holds."
+}
+
+
+@parametrize_with_checks(
+    [RegularizedClassifier("mlp(units=16)", "l2(kernel=1e-4)", learning_rate=0.01)],
+    expected_failed_checks=lambda estimator: WEIGHTS,
+)
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.backend
+@parametrize_with_checks(
+    [
+        RegularizedClassifier("mlp(units=16)", learning_rate=0.01, validation=None),
+        RegularizedClassifier("mlp(units=16)", "ema(momentum=0.9) + dropout(rate=0.05)", learning_rate=0.01),
+        RegularizedClassifier("mlp(units=16)", "mixup + early_stopping(patience=20)", learning_rate=0.01),
+    ],
+    expected_failed_checks=lambda estimator: WEIGHTS,
+)
+def test_scikit_learns_own_checks_with_other_recipes(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    x, y = load_iris(return_X_y=True)
+    return x, np.array(["setosa", "versicolor", "virginica"])[y]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    x, y = load_digits(n_class=3, return_X_y=True)
+    return x.reshape(-1, 8, 8, 1)[:300], y[:300]
+
+
+# --- in scikit-learn's tools ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.backend
+def test_cross_validation(iris):
+    scores = cross_val_score(RegularizedClassifier(**SMALL), *iris, cv=3)
+    assert scores.shape == (3,)
+    assert scores.mean() > 0.8
+
+
+def test_a_grid_over_recipes_and_models(iris):
+    grid = {
+        "recipe": [
+            "none",
+            "l2(kernel=1e-3) + dropout(rate=0.1)",
+            reglab.L2(kernel=10.0),
+            reglab.Recipe(reglab.Dropout(0.1)),
+        ],
+        "model": ["mlp(units=8)", "mlp(units=16)"],
+    }
+    search = GridSearchCV(RegularizedClassifier(**SMALL, epochs=15), grid, cv=2).fit(*iris)
+    scores = dict(
+        zip([(str(p["recipe"]), p["model"]) for p in search.cv_results_["params"]],
+            search.cv_results_["mean_test_score"], strict=True)
+    )  # fmt: skip
+    assert len(scores) == 8
+    assert search.best_score_ > 0.8
+    far_too_strong = [score for (recipe, _), score in scores.items() if "10.0" in recipe]
+    assert max(far_too_strong) < search.best_score_
+    assert search.score(*iris) > 0.8
+
+
+def test_a_parameter_of_a_grid_that_cannot_work_is_told(iris):
+    search = GridSearchCV(RegularizedClassifier(**SMALL), {"recipe": ["l3(kernel=1)"]}, cv=2, error_score="raise")
+    with pytest.raises(ReglabError, match="Unknown strategy 'l3'"):
+        search.fit(*iris)
+
+
+@pytest.mark.slow
+def test_a_grid_in_two_processes_is_the_grid_in_one(iris):
+    folds = StratifiedKFold(2)
+    one, two = (
+        GridSearchCV(
+            RegularizedClassifier(**SMALL, epochs=3), {"recipe": ["none", "mixup"]}, cv=folds, n_jobs=jobs
+        ).fit(*iris).cv_results_["mean_test_score"]
+        for jobs in (1, 2)
+    )  # fmt: skip
+    np.testing.assert_allclose(one, two, atol=0.02)  # workers have other numbers of threads
+
+
+def test_a_pipeline(iris):
+    pipeline = make_pipeline(StandardScaler(), RegularizedClassifier(**SMALL, preprocess="none"))
+    assert pipeline.fit(*iris).score(*iris) > 0.8
+    pipeline.set_params(regularizedclassifier__recipe="dropout(rate=0.2)", regularizedclassifier__epochs=2)
+    assert pipeline.fit(*iris)[-1].n_iter_ == 2
+
+
+def test_data_frames_and_their_columns(iris):
+    frame = pandas.DataFrame(iris[0], columns=["sepal length", "sepal width", "petal length", "petal width"])
+    labels = pandas.Series(iris[1], name="species")
+    classifier = RegularizedClassifier(**SMALL).fit(frame, labels)
+    assert list(classifier.feature_names_in_) == list(frame.columns)
+    assert set(classifier.predict(frame)) == set(iris[1])
+    with pytest.raises(ValueError, match="feature names should match"):
+        classifier.predict(frame[frame.columns[::-1]])
+
+
+@pytest.mark.backend
+def test_images(digits):
+    x, y = digits
+    classifier = RegularizedClassifier(**IMAGES, recipe="augmentation(width_shift_range=0.1)").fit(x, y)
+    assert classifier.input_shape_ == (8, 8, 1)
+    assert classifier.predict_proba(x).shape == (300, 3)
+    assert classifier.score(x, y) > 0.6
+    with pytest.raises(ReglabError, match=r"shape \(8, 7, 1\); the classifier was fitted on \(8, 8, 1\)"):
+        classifier.predict(x[:, :, :7])
+
+
+# --- what a fit is -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.backend
+def test_a_fit_is_the_run_of_a_study(iris, tmp_path):
+    x, y = iris
+    x, test = x.astype("float32"), np.arange(len(x)) % 5 == 0
+    recipes = ["none", "dropout(rate=0.1) + l2(kernel=0.001)", "ema(momentum=0.9)", "early_stopping(patience=1)"]
+    study = reglab.Study(
+        ((x[~test], y[~test]), (x[test], y[test])), "mlp(units=16)", recipes, seeds=1, first_seed=3, epochs=6,
+        learning_rate=0.01, out=tmp_path / "study",
+    )  # fmt: skip
+    runs = study.run(workers=0).runs
+    for recipe in recipes:
+        run = runs[reglab.Recipe.parse(recipe).to_text()][3]
+        classifier = RegularizedClassifier("mlp(units=16)", recipe, epochs=6, learning_rate=0.01, random_state=3)
+        classifier.fit(x[~test], y[~test])
+        assert classifier.history_ == run.history, recipe
+        assert classifier.best_epoch_ == run.metrics["best_epoch"]
+        np.testing.assert_array_equal(classifier.predict(x[test]) == y[test], run.right, err_msg=recipe)
+
+
+@pytest.mark.backend
+def test_one_seed_one_result_and_other_seeds_other_results(iris):
+    x, y = iris
+    make = RegularizedClassifier("mlp(units=16)", "dropout(rate=0.2) + gaussian_noise(stddev=0.1)", epochs=3)
+    first = clone(make).set_params(random_state=7).fit(x, y).predict_proba(x)
+    clone(make).fit(x, y)
+    np.testing.assert_array_equal(clone(make).set_params(random_state=7).fit(x, y).predict_proba(x), first)
+    drawn = clone(make).set_params(random_state=np.random.RandomState(1)).fit(x, y).predict_proba(x)
+    assert np.abs(drawn - first).max() > 0
+    assert np.abs(clone(make).set_params(random_state=8).fit(x, y).predict_proba(x) - first).max() > 0
+
+
+@pytest.mark.backend
+def test_nothing_global_is_left_changed(iris):
+    import keras
+
+    def draws():
+        torch = sys.modules.get("torch") if keras.backend.backend() == "torch" else None
+        return [
+            random.random(), np.random.rand(), float(keras.random.uniform(())),
+            *([float(torch.rand(()))] if torch else []),
+        ]  # fmt: skip
+
+    keras.layers.Dense(2)
+    keras.utils.set_random_seed(5)
+    alone = [*draws(), *draws()]
+    keras.utils.set_random_seed(5)
+    before = draws()
+    classifier = RegularizedClassifier(**SMALL, recipe="dropout(rate=0.1)", epochs=2).fit(*iris)
+    copy.deepcopy(classifier).predict(iris[0])
+    classifier.export()
+    assert [*before, *draws()] == alone
+    assert keras.layers.Dense(2).name == "dense_1"
+
+
+@pytest.mark.backend
+def test_the_last_epoch_is_kept_where_nothing_is_held_out(iris):
+    x, y = iris
+    settings = {**SMALL, "validation": None, "preprocess": "none", "epochs": 4}
+    classifier = RegularizedClassifier(**settings, recipe="ema(momentum=0.5)").fit(x, y)
+    assert classifier.best_epoch_ == classifier.n_iter_ == 4
+    assert set(classifier.history_) == {"loss", "train_accuracy", "train_cross_entropy"}
+    assert classifier.score(x, y) == pytest.approx(classifier.history_["train_accuracy"][-1])
+    chosen = classifier.predict_proba(x)[np.arange(len(y)), np.searchsorted(classifier.classes_, y)]
+    assert -np.log(chosen).mean() == pytest.approx(classifier.history_["train_cross_entropy"][-1], rel=1e-4)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("recipe", ["none", "l2(kernel=1e-2)"])
+def test_a_weight_is_a_repetition_and_a_weight_of_zero_leaves_out(iris, recipe):
+    x, y = iris
+    weights = np.random.default_rng(0).integers(0, 4, len(y))
+    classifier = RegularizedClassifier(**SMALL, recipe=recipe, batch_size=len(y) * 4, validation=None)
+    weighted = clone(classifier).fit(x, y, sample_weight=weights)
+    repeated = clone(classifier).fit(x.repeat(weights, axis=0), y.repeat(weights))
+    np.testing.assert_allclose(weighted.predict_proba(x), repeated.predict_proba(x), atol=1e-5)
+    for name, values in weighted.history_.items():
+        np.testing.assert_allclose(values, repeated.history_[name], rtol=1e-4, err_msg=name)
+    tenfold = clone(classifier).fit(x, y, sample_weight=10.0 * weights)
+    np.testing.assert_allclose(weighted.predict_proba(x), tenfold.predict_proba(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", ["mixup", "sam(rho=0.05)", "label_smoothing(smoothing=0.1)"])
+def test_weights_reach_strategies(iris, recipe):
+    x, y = iris
+    heavy = np.where(y == "versicolor", 50.0, 1.0)
+    blurred = x + np.random.default_rng(0).normal(scale=2.0, size=x.shape)
+    classifier = RegularizedClassifier(**SMALL, recipe=recipe)
+    often = (clone(classifier).fit(blurred, y, sample_weight=heavy).predict(blurred) == "versicolor").mean()
+    seldom = (clone(classifier).fit(blurred, y).predict(blurred) == "versicolor").mean()
+    assert often > seldom + 0.2
+
+
+def test_classes_too_small_to_be_held_out_train():
+    random = np.random.default_rng(0)
+    y = np.array(["common"] * 20 + ["rare"] + ["couple"] * 2)
+    x = random.normal(size=(len(y), 3)) + 5 * (y == "rare")[:, None]
+    classifier = RegularizedClassifier(**SMALL).fit(x, y)
+    assert list(classifier.classes_) == ["common", "couple", "rare"]
+    assert classifier.predict_proba(x).shape == (23, 3)
+
+
+def test_a_function_a_model_and_a_binary_head(iris):
+    import keras
+
+    x, y = iris[0][:100], iris[1][:100]
+
+    def build(input_shape):
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(1)])
+
+    for model in (build, build((4,))):
+        classifier = RegularizedClassifier(model, "l2(kernel=1e-3)", learning_rate=0.05, random_state=0).fit(x, y)
+        probabilities = classifier.predict_proba(x)
+        assert probabilities.shape == (100, 2)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+        assert classifier.score(x, y) > 0.95
+        assert clone(classifier).fit(x, y).score(x, y) > 0.95
+
+
+def test_one_line_an_epoch_if_asked_for(iris, capsys):
+    RegularizedClassifier(**SMALL, epochs=2, verbose=1).fit(*iris)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("epoch 1/2: train_accuracy 0.")
+    assert "val_accuracy" in second
+
+
+# --- kept, copied, exported ----------------------------------------------------------------------------------------
+
+_FRESH = """
+import pickle, sys
+import numpy as np
+with open(sys.argv[1], "rb") as file:
+    classifier, x = pickle.load(file)
+np.save(sys.argv[2], classifier.predict_proba(x))
+print(*classifier.predict(x[:2]), classifier.recipe, classifier.model_.recipe.to_text(), sep=";")
+"""
+
+
+def _in_a_fresh_process(classifier, x, folder, backend):
+    (folder / "fitted.pickle").write_bytes(pickle.dumps((classifier, x)))
+    command = [sys.executable, "-c", _FRESH, str(folder / "fitted.pickle"), str(folder / "p.npy")]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return np.load(folder / "p.npy"), done.stdout.strip()
+
+
+@pytest.mark.backend
+def test_a_pickle_predicts_the_same_in_a_fresh_process(iris, tmp_path):
+    import keras
+
+    x, y = iris
+    recipe = "dropout(rate=0.1) + l2(kernel=0.001)"
+    classifier = RegularizedClassifier(**SMALL, recipe=recipe, epochs=3).fit(x, y)
+    there, said = _in_a_fresh_process(classifier, x, tmp_path, keras.backend.backend())
+    np.testing.assert_allclose(there, classifier.predict_proba(x), rtol=1e-6)
+    assert said == ";".join([*classifier.predict(x[:2]), recipe, recipe])
+
+
+@pytest.mark.slow
+def test_a_pickle_predicts_the_same_on_another_backend(digits, tmp_path):
+    x, y = digits
+    classifier = RegularizedClassifier(**IMAGES, recipe="augmentation(zca_whitening=true)").fit(x, y)
+    there, _ = _in_a_fresh_process(classifier, x, tmp_path, "jax")
+    np.testing.assert_allclose(there, classifier.predict_proba(x), atol=1e-4)
+
+
+@pytest.mark.backend
+def test_a_copy_is_a_classifier_of_its_own(iris):
+    x, y = iris
+    classifier = RegularizedClassifier(**SMALL, recipe="ema(momentum=0.9)", epochs=3).fit(x, y)
+    before = classifier.predict_proba(x)
+    twin = copy.deepcopy(classifier)
+    np.testing.assert_array_equal(twin.predict_proba(x), before)
+    twin.set_params(random_state=1).fit(x, y)
+    np.testing.assert_array_equal(classifier.predict_proba(x), before)
+    assert not hasattr(clone(classifier), "model_")
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("preprocess", ["standardize", "rescale", "none"])
+def test_the_export_takes_what_fit_took(iris, preprocess, tmp_path):
+    import keras
+
+    classifier = RegularizedClassifier(**{**SMALL, "preprocess": preprocess, "epochs": 3}, recipe="dropout(rate=0.1)")
+    classifier.fit(*iris)
+    classifier.export().save(tmp_path / "plain.keras")
+    plain = keras.saving.load_model(tmp_path / "plain.keras", safe_mode=True)
+    outputs = plain.predict(iris[0].astype("float32"), verbose=0)
+    np.testing.assert_allclose(outputs, classifier.predict_proba(iris[0]), atol=1e-5)
+
+
+def test_the_export_of_images_whitened_by_the_recipe(digits):
+    x, y = digits
+    classifier = RegularizedClassifier(**{**IMAGES, "epochs": 1}, recipe="augmentation(zca_whitening=true)").fit(x, y)
+    outputs = classifier.export().predict(x.astype("float32"), verbose=0)
+    np.testing.assert_allclose(outputs, classifier.predict_proba(x), atol=1e-4)
+
+
+# --- what cannot work ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"recipe": "l3(kernel=1)"}, "Unknown strategy 'l3'"),
+        ({"recipe": 3}, "3 is not a recipe"),
+        ({"model": "inception"}, "inception takes images"),
+        ({"model": lambda input_shape, num_classes, width: None}, "requires"),
+        ({"epochs": 0}, "RegularizedClassifier: epochs=0 is not possible"),
+        ({"validation": 1.0}, "validation=1"),
+        ({"optimizer": "adamm"}, "Did you mean 'adam'"),
+        ({"preprocess": "whiten"}, "preprocess"),
+        ({"recipe": "early_stopping", "validation": None}, "Give a share, such as validation=0.2"),
+        ({"recipe": "augmentation(width_shift_range=0.1)"}, "augmentation"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else next(iter(value)),
+)
+def test_parameters_that_cannot_work_are_told_before_training(iris, wrong, said):
+    classifier = RegularizedClassifier(**{**SMALL, **wrong})
+    with pytest.raises(ReglabError, match=said):
+        classifier.fit(*iris)
+    assert not hasattr(classifier, "model_")
+
+
+def test_data_that_cannot_be_learned_from_is_told(iris):
+    x, y = iris
+    classifier = RegularizedClassifier(**SMALL)
+    with pytest.raises(ReglabError, match="one class, 'setosa'"):
+        classifier.fit(x, np.full(len(x), "setosa"))
+    with pytest.raises(ReglabError, match="one class, 'setosa'"):
+        classifier.fit(x, y, sample_weight=(y == "setosa").astype(float))
+    with pytest.raises(ValueError, match="contains NaN"):
+        classifier.fit(np.where(x > 5, np.nan, x), y)
+    with pytest.raises(ValueError, match="Unknown label type"):
+        classifier.fit(x, x[:, 0])
+    with pytest.raises(ReglabError, match=r"none can be held out with validation=0.2"):
+        classifier.fit(x[[0, 1, 60, 61]], y[[0, 1, 60, 61]])
+    for weights, said in ((np.ones(3), r"shape \(3,\)"), (-np.ones(150), "negative"), (np.zeros(150), "zeros only")):
+        with pytest.raises(ReglabError, match=said):
+            classifier.fit(x, y, sample_weight=weights)
+
+
+def test_a_training_that_diverges_is_told(iris):
+    classifier = RegularizedClassifier(**{**SMALL, "learning_rate": 1e30, "optimizer": "sgd"})
+    with pytest.raises(ReglabError, match="diverged: not a number in epoch 1"):
+        classifier.fit(*iris)
+
+
+def test_keras_is_imported_by_the_first_fit_only():
+    script = (
+        "import sys, reglab\nassert not {'keras', 'sklearn'} & set(sys.modules)\n"
+        "classifier = reglab.RegularizedClassifier('mlp', 'l2')\nassert 'keras' not in sys.modules\nprint(classifier)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "RegularizedClassifier(recipe='l2')"
