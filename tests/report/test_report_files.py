@@ -288,6 +288,7 @@ def test_a_watched_report_follows_the_study_and_ends_without_refreshing(tmp_path
     first, last = (text for text, _ in pages)
     assert "The study is running." in first
     assert "dropout, seed 1: epoch 3 of 12" in first
+    assert "1 run is still to come" in first
     assert 'name="reglab-refresh"' in first
     assert "reglab-refresh" not in own(last)
     assert "The study is running." not in last

@@ -29,7 +29,7 @@ def _lines(results: Results, made: str) -> Iterator[str]:
     if others:
         yield f"{escaped(' '.join(others))}\n"
     yield f"{escaped(results.headline)}. Made {made}.\n"
-    for note in results.notes:
+    for note in (*results.notes, *words.unfinished(results)):
         yield f"> {escaped(note)}\n"
     yield f"## What to use\n\n{escaped(conclusion(results))}\n"
     yield "## The table\n"
@@ -79,7 +79,7 @@ def _robustness(results: Results) -> Iterator[str]:
     found = under_attack(results, measured) if measured else {}
     if measured is None or not found:
         return
-    yield f"## Robustness\n\n{escaped(words.robustness(results, found, measured['epsilons']))}\n"
+    yield f"## Robustness\n\n{escaped(words.robustness(results, found, measured))}\n"
 
 
 def _table(table: Sheet) -> Iterator[str]:

@@ -69,7 +69,8 @@ def _texts(results: Results) -> dict[str, Any]:
     comparison = results.comparison
     choice, measured = comparison.choice, extras.robustness_of(results.folder) or {}
     return {
-        "results": results, "verdict": words.verdict(results), "conclusion": conclusion(results),
+        "results": results, "verdict": words.verdict(results),
+        "notes": (*results.notes, *words.unfinished(results)), "conclusion": conclusion(results),
         "recommended": None if choice is None else comparison.row(choice.recommended), "choice": choice,
         "table": sections.main_table(results), "legend": legend(results), "confused": sections.confused(results),
         "failures": sections.failures(results), "commands": sections.commands(results),

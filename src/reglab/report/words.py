@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from reglab.results import Results
 
 __all__ = [
-    "classes", "confusion", "count", "curves", "forest", "gap", "listed", "reliability", "robustness", "sensitivity",
-    "verdict",
+    "classes", "confusion", "count", "curves", "epsilon", "forest", "gap", "listed", "reliability", "robustness",
+    "sensitivity", "unfinished", "verdict",
 ]  # fmt: skip
 
 _FEW = 4  # names that a sentence lists
@@ -89,6 +89,17 @@ def verdict(results: Results) -> tuple[str, ...]:
     if unknown:
         parts.append(f"{listed([r.name for r in unknown])} cannot be told from {baseline}")
     return tuple(f"{part}." for part in parts)
+
+
+def unfinished(results: Results) -> tuple[str, ...]:
+    """Return what has to be said of a study of which runs are missing; nothing where it is complete."""
+    if results.complete:
+        return ()
+    missing = results.counts["missing"]
+    return (
+        f"{count(missing, 'run')} {'is' if missing == 1 else 'are'} still to come, so this is how it stands and no "
+        "verdict: who looks again and again until a difference shows finds differences that are not there.",
+    )
 
 
 def _verb(rows: Sequence[Row], one: str, more: str) -> str:
@@ -184,14 +195,20 @@ def sensitivity(results: Results, sweep: Sweep) -> str:
     )
 
 
+def epsilon(value: float, unit: str | None) -> str:
+    """Return the size of a perturbation: of pixels as ``8/255``, where that is what it is."""
+    levels = value * 255
+    return f"{round(levels)}/255" if unit == "pixel" and abs(levels - round(levels)) < 1e-6 else f"{value:.3g}"
+
+
 def robustness(
-    results: Results, found: Mapping[str, Mapping[str, list[list[float]]]], epsilons: Sequence[float]
+    results: Results, found: Mapping[str, Mapping[str, list[list[float]]]], measured: Mapping[str, Any]
 ) -> str:
     """Say who holds best at the largest perturbation of the strongest attack, which comes first."""
     attack, of_attack = next((attack, of) for attack, of in found.items() if of)
     means = {name: float(np.mean([curve[-1] for curve in of_name])) for name, of_name in of_attack.items()}
     best = max(means, key=lambda name: means[name])
-    at = f"epsilon {epsilons[-1]:.3g} of {visible(attack.upper())}"
+    at = f"epsilon {epsilon(measured['epsilons'][-1], measured.get('unit'))} of {visible(attack.upper())}"
     if len(means) == 1:
         return f"{visible(best)}: keeps {100 * means[best]:.1f} % at {at}."
     text = f"At {at}, {visible(best)} keeps most accuracy, {100 * means[best]:.1f} %"

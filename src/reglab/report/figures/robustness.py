@@ -53,7 +53,7 @@ def robustness(
         )
     epsilons = measured["epsilons"]
     alone = names is not None and len(names) == 1
-    made = theme.figure(height=250 if alone else 420, message=words.robustness(results, found, epsilons))
+    made = theme.figure(height=250 if alone else 420, message=words.robustness(results, found, measured))
     if alone and names and names[0] != results.baseline:
         behind = under_attack(results, measured)[next(iter(found))].get(results.baseline)
         if behind:
@@ -87,7 +87,7 @@ def _line(
         opacity=1 if strongest or alone else 0.55, name=inert.plotly(name, length=40), legendgroup=look.name,
         marker={"color": look.color, "symbol": look.symbol, "size": 6}, hoverinfo="text",
         hovertext=[
-            f"{look.name}, {inert.plotly(attack.upper())} {epsilon:.4g}: {100 * mean:.1f} %"
+            f"{look.name}, {inert.plotly(attack.upper())} {epsilon:.3g}: {100 * mean:.1f} %"
             for epsilon, mean in zip(epsilons, found.mean, strict=False)
         ],
     )  # fmt: skip
