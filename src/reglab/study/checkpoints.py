@@ -51,6 +51,10 @@ class Checkpoints:
                     return Checkpoint.of(values, dict(arrays))
         return None
 
+    def epoch(self, key: str) -> int:
+        """Return after how many epochs a training stands, 0 at its beginning."""
+        return max((int(folder.name.rpartition("-")[2]) for folder in self._of(key)), default=0)
+
     def drop(self, key: str) -> None:
         """Forget where a training stood, for its results are there."""
         with disk.telling(self._study, "write"):

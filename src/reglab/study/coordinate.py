@@ -12,6 +12,7 @@ import contextlib
 import os
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reglab.errors import ReglabError
@@ -59,15 +60,30 @@ class Limits:
 
 
 def coordinate(
-    store: Store, executor: Executor, plan: Plan, *, epochs: int, limits: Limits, progress: Progress
-) -> None:
-    """Train every run of the plan that the store does not have."""
+    store: Store, executor: Executor, plan: Plan, *, epochs: int, limits: Limits, progress: Progress,
+    until: int | None = None, keep: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Train every run of the plan that the store does not have.
+
+    Args:
+        store: where results go.
+        executor: who trains.
+        plan: the runs.
+        epochs: of a training.
+        limits: what a training may take.
+        progress: hears of what happens.
+        until: after how many epochs trainings are stopped, to go on later; their checkpoints are kept. By default they
+            are trained to their end.
+        keep: keys of other trainings whose checkpoints are kept.
+    """
     todo = plan.missing(store.accepted())
-    course = _Course(store, executor, limits, progress, Queue(todo), _Pace(epochs))
+    if until is not None:
+        todo = [ride for ride in todo if store.checkpoints.epoch(ride.key) < until]
+    course = _Course(store, executor, limits, progress, Queue(todo), _Pace(epochs), until)
     runs = plan.unique()
     missing = sum(len(ride.runs) for ride in todo)
     store.check_room(missing * plan.result_bytes)
-    store.checkpoints.keep_only(ride.key for ride in todo)
+    store.checkpoints.keep_only([*(ride.key for ride in todo), *keep])
     progress.started(
         runs=len(runs), trainings=len(todo), reused=len(runs) - missing, epochs=epochs, workers=executor.describe()
     )
@@ -120,6 +136,7 @@ class _Course:
     progress: Progress
     todo: Queue
     pace: _Pace
+    until: int | None = None
     running: dict[int, _Running] = field(default_factory=dict)
     compiled: dict[str, set[tuple]] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
@@ -151,7 +168,7 @@ class _Course:
         if checkpoint is not None and not checkpoint.fits(ride):
             checkpoint = None
         self.running[self.number] = _Running(ride, worker, epoch=checkpoint.epoch if checkpoint else 0)
-        return Job(self.number, ride, checkpoint, self.limits.checkpoint_every)
+        return Job(self.number, ride, checkpoint, self.limits.checkpoint_every, self.until)
 
     # --- what happens ----------------------------------------------------------------------------------------------
 
@@ -177,7 +194,10 @@ class _Course:
                 self._record(job, record)
             case Done():
                 self._over(event.job)
-                self.store.checkpoints.drop(job.ride.key)
+                if job.leases:  # it was to stop before its end
+                    self.store.settle(job.leases.values(), "paused")
+                else:
+                    self.store.checkpoints.drop(job.ride.key)
                 self.progress.training_ended(event.job)
             case Gone(how=how, detail=detail, worker_lost=worker_lost):
                 if worker_lost:

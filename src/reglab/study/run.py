@@ -85,9 +85,10 @@ class Program:
         on_epoch: Callable[[int, dict], None],
         start: Checkpoint | None = None,
         checkpoint_every: int | None = None,
+        until: int | None = None,
         on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None,
     ) -> list[Record]:
-        """Train a ride and return the record of each of its runs.
+        """Train a ride and return the record of each of its runs; of none, where it is stopped before its end.
 
         Args:
             ride: what to train; it must fit the program.
@@ -97,8 +98,10 @@ class Program:
             on_epoch: hears of each epoch, counted from 0, with its clean metrics.
             start: where the training stood when it was interrupted; by default it begins.
             checkpoint_every: after how many epochs each ``on_checkpoint`` is told where it stands; None for never.
+            until: after how many epochs to stop, to go on from there later; by default at the end.
             on_checkpoint: hears of it.
         """
+        last = epochs if until is None else min(until, epochs)
         self._reset(ride.recipe, data)
         tracks = [Track(run) for run in ride.runs]
         if start is not None:
@@ -115,9 +118,12 @@ class Program:
 
         watch = _Watch(self, tracks, data, on_epoch, keep)
         self.model.fit(
-            batches, epochs=epochs, initial_epoch=first, steps_per_epoch=batches.steps, shuffle=False, verbose=0,
+            batches, epochs=last, initial_epoch=first, steps_per_epoch=batches.steps, shuffle=False, verbose=0,
             callbacks=[watch],
         )  # fmt: skip
+        if last < epochs and not all(track.done for track in tracks):
+            on_checkpoint(self._checkpoint(ride, tracks, last))
+            return []
         return [self._record(track, data) for track in tracks]
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:

@@ -102,6 +102,7 @@ class Workbench:
         *,
         start: Checkpoint | None = None,
         checkpoint_every: int | None = None,
+        until: int | None = None,
         on_epoch: Callable[[int, dict], None],
         on_checkpoint: Callable[[Checkpoint], None],
     ) -> list[Record]:
@@ -111,7 +112,7 @@ class Workbench:
         keras.utils.clear_session(free_memory=False)
         return program.train(
             ride, data, epochs=self.settings.epochs, batch_size=self.settings.batch_size,
-            start=start, checkpoint_every=checkpoint_every, on_epoch=on_epoch, on_checkpoint=on_checkpoint,
+            start=start, checkpoint_every=checkpoint_every, until=until, on_epoch=on_epoch, on_checkpoint=on_checkpoint,
         )  # fmt: skip
 
     # --- what a seed fixes -----------------------------------------------------------------------------------------

@@ -49,12 +49,14 @@ class Job:
         ride: what is trained, and for which runs.
         checkpoint: where it goes on, or None for the beginning.
         checkpoint_every: after how many epochs each it tells where it stands, or None.
+        until: after how many epochs it stops and tells where it stands, without a result; None for its end.
     """
 
     number: int
     ride: Ride
     checkpoint: Checkpoint | None = None
     checkpoint_every: int | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ class Ended(Event):
 
 @dataclass(frozen=True, eq=False)
 class Done(Event):
-    """All of its runs have results."""
+    """It is over: all of its runs have results, or it was to stop before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +179,7 @@ def work(bench: Workbench, job: Job, emit: Handler) -> bool:
             job.ride,
             start=job.checkpoint,
             checkpoint_every=job.checkpoint_every,
+            until=job.until,
             on_epoch=lambda epoch, metrics: emit(Epoch(number, epoch, metrics)),
             on_checkpoint=lambda checkpoint: emit(Kept(number, checkpoint)),
         )

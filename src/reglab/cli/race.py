@@ -1,0 +1,99 @@
+"""``reglab race``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reglab.cli.options import settings_options, split, ways_options, where_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reglab.laboratory import Study
+    from reglab.tuning.raced import Raced
+
+__all__ = ["race"]
+
+
+@click.command()
+@click.option("--data", required=True, help="as for reglab compare")
+@click.option("--model", help="as for reglab compare")
+@click.option("--strategy", "strategies", multiple=True, required=True, metavar="NAME", help="a strategy that takes "
+              "part; can be given again")  # fmt: skip
+@click.option("--values", type=click.IntRange(min=2), default=5, show_default=True, help="strengths of each, over its "
+              "search range")  # fmt: skip
+@click.option("--epoch-budget", type=click.IntRange(min=1), metavar="N", help="epochs of the race [default: a quarter "
+              "of the full grid's]")  # fmt: skip
+@click.option("--search-seeds", type=click.IntRange(min=2), default=10, show_default=True, help="the most seeds that a "
+              "recipe gets in the race")  # fmt: skip
+@click.option("--rivals", type=click.IntRange(min=0), default=3, show_default=True, help="recipes that are trained "
+              "afresh with other seeds; 0 for none")  # fmt: skip
+@settings_options(seeds=10)
+@where_options
+@ways_options
+def race(
+    strategies: tuple[str, ...], values: int, epoch_budget: int | None, search_seeds: int, rivals: int, out: str | None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Find a good recipe with a quarter of the epochs that a full grid takes.
+
+    Strengths of one strategy are compared early, and the hopeless ones are dropped. Strategies meet only when they are
+    fully trained, since strong ones learn slower; then seeds are added to those in doubt. Validation alone is looked
+    at, and what is left is trained afresh with new seeds (--seeds).
+
+    \b
+    Example:
+      reglab race --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --strategy mixup
+    """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
+    from rich.console import Console
+
+    from reglab.cli.interrupt import interruptible
+    from reglab.cli.progress import TerminalProgress
+    from reglab.cli.trials import Checking
+    from reglab.laboratory import Study
+    from reglab.study.naming import slug
+    from reglab.tuning.raced import families_of, run_race
+
+    options["seeds"] = options["seeds"] or 10
+    study, ways = split(options)
+    folder = Path(out) if out else Path("reglab-out") / slug(f"{study['data']}-{study.get('model', 'inception')}-race")
+    families, recipes = families_of(strategies, values)
+
+    def make(**more: Any) -> Study:
+        return Study(**{**study, **more})
+
+    console = Console()
+    budget = epoch_budget or len(recipes) * search_seeds * make(recipes=["none"]).settings.epochs // 4
+    with interruptible() as interruption:
+        bars = TerminalProgress(console, check=interruption.check)
+        with console.status(f"Racing {len(recipes)} recipes in at most {budget:,} epochs ..."):
+            waiting = Checking(interruption.check)
+            try:
+                found = run_race(
+                    make, families, recipes, epoch_budget=budget, out=folder, search_seeds=search_seeds, rivals=rivals,
+                    progress=waiting, confirmation=bars if not console.is_terminal else waiting, ways=ways,
+                )  # fmt: skip
+            finally:
+                bars.close()
+    _show(found, console)
+
+
+def _show(found: Raced, console: Console) -> None:
+    from rich.text import Text
+
+    from reglab.cli.show import show_results
+
+    for stage in found.race.stages:
+        names = ", ".join(stage.left[:6]) + (f" and {len(stage.left) - 6} more" if len(stage.left) > 6 else "")
+        console.print(
+            Text(f"{stage.spent:,} epochs: {stage.epochs} epochs with {stage.seeds} seeds leave ", style="dim")
+            + Text(names)
+        )
+    pick = found.recipes[found.race.pick].to_text()
+    console.print(Text(f"The race picks {found.race.pick}: {pick}", style="bold"))
+    console.print()
+    if found.results is not None:
+        show_results(found.results, console)
