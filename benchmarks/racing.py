@@ -59,43 +59,52 @@ def random_search(families, curve, seeds, budget, random, each=2):
     return best[1], spent
 
 
-def successive_halving(families, curve, seeds, budget, random, each=2):
-    """Optuna's SuccessiveHalvingPruner over the same recipes at random, each with the mean curve of two seeds."""
-    names = [name for names in families.values() for name in names]
+def successive_halving(families, curve, seeds, budget, random):
+    """Optuna's SuccessiveHalvingPruner over all recipes: mean curves of as many seeds as the budget reaches for."""
+    names = [str(name) for name in random.permutation([name for names in families.values() for name in names])]
+    for each in range(len(seeds), 0, -1):
+        seen, spent = _halved(names, curve, seeds[:each])
+        if spent <= budget:
+            # Fully trained ones go before those that were stopped.
+            return max(seen, key=lambda name: seen[name]), spent
+    raise ValueError("the budget does not reach for one seed")
+
+
+def _halved(names, curve, seeds):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.RandomSampler(seed=int(random.integers(2**31))),
+        direction="maximize",
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=EPOCHS // 8, reduction_factor=2),
-    )  # fmt: skip
+    )
     spent, seen = 0, {}
-    for name in random.permutation(names):  # the sampler would propose some twice
-        if spent + each > budget:
-            break
-        study.enqueue_trial({"recipe": str(name)})
-        trial = study.ask({"recipe": optuna.distributions.CategoricalDistribution(names)})
-        values = np.mean([curve(name, seed, EPOCHS) for seed in seeds[:each]], axis=0)
-        so_far = np.maximum.accumulate(values)
-        pruned = False
+    for name in names:
+        trial = study.ask()
+        so_far = np.maximum.accumulate(np.mean([curve(name, seed, EPOCHS) for seed in seeds], axis=0))
         for epoch, value in enumerate(so_far, start=1):
-            spent += each
             trial.report(value, epoch)
-            pruned = trial.should_prune()
-            if pruned or spent + each > budget:
+            if trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 break
-        state = optuna.trial.TrialState.PRUNED if pruned or epoch < EPOCHS else optuna.trial.TrialState.COMPLETE
-        study.tell(trial, None if state is optuna.trial.TrialState.PRUNED else float(so_far[-1]), state=state)
-        seen[str(name)] = (epoch, float(so_far[epoch - 1]))
-    # Fully trained ones go before those that were stopped.
-    return max(seen, key=lambda name: seen[name]), spent
+        else:
+            study.tell(trial, float(so_far[-1]))
+        spent += epoch * len(seeds)
+        seen[name] = (epoch, float(so_far[epoch - 1]))
+    return seen, spent
 
 
 METHODS = {"racing": racing, "random search": random_search, "successive halving": successive_halving}
 
 
 def replay(folder):
-    """Replay every method on the grid and print a table."""
+    """Replay every method on the grid, whole and without the arm that has the best recipe, and print the tables."""
     results = Results.load(folder)
-    families = {arm: [name for name in results.runs if name.startswith(f"{arm} ")] for arm in ARMS}
+    best = replayed(results, ARMS)
+    replayed(results, [arm for arm in ARMS if not best.startswith(f"{arm} ")])
+
+
+def replayed(results, arms):
+    """Replay every method on some arms of the grid, print a table, and return the best recipe over all seeds."""
+    families = {arm: [name for name in results.runs if name.startswith(f"{arm} ")] for arm in arms}
     names = [name for of_arm in families.values() for name in of_arm]
     history = {(n, s): run.history["val_accuracy"] for n in names for s, run in results.runs[n].items()}
     test = np.array([[results.runs[n][s].metrics.get("accuracy", 0.0) for s in range(SEEDS)] for n in names])
@@ -119,7 +128,7 @@ def replay(folder):
         rows.setdefault("the full grid", []).append(
             (100 * (accuracy[best] - accuracy[full]), len(names) * SEARCHED * EPOCHS, full)
         )
-    print(f"{len(names)} recipes, best over all seeds: {best}; budget {budget:,} epochs")
+    print(f"\n{len(names)} recipes, best over all seeds: {best}; budget {budget:,} epochs\n")
     print("| method | mean regret, points | standard error | epochs, median | picks |")
     print("|---|---:|---:|---:|---|")
     for method, found in rows.items():
@@ -129,6 +138,7 @@ def replay(folder):
         error = regrets.std(ddof=1) / np.sqrt(len(regrets))
         median = np.median([spent for _, spent, _ in found])
         print(f"| {method} | {regrets.mean():.2f} | {error:.2f} | {median:,.0f} | {told} |")
+    return best
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def test_a_recipe_that_fails_or_diverges_loses():
 
 
 def test_a_budget_that_does_not_reach_is_refused_with_what_is_needed():
-    with pytest.raises(ReglabError, match=r"needs 720 epochs at least; the budget is 100"):
+    with pytest.raises(ReglabError, match=r"needs 600 epochs at least; the budget is 100"):
         run(Made({}), budget=100)
 
 

@@ -18,10 +18,7 @@ from reglab.errors import ReglabError
 
 __all__ = ["Race", "Stage", "race"]
 
-# Of strengths of one strategy, the share that goes on after a quarter and after a half of the epochs.
-_RUNGS = ((0.25, 0.6), (0.5, 0.67))
-_FIRST_SEEDS = 2  # for the first look at every recipe: one seed's luck would drop good ones
-_FEWEST = 2  # strengths of a strategy that are fully trained: where curves of strengths cross, the second may be best
+_LOOK = 0.5  # of the epochs, after which strengths of one strategy are compared; before, strong ones only look bad
 _SURE = 2.0  # standard errors behind the leader, with the spread of all recipes taken together, to be out
 
 Curves = Callable[[Sequence[str], Sequence[int], int], Mapping[tuple[str, int], Sequence[float]]]
@@ -69,6 +66,7 @@ class _Track:
     budget: int
     trained: dict[tuple[str, int], int] = field(default_factory=dict)
     scores: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    seen: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     spent: int = 0
 
     def cost(self, names: Sequence[str], seeds: Sequence[int], epochs: int) -> int:
@@ -81,7 +79,19 @@ class _Track:
             values = np.asarray(curve, dtype="float64")[:epochs]
             # The best epoch counts, as in a study; a run that diverged or failed is worth nothing.
             fine = len(values) > 0 and bool(np.isfinite(values).all())
-            self.scores[name, seed, epochs] = float(values.max()) if fine else 0.0
+            self.seen[name, seed] = values.tolist() if fine else []
+            self.scores[name, seed, epochs] = max(self.seen[name, seed], default=0.0)
+
+    def hopeful(self, names: Sequence[str], seed: int) -> list[str]:
+        """Return the strengths of a strategy that may still become its best, from curves of half of the epochs."""
+        best = max((max(self.seen[name, seed], default=0.0) for name in names), default=0.0)
+        found = []
+        for name in names:
+            curve = self.seen[name, seed]
+            now, before = max(curve, default=0.0), max(curve[: (len(curve) + 1) // 2], default=0.0)
+            if now + (now - before) >= best:
+                found.append(name)
+        return found
 
     def table(self, names: Sequence[str], seeds: Sequence[int], epochs: int) -> np.ndarray:
         return np.array([[self.scores[name, seed, epochs] for seed in seeds] for name in names])
@@ -96,6 +106,14 @@ def race(
 ) -> Race:
     """Find a good recipe with few epochs.
 
+    1. With the first seed every recipe is trained for half of the epochs. A strength is hopeless, and dropped, if it is
+       further behind the best strength of its strategy than it came in the last quarter: going on at that pace it
+       would not catch up, and learning slows down.
+    2. The others are trained to the end.
+    3. Seeds are added to the recipes in doubt, to fewer and fewer of them (sequential halving; Karnin, Koren and Somekh
+       2013), until one is left, the budget ends, or there are no more seeds. Recipes that are two standard errors
+       behind the leader, paired by seed, are out of doubt.
+
     Args:
         families: for each strategy the names of its recipes, which differ in strength.
         seeds: that may be used, in this order.
@@ -105,63 +123,40 @@ def race(
             validation accuracy of every epoch; an empty curve where it failed.
 
     Raises:
-        ReglabError: if the budget does not reach for the first look at every strength and a full training of one of
-            each strategy, saying how many epochs that are.
+        ReglabError: if the budget does not reach for training every recipe once, saying how many epochs that takes.
     """
-    track, stages = _Track(curves, budget), []
-    first = list(seeds[:_FIRST_SEEDS])
-    least = _least(families, first, epochs)
+    everyone = [name for names in families.values() for name in names]
+    least = len(everyone) * epochs
     if budget < least:
-        raise ReglabError(f"A race of these recipes needs {least:,} epochs at least; the budget is {budget:,}.")
-    left = {family: list(names) for family, names in families.items()}
-    for share, kept in _RUNGS:
-        until = max(1, math.ceil(share * epochs))
-        everyone = [name for names in left.values() for name in names]
-        track.train(everyone, first, until)
-        for family, names in left.items():
-            keep = max(min(_FEWEST, len(names)), math.ceil(kept * len(names)))
-            left[family] = track.ranked(names, first, until)[:keep]
-        stages.append(Stage(until, len(first), tuple(n for names in left.values() for n in names), track.spent))
-    contenders = _affordable(left, track, first, epochs)
-    track.train(contenders, first, epochs)
-    used = len(first)
-    contenders = track.ranked(contenders, first, epochs)
+        raise ReglabError(
+            f"A race of {len(everyone)} recipes over {epochs} epochs needs {least:,} epochs at least; the budget is "
+            f"{budget:,}. Give more, or fewer recipes."
+        )
+    track, stages = _Track(curves, budget), []
+    first = list(seeds[:1])
+    until = max(1, math.ceil(_LOOK * epochs))
+    track.train(everyone, first, until)
+    left = [name for names in families.values() for name in track.hopeful(names, first[0])]
+    stages.append(Stage(until, 1, tuple(left), track.spent))
+    track.train(left, first, epochs)
+    used = 1
     while True:
-        contenders = _in_doubt(contenders, track, seeds[:used], epochs)
-        stages.append(Stage(epochs, used, tuple(contenders), track.spent))
-        contenders, more = _next_round(contenders, track, list(seeds[used:]), epochs)
+        left = _in_doubt(track.ranked(left, seeds[:used], epochs), track, seeds[:used], epochs)
+        stages.append(Stage(epochs, used, tuple(left), track.spent))
+        going_on, more = _next_round(left, track, list(seeds[used:]), epochs)
         if not more:
             break
-        track.train(contenders, more, epochs)
+        left = going_on
+        track.train(left, more, epochs)
         used += len(more)
-        contenders = track.ranked(contenders, seeds[:used], epochs)
-    return Race(contenders[0], tuple(contenders), track.spent, tuple(stages))
-
-
-def _least(families: Mapping[str, Sequence[str]], seeds: Sequence[int], epochs: int) -> int:
-    share = max(1, math.ceil(_RUNGS[-1][0] * epochs))
-    return len(seeds) * (sum(len(names) for names in families.values()) * share + len(families) * (epochs - share))
-
-
-def _affordable(left: Mapping[str, list[str]], track: _Track, seeds: Sequence[int], epochs: int) -> list[str]:
-    """Return the recipes that are fully trained: the best of every strategy, then seconds, as the budget reaches."""
-    chosen: list[str] = []
-    for rank in range(max(len(names) for names in left.values())):
-        for names in left.values():
-            if rank < len(names):
-                more = [*chosen, names[rank]]
-                # Half of what is left is for adding seeds, except for the first of each, which are trained in any case.
-                room = track.budget - track.spent
-                if rank == 0 or track.cost(more, seeds, epochs) <= room / 2:
-                    chosen = more
-    return chosen
+    return Race(left[0], tuple(left), track.spent, tuple(stages))
 
 
 def _in_doubt(names: list[str], track: _Track, seeds: Sequence[int], epochs: int) -> list[str]:
     """Return the recipes that are not surely behind the leader, by paired differences with their spread pooled."""
-    values = track.table(names, seeds, epochs)
     if len(names) < 2 or len(seeds) < 2:
         return names
+    values = track.table(names, seeds, epochs)
     behind = values[0] - values
     spread = math.sqrt(float(behind[1:].var(axis=1, ddof=1).mean()))
     limit = _SURE * spread / math.sqrt(len(seeds))
@@ -171,19 +166,16 @@ def _in_doubt(names: list[str], track: _Track, seeds: Sequence[int], epochs: int
 def _next_round(
     names: list[str], track: _Track, seeds: list[int], epochs: int
 ) -> tuple[list[str], list[int]]:  # fmt: skip
-    """Return who gets which seeds next: everyone in doubt, or the better half of them, so that the budget reaches.
-
-    What is left is spent in as many rounds as halving takes (sequential halving; Karnin et al. 2013).
-    """
+    """Return which recipes get which seeds next, so that halving them round by round spends what is left."""
     room = track.budget - track.spent
     if len(names) < 2 or not seeds or room < 2 * epochs:
         return names, []
-    rounds = max(1, math.ceil(math.log2(len(names))))
-    kept = names
-    while len(kept) > 2 and room / rounds < len(kept) * epochs:
-        kept = kept[: math.ceil(len(kept) / 2)]
-        rounds = max(1, math.ceil(math.log2(len(kept))))
-    each = min(len(seeds), max(1, int(room / rounds / (len(kept) * epochs))))
-    while each > 0 and track.cost(kept, seeds[:each], epochs) > room:
-        each -= 1
+    kept = names[: max(2, math.ceil(len(names) / 2))]
+    while len(kept) > 2 and room / _rounds(kept) < len(kept) * epochs:
+        kept = kept[:-1]
+    each = min(len(seeds), max(1, int(room / _rounds(kept) / (len(kept) * epochs))))
     return kept, seeds[:each]
+
+
+def _rounds(names: Sequence[str]) -> int:
+    return max(1, math.ceil(math.log2(len(names))))
