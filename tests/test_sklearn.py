@@ -160,7 +160,9 @@ def test_a_fit_is_the_run_of_a_study(iris, tmp_path):
         run = runs[reglab.Recipe.parse(recipe).to_text()][3]
         classifier = RegularizedClassifier("mlp(units=16)", recipe, epochs=6, learning_rate=0.01, random_state=3)
         classifier.fit(x[~test], y[~test])
-        assert classifier.history_ == run.history, recipe
+        # As a rule they are equal to the last bit; on TensorFlow a busy machine was seen to round otherwise.
+        for name, values in run.history.items():
+            np.testing.assert_allclose(classifier.history_[name], values, rtol=1e-4, err_msg=f"{recipe}: {name}")
         assert classifier.best_epoch_ == run.metrics["best_epoch"]
         np.testing.assert_array_equal(classifier.predict(x[test]) == y[test], run.right, err_msg=recipe)
 

@@ -1,7 +1,7 @@
 """One training outside of a study: data without a test part in, a trained network out. No disk.
 
 It is the training of a study's run: the same program, streams, split and choice of the best epoch. A classifier that is
-given what is not test in a study, and the study's seed, becomes that run to the last bit.
+given what is not test in a study, and the study's seed, becomes that run.
 """
 
 from __future__ import annotations
