@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -100,7 +101,7 @@ def diagnose(
     shakes = [run.shake for run in told if math.isfinite(run.shake)]
     found = Diagnosis(
         word=word, kind=kind,
-        onset=float(np.median(turned)) if has_turned else None,
+        onset=statistics.median_low(turned) if has_turned else None,
         onset_range=(min(turned), max(turned)) if has_turned else None, turned=len(turned),
         apart=apart, gap=gap, best_gap=_estimate(told, "best_gap"),
         cross_entropy_gap=_estimate(told, "cross_entropy_gap"),

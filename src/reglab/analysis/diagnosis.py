@@ -134,7 +134,7 @@ class Diagnosis:
 
     word: str
     kind: str
-    onset: float | None
+    onset: int | None
     onset_range: tuple[int, int] | None
     turned: int
     apart: bool

@@ -37,7 +37,7 @@ def _overfitting(found: Diagnosis) -> str:
 
 def _since(found: Diagnosis) -> str:
     if found.onset is not None:
-        return f"since epoch {found.onset:g} more training makes validation cross-entropy worse"
+        return f"since epoch {found.onset} more training makes validation cross-entropy worse"
     level = [run.levelled for run in found.runs if run.levelled is not None]
     if level and found.falls:
         return "validation cross-entropy still falls"
@@ -135,7 +135,7 @@ def _onset(found: Diagnosis) -> list[Finding]:
     lost = _median([run.accuracy_lost for run in told])
     held = "accuracy falls too" if lost >= limits.ACCURACY_FALLS else "accuracy does not fall"
     text = (
-        f"Validation cross-entropy rises for good after epoch {found.onset:g}{between}, from {low:.3f} to {high:.3f}, "
+        f"Validation cross-entropy rises for good after epoch {found.onset}{between}, from {low:.3f} to {high:.3f}, "
         f"in {of}; {held}."
     )
     return [Finding("onset", "problem", text)]

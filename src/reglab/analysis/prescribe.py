@@ -126,7 +126,7 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
         reason = "wrong labels, if there are any, are learned by heart, and late"
         reference = "Li et al. 2020, arXiv:1903.11680; Arpit et al. 2017, arXiv:1706.05394"
     else:
-        reason = f"validation cross-entropy rises after epoch {d.onset:g}"
+        reason = f"validation cross-entropy rises after epoch {d.onset}"
         reference = "Prechelt 1998, Early Stopping - But When?"
     recipe = f"early_stopping(monitor=val_loss, patience={patience})"
     return Item("early stopping", recipe, "keep the weights of the best validation cross-entropy", reason, reference)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+from reglab.errors import ReglabError
+
+if TYPE_CHECKING:
+    from reglab.results import Results
 
 __all__ = ["report"]
 
@@ -12,8 +19,10 @@ __all__ = ["report"]
 @click.option("--out", type=click.Path(file_okay=False), help="where to write [default: report/ in FOLDER]")
 @click.option("--watch", "-w", is_flag=True, help="write it again every few seconds, until the study ends or Ctrl-C")
 @click.option("--open", "opened", is_flag=True, help="show the page in a browser")
-def report(folder: str, out: str | None, watch: bool, opened: bool) -> None:
-    r"""Write the report of the study in FOLDER: one HTML page that needs no network, Markdown, LaTeX and CSV.
+@click.option("--samples/--no-samples", default=True, help="show what strategies do to images of the data, "
+              "where it can be read [default: samples]")  # fmt: skip
+def report(folder: str, out: str | None, watch: bool, opened: bool, samples: bool) -> None:
+    """Write the report of the study in FOLDER: one HTML page that needs no network, Markdown, LaTeX and CSV.
 
     It can be made at any time, of a study that still runs too; nothing is trained. With --watch the page shows how far
     the study is and refreshes itself.
@@ -22,13 +31,16 @@ def report(folder: str, out: str | None, watch: bool, opened: bool) -> None:
     Examples:
       reglab report reglab-out/demo --open
       reglab report reglab-out/demo --watch
-    """
+    """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from reglab.report.write import watch as watched
     from reglab.report.write import write_report
     from reglab.results import Results
 
     if not watch:
-        paths = write_report(Results.load(folder), out)
+        results = Results.load(folder)
+        if samples:
+            _make_samples(results)
+        paths = write_report(results, out)
         for path in paths:
             click.echo(path)
         if opened:
@@ -41,3 +53,24 @@ def report(folder: str, out: str | None, watch: bool, opened: bool) -> None:
                 click.launch(str(paths[0].resolve()))
         done = sum(status.counts[state] for state in ("finished", "diverged", "failed"))
         click.echo(f"{done} of {sum(status.counts.values())} runs" + ("" if status.active else "; nobody runs it now"))
+
+
+def _make_samples(results: Results) -> None:
+    """Make the samples that the report shows, where they are not there and can be made."""
+    from reglab.experiments import samples
+    from reglab.recipe import Recipe
+
+    recipes = results.spec["recipes"].values()
+    changing = any(samples.may_change(Recipe.parse(text)) for text in recipes)
+    if not changing or not results.complete or results.spec.get("sealed") or samples.load(results.folder):
+        return
+    from reglab.cli.quiet import start_backend
+    from reglab.laboratory import Study
+
+    try:
+        study = Study.resume(results.folder)
+        if study.dataset.kind == "image":
+            start_backend()
+            samples.samples(study)
+    except ReglabError as error:  # the report does not need them
+        click.echo(f"note: no samples of what strategies do to the data: {error}", err=True)

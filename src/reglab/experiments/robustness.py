@@ -153,7 +153,9 @@ def robustness(
         attacker = attackers.setdefault(id(program), Attacker(program))
         held["runs"][run.id] = _attacked(attacker, program, at, radii, count, unit)
         disk.write_json(Path(study.out) / FILE, held)
-    return Robustness._of(held, replay.results)
+    found = Robustness._of(held, replay.results)
+    disk.write_json(Path(study.out) / FILE, {**held, "note": " ".join(found.remarks())})
+    return found
 
 
 def _attacked(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reglab.laboratory import Study
     from reglab.study.run import Program, SeedData
 
-__all__ = ["Sample", "load", "samples"]
+__all__ = ["Sample", "load", "may_change", "samples"]
 
 FILE = Path("report") / "samples.npz"
 _BATCH = 64  # images that are tried; of a share that is changed, the first are shown
@@ -84,7 +84,7 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
     data = study.dataset
     if len(data.input_shape) != 3 or data.input_shape[-1] not in (1, 3):
         raise ReglabError(f"{data.name} has examples of shape {data.input_shape}, which are no images to show.")
-    changing = {name: recipe for name, recipe in study.recipes.items() if _may_change(recipe)}
+    changing = {name: recipe for name, recipe in study.recipes.items() if may_change(recipe)}
     replay = Replay(study.out, Task(data, study.model, study.settings, study.recipes))
     found: list[Sample] = []
     for name in changing:
@@ -96,7 +96,8 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
     return found
 
 
-def _may_change(recipe: Recipe) -> bool:
+def may_change(recipe: Recipe) -> bool:
+    """Whether a recipe has a strategy that changes the inputs of training."""
     from reglab.strategies import Strategy
 
     hooks = ("on_batch", "perturb_inputs")

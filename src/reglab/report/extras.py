@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reglab.analysis.diagnose import diagnose
-from reglab.report.bands import class_names
+from reglab.experiments.diagnosis import diagnosed
 from reglab.study import disk
 from reglab.study.records import FINISHED
 
@@ -100,22 +100,12 @@ def _samples(before: np.ndarray, after: np.ndarray, difference: np.ndarray, said
 
 def diagnosis_of(results: Results) -> Diagnosis | None:
     """Return whether the baseline overfits, or None if none of its runs has finished."""
-    name = results.baseline
-    found = [run.history for run in results.runs.get(name, {}).values() if run.status == FINISHED and run.history]
-    if not found:
+    if not any(run.status == FINISHED and run.history for run in results.runs.get(results.baseline, {}).values()):
         return None
-    try:
-        validation, test = (results.predictions(name, part) for part in ("validation", "test"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # the verdict does not need them
-        validation = test = None
-    return diagnose(
-        found, num_classes=len(class_names(results)) or None,
-        validation=None if validation is None else (validation.labels, validation.probabilities),
-        predictions=None if test is None else (test.labels, test.probabilities),
-    )  # fmt: skip
+    return diagnosed(results)
 
 
-def onsets_of(results: Results) -> dict[str, float]:
+def onsets_of(results: Results) -> dict[str, int]:
     """Return, for each recipe that overfits from some epoch on, the median of that epoch over seeds."""
     found = {}
     for name, of_name in results.runs.items():
