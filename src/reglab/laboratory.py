@@ -17,6 +17,7 @@ from reglab.study.spec import Settings, named_recipes, read_yaml
 
 if TYPE_CHECKING:
     from reglab.data import Dataset
+    from reglab.export.best import Best
     from reglab.study.executors.base import Executor
     from reglab.study.executors.choice import Ways
     from reglab.study.plan import Plan
@@ -235,6 +236,14 @@ class Study:
                 limits=Limits(timeout=ways.timeout, checkpoint_every=ways.checkpoint_every), progress=progress,
             )  # fmt: skip
             return self._concluded(store)
+
+    def best(self) -> Best:
+        """Return the recipe that the comparison in the study folder recommends: ``best.regularize(model)``.
+
+        Raises:
+            ReglabError: if there is no comparison yet.
+        """
+        return Results.load(self.out).best(self)
 
     @contextmanager
     def opened(self, ways: Ways, progress: Progress) -> Iterator[tuple[Store, Executor, Plan]]:

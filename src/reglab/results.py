@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,14 @@ from reglab.analysis import paired
 from reglab.analysis.compare import Comparison, compare
 from reglab.analysis.metrics import Calibration, calibration, confusion, scores, sparsity
 from reglab.errors import ReglabError, nearest
+from reglab.recipe import Recipe
 from reglab.study import run_folder
 from reglab.study.records import FINISHED, Predictions, Record
 from reglab.study.view import View
+
+if TYPE_CHECKING:
+    from reglab.export.best import Best
+    from reglab.laboratory import Study
 
 __all__ = ["Results", "RunResult"]
 
@@ -145,6 +150,22 @@ class Results:
             which = "no run" if seed is None else f"no run with seed {seed}"
             raise ReglabError(f"Of {name}, {which} has finished in {self.folder}.")
         return max(finished, key=lambda run: run.metrics["val_accuracy"])
+
+    def best(self, study: Study | None = None) -> Best:
+        """Return the recipe that the comparison recommends, to be used: ``best.regularize(model)``.
+
+        Args:
+            study: whose results these are, where its data or model are Python objects, which a folder cannot hold.
+
+        Raises:
+            ReglabError: if no run has finished.
+        """
+        from reglab.export.best import Best
+
+        if self.comparison.choice is None:
+            raise ReglabError(f"No run of the study in {self.folder} has finished, so nothing is best yet.")
+        name = self.comparison.choice.recommended
+        return Best(name, Recipe.parse(self.spec["recipes"][name]), self.folder, study)
 
     def mcnemar(self, one: RunResult, other: RunResult) -> dict[str, float]:
         """Return how often each of two trained models is right where the other is not, and the exact McNemar p value.

@@ -12,10 +12,12 @@ from reglab.cli.calibrate import calibrate
 from reglab.cli.compare import compare
 from reglab.cli.demo import demo
 from reglab.cli.diagnose import diagnose
+from reglab.cli.export import export
 from reglab.cli.log import log
 from reglab.cli.mcnemar import mcnemar
 from reglab.cli.paper import paper
 from reglab.cli.plan import plan
+from reglab.cli.race import race
 from reglab.cli.report import report
 from reglab.cli.resume import resume
 from reglab.cli.robustness import robustness
@@ -36,7 +38,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    demo, compare, tune, sweep, ablate, diagnose, report, plan,
+    demo, compare, tune, race, sweep, ablate, diagnose, report, export, plan,
     calibrate, robustness, mcnemar, status, resume, runs, log, strategies, paper,
 )  # fmt: skip
 for command in COMMANDS:

@@ -10,6 +10,7 @@ import numpy as np
 from reglab.errors import ReglabError
 from reglab.regularized.clone import without_taps
 from reglab.regularized.fitted import Fitted
+from reglab.regularized.graph import inputs_of, is_graph
 from reglab.regularized.parts import Part
 
 __all__ = ["exported"]
@@ -25,9 +26,10 @@ def exported(network: Any, parts: list[Part], fitted: Fitted) -> keras.Model:
     preprocessing = [(i, part.strategy) for i, part in enumerate(parts) if part.strategy.preprocesses]
     if not preprocessing:
         return plain
-    if not plain.built or not hasattr(plain, "input"):
+    known = inputs_of(plain) if is_graph(plain) else []  # a Sequential one has no attribute input before it is called
+    if not known:
         raise ReglabError("The network has no known input shape, so nothing can be put before it. Train it first.")
-    inputs = x = keras.Input(batch_shape=plain.input.shape, name="raw_input")
+    inputs = x = keras.Input(batch_shape=known[0].shape, name="raw_input")
     for position, strategy in preprocessing:
         arrays = {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in fitted.of(position).items()}
         x = strategy.as_layers(x, arrays)

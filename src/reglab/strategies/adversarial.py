@@ -115,6 +115,57 @@ class Adversarial(Strategy):
             return moved(delta)
         return ops.concatenate([moved(delta), ops.cast(x, "float32")[part.stop :]], axis=0)
 
+    def write_keras(self, script: Any) -> None:
+        script.gradient()
+        if self.norm == "l2":
+            script.define(f"TINY = {_TINY!r}")
+        for function in (_first, *((_length, _direction, _project) if self.norm == "l2" else ())):
+            script.define(function)
+        start = self.method == "pgd" if self.random_start is None else self.random_start
+        if start and self.norm == "l2":
+            script.define(_random_start)
+        script.define(self._as_function(script, start=start))
+        random = ", {random}" if start else ""
+        script.on_batch(f"x = attacked(x, y, self.input_gradient{random})", stream=start)
+        script.attacks = True
+
+    def _as_function(self, script: Any, *, start: bool) -> str:
+        """Return ``attacked(x, y, gradient)``, with the numbers of this attack in it."""
+        low, high = script.range() if self.clip == "data" or self.unit == "pixel" else (None, None)
+        width = f" * ({high} - {low})" if self.unit == "pixel" else ""
+        if self.clip != "data":
+            low, high = map(repr, self.clip) if isinstance(self.clip, tuple) else (None, None)
+        moved = f"clean + delta{width}" if low is None else f"ops.clip(clean + delta{width}, {low}, {high})"
+        slope = f"gradient({moved}, y[part]){width}"
+        epsilon, step = self.strengths()["epsilon"], self.strengths()["step"]
+        beginning = "ops.zeros_like(clean)"
+        if start and self.norm == "linf":
+            beginning = f"{epsilon!r} * keras.random.uniform(ops.shape(clean), minval=-1.0, maxval=1.0, seed=random)"
+        elif start:
+            beginning = f'random_start(ops.shape(clean), "l2", {epsilon!r}, random)'
+        lines = []
+        if self.norm == "linf":
+            lines.append(f"delta = ops.clip(delta + {step!r} * ops.sign({slope}), -{epsilon!r}, {epsilon!r})")
+        else:
+            lines.append(f'delta = project(delta + {step!r} * direction({slope}, "l2"), "l2", {epsilon!r})')
+        if low is not None:
+            lines.append(f"delta = ({moved} - clean)" + (f" / ({width.removeprefix(' * ')})" if width else ""))
+        steps = 1 if self.method == "fgsm" else self.steps
+        if steps > 1:
+            lines = [f"for _ in range({steps}):", *(f"    {line}" for line in lines)]
+        end = "" if self.share == 1.0 else "ops.concatenate([{}, x[part.stop :]], axis=0)"
+        body = [
+            f"part = first({self.share!r}, ops.shape(x)[0])",
+            'x = ops.cast(x, "float32")',
+            "clean = x[part]",
+            f"delta = {beginning}",
+            *lines,
+            f"return {end.format(moved) if end else moved}",
+        ]
+        given = "x, y, gradient, random" if start else "x, y, gradient"
+        doc = f"Move {self.share:.0%} of the batch along the gradient of its own loss ({self.method.upper()})."
+        return "\n".join([f"def attacked({given}):", f'    """{doc}"""', *(f"    {line}" for line in body)])
+
     def _limits(self, input_range: InputRange | None) -> tuple[Any, Any]:
         if self.clip == "data":
             assert input_range is not None

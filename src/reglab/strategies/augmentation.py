@@ -11,7 +11,7 @@ import numpy as np
 
 from reglab.errors import ReglabError
 from reglab.lazy import keras
-from reglab.strategies import whitening
+from reglab.strategies import augmentation_script, whitening
 from reglab.strategies.base import Batch, InputRange, Strategy
 from reglab.strategies.declare import param
 from reglab.strategies.resample import FILL_MODES, affine_matrices, affine_resample
@@ -282,6 +282,10 @@ class Augmentation(Strategy):
         if self.vertical_flip:
             x = ops.where(_per_image(u[7] < 0.5), ops.flip(x, axis=1), x)
         return x
+
+    def write_keras(self, script: Any) -> None:
+        helpers = {function.__name__: function for function in (_between, _per_image, _shift_channels)}
+        augmentation_script.write(self, script, draws=_DRAWS, helpers=helpers)
 
 
 def _zoom_limits(zoom: Any) -> tuple[float, float]:

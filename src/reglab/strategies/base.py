@@ -33,6 +33,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from reglab.errors import ReglabError
 from reglab.strategies.declare import params
 from reglab.strategies.schedule import Schedule
 
@@ -239,6 +240,21 @@ class Strategy:
         from reglab.recipe import Recipe  # a combination is one step further along the flow
 
         return Recipe(self) + other
+
+    # --- taking it home --------------------------------------------------------------------------------------------
+
+    def write_keras(self, script: Any) -> None:
+        """Say how it is written in plain Keras, by filling slots of a training script.
+
+        ``script`` is a :class:`reglab.export.script.Script`; the numbers of the strategy are constants there.
+
+        Raises:
+            ReglabError: if it cannot be written, with the reason.
+        """
+        raise ReglabError(
+            f"{self.name} does not say how it is written in plain Keras (write_keras). Give it that method, or export "
+            "the trained network alone (--no-script)."
+        )
 
     # --- what it says of itself ------------------------------------------------------------------------------------
 

@@ -58,3 +58,21 @@ class Dropout(Strategy):
         drawn = keras.random.uniform(keras.ops.shape(h), dtype=h.dtype, seed=random)
         kept = drawn >= keras.ops.cast(s.rate, h.dtype)
         return keras.ops.where(kept, h * keras.ops.cast(s.scale, h.dtype), keras.ops.zeros((), dtype=h.dtype))
+
+    def write_keras(self, script: Any) -> None:
+        if self.rate == 0:
+            return
+        # JAX and PyTorch draw another mask from the same stream in keras.layers.Dropout.
+        exact = script.backend == "tensorflow"
+        if not exact:
+            script.define(_DROPPED)
+        drawn = "keras.random.dropout" if exact else "dropped"
+        script.place("Dropout", "rate", draw=f"{drawn}(h, self.rate, seed=self.random)", exact=exact)
+
+
+_DROPPED = '''
+def dropped(h, rate, seed):
+    """Return ``h`` with each unit left out with probability ``rate``, and the others scaled."""
+    kept = keras.random.uniform(ops.shape(h), dtype=h.dtype, seed=seed) >= ops.cast(rate, h.dtype)
+    return ops.where(kept, h * ops.cast(1 / (1 - rate), h.dtype), ops.zeros((), dtype=h.dtype))
+'''

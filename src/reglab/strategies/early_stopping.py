@@ -60,3 +60,15 @@ class EarlyStopping(Strategy):
 
     def callbacks(self) -> list[Any]:
         return [self.callback(restore=True)]
+
+    def write_keras(self, script: Any) -> None:
+        # Of val_loss the study watches the part without penalties. It is a metric in the script.
+        accuracy = self.monitor == "val_accuracy"
+        arguments = [f"patience={self.patience}"]
+        arguments += [f"min_delta={self.min_delta!r}"] if self.min_delta else []
+        arguments += [f"start_from_epoch={self.start_from_epoch}"] if self.start_from_epoch else []
+        # By accuracy the best epoch is what ModelCheckpoint keeps, whatever counts as improvement here.
+        script.restores = not accuracy
+        where = '"val_accuracy", mode="max"' if accuracy else '"val_cross_entropy", mode="min"'
+        arguments += [] if accuracy else ["restore_best_weights=True"]
+        script.callbacks.append(f"keras.callbacks.EarlyStopping({where}, {', '.join(arguments)})")

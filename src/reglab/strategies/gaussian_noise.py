@@ -47,3 +47,8 @@ class GaussianNoise(Strategy):
     def on_activation(self, h: Any, s: Any, random: Any) -> Any:
         noise = keras.random.normal(keras.ops.shape(h), dtype=h.dtype, seed=random)
         return h + keras.ops.cast(s.stddev, h.dtype) * noise
+
+    def write_keras(self, script: Any) -> None:
+        if self.stddev > 0:
+            draw = "h + keras.random.normal(ops.shape(h), stddev=self.stddev, dtype=h.dtype, seed=self.random)"
+            script.place("GaussianNoise", "stddev", draw=draw)

@@ -56,6 +56,13 @@ class _Penalty(Strategy):
     def _measure(self, x: Any, what: str, s: Any) -> Any:
         raise NotImplementedError
 
+    def write_keras(self, script: Any) -> None:
+        for role in ("kernel", "bias", "activity"):
+            if role in self.terms():
+                value = getattr(self, role)
+                numbers = f"l1={value[0]!r}, l2={value[1]!r}" if isinstance(value, tuple) else repr(value)
+                script.regularize(role, f"keras.regularizers.{type(self).__name__}({numbers})")
+
 
 @dataclass(frozen=True)
 class L1(_Penalty):

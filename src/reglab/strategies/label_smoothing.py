@@ -39,3 +39,12 @@ class LabelSmoothing(Strategy):
     def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
         classes = max(batch.y.shape[-1], 2)  # one sigmoid output stands for two classes
         return batch._replace(y=batch.y * (1.0 - s.smoothing) + s.smoothing / classes)
+
+    def write_keras(self, script: Any) -> None:
+        script.soft = True
+        classes = max(script.classes, 2)
+        # As a float32 number, because 1 - smoothing is computed in the precision of the number.
+        script.define(f"SMOOTHING = np.float32({self.smoothing!r})  # share of a label that is spread over all classes")
+        # TensorFlow's optimizer of graphs makes a product of the division, which differs in the last bit.
+        share = f"* np.float32(1 / {classes})" if script.backend == "tensorflow" else f"/ {classes}"
+        script.on_labels(f"y = y * (1 - SMOOTHING) + SMOOTHING {share}")

@@ -58,10 +58,27 @@ class Mixup(Strategy):
         weighted = _mix(batch.y * ops.reshape(w, (-1, 1)), m)
         return Batch(x_mixed, weighted / ops.reshape(ops.maximum(w_mixed, 1e-12), (-1, 1)), w_mixed)
 
+    def write_keras(self, script: Any) -> None:
+        if self.alpha == 0:
+            return
+        script.soft = True
+        script.define(_mix)
+        script.define(_MIXUP.replace("ALPHA", repr(max(self.alpha, 1e-3))))
+        script.on_batch("x, y = mixup(x, y, {random})", stream=True)
+
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         if backend == "tensorflow" and jit_compile:
             return "TensorFlow cannot compile its Beta sampler with XLA. Compile with jit_compile=False"
         return None
+
+
+_MIXUP = '''
+def mixup(x, y, random):
+    """Mix each example and its label with its neighbour's, with m ~ Beta(alpha, alpha) an example."""
+    alpha = ops.full((ops.shape(x)[0],), ALPHA)
+    m = keras.random.beta((ops.shape(x)[0],), alpha, alpha, seed=random)
+    return _mix(ops.cast(x, "float32"), m), _mix(y, m)
+'''
 
 
 def _mix(values: Any, m: Any) -> Any:

@@ -62,8 +62,8 @@ def affine_resample(images: Any, matrices: Any, *, fill_mode: str = "nearest", c
     below = read(row_high, col_low) * (1 - col_share) + read(row_high, col_high) * col_share
     result = above * (1 - row_share) + below * row_share
     if fill_mode == "constant":
-        inside = ops.logical_and(_inside(rows, height), _inside(cols, width))
-        result = ops.where(ops.expand_dims(inside, -1), result, cval)
+        within = ops.logical_and(_inside(rows, height), _inside(cols, width))
+        result = ops.where(ops.expand_dims(within, -1), result, cval)
     return result
 
 
@@ -84,4 +84,5 @@ def _neighbours(position: Any, extent: int, fill_mode: str) -> tuple[Any, Any, A
 
 
 def _inside(position: Any, extent: int) -> Any:
+    """Return which positions lie between the first and the last pixel."""
     return keras.ops.logical_and(position >= 0, position <= extent - 1)

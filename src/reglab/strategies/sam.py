@@ -45,3 +45,16 @@ class SAM(Strategy):
         norm = keras.ops.sqrt(sum(squares[1:], squares[0]))
         factor = s.rho / (norm + 1e-12)
         return [keras.ops.cast(g, "float32") * factor for g in gradients]
+
+    def write_keras(self, script: Any) -> None:
+        script.gradient()
+        script.ascends = True
+        script.define(_ASCENT.replace("RHO", repr(self.rho)))
+
+
+_ASCENT = '''
+def ascent(gradients):
+    """Return the step of length RHO along the gradient of all weights together."""
+    norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
+    return [RHO / (norm + 1e-12) * g for g in gradients]
+'''

@@ -49,3 +49,9 @@ class WeightDecay(Strategy):
         optimizer.weight_decay = s.variable("decay")
         # On TensorFlow the optimizer sees names such as "dense/bias:0", elsewhere "bias".
         optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale)(:\d+)?$"])
+
+    def write_keras(self, script: Any) -> None:
+        script.optimizer["weight_decay"] = repr(self.decay)
+        script.optimizer_lines.append(
+            r'optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale)(:\d+)?$"])'
+        )

@@ -38,3 +38,7 @@ class WeightNoise(Strategy):
     def forward(self, weight: Any, s: Any, random: Any) -> Any:
         noise = keras.random.normal(keras.ops.shape(weight), dtype=weight.dtype, seed=random)
         return weight + keras.ops.cast(s.stddev, weight.dtype) * noise
+
+    def write_keras(self, script: Any) -> None:
+        noise = f"keras.random.normal(ops.shape(w), dtype=w.dtype, seed={script.stream()})"
+        script.noisy.append(f"{self.stddev!r} * {noise}")

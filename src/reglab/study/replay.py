@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reglab.data import Split
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
 from reglab.study import run_folder
@@ -86,6 +87,10 @@ class Replay:
         weights = run_folder.weights(self.results.folder / "runs" / run.id)
         program = self._bench.in_training(self.task.recipes[run.name], run.seed, weights)
         return program, self._bench.seed_data(run.seed)
+
+    def split(self, seed: int) -> Split:
+        """Return which raw examples a seed trains on, validates on, and tests."""
+        return self._bench.split(seed)
 
     def each(self, runs: list[RunResult]) -> Iterator[tuple[RunResult, Program, SeedData]]:
         """Yield each of these runs with its program, seed by seed, since a seed's data is prepared once."""

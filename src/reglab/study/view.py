@@ -103,6 +103,11 @@ class View:
         return self._ledger.get("spec")
 
     @property
+    def threads(self) -> int | None:
+        """Processor threads of a worker when the study was last trained, or None if it was not trained by workers."""
+        return (self._ledger.get("execution") or {}).get("threads")
+
+    @property
     def facts(self) -> dict[str, str]:
         """What results depend on beside the spec, each as a short text; empty before the first plan."""
         return self._ledger.get("facts") or {}

@@ -1,0 +1,1 @@
+"""Taking a recipe home: its text, the trained network, and a training script in plain Keras."""

@@ -1,0 +1,108 @@
+"""The trained network for use: raw inputs in, class probabilities out, in layers of Keras' own."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from reglab.data.dataset import Dataset
+from reglab.data.preprocess import Preprocess
+from reglab.errors import ReglabError
+from reglab.models import Head
+from reglab.recipe import Recipe
+
+__all__ = ["ZCA_LIMIT", "check", "deployed"]
+
+ZCA_LIMIT = 4096  # numbers in an example that is whitened: the matrix is their square, 64 MiB at the limit
+
+
+def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head, recipe: Recipe) -> keras.Model:
+    """Return a model that takes raw examples as the data set has them.
+
+    Args:
+        network: the trained network as plain Keras, with what the recipe fitted as layers in it.
+        data: whose examples it takes.
+        preprocess: what is done to them first.
+        head: what the network gives.
+        recipe: what it was trained with.
+
+    Raises:
+        ReglabError: if a whitening is too large to be a layer.
+    """
+    size = math.prod(data.input_shape)
+    whitened = [strategy for strategy in recipe if getattr(strategy, "zca_whitening", False)]
+    if whitened and size > ZCA_LIMIT:
+        raise ReglabError(
+            f"ZCA whitening of {size} numbers an example is a matrix of {size} x {size}, {4e-9 * size**2:.1f} GB; up "
+            f"to {ZCA_LIMIT} are exported. Use smaller images, or a recipe without zca_whitening."
+        )
+    indices = preprocess.mode == "none" and data.x.dtype.kind in "iu" and data.x.dtype != np.uint8
+    dtype = data.x.dtype.name if indices else "float32"
+    inputs = x = keras.Input(data.input_shape, dtype=dtype, name="raw")
+    for layer in _normalization(preprocess):
+        x = layer(x)
+    outputs = network(x)
+    for layer in _probabilities(head):
+        outputs = layer(outputs)
+    if head.kind in ("sigmoid", "binary_logits"):
+        first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(outputs)
+        outputs = keras.layers.Concatenate(dtype="float32", name="classes")([first, outputs])
+    return keras.Model(inputs, outputs, name=f"{network.name}_on_raw_inputs")
+
+
+def _normalization(preprocess: Preprocess) -> list[Any]:
+    """Return the layers that do what preprocessing does; they reload with ``safe_mode=True``."""
+    mean, scale = np.asarray(preprocess.mean, "float64"), np.asarray(preprocess.scale, "float64")
+    if preprocess.mode == "standardize":
+        return [
+            keras.layers.Normalization(
+                mean=mean.tolist(), variance=np.square(scale).tolist(), dtype="float32", name="standardize"
+            )
+        ]
+    if preprocess.mode == "rescale":
+        return [
+            keras.layers.Rescaling(
+                float(1 / scale), offset=float(-mean / scale), dtype="float32", name="rescale"
+            )
+        ]  # fmt: skip
+    return []
+
+
+def _probabilities(head: Head) -> list[Any]:
+    """Return the layers from the network's outputs to float32 probabilities."""
+    activation = {"logits": "softmax", "binary_logits": "sigmoid"}.get(head.kind, "linear")
+    return [keras.layers.Activation(activation, dtype="float32", name="probabilities")]
+
+
+def check(path: Path, *, x: np.ndarray, probabilities: np.ndarray, tolerance: float) -> float:
+    """Load a saved model as users will, and return how far its predictions are from those of the run.
+
+    Args:
+        path: of the ``.keras`` file.
+        x: raw examples.
+        probabilities: what the run predicted for them.
+        tolerance: how far they may be.
+
+    Raises:
+        ReglabError: if it cannot be loaded with ``safe_mode=True``, or predicts something else.
+    """
+    try:
+        model = keras.models.load_model(path, safe_mode=True)
+    except Exception as error:
+        said = " ".join(str(error).split()).split(". ")[0]
+        raise ReglabError(
+            f"The network cannot be loaded with safe_mode=True: {said}. A Lambda layer holds Python code, and a layer "
+            "of your own has to be registered (keras.saving.register_keras_serializable). Make it one of Keras' layers."
+        ) from error
+    found = keras.ops.convert_to_numpy(model.predict(x, verbose=0))
+    off = float(np.abs(found - probabilities).max())
+    if not off <= tolerance:
+        raise ReglabError(
+            f"The exported network predicts other probabilities than the run did (by {off:.2g}), so it is not handed "
+            "out. Was the study trained by other versions of Keras or of the backend?"
+        )
+    return off

@@ -1,0 +1,225 @@
+"""The text of ``train.py``: what every script has, around what a recipe puts into it."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reglab.export.script import Script
+from reglab.export.source import WIDTH, call, literal
+from reglab.export.training import training
+from reglab.models import Head
+
+__all__ = ["Facts", "render"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a script says of the run it repeats.
+
+    Attributes:
+        title: the recipe's name, data, and seed, as the first line of the script.
+        recipe: as text.
+        result: test accuracy and versions of the run, in sentences.
+        accuracy: on the test set, a share.
+        settings: of the study.
+        optimizer: its class and arguments, by Keras' names.
+        head: what the network gives.
+        batches: the seed of the order of batches.
+        threads: how many the run was trained with, or None where nothing says it.
+    """
+
+    title: str
+    recipe: str
+    result: str
+    accuracy: float
+    settings: Any
+    optimizer: tuple[str, Mapping[str, Any]]
+    head: Head
+    batches: int
+    threads: int | None
+
+
+def render(script: Script, functions: list[str], imports: set[str], facts: Facts) -> str:
+    """Return the script: ``functions`` build the network, the last one all of it."""
+    penalties = "\n".join(script.penalties())
+    parts = [_head(script, imports, facts), _data(script, facts), *_helpers(penalties, functions)]
+    parts += [penalties] if penalties else []
+    parts += [*script.definitions, *functions, _batches(script)]
+    parts += [training(script)] if script.wrapped else []
+    parts.append(_main(script, facts))
+    return _spaced([part.rstrip() for part in parts]) + "\n"
+
+
+def _helpers(penalties: str, functions: list[str]) -> list[str]:
+    """Return the functions that combine regularizers, where they are needed."""
+    text = "\n".join([penalties, *functions])
+    return [source for name, source in (("both(", _BOTH), ("in_float32(", _IN_FLOAT32)) if name in text]
+
+
+_BOTH = '''def both(*penalties):
+    """Return the sum of several regularizers."""
+    return lambda w: sum(penalty(w) for penalty in penalties)'''
+
+_IN_FLOAT32 = '''def in_float32(penalty):
+    """Return a regularizer that does not overflow on 16-bit activities."""
+    return lambda h: penalty(ops.cast(h, "float32"))'''
+
+
+def _spaced(parts: list[str]) -> str:
+    """Join parts with two empty lines around functions and classes, and one elsewhere."""
+    text = parts[0]
+    for before, part in itertools.pairwise(parts):
+        block = part.startswith(("def ", "class ")) or before.splitlines()[-1].startswith(" ")
+        text += ("\n\n\n" if block else "\n\n") + part
+    return text
+
+
+def _head(script: Script, imports: set[str], facts: Facts) -> str:
+    lines = [f'"""{facts.title}', "", *_wrapped(facts.recipe, indent="    "), "", *_wrapped(facts.result), '"""', ""]
+    lines += ["import hashlib", "import os", "from pathlib import Path"]
+    lines += ["from types import SimpleNamespace"] if script.ascends else []
+    lines += ["", f'os.environ.setdefault("KERAS_BACKEND", "{script.backend}")']
+    if facts.threads:
+        lines += [
+            'for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):',
+            f'    os.environ.setdefault(name, "{facts.threads}")  # the last bits of a result depend on it',
+        ]
+    backend = {"tensorflow": "import tensorflow as tf", "jax": "import jax", "torch": "import torch"}[script.backend]
+    modules = ["import keras", "import numpy as np"]
+    needs = script.attacks or script.ascends or (script.backend == "torch" and script.wrapped)
+    modules = sorted([*modules, *([backend] if needs and script.backend != "jax" else [])])
+    if needs and script.backend == "jax":
+        modules.insert(0, backend)
+    modules += ["from keras import layers, ops", *sorted(imports)]
+    lines += ["", *(f"{line}  # noqa: E402" for line in modules), ""]
+    if script.precision != "float32":
+        lines.append(f'keras.config.set_dtype_policy("{script.precision}")')
+    settings = facts.settings
+    lines += [
+        "HERE = Path(__file__).parent",
+        f"EPOCHS, BATCH_SIZE = {settings.epochs}, {settings.batch_size}",
+        f"ORDER = {facts.batches}  # seed of the order of batches",
+        f"STUDY_ACCURACY = {facts.accuracy!r}  # of this run, on the test set",
+        f"LOSS = {_loss(script, facts.head)}",
+    ]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+
+
+def _loss(script: Script, head: Head) -> str:
+    logits = "from_logits=True" if "logits" in head.kind else ""
+    if head.kind in ("sigmoid", "binary_logits"):
+        return f"keras.losses.BinaryCrossentropy({logits})"
+    return f"keras.losses.{'' if script.soft else 'Sparse'}CategoricalCrossentropy({logits})"
+
+
+def _data(script: Script, facts: Facts) -> str:
+    lines = [
+        "# Raw examples of this seed's split, and what preprocessing was fitted to its training part.",
+        'with np.load(HERE / "data.npz") as arrays:',
+        "    data = dict(arrays)",
+    ]
+    lines += [f'{name.upper()} = data["{name}"]' for name in script.arrays]
+    if facts.settings.preprocess == "none":
+        convert = 'x if x.dtype.kind in "iu" and x.dtype != np.uint8 else x.astype("float32")'
+        doc = "Return inputs as the network gets them."
+    else:
+        lines.append('MEAN, SCALE = data["mean"], data["scale"]')
+        convert, doc = '(x.astype("float32") - MEAN) / SCALE', "Return raw inputs as the network gets them."
+    binary = facts.head.kind in ("sigmoid", "binary_logits")
+    if binary:
+        label = 'y[:, None].astype("float32")'
+    elif script.soft:
+        label = f'np.eye({script.classes}, dtype="float32")[y]'
+    else:
+        label = "y"
+    lines += ["", "", "def normalize(x):", f'    """{doc}"""', f"    return {convert}"]
+    lines += ["", "", "def labels(y):", '    """Return class indices as the loss takes them."""', f"    return {label}"]
+    return "\n".join(lines)
+
+
+_BATCHES = '''class Batches(keras.utils.PyDataset):
+    """All batches of all epochs, in the study's order: a permutation of the training examples an epoch."""
+
+    steps = -(-len(data["y_train"]) // BATCH_SIZE)
+
+    def __len__(self):
+        return EPOCHS * self.steps
+
+    def __getitem__(self, item):
+        epoch, step = divmod(item, self.steps)
+        digest = hashlib.sha256(f"{ORDER}\\x1fepoch\\x1f{epoch}".encode()).digest()
+        seed = int.from_bytes(digest[:8], "big") % (2**31 - 1)
+        order = np.random.default_rng(seed).permutation(len(data["y_train"]))
+        chosen = order[step * BATCH_SIZE : (step + 1) * BATCH_SIZE]
+        {taken}'''
+
+
+def _batches(script: Script) -> str:
+    given = 'normalize(data["x_train"][chosen]), labels(data["y_train"][chosen])'
+    lines = [f"x, y = {given}", *script.labels, "return x, y"] if script.labels else [f"return {given}"]
+    return _BATCHES.replace("{taken}", "\n        ".join(lines))
+
+
+def _main(script: Script, facts: Facts) -> str:
+    name, config = facts.optimizer
+    arguments = [f"{key}={literal(value)}" for key, value in config.items()]
+    arguments += [f"{key}={value}" for key, value in script.optimizer.items()]
+    optimizer = call(f"keras.optimizers.{name}", arguments, before="optimizer = ", indent=4)
+    metrics = ['"accuracy"']
+    kind, logits = facts.head.kind, "from_logits=True, " if "logits" in facts.head.kind else ""
+    if kind == "binary_logits":
+        metrics = ['keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")']
+    if script.restores:
+        cross = "Binary" if "binary" in kind or kind == "sigmoid" else ("" if script.soft else "Sparse") + "Categorical"
+        metrics.append(f'keras.metrics.{cross}Crossentropy({logits}name="cross_entropy")')
+    callbacks = list(script.before_checkpoint)
+    best = 'HERE / "best.weights.h5"'
+    if not script.restores:
+        callbacks.append(
+            call("keras.callbacks.ModelCheckpoint", [
+                best, 'monitor="val_accuracy"', 'mode="max"', "save_best_only=True", "save_weights_only=True",
+            ], indent=12).lstrip()
+        )  # fmt: skip
+    callbacks += script.callbacks
+    lines = [
+        "def main():",
+        '    """Train, keep the weights of the best epoch by validation, and measure them on the test set once."""',
+        "    network = build_network()",
+        '    network.load_weights(HERE / "initial.weights.h5")',
+        f"    model = {'Training(network)' if script.wrapped else 'network'}",
+        optimizer,
+        *(f"    {line}" for line in script.optimizer_lines),
+        call("model.compile", ["optimizer", "LOSS", f"metrics=[{', '.join(metrics)}]"], indent=4),
+        "    batches = Batches()",
+        "    model.fit(",
+        "        batches,",
+        "        epochs=EPOCHS,",
+        "        steps_per_epoch=batches.steps,",
+        "        shuffle=False,  # batches come in their own order",
+        '        validation_data=(normalize(data["x_val"]), labels(data["y_val"])),',
+        "        callbacks=[",
+        *(f"            {line}," for line in callbacks),
+        "        ],",
+        "        verbose=2,",
+        "    )",
+    ]
+    if not script.restores:
+        lines.append(f"    model.load_weights({best})")
+    lines += [
+        '    network.save_weights(HERE / "trained.weights.h5")',
+        '    found = model.evaluate(normalize(data["x_test"]), labels(data["y_test"]), verbose=0, return_dict=True)',
+        """    print(f"test accuracy {found['accuracy']:.4f}, in the study {STUDY_ACCURACY:.4f}")""",
+        "",
+        "",
+        'if __name__ == "__main__":',
+        "    main()",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,164 @@
+"""A run's training as a script: what a recipe's strategies write, around the network that they act on."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from reglab import backends
+from reglab.errors import ReglabError
+from reglab.export.network import Printer
+from reglab.export.render import Facts, render
+from reglab.export.script import Script
+from reglab.recipe import Recipe
+from reglab.regularized.activity import ActivityPenalty
+from reglab.regularized.clone import Tap
+from reglab.regularized.graph import flat_layers
+from reglab.regularized.parts import streams_of
+from reglab.regularized.roles import role, weights_by_role
+from reglab.study.run import Program, SeedData
+
+__all__ = ["scripted", "write_start"]
+
+_CLOSE = 1e-4  # outputs of two networks of the same weights, relative to their largest
+
+
+def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> tuple[str, dict[str, np.ndarray]]:
+    """Return the text of a script that repeats a run, and the arrays that it reads beside the examples.
+
+    Args:
+        program: what trained the run, standing at the seed's random streams.
+        recipe: of the run, riders included.
+        data: what the seed fixes.
+        facts: what the script says of the run.
+
+    Raises:
+        ReglabError: if the network or a strategy cannot be written, with the reason.
+    """
+    model = program.model
+    settings = facts.settings
+    taps = [layer for layer in flat_layers(model.network) if isinstance(layer, Tap)]
+    # The parts hold the strategies that the program was made with; the run's own stand in the same order.
+    own = dict(zip(map(id, model._held.parts), recipe.host(), strict=True))
+    positions = {id(strategy): position for position, strategy in enumerate(recipe.host())}
+
+    def strategy_of(tap: Tap) -> Any:
+        return own[id(tap._function.__self__)]  # type: ignore[attr-defined]  # a method of its part
+
+    def fitted(strategy: Any) -> dict[str, np.ndarray]:
+        held = model.fitted.of(positions[id(strategy)])
+        return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in held.items()}
+
+    script = Script(
+        backend=backends.name(), classes=int(model.network.output_shape[-1]), input_shape=data.x.shape[1:],
+        precision=settings.precision,
+        count=lambda strategy: sum(strategy_of(tap) is strategy for tap in taps), fitted=fitted,
+        limits=data.preprocess.range(),
+    )  # fmt: skip
+    streams = iter(streams_of(recipe.host(), data.stream("training")))
+    for strategy in recipe:
+        script.write(strategy, 0 if strategy.rider else next(streams))
+    printer = Printer(
+        tap=lambda tap: _inserted(script, strategy_of(tap), tap), more=lambda layer: _regularizers(script, layer),
+        seeds=_seeds(model.network), policy=settings.precision, front=tuple(script.front),
+    )  # fmt: skip
+    printer.function(model.network, "build_network", "Return the network, with what the recipe places in it.")
+    return render(script, printer.functions, printer.imports, facts), script.arrays
+
+
+def _inserted(script: Script, strategy: Any, tap: Tap) -> str | None:
+    """Return the layer that stands where a tap does, or None where the strategy's strength leaves nothing to do."""
+    made = script.layers.get(id(strategy))
+    place = tap.name.split("_", 1)[1]
+    return None if made is None else f'{made}, name="{strategy.name}_{place}")'
+
+
+def _regularizers(script: Script, layer: Any) -> dict[str, str]:
+    """Return the arguments of a layer that penalize its weights and outputs, beside its own regularizers."""
+    found = {}
+    if isinstance(layer, keras.Layer) and not list(layer._flatten_layers(include_self=False)):
+        names = {weight.name: role(weight) for weight in layer.trainable_weights}
+        for name, of_role in names.items():
+            argument = f"{name.replace('_kernel', '') if name != 'kernel' else name}_regularizer"
+            penalty = script.penalty(of_role) if of_role else None
+            if penalty and argument in inspect.signature(type(layer)).parameters:
+                found[argument] = penalty
+    if isinstance(getattr(layer, "activity_regularizer", None), ActivityPenalty):
+        found["activity_regularizer"] = script.penalty("activity") or ""
+    own = layer.get_config() if found else {}
+    if not any(own.get(argument) for argument in found if argument != "activity_regularizer"):
+        for name, roles in script.bundles().items():
+            if set(found) == {f"{of_role}_regularizer" for of_role in roles}:
+                return {f"**{name}": ""}
+    return found
+
+
+def _seeds(network: Any) -> dict[str, int]:
+    """Return the seed of each random layer of the user's, as the run's seed decided it."""
+    return {
+        layer.name: int(layer._seed_generators[0]._initial_seed)
+        for layer in network._flatten_layers()
+        if layer._seed_generators
+    }
+
+
+def write_start(path: Path, program: Program, data: SeedData, target: Path) -> None:
+    """Run the part of a script that builds its network, check that, and write the seed's initial weights for it.
+
+    Raises:
+        ReglabError: if it builds another network than the study trained, or penalizes other weights.
+    """
+    network = program.model.network
+    network.set_weights(data.initial_weights)
+    with _as_it_was():
+        namespace = runpy.run_path(str(path), run_name="exported")
+        built = namespace["build_network"]()
+    _copy_weights(network, built)
+    x = data.validation[0][:32]
+    expected, found = (keras.ops.convert_to_numpy(each(x, training=False)) for each in (network, built))
+    if not np.allclose(expected, found, atol=_CLOSE * max(1.0, float(np.abs(expected).max()))):
+        raise ReglabError(
+            "The network as code gives other outputs than the study's. Leave the script out (--no-script)."
+        )
+    penalized = {"kernel", "bias"} & {name.removesuffix("_PENALTY").lower() for name in namespace}
+    wanted = sum(of_role in penalized for _, of_role in weights_by_role(network))
+    having = sum(weight.regularizer is not None for weight in built.trainable_weights)
+    own = sum(weight.regularizer is not None for weight in network.trainable_weights)
+    if penalized and having < max(wanted, own):
+        raise ReglabError(
+            f"Of the {wanted} weights that the recipe penalizes, {having} are in layers that take a regularizer as an "
+            "argument. Leave the script out (--no-script)."
+        )
+    built.save_weights(target)
+
+
+def _copy_weights(source: Any, copy: Any) -> None:
+    """Copy weights by the names of layers: the code may list them in another order."""
+    by_name = {layer.name: layer for layer in copy.layers}
+    for layer in source.layers:
+        if isinstance(layer, Tap) or not layer.weights:
+            continue
+        if isinstance(layer, keras.Model):
+            _copy_weights(layer, by_name[layer.name])
+        else:
+            by_name[layer.name].set_weights(layer.get_weights())
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Leave environment and dtype policy as they were before a script was run."""
+    environment, policy = dict(os.environ), keras.config.dtype_policy()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        keras.config.set_dtype_policy(policy)

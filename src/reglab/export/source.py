@@ -1,0 +1,71 @@
+"""Python source from values, formatted as people's formatters do it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["WIDTH", "call", "literal", "unannotated"]
+
+WIDTH = 120
+
+
+def literal(value: Any) -> str:
+    """Write a plain value as Python source, texts in double quotes.
+
+    >>> literal(["a", 0.1, (1,)])
+    '["a", 0.1, (1,)]'
+    """
+    if isinstance(value, str):
+        quoted = repr(value)
+        return quoted if '"' in value else f'"{quoted[1:-1]}"'
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def call(function: str, arguments: Iterable[str], *, before: str = "", after: str = "", indent: int = 0) -> str:
+    """Write ``before function(arguments) after`` in one line, or broken where it is longer than ``WIDTH``.
+
+    >>> call("f", ["1", "x=2"], before="y = ")
+    'y = f(1, x=2)'
+    """
+    arguments = list(arguments)
+    space = " " * indent
+    line = f"{space}{before}{function}({', '.join(arguments)}){after}"
+    if len(line) <= WIDTH and "\n" not in line:
+        return line
+    inner = f"{space}    {', '.join(arguments)}"
+    if len(inner) <= WIDTH and "\n" not in inner:
+        return f"{space}{before}{function}(\n{inner}\n{space}){after}"
+    lines = "".join(f"{space}    {argument},\n" for argument in arguments)
+    return f"{space}{before}{function}(\n{lines}{space}){after}"
+
+
+def unannotated(function: Callable[..., Any]) -> str:
+    """Return the source of a function without annotations, as a script that checks no types has it."""
+    source = textwrap.dedent(inspect.getsource(function))
+    node = ast.parse(source).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    first = node.body[0].lineno - 1
+    body = source.splitlines()[first:]
+    for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+        argument.annotation = None
+    signature = ast.unparse(node.args).replace("'", '"')
+    body = [re.sub(r": Any\b", "", line).replace(") -> Any:", "):") for line in body]  # functions inside it
+    return "\n".join([call(f"def {node.name}", signature.split(", "), after=":"), *body])

@@ -1,0 +1,138 @@
+"""The class of a script that changes batches, inputs or weights in training, around the network."""
+
+from __future__ import annotations
+
+from reglab.export.script import Script
+
+__all__ = ["training"]
+
+
+def training(script: Script) -> str:
+    """Return the model around the network, whose step changes the batch first and then is Keras' own."""
+    what = []
+    what += ["changed batches"] if script.batch else []
+    what += ["prepared inputs"] if script.preprocess else []
+    what += ["moved weights"] if script.noisy or script.ascends else []
+    blocks = [_init(script)]
+    if script.batch or script.ascends:
+        blocks += [_prepare(script), _STEPS[script.backend]]
+    if script.attacks or script.ascends:
+        blocks.append(_FROZEN)
+    if script.attacks:
+        blocks.append(_INPUT_GRADIENT)
+    blocks.append(_call(script))
+    body = "\n\n".join(blocks)
+    return f'class Training(keras.Model):\n    """The network, trained on {" and ".join(what)}."""\n\n{body}'
+
+
+def _init(script: Script) -> str:
+    lines = [
+        "    def __init__(self, network):",
+        "        super().__init__(autocast=False)",
+        "        self.network = network",
+    ]
+    for name, seed in script.streams.items():
+        lines.append(f"        self.{name}_random = keras.random.SeedGenerator({seed})")
+    lines += ["        self.held = SimpleNamespace(offsets=None)"] if script.ascends else []
+    return "\n".join(lines)
+
+
+def _prepare(script: Script) -> str:
+    lines = ["    def prepare(self, x, y):", '        """Return the batch that is trained on."""']
+    lines += [f"        {line}" for line in script.batch]
+    if script.ascends:
+        lines += [
+            "        weights = self.network.trainable_variables",
+            "",
+            "        def loss(values):",
+            "            with self.frozen(zip(weights, values)):",
+            "                return ops.sum(LOSS.call(y, self.run(x, training=True)))",
+            "",
+            "        gradients = gradient(loss, [ops.convert_to_tensor(w) for w in weights])",
+            "        self.held.offsets = [ops.stop_gradient(offset) for offset in ascent(gradients)]",
+        ]
+    return "\n".join([*lines, "        return x, y"])
+
+
+_STEPS = {
+    "tensorflow": """    def train_step(self, data):
+        return super().train_step(self.prepare(*data))""",
+    "torch": """    def train_step(self, data):
+        with torch.no_grad():
+            data = self.prepare(*data)
+        return super().train_step(data)""",
+    "jax": """    def train_step(self, state, data):
+        trainable, non_trainable, optimizer, metrics = state
+        values = zip(self.variables_in_order, [*trainable, *non_trainable])
+        with keras.StatelessScope(state_mapping=list(values)) as scope:
+            data = self.prepare(*data)
+        # The batch was drawn from random streams, and those have moved on.
+        non_trainable = [scope.get_current_value(v) for v in self.non_trainable_variables]
+        return super().train_step((trainable, non_trainable, optimizer, metrics), data)
+
+    @property
+    def variables_in_order(self):
+        return [*self.trainable_variables, *self.non_trainable_variables]""",
+}
+
+_FROZEN = '''    def frozen(self, moved=()):
+        """Return a scope in which nothing moves, with some variables at other values."""
+        values = {id(v): (v, v.value) for v in self.variables} | {id(v): (v, value) for v, value in moved}
+        return keras.StatelessScope(state_mapping=list(values.values()))'''
+
+_INPUT_GRADIENT = '''    def input_gradient(self, x, y):
+        """Return the gradient of the examples' losses with respect to them, in inference mode."""
+
+        def loss(x):
+            with self.frozen():
+                return ops.sum(LOSS.call(y, self(x, training=False)))
+
+        return gradient(loss, x)'''
+
+
+def _call(script: Script) -> str:
+    """Return ``call``: inputs prepared, and in training weights moved for one pass."""
+    if not (script.noisy or script.ascends):
+        lines = [f"        {line}" for line in script.preprocess]
+        call = ["    def call(self, x, training=False):", *lines]
+        return "\n".join([*call, "        return self.network(x, training=training)"])
+    lines = ["    def moved(self):", '        """Return each weight with its value in this pass of training."""']
+    if script.noisy:
+        noise = " + ".join(script.noisy)
+        lines += [
+            "        def noisy(w):",
+            '            kernel = len(w.shape) > 1 and "bias" not in w.name',
+            f"            return w + {noise} if kernel else ops.convert_to_tensor(w)",
+            "",
+        ]
+        lines.insert(2, "")
+    lines.append("        weights = self.network.trainable_variables")
+    value = "noisy(w)" if script.noisy else "ops.convert_to_tensor(w)"
+    lines.append(f"        values = [{value} for w in weights]")
+    if script.ascends:
+        lines.append("        offsets, self.held.offsets = self.held.offsets, None")
+        lines.append("        if offsets is not None:")
+        lines.append("            values = [value + offset for value, offset in zip(values, offsets)]")
+    lines.append("        return list(zip(weights, values))")
+    prepare = [f"        {line}" for line in script.preprocess]
+    lines += [
+        "",
+        "    def run(self, x, training):",
+        '        """Run the network; in training with moved weights, keeping what else the pass changes."""',
+        *prepare,
+        "        if not training:",
+        "            return self.network(x, training=False)",
+        "        moved = {id(w): (w, value) for w, value in self.moved()}",
+        "        state = {id(v): (v, v.value) for v in self.variables} | moved",
+        "        with keras.StatelessScope(state_mapping=list(state.values()), collect_losses=True) as scope:",
+        "            y = self.network(x, training=True)",
+        "        for v in self.network.non_trainable_variables:",
+        "            v.assign(scope.get_current_value(v))",
+        "        for loss in scope.losses:",
+        "            self.add_loss(loss)",
+        "        return y",
+        "",
+        "    def call(self, x, training=False):",
+        "        return self.run(x, training)",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,254 @@
+"""The folder that somebody takes home: recipe, trained network, script, and how to predict."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reglab import backends
+from reglab.errors import ReglabError
+from reglab.study import disk, naming
+from reglab.study.view import View
+
+if TYPE_CHECKING:
+    from reglab.laboratory import Study
+    from reglab.results import RunResult
+    from reglab.study.replay import Replay
+    from reglab.study.run import SeedData
+
+__all__ = ["DATA_LIMIT_MB", "export"]
+
+DATA_LIMIT_MB = 256.0  # raw examples of one seed's split, in memory; more are only written when asked for
+MARK = "recipe.yaml"  # a folder that has it is an export, and can be replaced by another one
+
+
+def export(
+    study: Study,
+    *,
+    recipe: str | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    script: bool = True,
+    max_data: float = DATA_LIMIT_MB,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Path:
+    """Write what one needs to use a study's recipe without reglab, and return the folder.
+
+    Args:
+        study: as :meth:`Study.resume` gives it.
+        recipe: its name; by default the recommended one.
+        seed: the run to take; by default the one that is best on validation.
+        out: the folder; by default ``export/<recipe>`` in the study's. One that holds an export is replaced, as a whole
+            and only when the new one is complete.
+        script: whether to write ``train.py`` and what it reads.
+        max_data: megabytes of raw examples up to which they are written for the script.
+        progress: hears what is being done.
+
+    Raises:
+        ReglabError: if no such run has finished, data or model are not those of the study, something cannot be
+            written as plain Keras, or the folder holds something else. Nothing is written then.
+    """
+    from reglab.study.replay import Replay
+    from reglab.study.spec import Task
+
+    replay = Replay(study.out, Task(study.dataset, study.model, study.settings, study.recipes))
+    name = _chosen(replay, recipe)
+    run = replay.results.shipped(name, seed)
+    target = Path(out) if out is not None else Path(study.out) / "export" / naming.slug(name)
+    _check_target(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = disk.new_folder(target)
+    try:
+        progress("the trained network")
+        off = _write_model(temporary / "model.keras", replay, run)
+        (temporary / MARK).write_text(_recipe_yaml(study, replay, run), encoding="utf-8")
+        (temporary / "predict.py").write_text(_predict(replay), encoding="utf-8")
+        if script:
+            progress("the script")
+            _write_script(temporary, study, replay, run, max_data)
+        (temporary / "README.md").write_text(_readme(replay, run, off, temporary), encoding="utf-8")
+        disk.publish(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return target
+
+
+def _chosen(replay: Replay, recipe: str | None) -> str:
+    if recipe is not None:
+        return recipe
+    choice = replay.results.comparison.choice
+    if choice is None:
+        folder = replay.results.folder
+        raise ReglabError(f"No run of the study in {folder} has finished, so there is nothing to export.")
+    return choice.recommended
+
+
+def _check_target(target: Path) -> None:
+    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / MARK).exists())):
+        raise ReglabError(f"{target} exists and is no export. Give another folder (--out), or take it away.")
+
+
+# --- the trained network ---------------------------------------------------------------------------------------------
+
+
+def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
+    """Write the trained network, and return how far its predictions are from those of the run."""
+    from reglab.export.deploy import check, deployed
+    from reglab.study import run_folder
+
+    program, data = replay.trained(run)
+    recipe = replay.task.recipes[run.name]
+    model = deployed(
+        program.model.export_network(), data=replay.task.data, preprocess=data.preprocess, head=program.head,
+        recipe=recipe,
+    )  # fmt: skip
+    model.save(path)
+    stored = run_folder.predictions(replay.results.folder / "runs" / run.id, "test").probabilities
+    raw = replay.task.data.x[np.sort(replay.split(run.seed).test)[:256]]
+    exact = replay.task.settings.precision == "float32"
+    return check(path, x=raw, probabilities=stored[:256], tolerance=1e-3 if exact else 2e-2)
+
+
+# --- the script ------------------------------------------------------------------------------------------------------
+
+
+def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, max_data: float) -> None:
+    from reglab.export.render import Facts
+    from reglab.export.scripted import scripted, write_start
+    from reglab.regularized.optimizer import unscaled
+
+    with View(replay.results.folder) as view:
+        threads = view.threads
+    program, data = replay.in_training(run)
+    optimizer = type(unscaled(program.model.optimizer)).__name__
+    rate = study.settings.learning_rate
+    recipe = replay.task.recipes[run.name]
+    facts = Facts(
+        title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
+        recipe=recipe.to_text(), result=_result(replay, run, threads), accuracy=float(run.metrics["accuracy"]),
+        settings=study.settings, optimizer=(optimizer, {} if rate is None else {"learning_rate": rate}),
+        head=program.head, batches=data.stream("batches"), threads=threads,
+    )  # fmt: skip
+    text, arrays = scripted(program, recipe, data, facts)
+    (folder / "train.py").write_text(text, encoding="utf-8")
+    examples, size = _examples(replay, data, run.seed)
+    small = size <= max_data * 1e6
+    fitted = {**arrays, "mean": data.preprocess.mean, "scale": data.preprocess.scale}
+    np.savez_compressed(folder / "data.npz", allow_pickle=False, **fitted, **(examples if small else {}))
+    write_start(folder / "train.py", program, data, folder / "initial.weights.h5")
+    if not small:
+        raise ReglabError(
+            f"The raw examples of seed {run.seed} are {size / 1e6:,.0f} MB, and train.py reads them from a copy: more "
+            f"than {max_data:,.0f} MB are copied only when asked for. Give --max-data {size / 1e6 + 1:.0f}, or leave "
+            "the script out (--no-script)."
+        )
+
+
+def _examples(replay: Replay, data: SeedData, seed: int) -> tuple[dict[str, np.ndarray], int]:
+    """Return the raw examples of a seed's split, each part in the order the study has it in, and their bytes."""
+    split = replay.split(seed)
+    parts = {"train": data.train, "val": np.sort(split.val), "test": np.sort(split.test)}
+    size = sum(len(part) for part in parts.values()) * int(np.prod(data.x.shape[1:])) * data.x.dtype.itemsize
+    found = {f"x_{name}": data.x[indices] for name, indices in parts.items()}
+    return {**found, **{f"y_{name}": data.y[indices] for name, indices in parts.items()}}, size
+
+
+def _result(replay: Replay, run: RunResult, threads: int | None) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in replay.results.versions.items() if name != "reglab")
+    workers = "" if threads is None else f" with {threads} thread{'s' if threads > 1 else ''}"
+    return (
+        f"That run got {100 * run.metrics['accuracy']:.2f} % of the test set right, trained by {versions}{workers}. "
+        "Data, split, initial weights, order of batches and random draws are the study's, from the files beside it."
+    )
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
+    import yaml
+
+    results = replay.results
+    spec = {**study.spec(), "recipes": {}, "baseline": results.baseline}
+    for name in dict.fromkeys([results.baseline, run.name]):
+        spec["recipes"][name] = replay.task.recipes[name].to_text()
+    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
+    comment = [
+        f"The recipe {run.name!r} of a study by reglab, with the settings it was compared under and its baseline.",
+        f"The exported run: seed {run.seed}, best epoch {run.metrics['best_epoch']:.0f}, test accuracy "
+        f"{100 * run.metrics['accuracy']:.2f} %. Trained by {versions}.",
+        "Compare again: reglab compare recipe.yaml. In Python: reglab.regularize(model, TEXT_OF_THE_RECIPE).",
+    ]
+    return "".join(f"# {line}\n" for line in comment) + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
+
+
+def _predict(replay: Replay) -> str:
+    from reglab.export.source import literal
+
+    data = replay.task.data
+    names = textwrap.fill(literal(list(replay.results.classes or data.class_names))[1:-1], 110)
+    shape = ", ".join(map(str, ("N", *data.input_shape)))
+    names = f"[{names}]" if "\n" not in names else "[\n" + textwrap.indent(names, "    ") + ",\n]"
+    return f'''"""Predict classes of raw examples with the trained network; its preprocessing is inside."""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+CLASSES = {names}
+
+model = keras.models.load_model(Path(__file__).parent / "model.keras", safe_mode=True)
+
+
+def predict(x):
+    """Return the probability of each class, (N, {data.num_classes}), for raw {data.x.dtype} examples ({shape})."""
+    return model.predict(x, verbose=0)
+
+
+if __name__ == "__main__":
+    for row in predict(np.load(sys.argv[1])):  # python predict.py examples.npy
+        print(f"{{CLASSES[row.argmax()]}} {{row.max():.3f}}")
+'''
+
+
+def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
+    recipe, data = replay.task.recipes[run.name].to_text(), replay.task.data
+    shape = ", ".join(map(str, ("N", *data.input_shape)))
+    rows = {
+        "model.keras": "the trained network, of Keras' own layers: raw examples in, class probabilities out",
+        "predict.py": "how to use it",
+        "recipe.yaml": "the recipe and its study, for `reglab compare`",
+        "train.py": "its training in plain Keras, without reglab: `python train.py`",
+        "data.npz": "raw examples of this seed's split, which train.py reads",
+        "initial.weights.h5": "the weights the training started from",
+    }
+    table = "\n".join(f"| `{name}` | {what} |" for name, what in rows.items() if (folder / name).exists())
+    digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
+    return f"""# {run.name}
+
+`{recipe}`, seed {run.seed}: {100 * run.metrics["accuracy"]:.2f} % of the test set right, chosen by validation
+({100 * run.metrics["val_accuracy"]:.2f} %).
+
+| file | what it is |
+|---|---|
+{table}
+
+```python
+import keras
+
+model = keras.models.load_model("model.keras", safe_mode=True)
+probabilities = model.predict(raw_examples)  # {data.x.dtype}, shape ({shape})
+```
+
+The saved network was loaded and predicts what the run predicted, to {off:.1g}. It runs on every backend of Keras;
+`train.py` trains on {backends.name()}, as the study did. sha256 of `model.keras`: `{digest}`
+"""

@@ -1,0 +1,143 @@
+"""Exported scripts, run where reglab cannot be imported, train to the study's weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import reglab
+from reglab.export.write import export
+
+pytestmark = pytest.mark.backend
+
+ROUNDING = 2e-4
+# Constants are folded otherwise than the variables of a study: equal up to rounding on TensorFlow too.
+FOLDED = {"constant", "pgd"}
+
+
+def tolerance(name):
+    """How far weights may be from those of the study: not at all on TensorFlow, by rounding elsewhere."""
+    return 0.0 if keras.backend.backend() == "tensorflow" and name not in FOLDED else ROUNDING
+
+
+FAST = {
+    "none": "none",
+    "penalties": "l2(kernel=1e-3, bias=1e-4, activity=1e-4)",
+    "dropout": "dropout(rate=0.2)",
+    "combination": "augmentation(rotation_range=10, width_shift_range=0.1, horizontal_flip=true) + dropout(rate=0.1) "
+    "+ gaussian_noise(stddev=0.1) + l2(kernel=1e-3)",
+    "ema": "ema(momentum=0.9) + weight_decay(decay=0.1)",
+    "stopping": "early_stopping(monitor=val_loss, patience=1) + label_smoothing(smoothing=0.1)",
+    "attack": "adversarial(epsilon=0.1)",
+    "sam": "sam(rho=0.05)",
+}
+SLOW = {
+    "l1": "l1(kernel=1e-3)",
+    "l1l2": "l1l2(kernel=(1e-4, 1e-3), bias=1e-4)",
+    "noise": "gaussian_noise(stddev=0.1, where=(hidden, output))",
+    "logits": "dropout(rate=0.2, where=(input, output))",
+    "weight noise": "weight_noise(stddev=0.02)",
+    "weight noise and sam": "weight_noise(stddev=0.02) + sam(rho=0.1) + dropout(rate=0.1)",
+    "mixup": "mixup(alpha=0.5)",
+    "smooth mixup": "label_smoothing(smoothing=0.1) + mixup(alpha=0.2) + adversarial(epsilon=0.1, share=1.0)",
+    "accuracy": "early_stopping(monitor=val_accuracy, patience=1) + ema(momentum=0.5)",
+    "pixels": "augmentation(brightness_range=(0.5, 1.5), channel_shift_range=0.2, vertical_flip=true)",
+    "constant": "augmentation(rotation_range=20, shear_range=5, zoom_range=0.1, fill_mode=constant, cval=0.5)",
+    "zca": "augmentation(zca_whitening=true, zca_epsilon=0.1, rotation_range=10)",
+    "featurewise": "augmentation(featurewise_center=true, featurewise_std_normalization=true)",
+    "samplewise": "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
+    "bim": "adversarial(method=bim, epsilon=0.1, steps=2, step_size=0.06, clip=(-3, 3))",
+    "pgd": "adversarial(method=pgd, epsilon=0.1, steps=2, unit=pixel, clip=data)",
+    "l2 ball": "adversarial(method=pgd, epsilon=0.3, steps=2, norm=l2, clip=data)",
+}
+
+# Runs each script as `python train.py` would, and gives the names and values of what it trained.
+RUNNER = """
+import json, os, runpy, sys
+sys.modules["reglab"] = None  # importing it fails
+import numpy as np
+for folder in sys.argv[1:]:
+    import keras
+    keras.utils.clear_session(free_memory=False)
+    os.environ["KERAS_BACKEND"] = keras.backend.backend()
+    runpy.run_path(os.path.join(folder, "train.py"), run_name="__main__")
+    script = runpy.run_path(os.path.join(folder, "train.py"), run_name="look")
+    network = script["build_network"]()
+    network.load_weights(os.path.join(folder, "trained.weights.h5"))
+    weights = {f"{v.path}": keras.ops.convert_to_numpy(v) for v in network.weights}
+    np.savez(os.path.join(folder, "found.npz"), **{name.replace("/", "|"): value for name, value in weights.items()})
+assert not any(name.startswith("reglab.") for name in sys.modules)
+"""
+
+
+def convolutions():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.1),
+            keras.layers.Dense(12, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def run_scripts(folders):
+    result = subprocess.run(
+        [sys.executable, "-c", RUNNER, *map(str, folders)],
+        env=dict(os.environ), capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-4000:]
+    return [json.loads(line.split("=")[1]) if "=" in line else line for line in result.stdout.splitlines()]
+
+
+def exported(recipes, folder, **settings):
+    """Train a study of these recipes, export each, and run all scripts in one process."""
+    settings = {"epochs": 3, "seeds": 1, "batch_size": 25, "train_size": 60, "learning_rate": 0.01, **settings}
+    study = reglab.Study("digits", convolutions, recipes, out=folder / "study", **settings)
+    results = study.run(workers=0)
+    folders = {name: export(study, recipe=name, out=folder / name.replace(" ", "_")) for name in recipes}
+    run_scripts(folders.values())
+    return results, folders
+
+
+def off(results, folders, name):
+    """How far the weights that a script trained are from those of the study."""
+    from reglab.study import run_folder
+
+    run = results.shipped(name)
+    kept = run_folder.weights(results.folder / "runs" / run.id)
+    with np.load(folders[name] / "found.npz") as arrays:
+        found = [arrays[key] for key in arrays.files]
+    assert [w.shape for w in kept] == [w.shape for w in found]
+    return max(float(np.abs(a - b).max()) for a, b in zip(kept, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory):
+    return exported(FAST, tmp_path_factory.mktemp("fast"))
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    return exported(SLOW, tmp_path_factory.mktemp("slow"))
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_script_trains_to_the_weights_of_the_study(fast, name):
+    assert off(*fast, name) <= tolerance(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_a_script_of_every_variant_trains_to_the_weights_of_the_study(slow, name):
+    assert off(*slow, name) <= tolerance(name)
