@@ -23,8 +23,8 @@ _HOME = {
     **dict.fromkeys(
         (
             "CATALOGUE", "EMA", "L1", "L1L2", "L2", "SAM", "Adversarial", "Augmentation", "Cosine", "Dropout",
-            "EarlyStopping", "GaussianNoise", "LabelSmoothing", "Linear", "Mixup", "Steps", "Strategy", "WeightDecay",
-            "WeightNoise",
+            "EarlyStopping", "GaussianNoise", "LabelSmoothing", "LearningRate", "Linear", "Mixup", "Steps",
+            "Strategy", "WeightDecay", "WeightNoise",
         ),
         "reglab.strategies",
     ),
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         EarlyStopping,
         GaussianNoise,
         LabelSmoothing,
+        LearningRate,
         Linear,
         Mixup,
         Steps,

@@ -25,6 +25,7 @@ SAMPLES = [
     "adversarial(method=pgd, epsilon=0.3, steps=2, norm=l2, clip=data)",
     "mixup(alpha=0.5)",
     "weight_decay(decay=0.1)",
+    "learning_rate(rate=0.05)",
     "ema(momentum=0.5)",
     "sam(rho=0.05)",
 ]

@@ -29,9 +29,10 @@ def tuned(tmp_path_factory):
 
 
 def test_every_strategy_gets_as_many_independent_trials(tuned):
-    assert {name: len(trials) for name, trials in tuned.trials.items()} == {"l2": 4, "dropout": 4}
+    assert {name: len(trials) for name, trials in tuned.trials.items()} == {"none": 4, "l2": 4, "dropout": 4}
     for name, trials in tuned.trials.items():
-        assert all([s.name for s in trial.recipe] == [name] for trial in trials)
+        expected = {"learning_rate"} | ({name} - {"none"})
+        assert all({s.name for s in trial.recipe} == expected for trial in trials)
         assert all(len(trial.values) == 2 for trial in trials), "none is given up"
 
 
@@ -41,6 +42,12 @@ def test_the_curves_are_those_of_the_values(tuned):
         expected = expected_best([trial.value for trial in trials])
         np.testing.assert_allclose(tuned.curves()[name], expected)
         np.testing.assert_allclose(held["curves"][name], expected)
+
+
+def test_the_learning_rate_can_be_left_as_it_is(tmp_path):
+    found = tune_each(make, ("l2",), 2, out=tmp_path / "t", learning_rate=False, ways={"workers": 0})
+    assert list(found.trials) == ["l2"]
+    assert all([s.name for s in trial.recipe] == ["l2"] for trial in found.trials["l2"])
 
 
 def test_what_is_compared_is_the_best_of_each_and_what_was_fixed_on_other_seeds(tuned):

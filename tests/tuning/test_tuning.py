@@ -60,6 +60,14 @@ def test_strengths_of_a_strategy_that_is_off_are_not_asked_for():
     assert space.suggest(fixed) == Recipe.parse("l2(kernel=0.01, bias=1e-4, activity=1e-5)")
 
 
+def test_what_is_always_on_has_no_switch_and_its_strength_is_looked_for():
+    space = Space(("dropout",), always=("learning_rate",))
+    assert space.names() == ["dropout", "dropout.rate", "learning_rate.rate"]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    rates = {next(s.rate for s in space.suggest(study.ask()) if s.name == "learning_rate") for _ in range(8)}
+    assert len(rates) == 8
+
+
 def test_what_is_fixed_is_part_of_every_recipe_and_changed_labels_are_left_out():
     space = Space(("augmentation",), optional=False, beside=Recipe.parse("l2"), without=frozenset({"horizontal_flip"}))
     assert "augmentation.horizontal_flip" not in space.names()

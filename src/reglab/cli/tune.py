@@ -26,6 +26,7 @@ __all__ = ["tune"]
 @click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="a strategy that is looked for; can be "
               "given again [default: all that fit the data]")  # fmt: skip
 @click.option("--all-on", is_flag=True, help="every strategy is part of every recipe; by default each may be left out")
+@click.option("--tune-learning-rate", is_flag=True, help="look for the learning rate too, in every recipe")
 @click.option("--beside", metavar="RECIPE", default="none", show_default=True, help="what every recipe has besides")
 @click.option("--rivals", type=click.IntRange(min=0), default=3, show_default=True, help="best trials that are trained "
               "afresh with other seeds; 0 for none")  # fmt: skip
@@ -34,7 +35,8 @@ __all__ = ["tune"]
 @where_options
 @ways_options
 def tune(
-    strategies: tuple[str, ...], all_on: bool, beside: str, rivals: int, out: str | None, **options: Any
+    strategies: tuple[str, ...], all_on: bool, tune_learning_rate: bool, beside: str, rivals: int, out: str | None,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Look for a recipe, and confirm it on seeds that the search has not seen.
 
@@ -70,7 +72,8 @@ def tune(
         trials = Trials(console)
         try:
             found = tuned(
-                make, budget, out=folder, strategies=strategies, optional=not all_on, beside=beside, rivals=rivals,
+                make, budget, out=folder, strategies=strategies, optional=not all_on,
+                learning_rate=tune_learning_rate, beside=beside, rivals=rivals,
                 progress=Checking(interruption.check), confirmation=bars, ways=ways, told=trials.told,
             )  # fmt: skip
         finally:

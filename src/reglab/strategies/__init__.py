@@ -11,6 +11,7 @@ from reglab.strategies.ema import EMA
 from reglab.strategies.gaussian_noise import GaussianNoise
 from reglab.strategies.l1_l2 import L1, L1L2, L2
 from reglab.strategies.label_smoothing import LabelSmoothing
+from reglab.strategies.learning_rate import LearningRate
 from reglab.strategies.mixup import Mixup
 from reglab.strategies.sam import SAM
 from reglab.strategies.schedule import Cosine, Linear, Steps
@@ -33,6 +34,7 @@ __all__ = [
     "GaussianNoise",
     "InputRange",
     "LabelSmoothing",
+    "LearningRate",
     "Linear",
     "Mixup",
     "Steps",
@@ -56,6 +58,7 @@ CATALOGUE: dict[str, type[Strategy]] = {
         Adversarial,
         Mixup,
         WeightDecay,
+        LearningRate,
         EMA,
         SAM,
     )

@@ -63,7 +63,8 @@ def every_strategy(data: Dataset) -> tuple[str, ...]:
     image = len(data.input_shape) == 3
     return tuple(
         name for name, cls in CATALOGUE.items()
-        if any(each.search for each in params(cls).values()) and (image or name != "augmentation")
+        if any(each.search for each in params(cls).values())
+        and (image or name != "augmentation") and name != "learning_rate"
     )  # fmt: skip
 
 
@@ -74,6 +75,7 @@ def tune(
     out: str | Path,
     strategies: tuple[str, ...] = (),
     optional: bool = True,
+    learning_rate: bool = False,
     beside: Any = "none",
     rivals: int = 3,
     progress: Progress | None = None,
@@ -92,6 +94,7 @@ def tune(
         out: a folder. The same call again goes on where it was interrupted.
         strategies: which are looked for; by default all that fit the data.
         optional: whether each may be left out.
+        learning_rate: whether the learning rate is looked for too, in every recipe.
         beside: what every recipe has.
         rivals: how many of the best trials are confirmed; 0 for none.
         progress: hears of the trainings of the search, which come in many small rounds.
@@ -115,7 +118,7 @@ def tune(
     )  # fmt: skip
     space = Space(
         strategies or every_strategy(searching.dataset), optional=optional, beside=fixed,
-        without=searching.dataset.label_changing,
+        without=searching.dataset.label_changing, always=("learning_rate",) if learning_rate else (),
     )  # fmt: skip
     trials = search(searching, space, budget, progress=progress, ways=ways, told=told)
     best = [trial for trial in trials if trial.state == "complete" and trial.recipe != Recipe()][:rivals]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Tuning", "tune_each"]
 
 FILE = "tuning.json"
+_RATE = "learning_rate"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def tune_each(
     out: str | Path,
     beside: Mapping[str, Any] = MappingProxyType({}),
     search_seeds: int = 2,
+    learning_rate: bool = True,
     progress: Progress | None = None,
     confirmation: Progress | None = None,
     ways: Mapping[str, Any] = MappingProxyType({}),
@@ -74,6 +76,8 @@ def tune_each(
         out: a folder. The same call again goes on where it was interrupted.
         beside: recipes of fixed strengths that are compared too, by name.
         search_seeds: seeds of each trial.
+        learning_rate: whether each trial draws a learning rate too, and no regularization gets as many trials of it
+            alone. A strategy compared at a learning rate tuned for the baseline is not compared fairly.
         progress: hears of the trainings of the searches.
         confirmation: hears of those of the confirmation.
         ways: how trainings run, see :meth:`Study.run`.
@@ -86,15 +90,19 @@ def tune_each(
     if not strategies:
         raise ReglabError("No strategy is named, so there is nothing to tune.")
     budget = Budget(trials=trials, search_seeds=search_seeds, sampler="random", pruner="none")
+    tuned: dict[str, tuple[str, ...]] = {"none": (_RATE,)} if learning_rate else {}
+    for name in strategies:
+        tuned[name] = (name, _RATE) if learning_rate and name != _RATE else (name,)
     searching = {
         name: make(
             recipes={"none": Recipe()}, baseline="none", out=out / f"search-{name}", seeds=search_seeds,
             first_seed=SEARCH_SEEDS, sealed=True,
         )
-        for name in strategies
+        for name in tuned
     }  # fmt: skip
     spaces = {
-        name: Space((name,), optional=False, without=study.dataset.label_changing) for name, study in searching.items()
+        name: Space(tuned[name], optional=False, without=study.dataset.label_changing)
+        for name, study in searching.items()
     }  # all of them before any is trained, so that what cannot be searched is said first
     found: dict[str, list[Trial]] = {}
     for name, study in searching.items():

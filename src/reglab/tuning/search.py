@@ -253,6 +253,7 @@ class _Course:
             budget.pop(limit)
         return {
             "strategies": list(self.space.strategies), "optional": self.space.optional,
+            "always": list(self.space.always),
             "beside": self.space.beside.to_text(), "without": sorted(self.space.without), **budget,
         }  # fmt: skip
 

@@ -26,6 +26,7 @@ class Space:
         optional: whether each may be left out, which makes it a search for the combination too. Otherwise all are on.
         beside: strategies that every recipe has, with fixed strengths.
         without: transforms that are left out, because they change what examples of the data are.
+        always: names of strategies that are on in every recipe, their strengths looked for too.
 
     Raises:
         ReglabError: for no strategies, unknown ones, ones without a search range, or conflicts when all are on.
@@ -39,16 +40,17 @@ class Space:
     optional: bool = True
     beside: Recipe = field(default_factory=Recipe)
     without: frozenset[str] = frozenset()
+    always: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.strategies:
             raise ReglabError(f"The space is empty: name strategies to look for. Known are {', '.join(CATALOGUE)}.")
-        for name in self.strategies:
+        for name in (*self.strategies, *self.always):
             if name not in CATALOGUE:
                 raise ReglabError(
                     f"Unknown strategy {name!r}.{nearest(name, CATALOGUE)} Known: {', '.join(CATALOGUE)}."
                 )
-            if self.strategies.count(name) > 1:
+            if (*self.strategies, *self.always).count(name) > 1:
                 raise ReglabError(f"{name} is named twice. Name each strategy once.")
             if not self._searched(name):
                 raise ReglabError(f"{name} declares no search range, so there is nothing to look for in it.")
@@ -64,8 +66,8 @@ class Space:
     def names(self) -> list[str]:
         """Return the dimensions: a switch for each strategy, where it has one, and its strengths."""
         found = []
-        for name in self.strategies:
-            found += [name] if self.optional else []
+        for name in (*self.strategies, *self.always):
+            found += [name] if self.optional and name not in self.always else []
             found += [f"{name}.{key}" for key in self._searched(name)]
         return found
 
@@ -75,10 +77,10 @@ class Space:
         A strategy that conflicts with one before it, or with what is fixed, is off.
         """
         chosen: list[Strategy] = list(self.beside)
-        for name in self.strategies:
+        for name in (*self.strategies, *self.always):
             if _conflicts(name, chosen):
                 continue
-            if self.optional and not trial.suggest_categorical(name, (False, True)):
+            if self.optional and name not in self.always and not trial.suggest_categorical(name, (False, True)):
                 continue
             searched = self._searched(name)
             values = {key: _suggest(trial, f"{name}.{key}", declared) for key, declared in searched.items()}
