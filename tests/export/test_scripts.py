@@ -18,7 +18,7 @@ pytestmark = pytest.mark.backend
 
 ROUNDING = 2e-4
 # Constants are folded otherwise than the variables of a study: equal up to rounding on TensorFlow too.
-FOLDED = {"constant", "pgd"}
+FOLDED = {"constant", "reflect", "pgd"}
 
 
 def tolerance(name):
@@ -49,6 +49,7 @@ SLOW = {
     "accuracy": "early_stopping(monitor=val_accuracy, patience=1) + ema(momentum=0.5)",
     "pixels": "augmentation(brightness_range=(0.5, 1.5), channel_shift_range=0.2, vertical_flip=true)",
     "constant": "augmentation(rotation_range=20, shear_range=5, zoom_range=0.1, fill_mode=constant, cval=0.5)",
+    "reflect": "augmentation(rotation_range=20, zoom_range=(0.8, 1.1), fill_mode=reflect)",
     "zca": "augmentation(zca_whitening=true, zca_epsilon=0.1, rotation_range=10)",
     "featurewise": "augmentation(featurewise_center=true, featurewise_std_normalization=true)",
     "samplewise": "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
@@ -141,3 +142,14 @@ def test_a_script_trains_to_the_weights_of_the_study(fast, name):
 @pytest.mark.parametrize("name", SLOW)
 def test_a_script_of_every_variant_trains_to_the_weights_of_the_study(slow, name):
     assert off(*slow, name) <= tolerance(name)
+
+
+@pytest.mark.slow
+def test_scripts_of_mixed_precision_train_to_the_weights_of_the_study_too(tmp_path):
+    recipes = {
+        "penalties": FAST["penalties"],
+        "noise": "gaussian_noise(stddev=0.1) + dropout(rate=0.1) + mixup(alpha=0.2)",
+    }
+    found = exported(recipes, tmp_path, precision="mixed_bfloat16")
+    for name in recipes:
+        assert off(*found, name) <= (0.0 if keras.backend.backend() == "tensorflow" else 2e-2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Facts:
         settings: of the study.
         optimizer: its class and arguments, by Keras' names.
         head: what the network gives.
+        classes: how many outputs it has, 1 for a sigmoid.
         batches: the seed of the order of batches.
         threads: how many the run was trained with, or None where nothing says it.
     """
@@ -39,6 +41,7 @@ class Facts:
     settings: Any
     optimizer: tuple[str, Mapping[str, Any]]
     head: Head
+    classes: int
     batches: int
     threads: int | None
 
@@ -51,7 +54,9 @@ def render(script: Script, functions: list[str], imports: set[str], facts: Facts
     parts += [*script.definitions, *functions, _batches(script)]
     parts += [training(script)] if script.wrapped else []
     parts.append(_main(script, facts))
-    return _spaced([part.rstrip() for part in parts]) + "\n"
+    text = _spaced([part.rstrip() for part in parts]) + "\n"
+    used = re.search(r"\bops\.", text.replace("keras.ops.", ""))
+    return text if used else text.replace("from keras import layers, ops", "from keras import layers")
 
 
 def _helpers(penalties: str, functions: list[str]) -> list[str]:
@@ -126,7 +131,7 @@ def _data(script: Script, facts: Facts) -> str:
         'with np.load(HERE / "data.npz") as arrays:',
         "    data = dict(arrays)",
     ]
-    lines += [f'{name.upper()} = data["{name}"]' for name in script.arrays]
+    lines += [f'{name.upper()} = ops.convert_to_tensor(data["{name}"])' for name in script.arrays]
     if facts.settings.preprocess == "none":
         convert = 'x if x.dtype.kind in "iu" and x.dtype != np.uint8 else x.astype("float32")'
         doc = "Return inputs as the network gets them."

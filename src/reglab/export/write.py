@@ -127,37 +127,38 @@ def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, ma
     with View(replay.results.folder) as view:
         threads = view.threads
     program, data = replay.in_training(run)
+    examples = _examples(replay, data, run.seed, max_data)
     optimizer = type(unscaled(program.model.optimizer)).__name__
     rate = study.settings.learning_rate
     recipe = replay.task.recipes[run.name]
+    binary = program.head.kind in ("sigmoid", "binary_logits")
     facts = Facts(
         title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
         recipe=recipe.to_text(), result=_result(replay, run, threads), accuracy=float(run.metrics["accuracy"]),
         settings=study.settings, optimizer=(optimizer, {} if rate is None else {"learning_rate": rate}),
-        head=program.head, batches=data.stream("batches"), threads=threads,
+        head=program.head, classes=1 if binary else study.dataset.num_classes, batches=data.stream("batches"),
+        threads=threads,
     )  # fmt: skip
     text, arrays = scripted(program, recipe, data, facts)
     (folder / "train.py").write_text(text, encoding="utf-8")
-    examples, size = _examples(replay, data, run.seed)
-    small = size <= max_data * 1e6
     fitted = {**arrays, "mean": data.preprocess.mean, "scale": data.preprocess.scale}
-    np.savez_compressed(folder / "data.npz", allow_pickle=False, **fitted, **(examples if small else {}))
+    np.savez_compressed(folder / "data.npz", allow_pickle=False, **fitted, **examples)
     write_start(folder / "train.py", program, data, folder / "initial.weights.h5")
-    if not small:
-        raise ReglabError(
-            f"The raw examples of seed {run.seed} are {size / 1e6:,.0f} MB, and train.py reads them from a copy: more "
-            f"than {max_data:,.0f} MB are copied only when asked for. Give --max-data {size / 1e6 + 1:.0f}, or leave "
-            "the script out (--no-script)."
-        )
 
 
-def _examples(replay: Replay, data: SeedData, seed: int) -> tuple[dict[str, np.ndarray], int]:
-    """Return the raw examples of a seed's split, each part in the order the study has it in, and their bytes."""
+def _examples(replay: Replay, data: SeedData, seed: int, max_data: float) -> dict[str, np.ndarray]:
+    """Return the raw examples of a seed's split, each part in the order the study has it in."""
     split = replay.split(seed)
     parts = {"train": data.train, "val": np.sort(split.val), "test": np.sort(split.test)}
-    size = sum(len(part) for part in parts.values()) * int(np.prod(data.x.shape[1:])) * data.x.dtype.itemsize
+    size = sum(map(len, parts.values())) * int(np.prod(data.x.shape[1:])) * data.x.dtype.itemsize / 1e6
+    if size > max_data:
+        raise ReglabError(
+            f"The raw examples of seed {seed} are {size:,.3g} MB, and train.py reads them from a copy: more than "
+            f"{max_data:,.3g} MB are copied only when asked for. Give --max-data {size + 1:.0f}, or leave the script "
+            "out (--no-script)."
+        )
     found = {f"x_{name}": data.x[indices] for name, indices in parts.items()}
-    return {**found, **{f"y_{name}": data.y[indices] for name, indices in parts.items()}}, size
+    return {**found, **{f"y_{name}": data.y[indices] for name, indices in parts.items()}}
 
 
 def _result(replay: Replay, run: RunResult, threads: int | None) -> str:

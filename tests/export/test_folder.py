@@ -1,0 +1,227 @@
+"""What stands in an exported folder, and what is told when something cannot be exported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+import reglab
+from reglab.cli import cli
+from reglab.errors import ReglabError
+from reglab.export.deploy import deployed
+from reglab.export.write import export
+from reglab.study import run_folder
+
+SETTINGS = {"epochs": 2, "seeds": 2, "learning_rate": 0.02}
+
+
+def binary_network():
+    return keras.Sequential([keras.Input((30,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(3, activation="softmax")
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def lambda_network():
+    last = keras.layers.Lambda(lambda h: 2.0 * h)
+    return keras.Sequential([keras.Input((4,)), last, keras.layers.Dense(3, "softmax")])
+
+
+def own_penalties():
+    """A network with a shared layer, a network inside it, an operation, and penalties of its own."""
+    inner = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(6, "relu", kernel_regularizer="l2", activity_regularizer="l1")],
+        name="inner",
+    )
+    inputs = keras.Input((4,))
+    shared = keras.layers.Dense(6, kernel_initializer="he_normal", bias_regularizer="l1")
+    h = inner(shared(inputs) + shared(2.0 * inputs))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(h))
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory):
+    """A finished study in a folder of its own."""
+    folder = tmp_path_factory.mktemp("iris") / "study"
+    recipes = {"plain": "none", "with dropout": "dropout(rate=0.2) + l1l2(kernel=(1e-4, 1e-3))"}
+    reglab.Study("iris", "mlp(units=8)", recipes, out=folder, **SETTINGS).run(workers=0)
+    return folder
+
+
+def without_reglab(code, *arguments):
+    """Run code in a process in which reglab cannot be imported, and return what it printed."""
+    code = f"import sys; sys.modules['reglab'] = None\n{code}"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], env=dict(os.environ), capture_output=True, text=True,
+        timeout=200, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.mark.backend
+def test_the_saved_network_predicts_from_raw_inputs_what_the_run_predicted_without_reglab(tmp_path, iris):
+    study = reglab.Study.resume(iris)
+    out = export(study, recipe="with dropout", out=tmp_path / "out", seed=1)
+    run = reglab.Results.load(iris).shipped("with dropout", 1)
+    kept = run_folder.predictions(iris / "runs" / run.id, "test")
+    test = reglab.data.test_part(study.dataset)
+    np.save(tmp_path / "raw.npy", study.dataset.x[np.sort(test)])
+    code = """
+import runpy, numpy as np
+example = runpy.run_path(sys.argv[1])
+np.save(sys.argv[3], example["predict"](np.load(sys.argv[2])))
+print(example["CLASSES"], sorted({type(layer).__module__.split(".")[0] for layer in example["model"].layers}))
+"""
+    said = without_reglab(code, out / "predict.py", tmp_path / "raw.npy", tmp_path / "found.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), kept.probabilities, atol=1e-5)
+    assert said.strip() == f"{list(study.dataset.class_names)} ['keras']"
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("preprocess", ["standardize", "rescale", "none"])
+def test_binary_logits_become_probabilities_of_both_classes_and_scripts_measure_them(tmp_path, preprocess):
+    recipes = {"penalty": "l1(kernel=1e-4) + l2(kernel=1e-3) + label_smoothing(smoothing=0.1)"}
+    study = reglab.Study(
+        "breast_cancer", binary_network, recipes, out=tmp_path / "study", preprocess=preprocess, epochs=2, seeds=1
+    )
+    study.run(workers=0)
+    out = export(study, recipe="penalty", out=tmp_path / "out")
+    accuracy = study.best().study and reglab.Results.load(study.out).shipped("penalty").metrics["accuracy"]
+    said = without_reglab("import runpy; runpy.run_path(sys.argv[1], run_name='__main__')", out / "train.py")
+    assert said.splitlines()[-1] == f"test accuracy {accuracy:.4f}, in the study {accuracy:.4f}"
+
+
+@pytest.mark.backend
+def test_shared_and_nested_layers_operations_and_own_penalties_are_written(tmp_path):
+    recipes = {"more": "l2(kernel=1e-3, bias=1e-4, activity=1e-4) + dropout(rate=0.1)"}
+    study = reglab.Study("iris", own_penalties, recipes, out=tmp_path / "study", **SETTINGS)
+    results = study.run(workers=0)
+    out = export(study, recipe="more", out=tmp_path / "out")
+    text = (out / "train.py").read_text()
+    assert "both(keras.regularizers.L2(), KERNEL_PENALTY)" in text
+    assert "def build_inner():" in text
+    said = without_reglab("import runpy; runpy.run_path(sys.argv[1], run_name='__main__')", out / "train.py")
+    accuracy = results.shipped("more").metrics["accuracy"]
+    assert said.splitlines()[-1] == f"test accuracy {accuracy:.4f}, in the study {accuracy:.4f}"
+
+
+def test_scripts_are_formatted_and_without_unused_names(tmp_path, iris):
+    ruff = shutil.which("ruff") or str(Path(sys.executable).with_name("ruff"))
+    if not Path(ruff).exists():
+        pytest.skip("ruff is not installed")
+    out = export(reglab.Study.resume(iris), recipe="with dropout", out=tmp_path / "out")
+    for command in (["format", "--check"], ["check", "--select", "E,F,W,I,B"]):
+        result = subprocess.run(
+            [ruff, *command, "--isolated", "--line-length", "120", str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_recipe_can_be_compared_again(tmp_path, iris):
+    out = export(reglab.Study.resume(iris), recipe="with dropout", out=tmp_path / "out", script=False)
+    held = yaml.safe_load((out / "recipe.yaml").read_text())
+    assert reglab.Recipe.parse(held["recipes"]["with dropout"]) == reglab.Study.resume(iris).recipes["with dropout"]
+    again = reglab.Study.from_yaml(out / "recipe.yaml", out=tmp_path / "again")
+    assert (again.baseline, again.settings) == ("plain", reglab.Study.resume(iris).settings)
+
+
+def test_the_best_recipe_regularizes_another_model_and_is_exported(tmp_path, iris):
+    best = reglab.Results.load(iris).best()
+    assert best.name == reglab.Results.load(iris).comparison.choice.recommended
+    model = best.regularize(keras.Sequential([keras.Input((7,)), keras.layers.Dense(2, "softmax")]))
+    assert model.recipe == best.recipe
+    assert (best.export(tmp_path / "out", script=False) / "model.keras").exists()
+    assert best.network().input_shape == (None, 4)
+
+
+def test_the_command_writes_the_recommended_recipe_into_the_study_folder(tmp_path, iris):
+    folder = tmp_path / "study"
+    shutil.copytree(iris, folder)
+    result = CliRunner().invoke(cli, ["export", str(folder)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    (out,) = (folder / "export").iterdir()
+    expected = {"README.md", "data.npz", "initial.weights.h5", "model.keras", "predict.py", "recipe.yaml", "train.py"}
+    assert {path.name for path in out.iterdir()} == expected
+    assert str(folder) not in "".join((out / name).read_text() for name in ("README.md", "predict.py", "train.py"))
+    # An export is replaced by the next one.
+    CliRunner().invoke(cli, ["export", str(folder), "--no-script"], catch_exceptions=False)
+    assert {path.name for path in out.iterdir()} == {"README.md", "model.keras", "predict.py", "recipe.yaml"}
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path, iris):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    with pytest.raises(ReglabError, match="is no export"):
+        export(reglab.Study.resume(iris), out=tmp_path / "mine")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
+
+
+def recurrent_network():
+    return keras.Sequential(
+        [keras.Input((4,)), keras.layers.Reshape((4, 1)), keras.layers.GRU(3), keras.layers.Dense(3, "softmax")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "recipe", "said"),
+    [
+        (recurrent_network, "l2(kernel=1e-3)", "in layers that take a regularizer as an argument"),
+        (Subclassed, "none", "subclassed model, which cannot be written as layers"),
+        (lambda_network, "none", "cannot be loaded with safe_mode=True"),
+        ("mlp(units=8)", "l2(kernel=linear(0, 1e-3, 2))", "follows a schedule"),
+    ],
+)
+def test_what_cannot_be_written_is_told_and_nothing_is_left(tmp_path, network, recipe, said):
+    study = reglab.Study("iris", network, {"it": recipe}, baseline="it", out=tmp_path / "study", **SETTINGS)
+    study.run(workers=0)
+    with pytest.raises(ReglabError, match=said):
+        export(study, out=tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_examples_beyond_the_limit_are_copied_only_when_asked_for(tmp_path, iris):
+    with pytest.raises(ReglabError, match="--max-data 1"):
+        export(reglab.Study.resume(iris), out=tmp_path / "out", max_data=0.001)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_whitening_of_too_many_numbers_is_told(iris):
+    recipe = reglab.Recipe.parse("augmentation(zca_whitening=true)")
+    data = reglab.Dataset(
+        "wide", np.zeros((4, 65, 64, 1), "uint8"), np.array([0, 1, 0, 1]), ("a", "b"), kind="image"
+    )  # fmt: skip
+    with pytest.raises(ReglabError, match="4160 x 4160"):
+        deployed(None, data=data, preprocess=None, head=None, recipe=recipe)  # type: ignore[arg-type]
+
+
+def test_a_study_without_results_has_nothing_to_export(tmp_path):
+    with pytest.raises(ReglabError, match="no study"):
+        reglab.Results.load(tmp_path).best()
+
+
+def test_an_unknown_recipe_is_told_with_those_there_are(tmp_path, iris):
+    with pytest.raises(ReglabError, match="has no recipe 'dropuot'"):
+        export(reglab.Study.resume(iris), recipe="dropuot", out=tmp_path / "out")
