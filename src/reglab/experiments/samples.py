@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +51,12 @@ class Sample:
 
 
 def load(folder: str | Path) -> list[Sample]:
-    """Return the samples that a study folder has; none where they were not made."""
+    """Return the samples that a study folder has; none where they were not made, or are not whole."""
     try:
         with np.load(Path(folder) / FILE, allow_pickle=False) as held:
             about = json.loads(str(held["about"]))
             arrays = [{key: held[key][i] for key in ("before", "after", "difference")} for i in range(len(about))]
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):  # not there, or not whole
         return []
     texts = ("labels", "predicted_before", "predicted_after")
     return [

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-import zipfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +12,7 @@ import numpy as np
 
 from reglab.analysis.diagnose import diagnose
 from reglab.experiments.diagnosis import diagnosed
+from reglab.experiments.samples import Sample, load
 from reglab.study import disk
 from reglab.study.records import FINISHED
 
@@ -69,33 +67,19 @@ class Samples:
 
 
 def samples_of(folder: Path) -> list[Samples] | None:
-    """Return what ``report/samples.npz`` holds.
-
-    ``before``, ``after`` and, where changes are small, ``difference`` are uint8 ``(K, n, height, width, channels)``;
-    ``about`` is a JSON list of K objects with ``recipe``, ``what``, ``labels`` and, where they are known,
-    ``predicted_before``, ``predicted_after`` and ``magnified``.
-    """
-    try:
-        with np.load(folder / "report" / "samples.npz", allow_pickle=False) as arrays:
-            before, after, about = arrays["before"], arrays["after"], json.loads(str(arrays["about"]))
-            difference = arrays["difference"] if "difference" in arrays.files else before
-        return [_samples(*each) for each in zip(before, after, difference, about, strict=True)] or None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # not there, or not whole
-        return None
+    """Return what ``report/samples.npz`` holds, as :func:`reglab.experiments.samples.samples` makes it."""
+    return [_samples(sample) for sample in load(folder)] or None
 
 
-def _samples(before: np.ndarray, after: np.ndarray, difference: np.ndarray, said: Mapping[str, Any]) -> Samples:
-    labels: Sequence[str] = said["labels"]
-    nothing = [None] * len(labels)
-    magnified = int(said.get("magnified") or 0)
+def _samples(sample: Sample) -> Samples:
     pairs = (
-        Pair(_png(one), _png(other), _png(change) if magnified else None, label, first, second)
+        Pair(_png(one), _png(other), _png(change) if sample.magnified else None, label, first, second)
         for one, other, change, label, first, second in zip(
-            before, after, difference, labels, said.get("predicted_before") or nothing,
-            said.get("predicted_after") or nothing, strict=True,
+            sample.before, sample.after, sample.difference, sample.labels, sample.predicted_before,
+            sample.predicted_after, strict=True,
         )
     )  # fmt: skip
-    return Samples(str(said["recipe"]), str(said["what"]), magnified, tuple(pairs))
+    return Samples(sample.recipe, sample.what, sample.magnified, tuple(pairs))
 
 
 def diagnosis_of(results: Results) -> Diagnosis | None:

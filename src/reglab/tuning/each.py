@@ -90,34 +90,46 @@ def tune_each(
     if not strategies:
         raise ReglabError("No strategy is named, so there is nothing to tune.")
     budget = Budget(trials=trials, search_seeds=search_seeds, sampler="random", pruner="none")
-    tuned: dict[str, tuple[str, ...]] = {"none": (_RATE,)} if learning_rate else {}
-    for name in strategies:
-        tuned[name] = (name, _RATE) if learning_rate and name != _RATE else (name,)
-    searching = {
-        name: make(
-            recipes={"none": Recipe()}, baseline="none", out=out / f"search-{name}", seeds=search_seeds,
-            first_seed=SEARCH_SEEDS, sealed=True,
-        )
-        for name in tuned
-    }  # fmt: skip
-    spaces = {
-        name: Space(tuned[name], optional=False, without=study.dataset.label_changing)
-        for name, study in searching.items()
-    }  # all of them before any is trained, so that what cannot be searched is said first
+    searches = _searches(make, _tuned(strategies, learning_rate=learning_rate), out, search_seeds)
     found: dict[str, list[Trial]] = {}
-    for name, study in searching.items():
+    for name, (study, space) in searches.items():
 
         def hears(trial: Trial, of: str = name) -> None:
             told(of, trial)
 
-        ranked = search(study, spaces[name], budget, progress=progress, ways=ways, told=hears)
+        ranked = search(study, space, budget, progress=progress, ways=ways, told=hears)
         found[name] = sorted(ranked, key=lambda trial: trial.number)
     best = {name: max(of_name, key=lambda trial: trial.value).recipe for name, of_name in found.items()}
     study = make(recipes={"none": Recipe(), **best, **beside}, baseline="none", out=out / "confirmation")
-    results = study.run(confirmation, **ways)
-    tuning = Tuning(out, found, results)
-    curves = {name: curve.tolist() for name, curve in tuning.curves().items()}
-    tried = {name: [trial.to_dict() for trial in of_name] for name, of_name in found.items()}
-    held = {"schema": 1, "trials_each": trials, "curves": curves, "trials": tried}
-    disk.write_json(results.folder / FILE, held)
+    tuning = Tuning(out, found, study.run(confirmation, **ways))
+    _keep(tuning, trials)
     return tuning
+
+
+def _tuned(strategies: tuple[str, ...], *, learning_rate: bool) -> dict[str, tuple[str, ...]]:
+    """Return, for each name, the strategies whose strengths are drawn."""
+    tuned: dict[str, tuple[str, ...]] = {"none": (_RATE,)} if learning_rate else {}
+    for name in strategies:
+        tuned[name] = (name, _RATE) if learning_rate and name != _RATE else (name,)
+    return tuned
+
+
+def _searches(
+    make: Callable[..., Study], tuned: Mapping[str, tuple[str, ...]], out: Path, search_seeds: int
+) -> dict[str, tuple[Study, Space]]:
+    """Return a study and a space for each: all before any is trained, so that what is impossible is said first."""
+    found = {}
+    for name, parts in tuned.items():
+        study = make(
+            recipes={"none": Recipe()}, baseline="none", out=out / f"search-{name}", seeds=search_seeds,
+            first_seed=SEARCH_SEEDS, sealed=True,
+        )  # fmt: skip
+        found[name] = study, Space(parts, optional=False, without=study.dataset.label_changing)
+    return found
+
+
+def _keep(tuning: Tuning, trials: int) -> None:
+    curves = {name: curve.tolist() for name, curve in tuning.curves().items()}
+    tried = {name: [trial.to_dict() for trial in of_name] for name, of_name in tuning.trials.items()}
+    held = {"schema": 1, "trials_each": trials, "curves": curves, "trials": tried}
+    disk.write_json(tuning.results.folder / FILE, held)
