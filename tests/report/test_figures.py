@@ -1,5 +1,6 @@
 """Figures: what is drawn is what results hold."""
 
+import dataclasses
 import json
 
 import made
@@ -281,3 +282,19 @@ def test_samples_become_png_images_of_the_same_pixels(tmp_path, channels):
 def tmp_path_with_report(path):
     (path / "report").mkdir()
     return path
+
+
+def test_effort_shows_the_expected_best_of_each_strategy(results, folder, tmp_path):
+    with pytest.raises(ReglabError, match="--tune-each"):
+        figures.effort(results)
+    names = [row.name for row in results.comparison.rows]
+    curves = {name: [0.5 + 0.1 * i, 0.7, 0.9 - 0.1 * i] for i, name in enumerate(names[:2])}
+    (tmp_path / "tuning.json").write_text(json.dumps({"schema": 1, "curves": curves}))
+    figure = figures.effort(dataclasses.replace(results, folder=tmp_path))
+    for trace in figure.data:
+        assert list(trace.x) == [1, 2, 3]
+        np.testing.assert_allclose(trace.y, 100 * np.array(curves[trace.meta]))
+    assert {trace.meta for trace in figure.data} == set(names[:2])
+    message = figure.layout.meta["message"]
+    assert message.startswith(f"{names[0]} is expected to be best after 3 trials (90.0 %)")
+    assert f"with a single one {names[1]} is (60.0 %)" in message

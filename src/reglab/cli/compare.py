@@ -74,6 +74,9 @@ def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
     text = f"Expected best validation accuracy, in %, after n of {trials} random trials on the search's seeds:"
     console.print(Text(text, style="bold"))
     show_table(effort_table(found), console)
+    console.print(Text("The best of each, which are compared on other seeds:", style="bold"))
+    for name, trials_of in found.trials.items():
+        console.print(Text(f"{name}: {max(trials_of, key=lambda trial: trial.value).recipe.to_text()}"))
     console.print()
     show_results(found.results, console)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reglab.analysis.diagnose import Diagnosis
     from reglab.results import Results
 
-__all__ = ["Pair", "Samples", "diagnosis_of", "onsets_of", "robustness_of", "samples_of"]
+__all__ = ["Pair", "Samples", "diagnosis_of", "effort_of", "onsets_of", "robustness_of", "samples_of"]
 
 _SCHEMA = 1
 
@@ -31,6 +31,14 @@ def robustness_of(folder: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
         return None
     return found if isinstance(found.get("runs"), dict) and found.get("attacks") and found.get("epsilons") else None
+
+
+def effort_of(folder: Path) -> dict[str, list[float]] | None:
+    """Return, for each strategy, the expected best of n trials, as ``reglab compare --tune-each`` writes it."""
+    found = disk.read_json(folder / "tuning.json")
+    if not isinstance(found, dict) or found.get("schema") != _SCHEMA or not isinstance(found.get("curves"), dict):
+        return None
+    return found["curves"] or None
 
 
 @dataclass(frozen=True)

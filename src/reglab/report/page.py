@@ -120,6 +120,8 @@ def _figures(results: Results, onsets: Mapping[str, float]) -> dict[str, Any]:
             drawn(figures.sensitivity(results, sweep), f"sensitivity-{i}", title=sweep.title)
             for i, sweep in enumerate(swept)
         ]
+    if extras.effort_of(results.folder):
+        found["effort"] = drawn(figures.effort(results), "effort")
     measured = extras.robustness_of(results.folder)
     if measured is not None and any(under_attack(results, measured).values()):
         found["robustness"] = drawn(figures.robustness(results, measured), "robustness")

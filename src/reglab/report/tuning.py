@@ -15,13 +15,12 @@ _STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def effort_table(found: Tuning) -> Table:
-    """Return a row for each strategy: what the best of n trials is expected to reach, and the best recipe."""
+    """Return a row for each strategy: what the best of n trials is expected to reach."""
     curves = found.curves()
     most = max(len(curve) for curve in curves.values())
     steps = [n for n in _STEPS if n < most] + [most]
     rows = []
     for name, curve in curves.items():
         cells = [f"{100 * curve[min(n, len(curve)) - 1]:.2f}" for n in steps]
-        best = max(found.trials[name], key=lambda trial: trial.value)
-        rows.append((name, *cells, best.recipe.to_text()))
-    return Table(("strategy", *(f"n={n}" for n in steps), "best"), tuple(rows), (0,) * len(rows))
+        rows.append((name, *cells))
+    return Table(("strategy", *(f"n={n}" for n in steps)), tuple(rows), (0,) * len(rows))

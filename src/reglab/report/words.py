@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from reglab.results import Results
 
 __all__ = [
-    "classes", "confusion", "count", "curves", "epsilon", "forest", "gap", "listed", "reliability", "robustness",
-    "sensitivity", "unfinished", "verdict",
+    "classes", "confusion", "count", "curves", "effort", "epsilon", "forest", "gap", "listed", "reliability",
+    "robustness", "sensitivity", "unfinished", "verdict",
 ]  # fmt: skip
 
 _FEW = 4  # names that a sentence lists
@@ -199,6 +199,16 @@ def epsilon(value: float, unit: str | None) -> str:
     """Return the size of a perturbation: of pixels as ``8/255``, where that is what it is."""
     levels = value * 255
     return f"{round(levels)}/255" if unit == "pixel" and abs(levels - round(levels)) < 1e-6 else f"{value:.3g}"
+
+
+def effort(curves: Mapping[str, np.ndarray]) -> str:
+    """Say which strategy is best with one trial and which with all."""
+    first, last = (max(curves, key=lambda name: curves[name][at]) for at in (0, -1))
+    most = max(len(curve) for curve in curves.values())
+    ahead = f"{visible(last)} is expected to be best after {most} trials ({100 * curves[last][-1]:.1f} %)"
+    if first == last:
+        return f"{ahead}, and with a single one too."
+    return f"{ahead}; with a single one {visible(first)} is ({100 * curves[first][0]:.1f} %)."
 
 
 def robustness(

@@ -10,12 +10,13 @@
 from reglab.report.figures.calibration import reliability
 from reglab.report.figures.classes import confusion, per_class
 from reglab.report.figures.curves import learning_curves
+from reglab.report.figures.effort import effort
 from reglab.report.figures.forest import forest
 from reglab.report.figures.gap import gap_against_accuracy
 from reglab.report.figures.robustness import robustness
 from reglab.report.figures.sensitivity import Sweep, sensitivity, sweeps
 
 __all__ = [
-    "Sweep", "confusion", "forest", "gap_against_accuracy", "learning_curves", "per_class", "reliability",
+    "Sweep", "confusion", "effort", "forest", "gap_against_accuracy", "learning_curves", "per_class", "reliability",
     "robustness", "sensitivity", "sweeps",
 ]  # fmt: skip
