@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -142,6 +143,30 @@ def test_a_script_trains_to_the_weights_of_the_study(fast, name):
 @pytest.mark.parametrize("name", SLOW)
 def test_a_script_of_every_variant_trains_to_the_weights_of_the_study(slow, name):
     assert off(*slow, name) <= tolerance(name)
+
+
+def check_format(folders):
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        pytest.skip("ruff is not installed")
+    for command in (
+        ["format", "--check", "--diff"],
+        ["check", "--select", "E,F,W,I,B,D1", "--ignore", "B905,D102,D105,D107"],
+    ):
+        result = subprocess.run(
+            [ruff, *command, "--isolated", "--line-length", "120", *folders.values()],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_scripts_are_formatted_documented_and_without_unused_names(fast):
+    check_format(fast[1])
+
+
+@pytest.mark.slow
+def test_scripts_of_every_variant_are_formatted_documented_and_without_unused_names(slow):
+    check_format(slow[1])
 
 
 @pytest.mark.slow

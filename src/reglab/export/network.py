@@ -61,7 +61,7 @@ class Printer:
     def _sequential(self, network: Any, front: tuple[str, ...]) -> list[str]:
         items = [*(_input(tensor) for tensor in network.inputs), *front]
         kept = [layer for layer in network.layers if not (isinstance(layer, Tap) and self.tap(layer) is None)]
-        items += [self._layer(layer) for layer in kept]
+        items += [self._layer(layer, indent=12) for layer in kept]
         lines = [f"            {item}," for item in items]
         name = f"        name={literal(network.name)},"
         return ["    return keras.Sequential(", "        [", *lines, "        ],", name, "    )"]
@@ -100,7 +100,7 @@ class Printer:
 
     # --- one layer -------------------------------------------------------------------------------------------------
 
-    def _layer(self, layer: Any, room: int = WIDTH - 14) -> str:
+    def _layer(self, layer: Any, room: int = WIDTH - 14, indent: int = 4) -> str:
         """Return the expression that makes a layer."""
         if isinstance(layer, Tap):
             return self.tap(layer) or ""
@@ -122,7 +122,8 @@ class Printer:
         if layer.name in self.seeds and "seed" in config:
             config["seed"] = self.seeds[layer.name]
         arguments = self._arguments(type(layer), config, named=True, more=self.more(layer))
-        text = call(self._class(type(layer)), arguments, indent=4)[4:]
+        text = call(self._class(type(layer)), arguments, after="," * (indent > 4), indent=indent)[indent:]
+        text = text.removesuffix(",") if indent > 4 else text
         if "\n" not in text and len(text) > room:
             text = call(self._class(type(layer)), arguments, before=" " * (WIDTH - room), indent=4)[4:].lstrip()
         return text

@@ -167,7 +167,9 @@ class Script:
                 value = f"in_float32({value})"
             lines.append(f"{role.upper()}_PENALTY = {value}")
         for name, roles in self.bundles().items():
-            items = ", ".join(f'"{role}_regularizer": {role.upper()}_PENALTY' for role in roles)
+            own = [f'"{role}_regularizer": {role.upper()}_PENALTY' for role in roles]
+            shared = name == "HIDDEN" and "WEIGHTS" in self.bundles()
+            items = ", ".join(["**WEIGHTS", own[-1]] if shared else own)
             lines.append(f"{name} = {{{items}}}")
         return lines
 
@@ -176,7 +178,7 @@ class Script:
         roles = tuple(self.regularizers)
         weights = tuple(role for role in roles if role != "activity")
         found = {"WEIGHTS": weights} if len(weights) > 1 else {}
-        return found | ({"HIDDEN": roles} if len(roles) > len(weights) > 0 else {})
+        return found | ({"HIDDEN": (*weights, "activity")} if len(roles) > len(weights) > 0 else {})
 
 
 _OWN = {True: "all of them from one stream, as in the study", False: "drawing the very numbers that the study drew"}
@@ -189,4 +191,6 @@ _LAYER = '''class {name}(layers.Layer):
         self.supports_masking = True
 
     def call(self, h, training=False):
-        return {draw} if training else h'''
+        if not training:
+            return h
+        return {draw}'''

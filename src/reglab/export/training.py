@@ -102,7 +102,9 @@ def _call(script: Script) -> str:
         lines += [
             "        def noisy(w):",
             '            kernel = len(w.shape) > 1 and "bias" not in w.name',
-            f"            return w + {noise} if kernel else ops.convert_to_tensor(w)",
+            "            if not kernel:",
+            "                return ops.convert_to_tensor(w)",
+            f"            return w + {noise}",
             "",
         ]
         lines.insert(2, "")

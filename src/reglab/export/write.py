@@ -250,6 +250,6 @@ model = keras.models.load_model("model.keras", safe_mode=True)
 probabilities = model.predict(raw_examples)  # {data.x.dtype}, shape ({shape})
 ```
 
-The saved network was loaded and predicts what the run predicted, to {off:.1g}. It runs on every backend of Keras;
+The saved network was loaded and predicts what the run predicted (to {off:.1g}). It runs on every backend of Keras;
 `train.py` trains on {backends.name()}, as the study did. sha256 of `model.keras`: `{digest}`
 """

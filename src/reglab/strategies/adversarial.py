@@ -136,20 +136,20 @@ class Adversarial(Strategy):
         if self.clip != "data":
             low, high = map(repr, self.clip) if isinstance(self.clip, tuple) else (None, None)
         moved = f"clean + delta{width}" if low is None else f"ops.clip(clean + delta{width}, {low}, {high})"
-        slope = f"gradient({moved}, y[part]){width}"
         epsilon, step = self.strengths()["epsilon"], self.strengths()["step"]
         beginning = "ops.zeros_like(clean)"
         if start and self.norm == "linf":
             beginning = f"{epsilon!r} * keras.random.uniform(ops.shape(clean), minval=-1.0, maxval=1.0, seed=random)"
         elif start:
             beginning = f'random_start(ops.shape(clean), "l2", {epsilon!r}, random)'
-        lines = []
+        lines = [f"slope = gradient(moved(delta), y[part]){width}"]
         if self.norm == "linf":
-            lines.append(f"delta = ops.clip(delta + {step!r} * ops.sign({slope}), -{epsilon!r}, {epsilon!r})")
+            lines.append(f"delta = ops.clip(delta + {step!r} * ops.sign(slope), -{epsilon!r}, {epsilon!r})")
         else:
-            lines.append(f'delta = project(delta + {step!r} * direction({slope}, "l2"), "l2", {epsilon!r})')
+            lines.append(f'delta = project(delta + {step!r} * direction(slope, "l2"), "l2", {epsilon!r})')
         if low is not None:
-            lines.append(f"delta = ({moved} - clean)" + (f" / ({width.removeprefix(' * ')})" if width else ""))
+            unit = width.removeprefix(" * ")
+            lines.append(f"delta = (moved(delta) - clean) / {unit}" if unit else "delta = moved(delta) - clean")
         steps = 1 if self.method == "fgsm" else self.steps
         if steps > 1:
             lines = [f"for _ in range({steps}):", *(f"    {line}" for line in lines)]
@@ -158,13 +158,17 @@ class Adversarial(Strategy):
             f"part = first({self.share!r}, ops.shape(x)[0])",
             'x = ops.cast(x, "float32")',
             "clean = x[part]",
+            "",
+            "def moved(delta):",
+            f"    return {moved}",
+            "",
             f"delta = {beginning}",
             *lines,
-            f"return {end.format(moved) if end else moved}",
+            f"return {end.format('moved(delta)') if end else 'moved(delta)'}",
         ]
         given = "x, y, gradient, random" if start else "x, y, gradient"
         doc = f"Move {self.share:.0%} of the batch along the gradient of its own loss ({self.method.upper()})."
-        return "\n".join([f"def attacked({given}):", f'    """{doc}"""', *(f"    {line}" for line in body)])
+        return "\n".join([f"def attacked({given}):", f'    """{doc}"""', *(f"    {line}".rstrip() for line in body)])
 
     def _limits(self, input_range: InputRange | None) -> tuple[Any, Any]:
         if self.clip == "data":
@@ -182,12 +186,14 @@ def _first(share: float, count: Any) -> slice:
 
 
 def _direction(slope: Any, norm: str) -> Any:
+    """Return the step of length 1 in a norm that raises the loss most."""
     if norm == "linf":
         return keras.ops.sign(slope)
     return slope / keras.ops.maximum(_length(slope), _TINY)
 
 
 def _project(delta: Any, norm: str, epsilon: Any) -> Any:
+    """Return the nearest point of the ball of radius ``epsilon``."""
     if norm == "linf":
         return keras.ops.clip(delta, -keras.ops.convert_to_tensor(epsilon), keras.ops.convert_to_tensor(epsilon))
     return delta * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_length(delta), _TINY))

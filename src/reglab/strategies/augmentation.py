@@ -298,10 +298,12 @@ def _between(low: Any, high: Any, u: Any) -> Any:
 
 
 def _per_image(values: Any) -> Any:
+    """Return one value an image, shaped to broadcast against images."""
     return keras.ops.reshape(values, (-1, 1, 1, 1))
 
 
 def _shift_channels(x: Any, shift: Any) -> Any:
+    """Return images moved by one value each, within their own extremes."""
     ops = keras.ops
     low, high = ops.min(x, axis=(1, 2, 3), keepdims=True), ops.max(x, axis=(1, 2, 3), keepdims=True)
     return ops.clip(x + _per_image(shift), low, high)
