@@ -16,11 +16,11 @@ def values(seeds, repetitions, *, between=2.0, within=1.0, random_seed=0):
 
 
 def test_the_parts_of_the_noise_are_those_it_was_made_of():
-    found = noise(values(4000, 3))
-    assert found.within == pytest.approx(1.0, rel=0.03)
-    assert found.spread == pytest.approx(np.sqrt(5.0), rel=0.03)
-    assert found.pair == pytest.approx(np.sqrt(2.0), rel=0.03)
-    assert found.unpaired == pytest.approx(np.sqrt(10.0), rel=0.03)
+    found = noise(values(1000, 3))
+    assert found.within == pytest.approx(1.0, rel=0.06)
+    assert found.spread == pytest.approx(np.sqrt(5.0), rel=0.06)
+    assert found.pair == pytest.approx(np.sqrt(2.0), rel=0.06)
+    assert found.unpaired == pytest.approx(np.sqrt(10.0), rel=0.06)
 
 
 def test_the_spread_of_pairs_of_two_repetitions_is_that_of_their_differences_about_zero():

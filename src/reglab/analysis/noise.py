@@ -12,6 +12,7 @@ from reglab.analysis.verdict import ALPHA
 __all__ = ["Noise", "noise"]
 
 RELABELLINGS = 10_000
+_AT_ONCE = 2_000_000  # numbers, so that many seeds do not take gigabytes
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,19 @@ def noise(values: np.ndarray, *, alpha: float = ALPHA, random_seed: int = 0) -> 
 
 def _claims(values: np.ndarray, *, alpha: float, random: np.random.Generator) -> np.ndarray:
     """Return, for each relabelling, whether any repetition was called better or worse than the first."""
+    pieces, left = [], RELABELLINGS
+    while left:
+        count = min(left, max(1, _AT_ONCE // values.size))
+        pieces.append(_claims_of(values, count, alpha=alpha, random=random))
+        left -= count
+    return np.concatenate(pieces)
+
+
+def _claims_of(values: np.ndarray, count: int, *, alpha: float, random: np.random.Generator) -> np.ndarray:
     from scipy import stats
 
     seeds, repetitions = values.shape
-    order = random.random((RELABELLINGS, seeds, repetitions)).argsort(axis=2)
+    order = random.random((count, seeds, repetitions)).argsort(axis=2)
     shuffled = np.take_along_axis(np.broadcast_to(values, order.shape), order, axis=2)
     d = shuffled[:, :, 1:] - shuffled[:, :, :1]
     mean, scale = d.mean(axis=1), d.std(axis=1, ddof=1) / math.sqrt(seeds)
