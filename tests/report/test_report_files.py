@@ -139,7 +139,7 @@ def test_nothing_in_the_page_that_is_loaded_from_elsewhere(html):
 
 def test_control_characters_are_seen_in_every_format(hostile, html):
     texts = [own(html), markdown.report(hostile, made="today"), latex.table(hostile), spreadsheet.recipes(hostile),
-             spreadsheet.runs(hostile)]  # fmt: skip
+             spreadsheet.runs(hostile), spreadsheet.classes(hostile)]  # fmt: skip
     for text in texts:
         assert not re.findall(
             r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2066-\u2069\ud800-\udfff]", text
@@ -148,7 +148,7 @@ def test_control_characters_are_seen_in_every_format(hostile, html):
 
 
 def test_no_cell_of_a_csv_file_is_a_formula_and_numbers_are_numbers(hostile):
-    for text in (spreadsheet.recipes(hostile), spreadsheet.runs(hostile)):
+    for text in (spreadsheet.recipes(hostile), spreadsheet.runs(hostile), spreadsheet.classes(hostile)):
         head, *rows = csv.reader(io.StringIO(text))
         assert all(len(row) == len(head) for row in rows)
         for row in rows:
@@ -321,3 +321,19 @@ def test_a_folder_without_a_study_is_told(tmp_path):
     done = CliRunner().invoke(cli, ["report", str(tmp_path)])
     assert done.exit_code != 0
     assert "There is no study in" in str(done.exception)
+
+
+def test_the_scores_of_classes_are_scikit_learns_on_all_seeds_together(results):
+    from sklearn.metrics import precision_recall_fscore_support
+
+    rows = list(csv.DictReader(io.StringIO(spreadsheet.classes(results))))
+    name = results.baseline
+    counts = sum(run.confusion for run in results.runs[name].values() if run.confusion is not None)
+    true, given = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
+    precision, recall, f1, _ = precision_recall_fscore_support(true, given, zero_division=0.0)
+    found = [row for row in rows if row["recipe"] == name]
+    assert [float(row["precision"]) for row in found] == pytest.approx(precision.tolist())
+    assert [float(row["recall"]) for row in found] == pytest.approx(recall.tolist())
+    assert [float(row["f1"]) for row in found] == pytest.approx(f1.tolist())
+    sheet = sections.by_class(results)
+    assert [float(row[2].text) for row in sheet.rows] == pytest.approx(100 * precision, abs=0.051)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reglab.analysis.metrics import ClassScores
 from reglab.study.records import FINISHED
 
 if TYPE_CHECKING:
     from reglab.results import Results
 
 __all__ = [
-    "Band", "Changes", "Reliability", "band", "changes", "class_names", "histories", "pooled_confusion",
+    "Band", "Changes", "Reliability", "band", "changes", "class_names", "class_scores", "histories", "pooled_confusion",
     "reliability_of", "under_attack",
 ]  # fmt: skip
 
@@ -78,6 +79,20 @@ def pooled_confusion(results: Results, name: str) -> np.ndarray | None:
     """Return the counts of a recipe's confusions, summed over seeds, or None if it has no finished run."""
     found = [run.confusion for run in results.runs.get(name, {}).values() if run.confusion is not None]
     return np.sum(found, axis=0) if found else None
+
+
+def class_scores(results: Results, name: str) -> ClassScores | None:
+    """Return precision, recall and F1 of each class, of all seeds of a recipe together, or None without a finished run.
+
+    What would divide by zero is 0. ``support`` counts the examples of one seed.
+    """
+    counts = pooled_confusion(results, name)
+    if counts is None:
+        return None
+    seeds = sum(run.confusion is not None for run in results.runs[name].values())
+    hits, given, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    precision, recall = hits / np.maximum(given, 1), hits / np.maximum(true, 1)
+    return ClassScores(precision, recall, 2 * hits / np.maximum(given + true, 1), true // seeds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reglab.analysis.compare import Row
-from reglab.report.bands import class_names, pooled_confusion
+from reglab.report.bands import class_names, class_scores, pooled_confusion
 from reglab.study.records import DIVERGED, FAILED, reason
 
 if TYPE_CHECKING:
     from reglab.results import Results
 
-__all__ = ["Cell", "Failure", "Sheet", "commands", "confused", "failures", "main_table", "study_yaml"]
+__all__ = ["Cell", "Failure", "Sheet", "by_class", "commands", "confused", "failures", "main_table", "study_yaml"]
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,7 @@ def confused(results: Results, *, most: int = 8) -> Sheet | None:
     counts = pooled_confusion(results, results.baseline)
     if counts is None:
         return None
-    choice = results.comparison.choice
-    names = [results.baseline]
-    if choice is not None and choice.recommended != results.baseline:
-        names.append(choice.recommended)
-    elif choice is not None and choice.best != results.baseline:
-        names.append(choice.best)
+    names = _beside_each_other(results)
     shares = []
     for name in names:
         found = pooled_confusion(results, name)
@@ -169,6 +164,33 @@ def confused(results: Results, *, most: int = 8) -> Sheet | None:
         return None
     meanings = ("class it is", "class it is taken for", *(f"share of the class, {name}" for name in names))
     return Sheet(("true", "taken for", *names), meanings, rows)
+
+
+def _beside_each_other(results: Results) -> list[str]:
+    """Return the baseline and the recipe that is recommended, or else the one that looks best."""
+    choice, names = results.comparison.choice, [results.baseline]
+    if choice is not None and choice.recommended != results.baseline:
+        names.append(choice.recommended)
+    elif choice is not None and choice.best != results.baseline:
+        names.append(choice.best)
+    return names
+
+
+def by_class(results: Results) -> Sheet | None:
+    """Return precision, recall and F1 of each class, of the baseline and the recipe that is recommended."""
+    names = [name for name in _beside_each_other(results) if class_scores(results, name) is not None]
+    if results.baseline not in names:
+        return None
+    found = [(name, scores) for name in names if (scores := class_scores(results, name)) is not None]
+    columns = ["class", "examples"] + [f"{what}, {name}" for name, _ in found for what in ("precision", "recall", "F1")]
+    rows = tuple(
+        (Cell(label, None, "name"), Cell(f"{found[0][1].support[i]}", float(found[0][1].support[i])),
+         *(Cell(f"{100 * values[i]:.1f}", float(values[i]))
+           for _, scores in found for values in (scores.precision, scores.recall, scores.f1)))
+        for i, label in enumerate(class_names(results))
+    )  # fmt: skip
+    meanings = ["name of the class", "of it in the test set"] + ["on the test set, in %"] * (len(columns) - 2)
+    return Sheet(tuple(columns), tuple(meanings), rows)
 
 
 def commands(results: Results) -> list[tuple[str, str]]:

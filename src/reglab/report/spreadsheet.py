@@ -1,4 +1,4 @@
-"""Results as CSV, for spreadsheets and data frames: a row a recipe, and a row a run.
+"""Results as CSV, for spreadsheets and data frames: a row a recipe, a row a run, and a row a class of a recipe.
 
 Numbers are in full precision, shares between 0 and 1. Text that a spreadsheet would take for a formula is led by an
 apostrophe.
@@ -13,13 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reglab.analysis.compare import METRICS, Row
+from reglab.report.bands import class_names, class_scores
 from reglab.report.inert import cell
 from reglab.study.records import reason
 
 if TYPE_CHECKING:
     from reglab.results import Results
 
-__all__ = ["recipes", "runs"]
+__all__ = ["classes", "recipes", "runs"]
 
 
 def recipes(results: Results) -> str:
@@ -51,6 +52,20 @@ def runs(results: Results) -> str:
         for seed, run in of_name.items()
     )  # fmt: skip
     return _written(["recipe", "seed", "run", "status", *METRICS, "error"], rows)
+
+
+def classes(results: Results) -> str:
+    """Return a row a class of each recipe: its examples in the test set, and precision, recall and F1 of all seeds."""
+    rows: list[list[Any]] = []
+    for name in results.runs:
+        scores = class_scores(results, name)
+        if scores is not None:
+            columns = (scores.support, scores.precision, scores.recall, scores.f1)
+            rows += [
+                [name, label, *(value.item() for value in values)]
+                for label, *values in zip(class_names(results), *columns, strict=True)
+            ]
+    return _written(["recipe", "class", "examples", "precision", "recall", "f1"], rows)
 
 
 def _written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -16,14 +16,14 @@ from reglab.study.view import Status, View
 __all__ = ["FILES", "watch", "write_report"]
 
 #: What :func:`write_report` writes, in its order.
-FILES = ("index.html", "report.md", "table.tex", "table.csv", "runs.csv")
+FILES = ("index.html", "report.md", "table.tex", "table.csv", "runs.csv", "classes.csv")
 REFRESH_S = 5.0
 
 
 def write_report(
     results: Results, out: str | Path | None = None, *, status: Status | None = None, refresh: float | None = None
 ) -> list[Path]:
-    """Write the report: ``index.html``, ``report.md``, ``table.tex``, ``table.csv`` and ``runs.csv``.
+    """Write the report: ``index.html``, ``report.md``, ``table.tex``, ``table.csv``, ``runs.csv`` and ``classes.csv``.
 
     Each file is whole or as it was before.
 
@@ -43,6 +43,7 @@ def write_report(
     texts = (
         page(results, made=made, status=status, refresh=refresh), markdown.report(results, made=made),
         latex.table(results), spreadsheet.recipes(results), spreadsheet.runs(results),
+        spreadsheet.classes(results),
     )  # fmt: skip
     with disk.telling(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
