@@ -30,7 +30,7 @@ def tolerance(name):
 FAST = {
     "none": "none",
     "penalties": "l2(kernel=1e-3, bias=1e-4, activity=1e-4)",
-    "dropout": "dropout(rate=0.2)",
+    "dropout": "dropout(rate=0.2) + learning_rate(rate=0.02)",
     "combination": "augmentation(rotation_range=10, width_shift_range=0.1, horizontal_flip=true) + dropout(rate=0.1) "
     "+ gaussian_noise(stddev=0.1) + l2(kernel=1e-3)",
     "ema": "ema(momentum=0.9) + weight_decay(decay=0.1)",
