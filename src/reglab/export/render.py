@@ -95,7 +95,7 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
         ]
     backend = {"tensorflow": "import tensorflow as tf", "jax": "import jax", "torch": "import torch"}[script.backend]
     modules = ["import keras", "import numpy as np"]
-    needs = script.attacks or script.ascends or (script.backend == "torch" and script.wrapped)
+    needs = script.attacks or script.ascends or (script.backend == "torch" and bool(script.batch))
     modules = sorted([*modules, *([backend] if needs and script.backend != "jax" else [])])
     if needs and script.backend == "jax":
         modules.insert(0, backend)
@@ -175,8 +175,9 @@ def _batches(script: Script) -> str:
 
 def _main(script: Script, facts: Facts) -> str:
     name, config = facts.optimizer
-    arguments = [f"{key}={literal(value)}" for key, value in config.items()]
-    arguments += [f"{key}={value}" for key, value in script.optimizer.items()]
+    # What a strategy says of the optimizer goes before what the study does.
+    merged = {key: literal(value) for key, value in config.items()} | script.optimizer
+    arguments = [f"{key}={value}" for key, value in merged.items()]
     optimizer = call(f"keras.optimizers.{name}", arguments, before="optimizer = ", indent=4)
     metrics = ['"accuracy"']
     kind, logits = facts.head.kind, "from_logits=True, " if "logits" in facts.head.kind else ""
