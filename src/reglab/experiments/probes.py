@@ -193,7 +193,7 @@ def _norm(weights: list[np.ndarray]) -> float:
 
 
 def _replayed(study: Study, results: Results) -> Any:
-    from reglab.study.replay import Replay
+    from reglab.replay import Replay
     from reglab.study.spec import Task
 
     replay = Replay(results.folder, Task(study.dataset, study.model, study.settings, study.recipes))

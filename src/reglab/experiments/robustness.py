@@ -134,7 +134,7 @@ def robustness(
         ReglabError: if the study has no finished run, or its data, model or predictions are not what they were.
     """
     from reglab.experiments.attack import Attacker
-    from reglab.study.replay import Replay
+    from reglab.replay import Replay
     from reglab.study.spec import Task
 
     data = study.dataset

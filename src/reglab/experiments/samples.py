@@ -79,7 +79,7 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
     Raises:
         ReglabError: if the data are no images, or not those that the study was trained on.
     """
-    from reglab.study.replay import Replay
+    from reglab.replay import Replay
     from reglab.study.spec import Task
 
     data = study.dataset

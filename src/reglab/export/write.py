@@ -18,8 +18,8 @@ from reglab.study.view import View
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
+    from reglab.replay import Replay
     from reglab.results import RunResult
-    from reglab.study.replay import Replay
     from reglab.study.run import SeedData
 
 __all__ = ["DATA_LIMIT_MB", "export"]
@@ -54,7 +54,7 @@ def export(
         ReglabError: if no such run has finished, data or model are not those of the study, something cannot be
             written as plain Keras, or the folder holds something else. Nothing is written then.
     """
-    from reglab.study.replay import Replay
+    from reglab.replay import Replay
     from reglab.study.spec import Task
 
     replay = Replay(study.out, Task(study.dataset, study.model, study.settings, study.recipes))
