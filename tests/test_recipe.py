@@ -197,3 +197,11 @@ def test_flips_are_left_out_of_the_papers_arms_and_it_is_said():
     assert kept["dataset augmentation"].active_transforms() >= {"rotation_range", "width_shift_range"}
     assert [note.split(":")[0] for note in notes] == ["dataset augmentation", "combination"]
     assert without_transforms(table2(), frozenset()) == (table2(), [])
+
+
+def test_two_strategies_of_one_name_keep_their_order_whatever_their_strengths():
+    text = "dropout(rate=0.1, where=hidden) + dropout(rate=linear(0.0, 0.5, 4), where=input)"
+    recipe = Recipe.parse(text)
+    for epoch in range(5):
+        assert [s.places for s in recipe.at(epoch)] == [s.places for s in recipe]
+    assert recipe.accepts(recipe.at(4))

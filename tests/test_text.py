@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reglab import Cosine, Linear, ReglabError, Steps
@@ -21,6 +21,7 @@ scalars = (
 )
 
 
+@example("µ")  # whose normal form is another letter
 @given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=6))
 def test_every_value_is_read_back_as_it_was_written(value):
     (call,) = parse_sum(f"name(option={format_value(value)})")

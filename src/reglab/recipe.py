@@ -52,7 +52,8 @@ class Recipe:
                     f"Dropout(0.1))."
                 )
         _check_conflicts(strategies)
-        ordered = tuple(sorted(strategies, key=lambda strategy: (strategy.order, strategy.name, repr(strategy))))
+        # Two of one name are at different places; nothing that can change from epoch to epoch may decide their order.
+        ordered = tuple(sorted(strategies, key=lambda strategy: (strategy.order, strategy.name, strategy.places)))
         object.__setattr__(self, "strategies", ordered)
 
     # --- as a value ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ may hold numbers, ``8/255``, quoted or bare words, ``true``, ``false``, ``none``
 from __future__ import annotations
 
 import ast
+import unicodedata
 from typing import Any, NamedTuple
 
 from reglab.errors import ReglabError
@@ -54,7 +55,9 @@ def format_value(value: Any) -> str:
         inner = ", ".join(format_value(item) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if isinstance(value, str):
-        return value if value.isidentifier() and value.lower() not in _WORDS else repr(value)
+        # Python reads names in a normal form, in which some letters are others (the micro sign is a mu).
+        plain = value.isidentifier() and value.lower() not in _WORDS and unicodedata.normalize("NFKC", value) == value
+        return value if plain else repr(value)
     return repr(value)
 
 
