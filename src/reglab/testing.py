@@ -152,8 +152,9 @@ def check_own_stream(strategy: Strategy) -> None:
     other = Dropout(rate=0.0) if isinstance(strategy, GaussianNoise) else GaussianNoise(stddev=0.0)
     alone = _bench(Recipe(strategy), eager=_slow_to_compile()).train()
     joined = _bench(Recipe(strategy, other), eager=_slow_to_compile()).train()
-    # Another graph may be fused otherwise, so the last bit is not what this is about.
-    _assert_same(joined, alone, f"{strategy}: its random stream moves when {other} joins")
+    # Another graph may be fused otherwise, so the last bits are not what this is about; and where an L1 penalty takes
+    # the sign of a bias at zero, they become a step. Other random numbers give differences of 0.02 and more.
+    _assert_same(joined, alone, f"{strategy}: its random stream moves when {other} joins", within=3e-4)
 
 
 def check_strengths_take_effect(strategy: Strategy) -> None:
@@ -379,9 +380,11 @@ def _same(found: list[np.ndarray], expected: list[np.ndarray]) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
-def _assert_same(found: list[np.ndarray], expected: list[np.ndarray], message: str, *, exact: bool = False) -> None:
+def _assert_same(
+    found: list[np.ndarray], expected: list[np.ndarray], message: str, *, exact: bool = False, within: float = 2e-5
+) -> None:
     far = max(float(np.abs(one - other).max(initial=0)) for one, other in zip(found, expected, strict=True))
-    close = _same(found, expected) if exact else far <= 2e-5
+    close = _same(found, expected) if exact else far <= within
     assert close, f"{message}: largest difference {far:.3g}."
 
 
