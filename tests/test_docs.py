@@ -55,5 +55,6 @@ def test_recipes_in_the_documents_can_be_read(page):
 def test_every_command_has_help():
     for name, command in cli.commands.items():
         assert command.help, name
+        assert "\\b" not in command.help, f"{name}: click's mark is one character, so its docstring is not raw"
         for parameter in command.params:
             assert getattr(parameter, "help", "") or parameter.param_type_name == "argument", f"{name} {parameter.name}"

@@ -36,8 +36,7 @@ def ablate(recipe: str, **options: Any) -> None:
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from rich.console import Console
 
-    from reglab.cli.interrupt import interruptible
-    from reglab.cli.progress import TerminalProgress
+    from reglab.cli.progress import bars
     from reglab.experiments import ablation
     from reglab.laboratory import Study
 
@@ -47,12 +46,8 @@ def ablate(recipe: str, **options: Any) -> None:
     def make(**more: Any) -> Study:
         return Study(**{**study, **more})
 
-    with interruptible() as interruption:
-        progress = TerminalProgress(console, check=interruption.check)
-        try:
-            found = ablation.ablate(recipe, make, progress=progress, ways=ways)
-        finally:
-            progress.close()
+    with bars(console) as (progress, _):
+        found = ablation.ablate(recipe, make, progress=progress, ways=ways)
     _show(found, console)
 
 

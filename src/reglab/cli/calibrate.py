@@ -33,8 +33,7 @@ def calibrate(
     from rich.console import Console
     from rich.text import Text
 
-    from reglab.cli.interrupt import interruptible
-    from reglab.cli.progress import TerminalProgress
+    from reglab.cli.progress import bars
     from reglab.experiments import calibrate as experiment
     from reglab.experiments.planning import noise_folder
 
@@ -51,15 +50,11 @@ def calibrate(
     def began(number: int, one: Study) -> None:
         console.print(Text(f"repetition {number + 1} of {repetitions}", style="bold"))
 
-    with interruptible() as interruption:
-        progress = TerminalProgress(console, check=interruption.check)
-        try:
-            found = experiment.calibrate(
-                make, out=Path(out) if out else noise_folder(first.out), repetitions=repetitions, progress=progress,
-                ways=ways, began=began,
-            )  # fmt: skip
-        finally:
-            progress.close()
+    with bars(console) as (progress, _):
+        found = experiment.calibrate(
+            make, out=Path(out) if out else noise_folder(first.out), repetitions=repetitions, progress=progress,
+            ways=ways, began=began,
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"folder": str(found.folder), **found.to_dict()}, indent=1))
         return

@@ -49,8 +49,7 @@ def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from reglab.cli.interrupt import interruptible
-    from reglab.cli.progress import TerminalProgress
+    from reglab.cli.progress import bars
     from reglab.cli.show import show_results, show_table
     from reglab.cli.trials import Checking, Trials
     from reglab.report.tuning import effort_table
@@ -60,16 +59,13 @@ def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
     tuned = {name: next(iter(recipe)).name for name, recipe in first.recipes.items() if _is_bare(name, recipe)}
     fixed = {name: recipe for name, recipe in first.recipes.items() if name not in tuned and len(recipe)}
     console = Console()
-    with interruptible() as interruption:
-        bars, lines = TerminalProgress(console, check=interruption.check), Trials(console)
-        try:
-            found: Tuning = tune_each(
-                make, tuple(tuned.values()), trials, out=Path(f"{first.out}-tuned"), beside=fixed,
-                progress=Checking(interruption.check), confirmation=bars, ways=ways,
-                told=lambda name, trial: lines.told(trial, name),
-            )  # fmt: skip
-        finally:
-            bars.close()
+    lines = Trials(console)
+    with bars(console) as (progress, check):
+        found: Tuning = tune_each(
+            make, tuple(tuned.values()), trials, out=Path(f"{first.out}-tuned"), beside=fixed,
+            progress=Checking(check), confirmation=progress, ways=ways,
+            told=lambda name, trial: lines.told(trial, name),
+        )  # fmt: skip
     console.print()
     text = f"Expected best validation accuracy, in %, after n of {trials} random trials on the search's seeds:"
     console.print(Text(text, style="bold"))

@@ -48,7 +48,7 @@ _STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
 @where_options
 @ways_options
 def diagnose(source: str | None, **options: Any) -> None:
-    r"""Say whether a model overfits, since when and by how much, and what to do.
+    """Say whether a model overfits, since when and by how much, and what to do.
 
     SOURCE is a study folder; a log of your own training, CSV as Keras' CSVLogger writes it or JSON; or a study's YAML
     file. Without it, the model that the options name is trained with several seeds.
@@ -58,7 +58,7 @@ def diagnose(source: str | None, **options: Any) -> None:
       reglab diagnose training.csv --classes 10
       reglab diagnose reglab-out/digits-mlp --probe noise
       reglab diagnose --data digits --model mlp --train-size 200 --treat
-    """
+    """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from rich.console import Console
 
     own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "kind", "as_json", "recipe")}

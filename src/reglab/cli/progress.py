@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from reglab.cli.interrupt import interruptible
 from reglab.study.progress import Progress as StudyProgress
 from reglab.study.records import FINISHED, Record, reason
 
-__all__ = ["TerminalProgress"]
+__all__ = ["TerminalProgress", "bars"]
 
 _NAME = 24  # characters of a recipe's name beside a bar
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[tuple[TerminalProgress, Callable[[], None]]]:
+    """Show trainings as bars meanwhile; also give what is to be called where Ctrl-C may take effect."""
+    with interruptible() as interruption:
+        progress = TerminalProgress(console, check=interruption.check)
+        try:
+            yield progress, interruption.check
+        finally:
+            progress.close()
 
 
 class TerminalProgress(StudyProgress):

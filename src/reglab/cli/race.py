@@ -50,8 +50,7 @@ def race(
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from rich.console import Console
 
-    from reglab.cli.interrupt import interruptible
-    from reglab.cli.progress import TerminalProgress
+    from reglab.cli.progress import bars
     from reglab.cli.trials import Checking
     from reglab.laboratory import Study
     from reglab.study.naming import slug
@@ -67,17 +66,13 @@ def race(
 
     console = Console()
     budget = epoch_budget or len(recipes) * search_seeds * make(recipes=["none"]).settings.epochs // 4
-    with interruptible() as interruption:
-        bars = TerminalProgress(console, check=interruption.check)
-        with console.status(f"Racing {len(recipes)} recipes in at most {budget:,} epochs ..."):
-            waiting = Checking(interruption.check)
-            try:
-                found = run_race(
-                    make, families, recipes, epoch_budget=budget, out=folder, search_seeds=search_seeds, rivals=rivals,
-                    progress=waiting, confirmation=bars if not console.is_terminal else waiting, ways=ways,
-                )  # fmt: skip
-            finally:
-                bars.close()
+    told = f"Racing {len(recipes)} recipes in at most {budget:,} epochs ..."
+    with bars(console) as (progress, check), console.status(told):
+        waiting = Checking(check)
+        found = run_race(
+            make, families, recipes, epoch_budget=budget, out=folder, search_seeds=search_seeds, rivals=rivals,
+            progress=waiting, confirmation=progress if not console.is_terminal else waiting, ways=ways,
+        )  # fmt: skip
     _show(found, console)
 
 

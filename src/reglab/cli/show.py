@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reglab.cli.interrupt import interruptible
-from reglab.cli.progress import TerminalProgress
+from reglab.cli.progress import bars
 from reglab.cli.quiet import start_backend
 from reglab.report.tables import Table, comparison_table, conclusion, legend
 
@@ -59,12 +58,8 @@ def trained(
         start_backend()
     for note in (*notes, *study.notes()):
         console.print(Text("note: ", style="yellow") + Text(note))
-    with interruptible() as interruption:
-        progress = TerminalProgress(console, check=interruption.check)
-        try:
-            return study.run(progress, **ways)
-        finally:
-            progress.close()
+    with bars(console) as (progress, _):
+        return study.run(progress, **ways)
 
 
 def show_table(table: Table, console: Console) -> None:

@@ -50,8 +50,7 @@ def tune(
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from rich.console import Console
 
-    from reglab.cli.interrupt import interruptible
-    from reglab.cli.progress import TerminalProgress
+    from reglab.cli.progress import bars
     from reglab.cli.trials import Checking, Trials
     from reglab.laboratory import Study
     from reglab.study.naming import slug
@@ -67,17 +66,12 @@ def tune(
     def make(**more: Any) -> Study:
         return Study(**{**study, **more})
 
-    with interruptible() as interruption:
-        bars = TerminalProgress(console, check=interruption.check)
-        trials = Trials(console)
-        try:
-            found = tuned(
-                make, budget, out=folder, strategies=strategies, optional=not all_on,
-                learning_rate=tune_learning_rate, beside=beside, rivals=rivals,
-                progress=Checking(interruption.check), confirmation=bars, ways=ways, told=trials.told,
-            )  # fmt: skip
-        finally:
-            bars.close()
+    with bars(console) as (progress, check):
+        found = tuned(
+            make, budget, out=folder, strategies=strategies, optional=not all_on,
+            learning_rate=tune_learning_rate, beside=beside, rivals=rivals,
+            progress=Checking(check), confirmation=progress, ways=ways, told=Trials(console).told,
+        )  # fmt: skip
     _show(found, console)
 
 
