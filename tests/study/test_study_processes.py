@@ -230,7 +230,7 @@ def test_a_training_that_hangs_is_given_up(tmp_path, script):
 
 
 def test_a_kill_for_lack_of_memory_is_said_as_such_where_the_system_counts_them(tmp_path, script, monkeypatch):
-    from reglab.study.executors import processes
+    from reglab.study.executors import process
 
     model = script("""
         def spring():
@@ -239,7 +239,7 @@ def test_a_kill_for_lack_of_memory_is_said_as_such_where_the_system_counts_them(
     """)
     (tmp_path / "trap-1").touch()
     counted = iter(range(100))
-    monkeypatch.setattr(processes, "_oom_kills", lambda: next(counted))  # one more each time it is asked
+    monkeypatch.setattr(process, "_oom_kills", lambda: next(counted))  # one more each time it is asked
     study = reglab.Study("digits", model, [], out=tmp_path / "study", **{**SMALL, "seeds": 1})
     study.run(workers=1)
     with View(study.out) as view:

@@ -96,6 +96,12 @@ class Workbench:
         program.restore(recipe.host(), self.seed_data(seed), weights)
         return program
 
+    def at_start(self, ride: Ride) -> tuple[Program, SeedData]:
+        """Return the program that trains a ride, standing where the training begins, and what its seed fixes."""
+        program, data = self._program(ride.recipe), self.seed_data(ride.seed)
+        program.restore(ride.recipe, data, data.initial_weights)
+        return program, data
+
     def train(
         self,
         ride: Ride,

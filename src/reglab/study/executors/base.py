@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KILLED", "NO_SPACE", "OUT_OF_MEMORY", "RAISED", "TIMED_OUT", "UNREACHED", "Done", "Ended", "Epoch", "Event",
-    "Executor", "Gone", "Job", "Kept", "Started", "told_apart", "work",
+    "Executor", "Gone", "Job", "Kept", "Started", "told_apart", "unstyled", "work",
 ]  # fmt: skip
 
 # How a training can end without a result.
@@ -185,13 +185,18 @@ def work(bench: Workbench, job: Job, emit: Handler) -> bool:
         )
     except (Exception, SystemExit) as error:  # whatever it was, it is this training's and not the end of the study
         how = told_apart(error)
-        detail = _STYLED.sub("", traceback.format_exc())
+        detail = unstyled(traceback.format_exc())
         emit(Gone(number, how, detail, worker_lost=how == OUT_OF_MEMORY))
         return how != OUT_OF_MEMORY
     for record in records:
         emit(Ended(number, record))
     emit(Done(number))
     return True
+
+
+def unstyled(text: str) -> str:
+    """Return a text without the codes by which a terminal shows parts of it in bold."""
+    return _STYLED.sub("", text)
 
 
 def told_apart(error: BaseException) -> str:

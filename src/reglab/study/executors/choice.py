@@ -67,7 +67,8 @@ def opened(task: Task, ways: Ways, *, threads: int | None) -> Executor:
         from reglab.study.executors.here import Here
 
         return Here(task)
-    from reglab.study.executors.processes import Processes, cores, default_workers
+    from reglab.study.executors.process import cores
+    from reglab.study.executors.processes import Processes, default_workers
 
     if ways.workers is not None:
         return Processes(task, workers=ways.workers)

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study.executors.base import (
-    KILLED,
-    OUT_OF_MEMORY,
-    UNREACHED,
-    Done,
-    Executor,
-    Gone,
-    Handler,
-    Job,
-    Started,
-)
+from reglab.study.executors.base import KILLED, UNREACHED, Done, Executor, Gone, Handler, Job, Started
+from reglab.study.executors.process import Exit, Worker, cores
 from reglab.study.executors.shipment import pack
-from reglab.study.executors.wire import Hello, Planned, Ready, Refused, receive, send
+from reglab.study.executors.wire import Planned, Ready, Refused
 from reglab.study.plan import Plan
 from reglab.study.spec import Task
 
-__all__ = ["THREAD_VARIABLES", "Processes", "cores", "default_workers"]
+__all__ = ["Processes", "default_workers"]
 
 _WORKER_BYTES = 2 * 2**30  # of memory for each worker: a backend, a data set, some compiled programs
 _STARTS = 3  # workers in a row that end before they have done anything, until the study gives up
-_TAIL = 3000  # characters of a worker's last words
-
-THREAD_VARIABLES = (
-    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-)  # fmt: skip
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers(task: Task) -> int:
@@ -70,7 +46,7 @@ class Processes(Executor):
 
     def __init__(self, task: Task, *, workers: int, threads: int | None = None) -> None:
         self.threads: int = threads or max(1, cores() // workers)
-        self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
         self._scratch = Path(tempfile.mkdtemp(prefix="reglab-"))
         self._failed_starts = 0
         try:
@@ -79,7 +55,7 @@ class Processes(Executor):
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
         self._count = workers
-        self._slots: list[_Worker | None] = [None] * workers
+        self._slots: list[Worker | None] = [None] * workers
 
     def describe(self) -> str:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
@@ -104,7 +80,7 @@ class Processes(Executor):
                     raise ReglabError(message)
                 case Refused(message, False):
                     raise RuntimeError(f"Planning the study failed in the worker:\n{message}")
-                case _Exit() as ended:
+                case Exit() as ended:
                     raise ReglabError(f"The worker process ended while it planned the study: {ended.detail}")
 
     def free(self) -> list[str]:
@@ -132,7 +108,7 @@ class Processes(Executor):
             except queue.Empty:
                 return
 
-    def _take(self, sender: _Worker, message: Any, handle: Handler) -> None:
+    def _take(self, sender: Worker, message: Any, handle: Handler) -> None:
         if sender not in self._slots:
             return  # it was given up; its last words are not ours any more
         match message:
@@ -142,7 +118,7 @@ class Processes(Executor):
                     handle(Started(sender.jobs[0].number, sender.name))
             case Refused(text, _):
                 self._lost(sender, KILLED, text, handle)
-            case _Exit(how, detail):
+            case Exit(how, detail):
                 self._lost(sender, how, detail, handle)
             case Gone(worker_lost=True):
                 self._lost(sender, message.how, message.detail, handle)
@@ -157,7 +133,7 @@ class Processes(Executor):
                 sender.proven = True
                 handle(message)
 
-    def _lost(self, worker: _Worker, how: str, detail: str, handle: Handler) -> None:
+    def _lost(self, worker: Worker, how: str, detail: str, handle: Handler) -> None:
         """Tell what became of the jobs of a worker that has ended; its place is filled when there is work."""
         self._slots[self._slots.index(worker)] = None
         worker.end()
@@ -181,117 +157,13 @@ class Processes(Executor):
         self._slots = []
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _hire(self, slot: int) -> _Worker:
-        total, count = cores(), self.threads
-        pinned = None
-        if hasattr(os, "sched_getaffinity") and count < total:
-            own = sorted(os.sched_getaffinity(0))
-            pinned = [own[(slot * count + i) % total] for i in range(count)]
-        worker = _Worker(f"worker {slot + 1}", self._inbox, environment=self._environment())
-        worker.tell(Hello(tuple(sys.path), str(self._scratch), pinned, self._task))
+    def _hire(self, slot: int) -> Worker:
+        worker = Worker(
+            f"worker {slot + 1}", self._inbox, task=self._task, scratch=self._scratch, threads=self.threads, place=slot,
+            alone=self._count == 1,
+        )  # fmt: skip
         self._slots[slot] = worker
         return worker
-
-    def _environment(self) -> dict[str, str]:
-        """Return the variables of a worker; what the user has set is left alone."""
-        variables = dict(os.environ)
-        for name in THREAD_VARIABLES:
-            variables.setdefault(name, str(self.threads))
-        keras = sys.modules.get("keras")
-        if keras is not None:
-            variables["KERAS_BACKEND"] = keras.backend.backend()
-        if self._count > 1:  # so that the first worker does not take all of a GPU's memory
-            variables.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-            variables.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        return variables
-
-
-class _Exit:
-    """A worker process has ended."""
-
-    __match_args__ = ("how", "detail")
-
-    def __init__(self, how: str, detail: str) -> None:
-        self.how, self.detail = how, detail
-
-
-class _Worker:
-    """A process, the thread that listens to it, and what it has to do.
-
-    ``ready`` once it has imported what it needs, ``proven`` once it has done something.
-    """
-
-    def __init__(self, name: str, inbox: queue.SimpleQueue, *, environment: dict[str, str]) -> None:
-        self.name = name
-        self.jobs: list[Job] = []
-        self.ready = False
-        self.proven = False
-        self._inbox = inbox
-        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by end()
-        self._oom_kills = _oom_kills()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "reglab.study.executors.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, env=environment,
-            start_new_session=True,  # so that Ctrl-C in a terminal reaches only us
-        )  # fmt: skip
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def tell(self, message: Any) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and we shall hear of it
-            send(cast(BinaryIO, self._process.stdin), message)
-
-    def _listen(self) -> None:
-        try:
-            while True:
-                self._inbox.put((self, receive(cast(BinaryIO, self._process.stdout))))
-        except EOFError:
-            code = self._process.wait()
-            self._inbox.put((self, self._exit(code)))
-
-    def _exit(self, code: int) -> _Exit:
-        if code < 0:
-            try:
-                name = signal.Signals(-code).name
-            except ValueError:
-                name = f"signal {-code}"
-            memory = -code == signal.SIGKILL and _oom_kills() > self._oom_kills
-            told = f"it was killed by {name}"
-            if memory:
-                told += ": the system had no memory left"
-            elif -code == signal.SIGKILL:
-                told += ", which is what a system does that runs out of memory"
-            return _Exit(OUT_OF_MEMORY if memory else KILLED, self._with_last_words(told))
-        return _Exit(KILLED, self._with_last_words(f"it ended with exit code {code}"))
-
-    def _with_last_words(self, told: str) -> str:
-        with contextlib.suppress(OSError, ValueError):
-            size = self._words.seek(0, os.SEEK_END)
-            self._words.seek(max(0, size - _TAIL))
-            words = self._words.read().decode(errors="replace").strip()
-            if words:
-                return f"{told}. Its last output:\n{words}"
-        return told
-
-    def end(self) -> None:
-        """End the process, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-        self._listener.join(timeout=10)
-        for pipe in (self._process.stdin, self._process.stdout, self._words):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-
-
-def _oom_kills() -> int:
-    """Return how many processes this container's memory limit has ended, where Linux tells."""
-    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
-        with contextlib.suppress(OSError):
-            for line in Path(path).read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    return 0
 
 
 def _memory() -> int:

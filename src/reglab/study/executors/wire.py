@@ -1,6 +1,7 @@
 """Messages between processes over a pipe: a length, then a pickle. Both ends are reglab's own.
 
-To a worker go a ``Hello``, then ``"plan"`` or jobs (``base.Job``); from it come what is here, and the events of jobs.
+To a worker go a ``Hello``, then ``"plan"``, jobs (``base.Job``) or what else is asked of its workbench (``Ask``); from
+it come what is here, and the events of jobs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-__all__ = ["Hello", "Planned", "Ready", "Refused", "receive", "send"]
+__all__ = ["Answer", "Ask", "Hello", "Planned", "Ready", "Refused", "receive", "send"]
 
 _LENGTH = struct.Struct(">Q")
 
@@ -46,8 +47,23 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Ask:
+    """A function, ``module:name``, to be called with the workbench and some arguments."""
+
+    function: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a function that was asked for returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Refused:
-    """Planning or opening the task failed: a sentence for the user, or the traceback of a bug."""
+    """Planning, opening the task or an ``Ask`` failed: a sentence for the user, or the traceback of a bug."""
 
     message: str
     expected: bool

@@ -17,7 +17,7 @@ import threading
 from typing import Any, BinaryIO
 
 from reglab.errors import ReglabError
-from reglab.study.executors.wire import Hello, Planned, Ready, Refused, receive, send
+from reglab.study.executors.wire import Answer, Ask, Hello, Planned, Ready, Refused, receive, send
 
 __all__ = ["main"]
 
@@ -39,15 +39,21 @@ def main() -> None:
 def _serve(bench: Any, command: Any, events: BinaryIO) -> None:
     from reglab.study.executors.base import work
 
-    if command == "plan":
+    if command == "plan" or isinstance(command, Ask):
         try:
-            send(events, Planned(bench.plan()))
+            send(events, _answer(bench, command) if isinstance(command, Ask) else Planned(bench.plan()))
         except Exception as error:
             send(events, _refusal(error))
         return
     if not work(bench, command, lambda event: send(events, event)):
         events.close()
         os._exit(1)
+
+
+def _answer(bench: Any, ask: Ask) -> Answer:
+    import pkgutil
+
+    return Answer(pkgutil.resolve_name(ask.function)(bench, *ask.arguments))
 
 
 def _opened(task: bytes, events: BinaryIO) -> Any:
@@ -67,8 +73,10 @@ def _opened(task: bytes, events: BinaryIO) -> Any:
 def _refusal(error: Exception) -> Refused:
     import traceback
 
+    from reglab.study.executors.base import unstyled
+
     expected = isinstance(error, ReglabError)
-    return Refused(str(error) if expected else traceback.format_exc(), expected)
+    return Refused(unstyled(str(error) if expected else traceback.format_exc()), expected)
 
 
 def _channels() -> tuple[BinaryIO, BinaryIO]:

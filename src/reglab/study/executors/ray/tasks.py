@@ -30,7 +30,7 @@ from typing import Any
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.study.executors.base import KILLED, UNREACHED, Done, Event, Executor, Gone, Handler, Job
-from reglab.study.executors.processes import THREAD_VARIABLES
+from reglab.study.executors.process import THREAD_VARIABLES
 from reglab.study.executors.ray.cluster import Node, connect, cores_of_a_task, how_it_ended, imported, plain
 from reglab.study.executors.ray.node import plan_study, train_jobs
 from reglab.study.executors.ray.parcel import packed
