@@ -16,7 +16,8 @@ from reglab.errors import ReglabError, nearest
 
 __all__ = ["BACKENDS", "adapter", "installed", "loaded", "name", "require", "version"]
 
-# In the order in which they are preferred on a CPU: small convolutions are fastest on TensorFlow there.
+# Without a choice of the user's, the first that is installed. The order says nothing of their speed, which depends on
+# model and machine: ``reglab backends`` measures it.
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -29,8 +30,8 @@ def require(backend: str | None = None) -> str:
     """Make sure that Keras has a backend to bind to, and return its name.
 
     ``backend`` asks for one by name. Otherwise ``KERAS_BACKEND`` decides as it does for Keras, and without it the
-    first of TensorFlow, JAX and PyTorch that is installed. Call it before Keras is imported; afterwards only the
-    backend in use can be asked for.
+    first of TensorFlow, JAX and PyTorch that is installed; ``reglab backends`` says which is fastest. Call it before
+    Keras is imported; afterwards only the backend in use can be asked for.
     """
     if "keras" in sys.modules:
         return _require_in_use(backend)

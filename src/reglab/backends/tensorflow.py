@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from reglab.backends.cheap_bits import DROPPED, dropped
+
 if TYPE_CHECKING:
     from reglab.backends.trainer import Trainer as _Trainer
 else:
     _Trainer = object
 
-__all__ = ["StepMixin", "compiled", "gradient"]
+__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "sum_of_squares"]
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:
@@ -28,6 +30,27 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
 def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
     """Return ``function`` compiled; it may read ``variables`` and change nothing."""
     return tf.function(function, autograph=False)
+
+
+def sum_of_squares(x: Any) -> Any:
+    """Return the sum of all squares, whose gradient is one product and not an array of ones and three of them."""
+    return 2 * tf.nn.l2_loss(x)
+
+
+def feed(batches: Any) -> tf.data.Dataset:
+    """Return the batches as ``fit`` is to be given them: as a ``tf.data`` pipeline that does not tune itself.
+
+    Keras would make one that does. The thread that tunes it sleeps twice as long after each look, and a pipeline that
+    is left waits for it to wake up, in about half of all cases: up to as long again as it had been in use
+    (docs/performance.md). There is nothing to tune in one generator.
+    """
+    signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0])
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (batches[position] for position in range(len(batches))), output_signature=signature
+    ).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 class StepMixin(_Trainer):

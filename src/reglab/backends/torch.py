@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 import torch
 
+from reglab.backends.plain import DROPPED, dropped, feed, sum_of_squares
+
 if TYPE_CHECKING:
     from reglab.backends.trainer import Trainer as _Trainer
 else:
     _Trainer = object
 
-__all__ = ["StepMixin", "compiled", "gradient"]
+__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "sum_of_squares"]
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:

@@ -96,6 +96,7 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
     backend = {"tensorflow": "import tensorflow as tf", "jax": "import jax", "torch": "import torch"}[script.backend]
     modules = ["import keras", "import numpy as np"]
     needs = script.attacks or script.ascends or (script.backend == "torch" and bool(script.batch))
+    needs = needs or any("tf." in text for text in script.definitions)
     modules = sorted([*modules, *([backend] if needs and script.backend != "jax" else [])])
     if needs and script.backend == "jax":
         modules.insert(0, backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from reglab.lazy import keras
+from reglab import backends
 from reglab.strategies.base import Strategy
 from reglab.strategies.declare import Places, param
 
@@ -19,6 +19,8 @@ class Dropout(Strategy):
     """Sets each unit to zero with probability ``rate`` in training, and scales the others by ``1 / (1 - rate)``.
 
     ``h * m / (1 - rate)``, ``m ~ Bernoulli(1 - rate)`` for every unit of every example. At evaluation it does nothing.
+    ``m`` is not the mask that ``keras.layers.Dropout`` would draw from the same seed; on TensorFlow it is drawn at a
+    third of the cost (``reglab.backends.cheap_bits``).
     ``where`` says after which layers: ``hidden`` is behind every hidden layer that has a kernel, after its
     normalization and activation, once for branches that are concatenated or added (so after each module of an
     Inception); ``input`` is the input units.
@@ -55,24 +57,12 @@ class Dropout(Strategy):
         return {"rate": float(self.rate), "scale": 1.0 / (1.0 - float(self.rate))}
 
     def on_activation(self, h: Any, s: Any, random: Any) -> Any:
-        drawn = keras.random.uniform(keras.ops.shape(h), dtype=h.dtype, seed=random)
-        kept = drawn >= keras.ops.cast(s.rate, h.dtype)
-        return keras.ops.where(kept, h * keras.ops.cast(s.scale, h.dtype), keras.ops.zeros((), dtype=h.dtype))
+        return backends.adapter().dropped(h, s.rate, s.scale, random)
 
     def write_keras(self, script: Any) -> None:
         if self.rate == 0:
             return
-        # JAX and PyTorch draw another mask from the same stream in keras.layers.Dropout.
-        exact = script.backend == "tensorflow"
-        if not exact:
-            script.define(_DROPPED)
-        drawn = "keras.random.dropout" if exact else "dropped"
-        script.place("Dropout", "rate", draw=f"{drawn}(h, self.rate, seed=self.random)", exact=exact)
-
-
-_DROPPED = '''
-def dropped(h, rate, seed):
-    """Return ``h`` with each unit left out with probability ``rate``, and the others scaled."""
-    kept = keras.random.uniform(ops.shape(h), dtype=h.dtype, seed=seed) >= ops.cast(rate, h.dtype)
-    return ops.where(kept, h * ops.cast(1 / (1 - rate), h.dtype), ops.zeros((), dtype=h.dtype))
-'''
+        # keras.layers.Dropout draws another mask from the same stream.
+        for part in backends.adapter().DROPPED:
+            script.define(part)
+        script.place("Dropout", "rate", draw="dropped(h, self.rate, 1 / (1 - self.rate), self.random)", exact=False)

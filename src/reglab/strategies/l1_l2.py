@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab import backends
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.declare import param
@@ -23,7 +24,7 @@ def _l1(x: Any) -> Any:
 
 
 def _l2(x: Any) -> Any:
-    return keras.ops.sum(keras.ops.square(x))
+    return backends.adapter().sum_of_squares(x)
 
 
 @dataclass(frozen=True)

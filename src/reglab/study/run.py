@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab import backends
 from reglab.analysis.metrics import accuracy, cross_entropy
 from reglab.data.batches import Batches
 from reglab.models import Head
@@ -118,8 +119,8 @@ class Program:
 
         watch = _Watch(self, tracks, data, on_epoch, keep)
         self.model.fit(
-            batches, epochs=last, initial_epoch=first, steps_per_epoch=batches.steps, shuffle=False, verbose=0,
-            callbacks=[watch],
+            backends.adapter().feed(batches), epochs=last, initial_epoch=first, steps_per_epoch=batches.steps,
+            shuffle=False, verbose=0, callbacks=[watch],
         )  # fmt: skip
         if last < epochs and not all(track.done for track in tracks):
             on_checkpoint(self._checkpoint(ride, tracks, last))

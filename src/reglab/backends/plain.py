@@ -1,0 +1,28 @@
+"""What JAX and PyTorch do as Keras does it; TensorFlow has faster ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+__all__ = ["DROPPED", "dropped", "feed", "sum_of_squares"]
+
+
+def dropped(h: Any, rate: Any, scale: Any, random: Any) -> Any:
+    """Return ``h`` with each unit left out with probability ``rate``, and the others times ``scale``."""
+    kept = keras.random.uniform(keras.ops.shape(h), dtype=h.dtype, seed=random) >= keras.ops.cast(rate, h.dtype)
+    return keras.ops.where(kept, h * keras.ops.cast(scale, h.dtype), keras.ops.zeros((), dtype=h.dtype))
+
+
+DROPPED = (dropped,)  # what a script needs that is to draw the same
+
+
+def sum_of_squares(x: Any) -> Any:
+    """Return the sum of all squares."""
+    return keras.ops.sum(keras.ops.square(x))
+
+
+def feed(batches: Any) -> Any:
+    """Return the batches as ``fit`` is to be given them."""
+    return batches
