@@ -25,6 +25,7 @@ def python(code, **environment):
         "from reglab.cli import cli; cli.main(['--help'], standalone_mode=False)",
         "from reglab.cli import cli; cli.main(['compare', '--help'], standalone_mode=False)",
         "from reglab.cli import cli; cli.main(['strategies'], standalone_mode=False)",
+        "from reglab.cli import cli; cli.main(['backends', '--help'], standalone_mode=False)",
     ],
 )
 def test_neither_importing_reglab_nor_asking_for_help_imports_a_backend(code):

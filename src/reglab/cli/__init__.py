@@ -8,6 +8,7 @@ import click
 
 import reglab
 from reglab.cli.ablate import ablate
+from reglab.cli.backends import backends
 from reglab.cli.calibrate import calibrate
 from reglab.cli.compare import compare
 from reglab.cli.demo import demo
@@ -39,7 +40,7 @@ def cli() -> None:
 
 COMMANDS = (
     demo, compare, tune, race, sweep, ablate, diagnose, report, export, plan,
-    calibrate, robustness, mcnemar, status, resume, runs, log, strategies, paper,
+    calibrate, robustness, mcnemar, status, resume, runs, log, strategies, backends, paper,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -12,7 +12,7 @@ from reglab.cli.options import settings_options, split, ways_options, where_opti
 if TYPE_CHECKING:
     from reglab.laboratory import Study
 
-__all__ = ["defined", "study_options"]
+__all__ = ["data_options", "defined", "study_options"]
 
 
 def study_options(**defaults: Any) -> Callable[[Any], Any]:
@@ -27,17 +27,22 @@ def study_options(**defaults: Any) -> Callable[[Any], Any]:
             "--recipe", "recipes", multiple=True, metavar="RECIPE", help="for example "
             "'l2(kernel=1e-3)+dropout(rate=0.1)', none, or 'name=RECIPE'; can be given again",
         )(function)  # fmt: skip
-        function = click.option(
-            "--model", help="inception, mlp, resnet, with options as in 'inception(pooled=true)'; or module:function, "
-            "file.py:function",
-        )(function)  # fmt: skip
-        function = click.option(
-            "--data", help="digits, cifar10, breast_cancer, wine, iris; a folder or archive with a folder a class; a "
-            ".npz, .csv or .parquet file",
-        )(function)  # fmt: skip
+        function = data_options(function)
         return click.argument("study", required=False, type=click.Path(exists=True, dir_okay=False))(function)
 
     return decorate
+
+
+def data_options(function: Any) -> Any:
+    """Add the options that say which data and which model."""
+    function = click.option(
+        "--model", help="inception, mlp, resnet, with options as in 'inception(pooled=true)'; or module:function, "
+        "file.py:function",
+    )(function)  # fmt: skip
+    return click.option(
+        "--data", help="digits, cifar10, breast_cancer, wine, iris; a folder or archive with a folder a class; a "
+        ".npz, .csv or .parquet file",
+    )(function)  # fmt: skip
 
 
 def defined(study: str | None, recipes: tuple[str, ...], options: dict[str, Any]) -> tuple[Callable[..., Study], dict]:

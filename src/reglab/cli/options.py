@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -28,12 +28,16 @@ def ways_options(function: Any) -> Any:
     return declared_options(Ways, {})(function)
 
 
-def declared_options(owner: Any, defaults: Mapping[str, Any] = MappingProxyType({})) -> Callable[[Any], Any]:
-    """Add an option for every field that ``owner`` declares."""
+def declared_options(
+    owner: Any, defaults: Mapping[str, Any] = MappingProxyType({}), *, only: Container[str] | None = None
+) -> Callable[[Any], Any]:
+    """Add an option for every field that ``owner`` declares, or for some of them."""
 
     def decorate(function: Any) -> Any:
         for name, declared in reversed(params(owner).items()):
             if declared.kind == "bool":  # ``sealed``, which is a command of its own and no option
+                continue
+            if only is not None and name not in only:
                 continue
             default = defaults.get(name, owner.__dataclass_fields__[name].default)
             function = click.option(
@@ -48,8 +52,9 @@ def declared_options(owner: Any, defaults: Mapping[str, Any] = MappingProxyType(
 def where_options(function: Any) -> Any:
     """Add the options that say where a study runs and where it is written."""
     function = click.option(
-        "--backend", type=click.Choice(BACKENDS), help="Keras backend [default: KERAS_BACKEND, or the first installed]"
-    )(function)
+        "--backend", type=click.Choice(BACKENDS), help="Keras backend; reglab backends says which is fastest [default: "
+        "KERAS_BACKEND, or the first installed]",
+    )(function)  # fmt: skip
     function = click.option(
         "--reuse", type=click.Path(exists=True, file_okay=False), multiple=True,
         help="folder of another study, whose results that are this study's too are taken over; can be given again",

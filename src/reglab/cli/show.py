@@ -25,7 +25,7 @@ _STYLES = {1: "green", -1: "red", 0: ""}
 # On a narrow terminal columns go in this order, the least needed first.
 _DISPENSABLE = (
     ("run",), ("tries",), ("s/run",), ("precision",), ("epochs",), ("runs",), ("train",),
-    ("gap",), ("verdict",), ("paper precision", "our precision"),
+    ("gap",), ("verdict",), ("paper precision", "our precision"), ("MB",), ("measuring",),
 )  # fmt: skip
 
 
