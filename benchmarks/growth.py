@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,9 @@ CHANGES: dict[str, tuple[str, tuple[int, ...], str, Callable[[int], float]]] = {
 READING = (
     f"The base study trains {BASE['structures']} recipes with {BASE['seeds']} seeds on {BASE['images']} images of "
     f"{BASE['side']}x{BASE['side']}x3 for {EPOCHS} epochs in batches of {BATCH}, with a quarter as many images for "
-    f"validation and {TEST} for the test, a pooled Inception {FILTERS} and one worker process. Times are of the whole "
-    "study from a fresh process, with the import of all that it needs; in brackets those of each round."
+    f"validation and {TEST} for the test, a pooled Inception {FILTERS} and one worker process, on TensorFlow. Times "
+    "are of the whole study from a fresh process, with the import of all that it needs; in brackets those of the "
+    "rounds."
 )
 
 
@@ -159,7 +161,8 @@ def _lines(lines: dict[str, Line]) -> str:
         for line in lines.values()
     ]  # fmt: skip
     header = (
-        "changed", "where the line begins, s", "each more, s", "furthest from the line", "in words", "memory, MB",
+        "changed", "where the line begins, s", "each more, s", "furthest from the line", "in words",
+        "memory where it begins + each more, MB",
     )  # fmt: skip
     return table(header, rows)
 
@@ -191,7 +194,7 @@ def main() -> None:
     print(_all(measured, lines))
     print("\n" + _lines(lines))
     print("\n" + _sentences(measured, lines) + "\n\n" + READING)
-    print("\n" + machine("keras", "numpy"))
+    print("\n" + machine("keras", packages_distributions()["tensorflow"][0].replace("_", "-")))
 
 
 if __name__ == "__main__":
