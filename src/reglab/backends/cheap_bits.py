@@ -1,8 +1,8 @@
-"""Dropout on TensorFlow in one pass over the units: random bits, comparison and scaling fused by XLA.
+"""Dropout on TensorFlow with random bits that cost little: a counter hashed by a fused XLA kernel.
 
-TensorFlow's own generator and the three passes behind it took a third of a training step of the paper's Inception
-(docs/performance.md). A generator that hashes a counter needs no state, so XLA makes each unit's bits where they are
-used, and the backward pass makes the same bits again instead of keeping them.
+TensorFlow's own generator and the passes behind it took a third of a training step of the paper's Inception
+(docs/performance.md). Here XLA makes the factors of all units in one pass, which does not wait for the units, and one
+product in place is all that is left on the way.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ def squares(key: Any, counter: Any) -> Any:
     return tf.cast(tf.bitwise.right_shift(x * x + z, half), tf.uint32)
 
 
-def kept_and_scaled(h: Any, threshold: Any, scale: Any, key: Any, first: Any) -> Any:
-    """Return ``h * scale`` where 32 random bits, one draw a unit, are at least ``threshold``, and zero elsewhere."""
-    units = tf.reshape(tf.range(tf.size(h)), tf.shape(h))
-    kept = squares(key, first + tf.cast(units, tf.uint64)) >= threshold
-    return tf.where(kept, h * tf.cast(scale, h.dtype), tf.zeros((), h.dtype))
+def factors(shape: Any, threshold: Any, scale: Any, key: Any, first: Any) -> Any:
+    """Return an array that is ``scale`` where 32 random bits are at least ``threshold``, and zero elsewhere."""
+    counter = first + tf.cast(tf.range(tf.reduce_prod(shape)), tf.uint64)
+    return tf.reshape(tf.where(squares(key, counter) >= threshold, scale, tf.zeros((), scale.dtype)), shape)
 
 
-fused = tf.function(kept_and_scaled, jit_compile=True, autograph=False)
+fused = tf.function(factors, jit_compile=True, autograph=False)
 
 
 def dropped(h: Any, rate: Any, scale: Any, random: Any) -> Any:
@@ -56,19 +55,15 @@ def dropped(h: Any, rate: Any, scale: Any, random: Any) -> Any:
     first = tf.bitwise.left_shift(tf.cast(draw, tf.uint64), tf.constant(32, tf.uint64))
     # Exact for every rate above 2**-8, and to 32 bits below.
     threshold = tf.cast(tf.cast(tf.convert_to_tensor(rate), tf.float64) * 2.0**32, tf.uint32)
-    scale = tf.convert_to_tensor(scale)
-
-    @tf.custom_gradient
-    def linear(h: Any) -> Any:
-        return fused(h, threshold, scale, key, first), lambda slope: fused(slope, threshold, scale, key, first)
-
-    return linear(h)
+    factor = fused(tf.shape(h), threshold, tf.cast(tf.convert_to_tensor(scale), h.dtype), key, first)
+    factor.set_shape(h.shape)  # which fused cannot know
+    return h * factor
 
 
 # What a script needs that is to draw the same, in this order.
 DROPPED = (
     squares,
-    kept_and_scaled,
-    "fused = tf.function(kept_and_scaled, jit_compile=True, autograph=False)",
+    factors,
+    "fused = tf.function(factors, jit_compile=True, autograph=False)",
     dropped,
 )

@@ -108,8 +108,8 @@ def affine_resample(images, matrices):
     i = ops.cast(ops.reshape(ops.arange(height), (1, height, 1)), "float32")
     j = ops.cast(ops.reshape(ops.arange(width), (1, 1, width)), "float32")
     m = ops.reshape(matrices, (-1, 2, 3, 1, 1))
-    rows = ops.clip(m[:, 0, 0] * i + m[:, 0, 1] * j + m[:, 0, 2], 0.0, height - 1.0)
-    cols = ops.clip(m[:, 1, 0] * i + m[:, 1, 1] * j + m[:, 1, 2], 0.0, width - 1.0)
+    rows = ops.clip((m[:, 0, 0] * i + m[:, 0, 2]) + m[:, 0, 1] * j, 0.0, height - 1.0)
+    cols = ops.clip((m[:, 1, 0] * i + m[:, 1, 2]) + m[:, 1, 1] * j, 0.0, width - 1.0)
     row, col = ops.cast(ops.floor(rows), "int32"), ops.cast(ops.floor(cols), "int32")
     below, right = ops.minimum(row + 1, height - 1), ops.minimum(col + 1, width - 1)
     row_share, col_share = (ops.expand_dims(p - ops.floor(p), -1) for p in (rows, cols))
@@ -117,12 +117,13 @@ def affine_resample(images, matrices):
     first = ops.reshape(ops.arange(ops.shape(images)[0]) * (height * width), (-1, 1, 1))
     pixels = ops.reshape(images, (-1, channels))
 
-    def read(row, col):
-        return ops.take(pixels, first + row * width + col, axis=0)
+    def row_of(row):
+        start = first + row * width
+        left = ops.take(pixels, start + col, axis=0)
+        return left + (ops.take(pixels, start + right, axis=0) - left) * col_share
 
-    upper = read(row, col) * (1 - col_share) + read(row, right) * col_share
-    lower = read(below, col) * (1 - col_share) + read(below, right) * col_share
-    return upper * (1 - row_share) + lower * row_share
+    upper = row_of(row)
+    return upper + (row_of(below) - upper) * row_share
 '''
 
 

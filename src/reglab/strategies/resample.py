@@ -46,21 +46,23 @@ def affine_resample(images: Any, matrices: Any, *, fill_mode: str = "nearest", c
     i = ops.cast(ops.reshape(ops.arange(height), (1, height, 1)), "float32")
     j = ops.cast(ops.reshape(ops.arange(width), (1, 1, width)), "float32")
     m = ops.reshape(matrices, (-1, 2, 3, 1, 1))
-    rows = m[:, 0, 0] * i + m[:, 0, 1] * j + m[:, 0, 2]
-    cols = m[:, 1, 0] * i + m[:, 1, 1] * j + m[:, 1, 2]
+    # Row and column apart for as long as possible: what is added last is the only thing of the size of an image.
+    rows = (m[:, 0, 0] * i + m[:, 0, 2]) + m[:, 0, 1] * j
+    cols = (m[:, 1, 0] * i + m[:, 1, 2]) + m[:, 1, 1] * j
     row_low, row_high, row_share = _neighbours(rows, height, fill_mode)
     col_low, col_high, col_share = _neighbours(cols, width, fill_mode)
 
     first = ops.reshape(ops.arange(batch) * (height * width), (-1, 1, 1))
     pixels = ops.reshape(images, (-1, channels))
-
-    def read(row: Any, col: Any) -> Any:
-        return ops.take(pixels, first + row * width + col, axis=0)
-
     row_share, col_share = ops.expand_dims(row_share, -1), ops.expand_dims(col_share, -1)
-    above = read(row_low, col_low) * (1 - col_share) + read(row_low, col_high) * col_share
-    below = read(row_high, col_low) * (1 - col_share) + read(row_high, col_high) * col_share
-    result = above * (1 - row_share) + below * row_share
+
+    def row_of(row: Any) -> Any:
+        start = first + row * width
+        left = ops.take(pixels, start + col_low, axis=0)
+        return left + (ops.take(pixels, start + col_high, axis=0) - left) * col_share
+
+    above = row_of(row_low)
+    result = above + (row_of(row_high) - above) * row_share
     if fill_mode == "constant":
         within = ops.logical_and(_inside(rows, height), _inside(cols, width))
         result = ops.where(ops.expand_dims(within, -1), result, cval)
