@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +193,7 @@ def main() -> None:
     print(_all(measured, lines))
     print("\n" + _lines(lines))
     print("\n" + _sentences(measured, lines) + "\n\n" + READING)
-    print("\n" + machine("keras", packages_distributions()["tensorflow"][0].replace("_", "-")))
+    print("\n" + machine("keras", "tensorflow"))
 
 
 if __name__ == "__main__":

@@ -77,11 +77,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def machine(*packages: str) -> str:
-    """Return what was measured on: processor, cores, Python, versions of packages."""
+    """Return what was measured on: processor, cores, Python, versions of packages that can be imported."""
     try:
         with open("/proc/cpuinfo") as lines:
             processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         processor = platform.processor() or platform.machine()
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    held = importlib.metadata.packages_distributions()  # TensorFlow, for one, comes under several names
+    versions = [f"{name} {importlib.metadata.version(held[name][0])}" for name in packages]
     return ", ".join([f"{processor}, {os.cpu_count()} cores", f"Python {platform.python_version()}", *versions])

@@ -18,6 +18,12 @@ class Fitted(keras.layers.Layer):
     It is a layer so that Keras saves them with the model and hands them to compiled steps as state.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # There is nothing to build. Keras runs a model with a layer that is not built once more before each call of
+        # train_on_batch, to build it.
+        self.built = True
+
     @property
     def ready(self) -> bool:
         """Whether there is anything."""
