@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 EXTRAS_demo := tensorflow
 EXTRAS_test := tensorflow,jax,parquet,ray,tune,tensorboard,mlflow,test
 EXTRAS_lint := dev
+EXTRAS_bench := tensorflow,jax,bench
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -18,7 +19,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test lint clean
+.PHONY: help venv demo test lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{printf "  %s %-6s", $$1, $$2; $$1 = $$2 = ""; print}'
@@ -44,6 +45,9 @@ lint: $(VENV)/.installed-lint  ## check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench  ## measure speed beside what people use otherwise, in an hour (BENCH=--write: into its page)
+	@$(BIN)/python benchmarks/bench.py $(BENCH)
 
 clean:  ## remove the environment, build outputs and caches; study folders stay
 	@rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -173,7 +174,7 @@ def epochs(rounds: int) -> str:
     for validation in (0.2, 0.1):
         seconds = _training((x, y), validation)
         kinds = ("clean metrics", "nothing", "validation_data")
-        found = in_turn({kind: lambda kind=kind: seconds(kind) for kind in kinds}, rounds)
+        found = in_turn({kind: partial(seconds, kind) for kind in kinds}, rounds)
         for other, target in (("nothing", 1.08), ("validation_data", None)):
             ratio = found.ratio("clean metrics", other)
             title = "nothing measured" if other == "nothing" else "Keras' `validation_data`"

@@ -1,7 +1,8 @@
 """Whole studies beside what people do otherwise: ``python benchmarks/studies.py [ROUNDS]``.
 
 The ten arms of the paper on digits, and a sweep of 16 coefficients of L2, three seeds each: as a study of reglab's, by
-KerasTuner, and the arms also in a loop that builds and fits a model for every run. Each from a fresh process to its end.
+KerasTuner, and the arms also in a loop that builds and fits a model for every run. Each from a fresh process to its
+end.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def main() -> None:
             "a model and a fit for each run": way("a model and a fit for each run", hand, "loop", kind, str(SEEDS)),
             "KerasTuner": way("KerasTuner", hand, "tuner", kind, str(SEEDS)),
         }
-        if kind == "sweep":  # the loop takes as long as KerasTuner does, within a tenth
+        if kind == "sweep":  # half an hour is enough
             del ways["a model and a fit for each run"]
         found = in_turn(ways, rounds)
         for name in ways:

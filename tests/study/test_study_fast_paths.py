@@ -1,0 +1,48 @@
+"""What is fast gives what the slow way gives: to the last bit, where nothing else is said."""
+
+import keras
+import numpy as np
+import pytest
+
+import reglab
+from reglab import backends
+from reglab.backends import plain
+from reglab.study import run_folder
+
+pytestmark = pytest.mark.skipif("backends.name() != 'tensorflow'", reason="the fast ways are TensorFlow's")
+
+
+def convolutions(input_shape, num_classes):
+    inputs = keras.Input(input_shape)
+    h = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+    h = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3, activation="relu")(h))
+    return keras.Model(inputs, keras.layers.Dense(num_classes, activation="softmax")(h))
+
+
+def weights(recipe, folder):
+    """Train a recipe in a study and return the weights of its runs."""
+    settings = {"epochs": 3, "seeds": 2, "batch_size": 25, "train_size": 60, "learning_rate": 0.01}
+    study = reglab.Study("digits", convolutions, {"it": recipe}, baseline="it", out=folder, **settings)
+    results = study.run(workers=0)
+    return [
+        weight for run in results.runs["it"].values() for weight in run_folder.weights(results.folder / "runs" / run.id)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("way", "recipe"),
+    [
+        ("feed", "none"),
+        ("feed", "augmentation(rotation_range=10) + gaussian_noise(stddev=0.1)"),
+        ("sum_of_squares", "l2(kernel=1e-2, bias=1e-2, activity=1e-2)"),
+        ("sum_of_squares", "l1l2(kernel=1e-2, activity=1e-2)"),
+    ],
+)
+def test_a_study_on_the_fast_way_is_that_on_the_slow_way(way, recipe, tmp_path, monkeypatch):
+    fast = weights(recipe, tmp_path / "fast")
+    called = []
+    slow = getattr(plain, way)
+    monkeypatch.setattr(backends.adapter(), way, lambda *given: called.append(way) or slow(*given))
+    for ours, theirs in zip(fast, weights(recipe, tmp_path / "slow"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert called
