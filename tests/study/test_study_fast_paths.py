@@ -30,19 +30,20 @@ def weights(recipe, folder):
 
 
 @pytest.mark.parametrize(
-    ("way", "recipe"),
+    ("way", "recipe", "tolerance"),
     [
-        ("feed", "none"),
-        ("feed", "augmentation(rotation_range=10) + gaussian_noise(stddev=0.1)"),
-        ("sum_of_squares", "l2(kernel=1e-2, bias=1e-2, activity=1e-2)"),
-        ("sum_of_squares", "l1l2(kernel=1e-2, activity=1e-2)"),
+        ("feed", "none", 0),
+        ("feed", "augmentation(rotation_range=10) + gaussian_noise(stddev=0.1)", 0),
+        ("sum_of_squares", "l2(kernel=1e-2, bias=1e-2, activity=1e-2)", 0),
+        # The gradients of the L1 part and the L2 part are added to others in another order.
+        ("sum_of_squares", "l1l2(kernel=1e-2, activity=1e-2)", 1e-6),
     ],
 )
-def test_a_study_on_the_fast_way_is_that_on_the_slow_way(way, recipe, tmp_path, monkeypatch):
+def test_a_study_on_the_fast_way_is_that_on_the_slow_way(way, recipe, tolerance, tmp_path, monkeypatch):
     fast = weights(recipe, tmp_path / "fast")
     called = []
     slow = getattr(plain, way)
     monkeypatch.setattr(backends.adapter(), way, lambda *given: called.append(way) or slow(*given))
     for ours, theirs in zip(fast, weights(recipe, tmp_path / "slow"), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
     assert called
