@@ -1,4 +1,4 @@
-"""Whether dropout trains alike with reglab's cheap bits and with TensorFlow's own: ``python benchmarks/masks.py [SEEDS]``.
+"""Whether dropout trains alike with cheap bits and with TensorFlow's own: ``python benchmarks/masks.py [SEEDS]``.
 
 The masks are others, so no two runs are equal. The dropout arm of ``reglab demo`` is trained with both, from the same
 starts on the same splits and batches, and the differences are put beside those that only another draw makes.
