@@ -134,7 +134,9 @@ def test_the_spread_is_found_beside_the_study(calibrated, tmp_path):
 
 
 def test_the_spread_of_a_study_is_the_median_over_recipes_that_change_something(tmp_path):
-    study = make(out=tmp_path / "s", recipes=["dropout(rate=0.5)", "dropout(rate=0.8)", "early_stopping(patience=9)"])
+    study = make(
+        out=tmp_path / "s", recipes=["l1(kernel=0.5)", "learning_rate(rate=0.1)", "early_stopping(patience=9)"]
+    )
     results = study.run(workers=0)
     spreads = [row.verdict.paired.std for row in results.comparison.rows if row.verdict and row.verdict.paired.std > 0]
     assert len(spreads) == 2
