@@ -22,7 +22,10 @@ from typing import Any
 
 from pairs import in_fresh_process, in_turn, machine, table
 
+from reglab.backends import installed
+
 NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+NAMES = {backend: name for backend, name in NAMES.items() if backend in installed()}
 NETWORKS = {"inception": "pooled Inception", "resnet": "ResNet-20"}
 BATCH, SIDE, CLASSES = 100, 32, 10
 MATRIX, PRODUCTS = 2048, 8  # side of the matrices, and how many products of them are timed

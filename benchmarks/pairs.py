@@ -53,11 +53,9 @@ def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> InTurn:
     return InTurn(found)
 
 
-def in_fresh_process(script: str, *arguments: str, backend: str = "tensorflow", threads: int | None = None) -> Any:
+def in_fresh_process(script: str, *arguments: str, backend: str = "tensorflow") -> Any:
     """Run ``python script arguments`` and return what its last line of output says as JSON."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    if threads is not None:
-        environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
     done = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{script} {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-3000:]}")

@@ -342,3 +342,29 @@ def test_train_on_batch_takes_arrays(recipe):
     losses = [model.train_on_batch(x, y, sample_weight=np.ones(len(y)), return_dict=True)["loss"] for _ in range(3)]
     assert before is None or np.abs(weights(model)[0] - before[0]).max() > 0
     assert np.isfinite(losses).all()
+
+
+class Counting(keras.layers.Layer):
+    """Counts how often it is run."""
+
+    runs = 0
+
+    def call(self, x):
+        Counting.runs += 1
+        return x
+
+
+def test_train_on_batch_runs_the_network_no_more_often_than_keras_does():
+    """A layer that is never built makes Keras run the model once more before each call, to build it."""
+
+    def runs(wrap):
+        layers = keras.layers
+        model = wrap(keras.Sequential([keras.Input((3,)), Counting(), layers.Dense(2, activation="softmax")]))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        x, y = np.ones((4, 3), "float32"), np.zeros(4, "int32")
+        model.train_on_batch(x, y)
+        before = Counting.runs
+        model.train_on_batch(x, y)
+        return Counting.runs - before
+
+    assert runs(lambda model: reglab.regularize(model, "none")) == runs(lambda model: model)

@@ -19,8 +19,8 @@ class Dropout(Strategy):
     """Sets each unit to zero with probability ``rate`` in training, and scales the others by ``1 / (1 - rate)``.
 
     ``h * m / (1 - rate)``, ``m ~ Bernoulli(1 - rate)`` for every unit of every example. At evaluation it does nothing.
-    ``m`` is not the mask that ``keras.layers.Dropout`` would draw from the same seed; on TensorFlow it is drawn at a
-    third of the cost (``reglab.backends.cheap_bits``).
+    ``m`` is not the mask that ``keras.layers.Dropout`` would draw from the same seed; on TensorFlow it is drawn
+    at less cost (``reglab.backends.cheap_bits``).
     ``where`` says after which layers: ``hidden`` is behind every hidden layer that has a kernel, after its
     normalization and activation, once for branches that are concatenated or added (so after each module of an
     Inception); ``input`` is the input units.
