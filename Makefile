@@ -2,7 +2,11 @@
 # constraints.txt changes. `make` alone lists the targets.
 
 PYTHON ?= python3
-PYTEST_FLAGS ?= -n 2 --dist worksteal
+# A process per core, four at most, and what took longest at the end of each run. A test that hangs is stopped
+# (pyproject.toml, timeout).
+PYTEST_FLAGS ?= -n logical --maxprocesses 4 --dist worksteal --durations=20 --durations-min=1
+# Which part of the slow tests `make test-slow` runs: 1/1 is all of them.
+SHARE ?= 1/1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,8 +14,15 @@ BIN := $(VENV)/bin
 # Extras are installed as one set each; the stamp says that the set is there.
 EXTRAS_demo := tensorflow
 EXTRAS_test := tensorflow,jax,parquet,ray,tune,tensorboard,mlflow,test
+EXTRAS_torch := torch
 EXTRAS_lint := dev
 EXTRAS_bench := tensorflow,jax,bench
+
+HAS_TORCH = $(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'
+SPLIT = --splits=$(lastword $(subst /, ,$(SHARE))) --group=$(firstword $(subst /, ,$(SHARE)))
+
+# $(call run_tests,backend,title,markers,more flags)
+run_tests = echo "== $(2) ==" && KERAS_BACKEND=$(1) $(BIN)/python -m pytest -m '$(3)' $(PYTEST_FLAGS) $(4)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -19,27 +30,38 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test lint bench clean
+.PHONY: help venv demo test about-test test-slow test-all lint bench clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{printf "  %s %-6s", $$1, $$2; $$1 = $$2 = ""; print}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{printf "  %s %-10s", $$1, $$2; $$1 = $$2 = ""; print}'
 
 demo: $(VENV)/.installed-demo  ## compare the paper's ten arms on scikit-learn's digits, in a few minutes
 	@$(BIN)/reglab demo
 
-test: $(VENV)/.installed-test  ## run the fast tests on TensorFlow and JAX, and on PyTorch where it is installed
-	@echo "== TensorFlow: all tests =="
-	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
-	@echo "== JAX: the tests that depend on the backend =="
-	@KERAS_BACKEND=jax $(BIN)/python -m pytest -m 'backend and not slow' $(PYTEST_FLAGS)
-	@if $(BIN)/python -c 'import torch' 2>/dev/null; then \
-		echo "== PyTorch: the tests that depend on the backend =="; \
-		KERAS_BACKEND=torch $(BIN)/python -m pytest -m 'backend and not slow' $(PYTEST_FLAGS) && \
-		echo "Covered: TensorFlow, JAX, PyTorch."; \
+test: about-test $(VENV)/.installed-test  ## run the fast tests on TensorFlow and JAX, and on PyTorch where it is installed (5 minutes)
+	@$(call run_tests,tensorflow,TensorFlow: every fast test,not slow)
+	@$(call run_tests,jax,JAX: the fast tests that depend on the backend,backend and not slow)
+	@if $(HAS_TORCH); then \
+		$(call run_tests,torch,PyTorch: the fast tests that depend on the backend,backend and not slow) && \
+		echo "Covered: the fast tests on TensorFlow, JAX and PyTorch. The slow ones: make test-slow."; \
 	else \
-		echo "Covered: TensorFlow, JAX. PyTorch is not installed; to cover it, first run" \
+		echo "Covered: the fast tests on TensorFlow and JAX. To cover PyTorch too: make test-all, or first" \
 			"$(BIN)/python -m pip install -c constraints.txt torch"; \
 	fi
+
+about-test:
+	@echo "The fast tests: all on TensorFlow, then those that depend on the backend on JAX, and on PyTorch where it is"
+	@echo "installed. About 5 minutes on two cores, up to 15 on slow ones, and 2 for packages the first time."
+	@echo "Slow tests, doctests and the examples of the documents: make test-all."
+
+test-slow: $(VENV)/.installed-test $(VENV)/.installed-torch  ## run the slow tests on all backends (SHARE=2/4: the second quarter of them)
+	@$(call run_tests,tensorflow,TensorFlow: slow tests $(SHARE),slow,$(SPLIT))
+	@$(call run_tests,jax,JAX: slow tests $(SHARE),backend and slow,$(SPLIT))
+	@$(call run_tests,torch,PyTorch: slow tests $(SHARE),backend and slow,$(SPLIT))
+
+test-all: $(VENV)/.installed-test $(VENV)/.installed-torch  ## run every test on every backend, doctests and the documents' examples too
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-slow SHARE=1/1
 
 lint: $(VENV)/.installed-lint  ## check style and types
 	@$(BIN)/ruff check

@@ -34,6 +34,13 @@ settings.register_profile(
 settings.load_profile("reglab")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests five times the time of others before they are taken for hanging."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 def pytest_report_header() -> str:
     return f"Keras backend: {BACKEND}, {THREADS} thread(s)"
 
