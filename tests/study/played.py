@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import sys
 from collections import deque
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +22,34 @@ from reglab.recipe import Recipe
 from reglab.study.checkpoint import Checkpoint, TrackState
 from reglab.study.executors import choice
 from reglab.study.executors.base import Done, Ended, Epoch, Executor, Gone, Kept, Started
-from reglab.study.plan import Plan, Run
+from reglab.study.plan import Plan, Run, as_text
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 
 EPOCHS = 4
 RECIPES = ["l2", "early_stopping(patience=1)", "diverges=dropout(rate=0.9)"]
 
 
-def record(run: Run, *, weights: int = 50) -> Record:
-    """The result of a run, made from its identity."""
-    random = np.random.default_rng(int.from_bytes(hashlib.sha256(run.id.encode()).digest()[:4], "big"))
-    if run.name == "diverges":
-        history = {"val_accuracy": [0.5, float("nan")]}
-        return Record(**run.summary(), status=DIVERGED, history=history, error="not a number in epoch 2: loss")
-    names = ("accuracy", "precision", "cross_entropy", "train_accuracy", "val_accuracy", "gap")
-    metrics = {name: float(random.random()) for name in names}
-    metrics |= {"epochs": float(EPOCHS), "best_epoch": 2.0, "seconds": 1.0}
-    predictions = Predictions(random.random((5, 3)).astype("float32"), np.arange(5, dtype="int32") % 3)
+def luck(run: Run) -> np.random.Generator:
+    """Random numbers that are a run's own."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(run.id.encode()).digest()[:4], "big"))
+
+
+def record(run: Run, curve: list[float], *, weights: int = 50, classes: int = 3, sealed: bool = False) -> Record:
+    """The result of a run with this validation accuracy of each epoch; the rest is made from its identity."""
+    if not all(map(math.isfinite, curve)):
+        error = f"not a number in epoch {len(curve)}: loss"
+        return Record(**run.summary(), status=DIVERGED, history={"val_accuracy": curve}, error=error)
+    random = luck(run)
+    known = ("train_accuracy", "gap")
+    tested = () if sealed else ("accuracy", "precision", "cross_entropy")
+    metrics = {name: float(random.random()) for name in (*known, *tested)}
+    best = int(np.argmax(curve))
+    metrics |= {"val_accuracy": curve[best], "epochs": float(len(curve)), "best_epoch": best + 1.0, "seconds": 1.0}
+    labels = np.arange(5, dtype="int32") % classes
+    predictions = Predictions(random.dirichlet(np.ones(classes), 5).astype("float32"), labels)
     return Record(
-        **run.summary(), status=FINISHED, metrics=metrics, history={"val_accuracy": random.random(EPOCHS).tolist()},
-        validation=predictions, test=predictions, weights=[random.random(weights), random.random((2, 2))],
+        **run.summary(), status=FINISHED, metrics=metrics, history={"val_accuracy": curve}, validation=predictions,
+        test=None if sealed else predictions, weights=[random.random(weights), random.random((2, 2))],
     )  # fmt: skip
 
 
@@ -46,26 +57,38 @@ class Player(Executor):
     """Plays trainings: of ``workers`` jobs at a time, one event of one of them a poll.
 
     Attributes:
+        data: what the study was given.
         trained: the runs whose results it gave.
         ends: how trainings end badly, in turn: events that stand in for a training's results.
     """
 
     def __init__(self, task, *, workers=2, weights=50):
         self._task, self._weights = task, weights
+        self.data = task.data
         self._workers = {f"worker {i + 1}": deque() for i in range(workers)}
         self.trained: list[str] = []
         self.ends: deque[tuple[str, str]] = deque()
         self.turn = 0
 
     def plan(self):
-        runs = {
-            name: tuple(
-                Run(hashlib.sha256(f"{recipe.fingerprint()} {seed}".encode()).hexdigest()[:20], name, recipe, seed)
-                for seed in self._task.settings.seed_list()
-            )
-            for name, recipe in self._task.recipes.items()
-        }
-        return Plan(runs, {"keras": "1", "backend": "played 1"}, {"played": "1"}, result_bytes=8 * self._weights)
+        settings, data = self._task.settings, self._task.data
+        same = {"data": data.fingerprint, "epochs": settings.epochs, "repetition": settings.repetition}
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        facts = {"keras": "1", "backend": f"{backend} played", "data (content)": data.fingerprint[:12]}
+        bases = {seed: as_text({**same, "seed": seed}) for seed in settings.seed_list()}
+        plan = Plan({}, facts, {"played": "1"}, result_bytes=8 * self._weights, bases=bases)
+        return plan.of(self._task.recipes)
+
+    def curve(self, run):
+        """The validation accuracy of each epoch of a run, which subclasses may decide."""
+        if run.name == "diverges":
+            return [0.5, math.nan]
+        return luck(run).random(self._task.settings.epochs).tolist()
+
+    def result(self, run):
+        """The record of a run, which subclasses may decide."""
+        sealed, classes = self._task.settings.sealed, self._task.data.num_classes
+        return record(run, self.curve(run), weights=self._weights, classes=classes, sealed=sealed)
 
     def free(self):
         return [name for name, script in self._workers.items() if not script]
@@ -80,13 +103,20 @@ class Player(Executor):
             how, detail = self.ends.popleft()
             yield Gone(job.number, how, detail, worker_lost=how != "exception")
             return
-        for epoch in range(first, EPOCHS):
+        last = job.until or self._task.settings.epochs
+        for epoch in range(first, last):
             yield Epoch(job.number, epoch, {"val_accuracy": 0.5})
-            if job.checkpoint_every and (epoch + 1) % job.checkpoint_every == 0 and epoch + 1 < EPOCHS:
-                yield Kept(job.number, stand(job.ride, epoch + 1))
-        for run in job.ride.runs:
-            yield Ended(job.number, record(run, weights=self._weights))
+            if job.checkpoint_every and (epoch + 1) % job.checkpoint_every == 0 and epoch + 1 < last:
+                yield Kept(job.number, self._stand(job.ride, epoch + 1))
+        if job.until:
+            yield Kept(job.number, self._stand(job.ride, last))
+        else:
+            for run in job.ride.runs:
+                yield Ended(job.number, self.result(run))
         yield Done(job.number)
+
+    def _stand(self, ride, epoch):
+        return stand(ride, epoch, {run.id: self.curve(run)[:epoch] for run in ride.runs})
 
     def poll(self, handle, timeout):
         busy = [script for script in self._workers.values() if script]
@@ -106,28 +136,38 @@ class Player(Executor):
         pass
 
 
-def stand(ride, epoch):
+def stand(ride, epoch, curves=None):
     tracks = {
-        run.id: TrackState({"val_accuracy": [0.5] * epoch}, 0, [np.zeros(3)], False, "", 1.0, None) for run in ride.runs
+        run.id: TrackState(
+            {"val_accuracy": curves[run.id] if curves else [0.5] * epoch}, 0, [np.zeros(3)], False, "", 1.0, None
+        )
+        for run in ride.runs
     }
     return Checkpoint(ride.recipe.fingerprint(), ride.seed, epoch, [np.arange(4.0)], tracks)
 
 
-def play(folder, *, recipes=RECIPES, seeds=2, player=None, progress=None, workers=2, weights=50, **ways):
-    """Run the study in a folder; return its results.json without times, and the player."""
+@contextmanager
+def stage(player=None, **how):
+    """Play all studies that are run meanwhile; yields the players, one for each time that a study is opened."""
     used = []
 
     def opened(task, _ways, *, threads):
-        used.append((player or Player)(task, workers=workers, weights=weights))
+        used.append((player or Player)(task, **how))
         return used[-1]
 
     before, choice.opened = choice.opened, opened
     try:
+        yield used
+    finally:
+        choice.opened = before
+
+
+def play(folder, *, recipes=RECIPES, seeds=2, player=None, progress=None, workers=2, weights=50, **ways):
+    """Run the study in a folder; return its results.json without times, and the player."""
+    with stage(player, workers=workers, weights=weights) as used:
         study = reglab.Study("iris", "mlp", recipes, seeds=seeds, epochs=EPOCHS, out=folder)
         study.backend = "played"
         study.run(progress, **ways)
-    finally:
-        choice.opened = before
     return results(folder), used[0]
 
 

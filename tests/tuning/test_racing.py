@@ -6,6 +6,7 @@ import json
 import sqlite3
 
 import numpy as np
+import played
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -129,6 +130,16 @@ class Stop(Progress):
             raise KeyboardInterrupt
 
 
+class Rising(played.Player):
+    """Curves that rise to a level, the higher the less dropout there is; weight noise is as good as nothing."""
+
+    def curve(self, run):
+        rate = sum(getattr(strategy, "rate", 0.0) for strategy in run.recipe)
+        level = 0.9 - rate if rate else 0.5
+        luck = played.luck(run).normal(0, 0.01, 8)
+        return np.clip(level * (1 - np.exp(-np.arange(1, 9))) + luck, 0, 1).tolist()
+
+
 def raced(out, progress=None):
     families, recipes = families_of(["dropout", "weight_noise"], 3)
     return run_race(make, families, recipes, epoch_budget=140, out=out, search_seeds=3, rivals=1, progress=progress,
@@ -138,21 +149,82 @@ def raced(out, progress=None):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("race") / "race"
+    with played.stage(Rising) as players:
+        return out, raced(out), players
+
+
+def test_the_race_picks_what_its_trainings_say_is_best(whole):
+    _, found, _ = whole
+    best = min((name for name in found.recipes if name.startswith("dropout")), key=lambda n: _rate(found.recipes[n]))
+    assert found.race.pick == best
+    assert found.race.left[0] == best
+
+
+def _rate(recipe):
+    return next(iter(recipe)).rate
+
+
+@pytest.mark.parametrize("after", [2, 9])
+def test_a_race_that_was_interrupted_ends_as_if_it_had_not_been(whole, tmp_path, after):
+    _, found, players = whole
+    with played.stage(Rising) as again:
+        with pytest.raises(KeyboardInterrupt):
+            raced(tmp_path / "r", Stop(after))
+        assert raced(tmp_path / "r").race == found.race
+    trained = [sorted(run for player in of for run in player.trained) for of in (players, again)]
+    assert trained[0] == trained[1], "nothing is trained again"
+
+
+def test_a_race_seals_its_data_and_confirms_on_other_seeds(whole):
+    out, found, _ = whole
+    database = sqlite3.connect(out / "race" / "study.sqlite")
+    assert database.execute("SELECT count(*) FROM test_readings").fetchone() == (0,)
+    held = json.loads((out / "race" / "race.json").read_text())
+    assert (held["pick"], held["spent"]) == (found.race.pick, found.race.spent)
+    assert list(found.results.runs) == ["none", found.race.pick]
+    assert set(found.results.runs["none"]) == {0, 1}
+    assert Results.load(out / "confirmation").complete
+
+
+def test_the_command_races_and_says_what_is_left(stage, tmp_path):
+    small = "--model mlp(units=4) --seeds 2 --epochs 4 --workers 0 --strategy dropout --values 2 --search-seeds 2"
+    arguments = ["race", "--data", "iris", *small.split(), "--epoch-budget", "40", "--out", str(tmp_path / "r")]
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False, env={"COLUMNS": "160"})
+    assert done.exit_code == 0, done.output
+    pick = json.loads((tmp_path / "r" / "race" / "race.json").read_text())["pick"]
+    assert f"The race picks {pick}: " in done.output
+    assert "epochs with 2 seeds leave" in done.output
+
+
+# --- with real trainings -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "race"
     return out, raced(out)
 
 
-def test_a_race_that_was_interrupted_ends_as_if_it_had_not_been(whole, tmp_path):
-    _, found = whole
-    for after in (2, 9):
-        out = tmp_path / str(after)
-        with pytest.raises(KeyboardInterrupt):
-            raced(out, Stop(after))
-        again = raced(out)
-        assert again.race == found.race
+@pytest.mark.slow
+def test_a_race_with_real_trainings_ends_as_if_it_had_not_been_interrupted(trained, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        raced(tmp_path / "r", Stop(9))
+    assert raced(tmp_path / "r").race == trained[1].race
 
 
-def test_what_was_stopped_and_went_on_equals_what_was_not(whole):
-    out, _ = whole
+@pytest.mark.slow
+def test_a_race_with_real_trainings_reads_no_test_set(trained):
+    out, _ = trained
+    database = sqlite3.connect(out / "race" / "study.sqlite")
+    assert database.execute("SELECT count(*) FROM test_readings").fetchone() == (0,)
+    finished = database.execute("SELECT metrics FROM runs WHERE status = 'finished'").fetchall()
+    assert finished
+    assert not any("accuracy" in json.loads(metrics) for (metrics,) in finished)
+
+
+@pytest.mark.slow
+def test_what_was_stopped_and_went_on_equals_what_was_not(trained):
+    out, _ = trained
     race_folder = out / "race"
     database = sqlite3.connect(race_folder / "study.sqlite")
     rows = database.execute("SELECT id, name, recipe, seed FROM runs WHERE status = 'finished'").fetchall()
@@ -165,25 +237,6 @@ def test_what_was_stopped_and_went_on_equals_what_was_not(whole):
     with np.load(race_folder / "runs" / run / "weights.npz") as one, np.load(
         out / "fresh" / "runs" / run / "weights.npz"
     ) as two:  # fmt: skip
+        assert one.files
         for key in one.files:
             np.testing.assert_array_equal(one[key], two[key])
-
-
-def test_a_race_reads_no_test_set_and_confirms_on_other_seeds(whole):
-    out, found = whole
-    database = sqlite3.connect(out / "race" / "study.sqlite")
-    assert database.execute("SELECT count(*) FROM test_readings").fetchone() == (0,)
-    held = json.loads((out / "race" / "race.json").read_text())
-    assert (held["pick"], held["spent"]) == (found.race.pick, found.race.spent)
-    if found.results is not None:
-        assert set(found.results.runs["none"]) == {0, 1}
-        assert Results.load(out / "confirmation").complete
-
-
-def test_the_command_races_and_says_what_is_left(tmp_path):
-    small = "--model mlp(units=4) --seeds 2 --epochs 4 --workers 0 --strategy dropout --values 2 --search-seeds 2"
-    arguments = ["race", "--data", "iris", *small.split(), "--epoch-budget", "40", "--out", str(tmp_path / "r")]
-    done = CliRunner().invoke(cli, arguments, catch_exceptions=False, env={"COLUMNS": "160"})
-    assert done.exit_code == 0, done.output
-    assert "The race picks" in done.output
-    assert "epochs with 2 seeds leave" in done.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import played
 import pytest
 from click.testing import CliRunner
 
@@ -25,7 +26,8 @@ def make(**more):
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
     out = tmp_path_factory.mktemp("each") / "tuned"
-    return tune_each(make, ("l2", "dropout"), 4, out=out, beside=FIXED, ways={"workers": 0})
+    with played.stage():
+        return tune_each(make, ("l2", "dropout"), 4, out=out, beside=FIXED)
 
 
 def test_every_strategy_gets_as_many_independent_trials(tuned):
@@ -44,8 +46,8 @@ def test_the_curves_are_those_of_the_values(tuned):
         np.testing.assert_allclose(held["curves"][name], expected)
 
 
-def test_the_learning_rate_can_be_left_as_it_is(tmp_path):
-    found = tune_each(make, ("l2",), 2, out=tmp_path / "t", learning_rate=False, ways={"workers": 0})
+def test_the_learning_rate_can_be_left_as_it_is(stage, tmp_path):
+    found = tune_each(make, ("l2",), 2, out=tmp_path / "t", learning_rate=False)
     assert list(found.trials) == ["l2"]
     assert all([s.name for s in trial.recipe] == ["l2"] for trial in found.trials["l2"])
 
@@ -58,13 +60,23 @@ def test_what_is_compared_is_the_best_of_each_and_what_was_fixed_on_other_seeds(
     assert rows["none"].seeds == (0, 1)
 
 
-def test_a_strategy_without_a_range_is_refused_before_anything_is_trained(tmp_path):
+def test_a_strategy_without_a_range_is_refused_before_anything_is_trained(stage, tmp_path):
     with pytest.raises(ReglabError, match="Unknown strategy 'l3'"):
-        tune_each(make, ("l2", "l3"), 3, out=tmp_path / "t", ways={"workers": 0})
+        tune_each(make, ("l2", "l3"), 3, out=tmp_path / "t")
+    assert stage == []
     assert not (tmp_path / "t").exists()
 
 
-def test_the_command_tunes_bare_strategies_and_takes_others_as_they_are(tmp_path):
+def test_the_command_tunes_bare_strategies_and_takes_others_as_they_are(stage, tmp_path):
+    _typed(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_command_does_so_with_real_trainings(tmp_path):
+    _typed(tmp_path)
+
+
+def _typed(tmp_path):
     small = "--model mlp(units=4) --seeds 1 --epochs 1 --workers 0 --recipe dropout --recipe fixed=l2 --tune-each 2"
     arguments = ["compare", "--data", "iris", *small.split(), "--out", str(tmp_path / "t")]
     done = CliRunner().invoke(cli, arguments, catch_exceptions=False, env={"COLUMNS": "160"})

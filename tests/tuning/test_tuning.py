@@ -1,4 +1,4 @@
-"""The space, the search in it on played and real trainings, and the confirmation on other seeds."""
+"""The space, the search in it on played trainings and on real ones, and the confirmation on other seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 
 import numpy as np
 import optuna
+import played
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -21,7 +22,10 @@ from reglab.strategies import CATALOGUE
 from reglab.strategies.declare import params
 from reglab.study.progress import Progress
 from reglab.tuning.confirm import every_strategy, tune
-from reglab.tuning.search import SEARCH_SEEDS, Budget, search
+from reglab.tuning.each import tune_each
+from reglab.tuning.raced import families_of, run_race
+from reglab.tuning.search import Budget, search
+from reglab.tuning.seeds import SEARCH_SEEDS
 from reglab.tuning.space import Space
 
 SEARCHED = tuple(name for name, cls in CATALOGUE.items() if any(each.search for each in params(cls).values()))
@@ -131,7 +135,8 @@ def whole(tmp_path_factory):
     """A search that nothing interrupted."""
     out = tmp_path_factory.mktemp("search") / "search"
     progress = Counting()
-    trials = search(made(out), SPACE, Budget(trials=9), progress=progress, ways={"workers": 0})
+    with played.stage():
+        trials = search(made(out), SPACE, Budget(trials=9), progress=progress)
     return out, [trial.to_dict() for trial in trials], progress.trained
 
 
@@ -149,60 +154,53 @@ def test_the_best_trial_comes_first_and_its_value_is_validation_accuracy(whole):
     database = sqlite3.connect(out / "study.sqlite")
     rows = database.execute("SELECT seed, metrics FROM runs WHERE recipe = ?", (best["recipe"],)).fetchall()
     assert [json.loads(metrics)["val_accuracy"] for _, metrics in sorted(rows)] == best["values"]
+    assert best["value"] == pytest.approx(np.mean(best["values"]))
 
 
-def test_a_search_never_reads_the_test_set(whole):
-    out, _, _ = whole
-    database = sqlite3.connect(out / "study.sqlite")
-    assert database.execute("SELECT count(*) FROM test_readings").fetchone() == (0,)
-    finished = database.execute("SELECT id, metrics FROM runs WHERE status = 'finished'").fetchall()
-    assert finished
-    for run, metrics in finished:
-        assert "accuracy" not in json.loads(metrics)
-        with np.load(out / "runs" / run / "predictions.npz") as held:
-            assert set(held.files) == {"validation", "validation_labels"}
-
-
-def test_a_study_that_is_not_sealed_is_not_searched(tmp_path):
+def test_a_study_that_is_not_sealed_is_not_searched(stage, tmp_path):
     with pytest.raises(ReglabError, match="sealed"):
         search(made(tmp_path / "s", sealed=False), SPACE, Budget(trials=1))
+    assert stage == []
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 9])
-def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(whole, tmp_path, stop_after):
+def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(stage, whole, tmp_path, stop_after):
     _, trials, trained = whole
     first = Counting(stop_after)
     with pytest.raises(KeyboardInterrupt):
-        search(made(tmp_path / "s"), SPACE, Budget(trials=9), progress=first, ways={"workers": 0})
+        search(made(tmp_path / "s"), SPACE, Budget(trials=9), progress=first)
     second = Counting()
-    found = search(made(tmp_path / "s"), SPACE, Budget(trials=9), progress=second, ways={"workers": 0})
+    found = search(made(tmp_path / "s"), SPACE, Budget(trials=9), progress=second)
     assert [trial.to_dict() for trial in found] == trials
     assert sorted(first.trained + second.trained) == sorted(trained), "nothing is trained again"
 
 
-def test_a_search_is_given_more_and_goes_on(tmp_path):
-    search(made(tmp_path / "s"), SPACE, Budget(trials=5, batch=4), ways={"workers": 0})
-    found = search(made(tmp_path / "s"), SPACE, Budget(trials=9, batch=4), ways={"workers": 0})
+def test_a_search_is_given_more_and_goes_on(stage, tmp_path):
+    search(made(tmp_path / "s"), SPACE, Budget(trials=5, batch=4))
+    found = search(made(tmp_path / "s"), SPACE, Budget(trials=9, batch=4))
     assert len(found) == 9
+    first, second = stage
+    assert second.trained
+    assert not set(first.trained) & set(second.trained), "what was tried before is not trained again"
 
 
-def test_another_search_in_the_same_folder_is_refused(whole):
+def test_another_search_in_the_same_folder_is_refused(stage, whole):
     out, _, _ = whole
     with pytest.raises(ReglabError, match=r"another search: strategies differs"):
-        search(made(out), Space(("l2",)), Budget(trials=9), ways={"workers": 0})
+        search(made(out), Space(("l2",)), Budget(trials=9))
 
 
-def test_epochs_are_a_budget_too(tmp_path):
-    found = search(
-        made(tmp_path / "s"), SPACE, Budget(epoch_budget=12, batch=1, pruner="none"), ways={"workers": 0}
-    )  # fmt: skip
-    assert sum(trial.epochs for trial in found) >= 12
-    assert sum(trial.epochs for trial in found[:-1]) < 12 or len(found) == 3
+@pytest.mark.parametrize(("budget", "trials"), [(12, 2), (13, 3), (18, 3)])
+def test_epochs_are_a_budget_too(tmp_path, budget, trials):
+    with played.stage():
+        found = search(made(tmp_path / "s", epochs=3), SPACE, Budget(epoch_budget=budget, batch=1, pruner="none"))
+    assert len(found) == trials, "the trial that reaches the budget is the last"
+    assert [trial.epochs for trial in found] == [6] * trials, "two seeds of three epochs"
 
 
-def test_a_space_with_few_recipes_is_exhausted_and_the_search_ends(tmp_path):
+def test_a_space_with_few_recipes_is_exhausted_and_the_search_ends(stage, tmp_path):
     space = Space(("early_stopping",), without=frozenset())
-    found = search(made(tmp_path / "s", seeds=1), space, Budget(trials=500), ways={"workers": 0})
+    found = search(made(tmp_path / "s", seeds=1), space, Budget(trials=500))
     assert 10 < len(found) <= 50, "patience 2 to 50, and none"
 
 
@@ -214,62 +212,180 @@ def test_a_recipe_whose_runs_diverge_is_worth_nothing_and_does_not_stop_the_sear
         recipe = real(self, trial)
         return Recipe.parse("l2(kernel=1e38)") if trial.number == 1 else recipe
 
+    class Diverging(played.Player):
+        def curve(self, run):
+            return [float("nan")] if run.recipe == Recipe.parse("l2(kernel=1e38)") else super().curve(run)
+
     monkeypatch.setattr(Space, "suggest", diverging)
-    found = search(made(tmp_path / "s"), space, Budget(trials=3, pruner="none"), ways={"workers": 0})
+    with played.stage(Diverging):
+        found = search(made(tmp_path / "s"), space, Budget(trials=3, pruner="none"))
     assert found[-1].recipe == Recipe.parse("l2(kernel=1e38)")
     assert found[-1].values == [0.0, 0.0]
     assert found[0].value > 0
 
 
-def test_pruning_gives_up_trials_that_begin_below_the_median(tmp_path):
+def test_pruning_gives_up_the_trials_that_begin_below_the_median_and_no_others(tmp_path):
+    class Rated(played.Player):
+        """The less dropout the better, and the second seed is luckier than the first."""
+
+        def curve(self, run):
+            rates = [strategy.rate for strategy in run.recipe]
+            return [1 - sum(rates) + 0.1 * (run.seed - SEARCH_SEEDS)] * 2
+
     space = Space(("dropout",), optional=False)
-    study = made(tmp_path / "s", epochs=8, learning_rate=0.05, train_size=60)
-    found = search(study, space, Budget(trials=16, sampler="random"), ways={"workers": 0})
+    with played.stage(Rated):
+        found = search(made(tmp_path / "s"), space, Budget(trials=20, sampler="random", batch=1))
+    firsts, expected = [], {}  # of trials with all seeds, what they had after the first one
+    for trial in sorted(found, key=lambda trial: trial.number):
+        first = trial.values[0]
+        below = len(firsts) >= 5 and first < np.median(firsts)  # the first five are never given up
+        expected[trial.number] = "pruned" if below else "complete"
+        firsts += [] if below else [first]
+    assert {trial.number: trial.state for trial in found} == expected
+    late = [state for number, state in expected.items() if number >= 5]
+    assert set(late) == {"pruned", "complete"}, "both happen"
     pruned = [trial for trial in found if trial.state == "pruned"]
-    assert pruned
     assert all(len(trial.values) == 1 for trial in pruned)
-    assert all(trial.state == "pruned" for trial in found[len(found) - len(pruned) :]), "they come last"
-    others = [trial.values[0] for trial in found if trial.state == "complete"]
-    assert max(trial.values[0] for trial in pruned) <= max(others)
+    assert found[-len(pruned) :] == pruned, "they come last"
+    assert all(len(trial.values) == 2 for trial in found[: -len(pruned)])
 
 
 # --- the confirmation ----------------------------------------------------------------------------------------------
 
 
-def test_the_confirmation_has_other_seeds_and_reads_the_test_set_of_those_alone(tmp_path):
-    def make(**more):
-        return reglab.Study("iris", "mlp(units=8)", **{"seeds": 3, "epochs": 2, "learning_rate": 0.02, **more})
+def small(**more):
+    return reglab.Study("iris", "mlp(units=8)", **{"seeds": 3, "epochs": 2, "learning_rate": 0.02, **more})
 
-    arguments = {"out": tmp_path / "tuned", "strategies": ("l2", "dropout"), "rivals": 2, "ways": {"workers": 0}}
-    found = tune(make, Budget(trials=5), **arguments)
+
+def test_the_confirmation_has_other_seeds_than_the_search(stage, tmp_path):
+    arguments = {"out": tmp_path / "tuned", "strategies": ("l2", "dropout"), "rivals": 2}
+    found = tune(small, Budget(trials=5), **arguments)
     assert list(found.results.runs) == ["none", *found.names]
     assert len(found.names) == 2
+    assert list(found.names.values()) == [trial for trial in found.trials if trial.recipe != Recipe()][:2]
     assert set(found.results.runs["none"]) == {0, 1, 2}
     for name, trial in found.names.items():
         row = found.results.comparison.row(name)
         assert row.recipe == trial.recipe.to_text()
         assert found.optimism(name) == pytest.approx(trial.value - row.mean("val_accuracy"))
         assert row.verdict.word == "screening"
-    assert found.recipe in [Recipe(), *(trial.recipe for trial in found.names.values())]
-    again = tune(make, Budget(trials=5), **arguments)
+    recommended = found.results.comparison.choice.recommended
+    assert found.recipe == (Recipe() if recommended == "none" else found.names[recommended].recipe)
+    again = tune(small, Budget(trials=5), **arguments)
     assert again.results.comparison.to_dict()["choice"]["best"] == found.results.comparison.choice.best
     assert Results.load(tmp_path / "tuned" / "confirmation").complete
+    assert [len(player.trained) > 0 for player in stage] == [True, True, False, False], "the second time nothing trains"
 
 
-def test_seeds_of_the_search_do_not_confirm_it(tmp_path):
+def kinds():
+    """The ways to a recipe that end with a confirmation, all of them on search seeds 100,000 and 100,001."""
+    families, recipes = families_of(["dropout"], 2)
+    return {
+        "tune": lambda make, out: tune(make, Budget(trials=2, pruner="none"), out=out, strategies=("l2",)),
+        "tune_each": lambda make, out: tune_each(make, ("l2",), 2, out=out),
+        "race": lambda make, out: run_race(make, families, recipes, epoch_budget=40, out=out, search_seeds=2),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("first_seed", [SEARCH_SEEDS - 2, SEARCH_SEEDS, SEARCH_SEEDS + 1])
+def test_seeds_of_the_search_do_not_confirm_it_and_nothing_is_trained(stage, tmp_path, kind, first_seed):
     def make(**more):
-        return reglab.Study("iris", "mlp(units=4)", **{"seeds": 2, "first_seed": SEARCH_SEEDS, "epochs": 1, **more})
+        return small(**{"first_seed": first_seed, **more})
 
-    with pytest.raises(ReglabError, match="are those of the search"):
-        tune(make, Budget(trials=2, pruner="none"), out=tmp_path / "t", strategies=("l2",), ways={"workers": 0})
+    with pytest.raises(ReglabError, match=rf"has the seeds {first_seed} to .*search 100000 to 100001.*--first-seed"):
+        kinds()[kind](make, tmp_path / "t")
+    assert stage == [], "nothing is trained before"
+    assert not (tmp_path / "t").exists()
 
 
-def test_the_command_ends_with_a_recipe_to_use(tmp_path):
-    small = "--model mlp(units=4) --seeds 2 --epochs 1 --workers 0 --strategy l2 --strategy dropout --trials 3"
-    arguments = ["tune", "--data", "iris", *small.split(), "--out", str(tmp_path / "t")]
-    done = CliRunner().invoke(cli, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("first_seed", [SEARCH_SEEDS - 3, SEARCH_SEEDS + 2])
+def test_seeds_beside_those_of_the_search_confirm_it(stage, tmp_path, kind, first_seed):
+    def make(**more):
+        return small(**{"first_seed": first_seed, **more})
+
+    found = kinds()[kind](make, tmp_path / "t")
+    assert found.results is not None
+    assert set(found.results.runs["none"]) == set(range(first_seed, first_seed + 3))
+
+
+def test_without_a_confirmation_its_seeds_do_not_matter(stage, tmp_path):
+    def make(**more):
+        return small(**{"first_seed": SEARCH_SEEDS, **more})
+
+    found = tune(make, Budget(trials=2), out=tmp_path / "t", strategies=("l2",), rivals=0)
+    assert found.results is None
+    assert len(stage) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["tune --strategy l2 --trials 2", "race --strategy dropout --values 2 --search-seeds 2",
+     "compare --recipe l2 --tune-each 2"],
+)  # fmt: skip
+def test_commands_refuse_seeds_of_the_search_before_they_write(stage, tmp_path, command):
+    name, *options = command.split()
+    study = ["--data", "iris", "--model", "mlp(units=4)", "--epochs", "2", "--first-seed", str(SEARCH_SEEDS)]
+    done = CliRunner().invoke(cli, [name, *study, *options, "--out", str(tmp_path / "t")])
+    assert isinstance(done.exception, ReglabError)
+    assert "other seeds" in str(done.exception)
+    assert stage == []
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- with real trainings -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory):
+    """The command with real trainings: its folder and what it printed."""
+    out = tmp_path_factory.mktemp("typed") / "t"
+    small = "--model mlp(units=4) --seeds 2 --epochs 1 --workers 0 --strategy l2 --strategy dropout --all-on --trials 2"
+    done = CliRunner().invoke(
+        cli, ["tune", "--data", "iris", *small.split(), "--out", str(out)], catch_exceptions=False,
+        env={"COLUMNS": "200"},
+    )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert "To use: " in done.output
-    assert "search saw" in done.output
-    refused = CliRunner().invoke(cli, [a for a in arguments if a not in ("--trials", "3")])
+    return out, done.output
+
+
+def test_the_command_ends_with_a_recipe_to_use(typed):
+    out, printed = typed
+    (line,) = (line for line in printed.splitlines() if line.startswith("To use: "))
+    tried = json.loads((out / "search" / "search.json").read_text())["trials"]
+    assert line.removeprefix("To use: ") in ["none", *(trial["recipe"] for trial in tried)]
+    assert "search saw" in printed
+
+
+def test_a_search_never_reads_the_test_set_and_its_confirmation_does(typed):
+    out, _ = typed
+    for part, reads in (("search", False), ("confirmation", True)):
+        database = sqlite3.connect(out / part / "study.sqlite")
+        finished = database.execute("SELECT id, metrics FROM runs WHERE status = 'finished'").fetchall()
+        assert finished
+        assert database.execute("SELECT count(*) FROM test_readings").fetchone() == (reads * len(finished),)
+        for run, metrics in finished:
+            assert ("accuracy" in json.loads(metrics)) == reads
+            with np.load(out / part / "runs" / run / "predictions.npz") as held:
+                assert set(held.files) >= {"validation", "validation_labels"}
+                assert ("test" in held.files) == reads
+
+
+def test_a_command_without_a_budget_is_refused(tmp_path):
+    refused = CliRunner().invoke(cli, ["tune", "--data", "iris", "--strategy", "l2", "--out", str(tmp_path / "t")])
     assert isinstance(refused.exception, ReglabError)
+    assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.slow
+def test_a_search_with_real_trainings_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
+    budget, here = Budget(trials=6), {"workers": 0}
+    whole = search(made(tmp_path / "whole"), SPACE, budget, ways=here)
+    first, second = Counting(4), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        search(made(tmp_path / "s"), SPACE, budget, progress=first, ways=here)
+    found = search(made(tmp_path / "s"), SPACE, budget, progress=second, ways=here)
+    assert [trial.to_dict() for trial in found] == [trial.to_dict() for trial in whole]
+    assert len(first.trained) == 4
+    assert not set(first.trained) & set(second.trained)

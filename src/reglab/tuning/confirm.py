@@ -12,7 +12,8 @@ from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
 from reglab.strategies.declare import params
-from reglab.tuning.search import SEARCH_SEEDS, Budget, Trial, search
+from reglab.tuning.search import Budget, Trial, search
+from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def tune(
         told: hears of each trial.
 
     Raises:
-        ReglabError: for an empty space, or seeds of the confirmation that the search uses.
+        ReglabError: for an empty space, or seeds of the confirmation that the search uses, before anything is trained.
 
     Example:
         >>> make = lambda **kwargs: reglab.Study("digits", "mlp", **{"seeds": 10, "epochs": 30, **kwargs})
@@ -112,10 +113,7 @@ def tune(
     """
     out = Path(out)
     fixed = Recipe.of(beside)
-    searching = make(
-        recipes={fixed.to_text(): fixed}, baseline=fixed.to_text(), out=out / "search", seeds=budget.search_seeds,
-        first_seed=SEARCH_SEEDS, sealed=True,
-    )  # fmt: skip
+    searching = searching_study(make, out=out / "search", seeds=budget.search_seeds, beside=fixed, confirmed=rivals > 0)
     space = Space(
         strategies or every_strategy(searching.dataset), optional=optional, beside=fixed,
         without=searching.dataset.label_changing, always=("learning_rate",) if learning_rate else (),
@@ -127,10 +125,4 @@ def tune(
     named = {f"trial {trial.number}": trial for trial in best}
     recipes = {"none": Recipe(), **{name: trial.recipe for name, trial in named.items()}}
     study = make(recipes=recipes, baseline="none", out=out / "confirmation")
-    overlap = set(study.settings.seed_list()) & set(searching.settings.seed_list())
-    if overlap:
-        raise ReglabError(
-            f"The seeds {min(overlap)} to {max(overlap)} are those of the search. Give the confirmation others "
-            "(first_seed)."
-        )
     return Tuned(out, trials, study.run(confirmation, **ways), named)

@@ -17,7 +17,8 @@ from reglab.analysis.effort import expected_best
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.study import disk
-from reglab.tuning.search import SEARCH_SEEDS, Budget, Trial, search
+from reglab.tuning.search import Budget, Trial, search
+from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def tune_each(
         told: hears of each trial.
 
     Raises:
-        ReglabError: for a strategy that cannot be searched.
+        ReglabError: for a strategy that cannot be searched, or seeds of the confirmation that the searches use, before
+            anything is trained.
     """
     out = Path(out)
     if not strategies:
@@ -120,10 +122,7 @@ def _searches(
     """Return a study and a space for each: all before any is trained, so that what is impossible is said first."""
     found = {}
     for name, parts in tuned.items():
-        study = make(
-            recipes={"none": Recipe()}, baseline="none", out=out / f"search-{name}", seeds=search_seeds,
-            first_seed=SEARCH_SEEDS, sealed=True,
-        )  # fmt: skip
+        study = searching_study(make, out=out / f"search-{name}", seeds=search_seeds)
         found[name] = study, Space(parts, optional=False, without=study.dataset.label_changing)
     return found
 

@@ -19,7 +19,7 @@ from reglab.study.plan import Run, rides
 from reglab.study.progress import Progress
 from reglab.study.records import FAILED
 from reglab.tuning.racing import Race, race
-from reglab.tuning.search import SEARCH_SEEDS
+from reglab.tuning.seeds import searching_study
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
@@ -103,13 +103,11 @@ def run_race(
         ways: how trainings run, see :meth:`Study.run`.
 
     Raises:
-        ReglabError: if the budget is too small for these recipes, before anything is trained.
+        ReglabError: if the budget is too small for these recipes, or the confirmation would have seeds of the race,
+            before anything is trained.
     """
     out = Path(out)
-    racing = make(
-        recipes={"none": Recipe()}, baseline="none", out=out / "race", seeds=search_seeds, first_seed=SEARCH_SEEDS,
-        sealed=True,
-    )  # fmt: skip
+    racing = searching_study(make, out=out / "race", seeds=search_seeds, confirmed=rivals > 0)
     seeds, epochs = racing.settings.seed_list(), racing.settings.epochs
     # On curves that are all alike the race takes its longest way, and says if the budget does not reach.
     race(families, seeds, epochs=epochs, budget=epoch_budget, curves=_alike)
@@ -123,8 +121,6 @@ def run_race(
     if not left:
         return Raced(out, went, dict(recipes), None)
     study = make(recipes={"none": Recipe(), **{n: recipes[n] for n in left}}, baseline="none", out=out / "confirmation")
-    if set(study.settings.seed_list()) & set(seeds):
-        raise ReglabError("The confirmation has seeds of the race. Give it others (first_seed).")
     return Raced(out, went, dict(recipes), study.run(confirmation, **ways))
 
 

@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from reglab.study.plan import Plan
     from reglab.study.store import Store
 
-__all__ = ["SEARCH_SEEDS", "Budget", "Trial", "search"]
+__all__ = ["Budget", "Trial", "search"]
 
 FILE = "search.json"
-SEARCH_SEEDS = 100_000  # where seeds of searches begin; a confirmation has other ones, so that luck does not carry over
 _REPEATS = 200  # proposals in a row that were there before, after which the space counts as exhausted
 SAMPLERS = ("tpe", "random")  # those of Optuna's that take spaces with conditions
 PRUNERS = ("median", "none")
