@@ -23,11 +23,13 @@ from reglab.cli.report import report
 from reglab.cli.resume import resume
 from reglab.cli.robustness import robustness
 from reglab.cli.runs import runs
+from reglab.cli.say import say
 from reglab.cli.status import status
 from reglab.cli.strategies import strategies
 from reglab.cli.sweep import sweep
 from reglab.cli.tune import tune
 from reglab.errors import ReglabError
+from reglab.inert import visible
 
 __all__ = ["main"]
 
@@ -55,17 +57,18 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _interrupted()
     except click.ClickException as error:
+        error.message = visible(error.message, lines=True)
         error.show()
         code = error.exit_code
     except ReglabError as error:
         click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         code = 2
     sys.exit(code or 0)
 
 
 def _interrupted() -> int:
-    click.echo(
+    say(
         "\nInterrupted. What had finished is kept; the same command goes on from there, and so does reglab resume.",
         err=True,
     )

@@ -9,8 +9,7 @@ import click
 from reglab.cli.options import settings_options, split, ways_options, where_options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.experiments.ablation import Ablation
     from reglab.laboratory import Study
 
@@ -34,8 +33,7 @@ def ablate(recipe: str, **options: Any) -> None:
     Example:
       reglab ablate 'l2(kernel=1e-3) + dropout(rate=0.3) + mixup' --data digits --model mlp --seeds 10
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.cli.progress import bars
     from reglab.experiments import ablation
     from reglab.laboratory import Study

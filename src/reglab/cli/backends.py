@@ -12,6 +12,7 @@ import click
 from reglab.backends import BACKENDS
 from reglab.cli.define import data_options
 from reglab.cli.options import declared_options, given
+from reglab.cli.say import say
 from reglab.study.spec import Settings
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ def backends(
       reglab backends digits --model mlp --batch-size 128
       reglab backends study.yaml --recipe 'adversarial(epsilon=0.1)'
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.experiments.speed import measure
 
     console = Console(stderr=as_json)
@@ -70,7 +70,7 @@ def backends(
             )  # fmt: skip
         except KeyboardInterrupt:
             status.stop()
-            click.echo("\nInterrupted; nothing was written.", err=True)
+            say("\nInterrupted; nothing was written.", err=True)
             raise click.exceptions.Exit(130) from None
     if as_json:
         click.echo(json.dumps(_dict(found), indent=1))

@@ -30,9 +30,9 @@ def calibrate(
     Every seed is trained several times, from the same weights on the same split, with other batches and random draws.
     So every difference is noise. The study is given as to reglab compare; of its recipes the baseline counts.
     """
-    from rich.console import Console
     from rich.text import Text
 
+    from reglab.cli.console import Console
     from reglab.cli.progress import bars
     from reglab.experiments import calibrate as experiment
     from reglab.experiments.planning import noise_folder

@@ -46,9 +46,9 @@ def compare(study: str | None, recipes: tuple[str, ...], tune_each: int | None, 
 
 
 def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from reglab.cli.console import Console
     from reglab.cli.progress import bars
     from reglab.cli.show import show_results, show_table
     from reglab.cli.trials import Checking, Trials

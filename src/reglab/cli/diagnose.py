@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.cli.say import say
 from reglab.experiments.probes import PROBES
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.laboratory import Study
     from reglab.report.diagnosis import Line
     from reglab.results import Results
@@ -59,7 +59,7 @@ def diagnose(source: str | None, **options: Any) -> None:
       reglab diagnose reglab-out/digits-mlp --probe noise
       reglab diagnose --data digits --model mlp --train-size 200 --treat
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from rich.console import Console
+    from reglab.cli.console import Console
 
     own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "kind", "as_json", "recipe")}
     console = Console(stderr=own["as_json"])
@@ -173,7 +173,7 @@ def _diagnose(
     try:
         write(results.folder, found, items, probes=probes, treated=treated)
     except OSError as error:  # somebody else's folder can be diagnosed too
-        click.echo(f"The diagnosis is not kept in {results.folder}: {error.strerror}.", err=True)
+        say(f"The diagnosis is not kept in {results.folder}: {error.strerror}.", err=True)
     if own["as_json"]:
         click.echo(json.dumps(as_dict(found, items, probes=probes, treated=treated), indent=1))
         return
@@ -196,9 +196,9 @@ def _unfinished(results: Results) -> list[str]:
 
 
 def _print(page: Sequence[Line], headline: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from reglab.cli.console import Console
     from reglab.report.diagnosis import Line
 
     console = Console(highlight=False)

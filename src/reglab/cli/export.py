@@ -27,8 +27,7 @@ def export(folder: str, no_script: bool, **options: Any) -> None:
     Nothing of it needs reglab. model.keras takes raw examples; train.py trains to the study's result in plain Keras, on
     the study's backend. Nothing is trained now.
     """
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.cli.quiet import start_backend
     from reglab.export.write import export as write
     from reglab.laboratory import Study
@@ -40,4 +39,4 @@ def export(folder: str, no_script: bool, **options: Any) -> None:
     with console.status("exporting") as status:
         out = write(study, script=not no_script, progress=lambda what: status.update(f"exporting {what}"), **found)
     for path in sorted(out.iterdir()):
-        console.print(f"{path}", soft_wrap=True, highlight=False)
+        console.print(f"{path}", soft_wrap=True, highlight=False, markup=False)

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from reglab.cli.say import say
 from reglab.trackers import TRACKERS
 
 __all__ = ["log"]
@@ -36,4 +37,4 @@ def log(folder: str, name: str, where: str | None, watch: bool) -> None:
         if not (watch and active):
             break
         time.sleep(_REFRESH_S)
-    click.echo(f"{count} runs handed to {name}." if count else f"All runs that have ended are in {name} already.")
+    say(f"{count} runs handed to {name}." if count else f"All runs that have ended are in {name} already.")

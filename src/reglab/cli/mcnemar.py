@@ -6,6 +6,8 @@ import json
 
 import click
 
+from reglab.cli.say import say
+
 __all__ = ["mcnemar"]
 
 
@@ -35,10 +37,10 @@ def mcnemar(folder: str, one: str, other: str, seed: int | None, as_json: bool) 
         click.echo(json.dumps({**told, **found}, indent=1))
         return
     names = [f"{run.name} (seed {run.seed})" for run in runs]
-    click.echo(
+    say(
         f"Of {found['examples']:,} test examples both are right on {found['both']:,}; only {names[0]} on "
         f"{found['only_one']:,}, only {names[1]} on {found['only_other']:,}; neither on {found['neither']:,}."
     )
     more = names[0] if found["only_one"] > found["only_other"] else names[1]
     sure = f"{more} is right more often" if found["p"] <= 0.05 else "The two models cannot be told apart"
-    click.echo(f"{sure}: exact McNemar test, p = {found['p']:.3g}.")
+    say(f"{sure}: exact McNemar test, p = {found['p']:.3g}.")

@@ -31,10 +31,10 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
 
     Prints the published figures beside ours, and what the paper does not say with our choice.
     """
-    from rich.console import Console
     from rich.text import Text
 
     from reglab import paper as reference
+    from reglab.cli.console import Console
     from reglab.cli.show import run_and_show, show_table
     from reglab.laboratory import Study
     from reglab.report.paper import assumptions, markdown, published_table

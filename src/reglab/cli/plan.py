@@ -35,8 +35,7 @@ def plan(
 
     The study is given as to reglab compare. Nothing is kept but what is printed.
     """
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.experiments.planning import look_ahead
 
     make, ways = defined(study, recipes, options)

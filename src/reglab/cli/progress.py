@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from reglab.cli.console import Console
 from reglab.cli.interrupt import interruptible
 from reglab.study.progress import Progress as StudyProgress
 from reglab.study.records import FINISHED, Record, reason
@@ -54,13 +54,13 @@ class TerminalProgress(StudyProgress):
         self._done, self._jobs, self._rows = 0, {}, {}
         kept = f", of which {reused} are recorded already" if reused else ""
         who = f", {workers}" if workers and trainings else ""
-        self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs{who}.", highlight=False)
+        self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs{who}.", highlight=False, markup=False)
         if trainings and self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeRemainingColumn(compact=True),
                 console=self._console,
                 expand=True,

@@ -10,8 +10,7 @@ import click
 from reglab.cli.options import settings_options, split, ways_options, where_options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.laboratory import Study
     from reglab.tuning.raced import Raced
 
@@ -48,8 +47,7 @@ def race(
     Example:
       reglab race --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --strategy mixup
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.cli.progress import bars
     from reglab.cli.trials import Checking
     from reglab.laboratory import Study

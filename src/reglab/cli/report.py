@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reglab.cli.say import say
 from reglab.errors import ReglabError
 
 if TYPE_CHECKING:
@@ -42,17 +43,17 @@ def report(folder: str, out: str | None, watch: bool, opened: bool, samples: boo
             _make_samples(results)
         paths = write_report(results, out)
         for path in paths:
-            click.echo(path)
+            say(path)
         if opened:
             click.launch(str(paths[0].resolve()))
         return
     for number, (paths, status) in enumerate(watched(folder, out)):
         if number == 0:
-            click.echo(paths[0])
+            say(paths[0])
             if opened:
                 click.launch(str(paths[0].resolve()))
         done = sum(status.counts[state] for state in ("finished", "diverged", "failed"))
-        click.echo(f"{done} of {sum(status.counts.values())} runs" + ("" if status.active else "; nobody runs it now"))
+        say(f"{done} of {sum(status.counts.values())} runs" + ("" if status.active else "; nobody runs it now"))
 
 
 def _make_samples(results: Results) -> None:
@@ -73,4 +74,4 @@ def _make_samples(results: Results) -> None:
             start_backend()
             samples.samples(study)
     except ReglabError as error:  # the report does not need them
-        click.echo(f"note: no samples of what strategies do to the data: {error}", err=True)
+        say(f"note: no samples of what strategies do to the data: {error}", err=True)

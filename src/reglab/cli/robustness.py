@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.experiments.robustness import Robustness
     from reglab.report.tables import Table
 
@@ -33,9 +32,9 @@ def robustness(folder: str, as_json: bool, **options: Any) -> None:
     PGD takes 20 steps where FGSM takes one: a model that resists FGSM alone has learned to hide its gradient, and is
     named. Nothing is trained. What is found is kept in the folder (robustness.json) and shown in its report.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
+    from reglab.cli.console import Console
     from reglab.cli.options import given
     from reglab.cli.quiet import start_backend
     from reglab.experiments import robustness as attacks

@@ -33,9 +33,9 @@ def runs(folder: str, failed: bool, as_json: bool) -> None:
 
 
 def _print(found: list[dict[str, Any]], *, with_errors: bool) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from reglab.cli.console import Console
     from reglab.cli.show import show_table
 
     console = Console()

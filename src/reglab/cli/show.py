@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from reglab.cli.console import Console
 from reglab.cli.progress import bars
 from reglab.cli.quiet import start_backend
 from reglab.report.tables import Table, comparison_table, conclusion, legend

@@ -30,7 +30,7 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 
     It can be asked at any time, from any machine that sees the folder; it changes nothing.
     """
-    from rich.console import Console
+    from reglab.cli.console import Console
 
     console = Console()
     if not watch:

@@ -31,10 +31,10 @@ def strategies(name: str | None, as_json: bool, as_markdown: bool) -> None:
 
 
 def _print(name: str | None) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from reglab.cli.console import Console
     from reglab.report.catalogue import card, cards
 
     console = Console()

@@ -10,8 +10,7 @@ from rich.text import Text
 from reglab.study.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.tuning.search import Trial
 
 __all__ = ["Checking", "Trials"]

@@ -12,8 +12,7 @@ from reglab.strategies.declare import params
 from reglab.tuning.search import Budget
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.laboratory import Study
     from reglab.tuning.confirm import Tuned
 
@@ -48,8 +47,7 @@ def tune(
     Example:
       reglab tune --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --trials 40
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from rich.console import Console
-
+    from reglab.cli.console import Console
     from reglab.cli.progress import bars
     from reglab.cli.trials import Checking, Trials
     from reglab.laboratory import Study

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from reglab.errors import ReglabError
-from reglab.export.source import WIDTH, call, literal
+from reglab.export.source import WIDTH, call, docstring, literal
 from reglab.export.steps import ends_of, identifier, steps_of, variables
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import Tap
@@ -54,7 +54,7 @@ class Printer:
         front, self.front = self.front, ()  # networks inside this one have nothing before them
         write = self._sequential if isinstance(network, keras.Sequential) else self._functional
         body = write(network, front)
-        self.functions.append("\n".join([f"def {name}():", f'    """{doc}"""', *body]))
+        self.functions.append("\n".join([f"def {name}():", docstring(doc, indent="    "), *body]))
 
     # --- the two kinds of network ----------------------------------------------------------------------------------
 
@@ -106,6 +106,8 @@ class Printer:
             return self.tap(layer) or ""
         if isinstance(layer, keras.Model):
             name = f"build_{identifier(layer.name)}"
+            while any(text.startswith(f"def {name}()") for text in self.functions):
+                name += "_"
             self.function(layer, name, f"Return the part of the network that is called {layer.name}.")
             return f"{name}()"
         if isinstance(layer, keras.layers.Lambda):
@@ -144,6 +146,7 @@ class Printer:
             if key in more or (key == "name" and not named) or (key != "name" and _same(value, default)):
                 continue
             text = literal(_policy(value)) if key == "dtype" else self._value(value)
+            _dotted(key)
             texts.append(text if key in positional and len(texts) == positional.index(key) else f"{key}={text}")
         name = [text for text in texts if text.startswith("name=")]
         return [text for text in texts if text not in name] + [f"{k}={v}" if v else k for k, v in more.items()] + name
@@ -152,7 +155,7 @@ class Printer:
         if isinstance(value, Mapping) and "class_name" in value and "config" in value:
             module, name = value.get("module"), value["class_name"]
             if module == "builtins":
-                return str(value["config"])
+                return _dotted(str(value["config"]))
             if str(module).startswith("keras.initializers") and (usual := _usual_name(value)):
                 return literal(usual)
             cls = keras.saving.get_registered_object(value.get("registered_name") or name) or _find(module, name)
@@ -179,8 +182,19 @@ class Printer:
                 f"{cls.__qualname__} is defined in {module}, from where a script cannot import it. Put it in a module "
                 f"of its own. {_WAY_OUT}."
             )
-        self.imports.add(f"from {module} import {name}")
+        self.imports.add(f"from {_dotted(module)} import {_dotted(name)}")
         return name
+
+
+def _dotted(name: str) -> str:
+    """Return a name that is to stand in code as it is, if it is one and nothing else.
+
+    Raises:
+        ReglabError: for any other text: classes and configurations can be called anything.
+    """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ReglabError(f"{name!r} is not a name that Python code can have. {_WAY_OUT}.")
+    return name
 
 
 _DEFAULTS = {"trainable": True, "activity_regularizer": None, "quantization_config": None}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reglab.export.script import Script
-from reglab.export.source import WIDTH, call, literal
+from reglab.export.source import call, docstring, literal
 from reglab.export.training import training
 from reglab.models import Head
 
@@ -84,7 +83,7 @@ def _spaced(parts: list[str]) -> str:
 
 
 def _head(script: Script, imports: set[str], facts: Facts) -> str:
-    lines = [f'"""{facts.title}', "", *_wrapped(facts.recipe, indent="    "), "", *_wrapped(facts.result), '"""', ""]
+    lines = [docstring(facts.title, f"    {facts.recipe}", facts.result), ""]
     lines += ["import hashlib", "import os", "from pathlib import Path"]
     lines += ["from types import SimpleNamespace"] if script.ascends else []
     lines += ["", f'os.environ.setdefault("KERAS_BACKEND", "{script.backend}")']
@@ -113,10 +112,6 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
         f"LOSS = {_loss(script, facts.head)}",
     ]
     return "\n".join(lines)
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
 def _loss(script: Script, head: Head) -> str:

@@ -18,6 +18,7 @@ from reglab.errors import ReglabError
 from reglab.export.network import Printer
 from reglab.export.render import Facts, render
 from reglab.export.script import Script
+from reglab.export.source import literal
 from reglab.recipe import Recipe
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import Tap
@@ -78,7 +79,7 @@ def _inserted(script: Script, strategy: Any, tap: Tap) -> str | None:
     """Return the layer that stands where a tap does, or None where the strategy's strength leaves nothing to do."""
     made = script.layers.get(id(strategy))
     place = tap.name.split("_", 1)[1]
-    return None if made is None else f'{made}, name="{strategy.name}_{place}")'
+    return None if made is None else f"{made}, name={literal(f'{strategy.name}_{place}')})"
 
 
 def _regularizers(script: Script, layer: Any) -> dict[str, str]:

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WIDTH", "call", "literal", "unannotated"]
+from reglab.inert import visible
+
+__all__ = ["WIDTH", "call", "comment", "docstring", "literal", "unannotated"]
 
 WIDTH = 120
 
@@ -37,6 +39,43 @@ def literal(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
     return repr(value)
+
+
+def docstring(*paragraphs: str, indent: str = "") -> str:
+    r"""Write paragraphs as a docstring that says them literally, whatever names stand in them.
+
+    The first one follows the opening quotes in one line; the others are filled. Nothing in them ends the string, begins
+    another line or is an escape sequence, and characters that cannot be seen are replaced by ones that can.
+
+    >>> print(docstring('Train "l2" on the file a"').replace('"', "'"))
+    '''Train \'l2\' on the file a\''''
+    """
+    first, *others = [_inside_quotes(visible(paragraph)) for paragraph in paragraphs]
+    if not others:
+        return f'{indent}"""{first}"""'
+    lines = [f'{indent}"""{first}']
+    for paragraph in others:
+        own = indent + " " * (len(paragraph) - len(paragraph.lstrip()))
+        filled = textwrap.wrap(
+            paragraph.strip(), WIDTH, initial_indent=own, subsequent_indent=own, break_long_words=False
+        )
+        lines += ["", *filled]
+    return "\n".join([*lines, f'{indent}"""'])
+
+
+def _inside_quotes(text: str) -> str:
+    """Return text that means itself between triple quotes."""
+    text = text.replace("\\", "\\\\")
+    return text.replace('"', r"\"") if '"""' in text or text.endswith('"') else text
+
+
+def comment(text: str) -> str:
+    r"""Write text as a comment of one line.
+
+    >>> comment("a\nimport os")
+    '# a␊import os'
+    """
+    return f"# {visible(text)}"
 
 
 def call(function: str, arguments: Iterable[str], *, before: str = "", after: str = "", indent: int = 0) -> str:

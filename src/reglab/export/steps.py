@@ -62,7 +62,10 @@ def variables(steps: list[Step], config: dict[str, Any]) -> dict[tuple[str, int]
         takers = [i for i, other in enumerate(steps) if key in other.sources]
         in_chain = takers == [position + 1] and len(steps[position + 1].sources) == 1 and key not in ends
         suffix = f"_{step.node}" if step.count > 1 else ""
-        names[key] = "x" if in_chain else f"{identifier(step.name)}{suffix}"
+        name = "x" if in_chain else f"{identifier(step.name)}{suffix}"
+        while not in_chain and name in names.values():  # two names of layers can be one as a variable's: "a-b", "a.b"
+            name += "_"
+        names[key] = name
     return names
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ import numpy as np
 
 from reglab import backends
 from reglab.errors import ReglabError
+from reglab.export.source import comment, literal
+from reglab.inert import fenced, markdown
 from reglab.study import disk, naming
 from reglab.study.view import View
 
@@ -60,7 +61,7 @@ def export(
     replay = Replay(study.out, Task(study.dataset, study.model, study.settings, study.recipes))
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
-    target = Path(out) if out is not None else Path(study.out) / "export" / naming.slug(name)
+    target = Path(out) if out is not None else Path(study.out) / "export" / naming.slugs(replay.results.runs)[name]
     _check_target(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = disk.new_folder(target)
@@ -181,22 +182,19 @@ def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
     for name in dict.fromkeys([results.baseline, run.name]):
         spec["recipes"][name] = replay.task.recipes[name].to_text()
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
-    comment = [
+    said = [
         f"The recipe {run.name!r} of a study by reglab, with the settings it was compared under and its baseline.",
         f"The exported run: seed {run.seed}, best epoch {run.metrics['best_epoch']:.0f}, test accuracy "
         f"{100 * run.metrics['accuracy']:.2f} %. Trained by {versions}.",
         "Compare again: reglab compare recipe.yaml. In Python: reglab.regularize(model, TEXT_OF_THE_RECIPE).",
     ]
-    return "".join(f"# {line}\n" for line in comment) + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
+    return "".join(f"{comment(line)}\n" for line in said) + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
 
 
 def _predict(replay: Replay) -> str:
-    from reglab.export.source import literal
-
     data = replay.task.data
-    names = textwrap.fill(literal(list(replay.results.classes or data.class_names))[1:-1], 110)
+    names = _list(replay.results.classes or data.class_names)
     shape = ", ".join(map(str, ("N", *data.input_shape)))
-    names = f"[{names}]" if "\n" not in names else "[\n" + textwrap.indent(names, "    ") + ",\n]"
     return f'''"""Predict classes of raw examples with the trained network; its preprocessing is inside."""
 
 import sys
@@ -221,6 +219,12 @@ if __name__ == "__main__":
 '''
 
 
+def _list(names: Sequence[str]) -> str:
+    """Write a list of names, on lines of their own where they do not fit into one."""
+    line = literal(list(names))
+    return line if len(line) <= 100 else "[\n" + "".join(f"    {literal(name)},\n" for name in names) + "]"
+
+
 def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
     recipe, data = replay.task.recipes[run.name].to_text(), replay.task.data
     shape = ", ".join(map(str, ("N", *data.input_shape)))
@@ -234,9 +238,11 @@ def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
     }
     table = "\n".join(f"| `{name}` | {what} |" for name, what in rows.items() if (folder / name).exists())
     digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
-    return f"""# {run.name}
+    return f"""# {markdown(run.name)}
 
-`{recipe}`, seed {run.seed}: {100 * run.metrics["accuracy"]:.2f} % of the test set right, chosen by validation
+{fenced(recipe)}
+
+Seed {run.seed}: {100 * run.metrics["accuracy"]:.2f} % of the test set right, chosen by validation
 ({100 * run.metrics["val_accuracy"]:.2f} %).
 
 | file | what it is |

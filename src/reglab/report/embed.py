@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from reglab.report.inert import visible
+from reglab.inert import visible
 
 __all__ = ["Drawn", "as_json", "drawn"]
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from reglab.analysis.compare import Row
-from reglab.report.inert import latex
+from reglab.inert import latex
 from reglab.report.tables import legend
 
 if TYPE_CHECKING:

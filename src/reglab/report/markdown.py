@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from reglab.inert import fenced
+from reglab.inert import markdown as escaped
 from reglab.report import extras, sections, words
 from reglab.report.bands import changes, class_names, under_attack
-from reglab.report.inert import fenced
-from reglab.report.inert import markdown as escaped
 from reglab.report.tables import conclusion, legend
 
 if TYPE_CHECKING:

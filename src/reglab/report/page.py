@@ -15,12 +15,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reglab.errors import ReglabError
+from reglab.inert import visible
 from reglab.report import extras, figures, sections, words
 from reglab.report.bands import class_names, histories, under_attack
 from reglab.report.embed import as_json, drawn
 from reglab.report.figures import theme
 from reglab.report.figures.curves import common_reach
-from reglab.report.inert import visible
 from reglab.report.tables import conclusion, legend
 from reglab.report.units import duration
 from reglab.study.records import FINISHED

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reglab.analysis.compare import METRICS, Row
+from reglab.inert import cell
 from reglab.report.bands import class_names, class_scores
-from reglab.report.inert import cell
 from reglab.study.records import reason
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reglab.analysis.compare import Row
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
-from reglab.report.inert import markdown as escaped
+from reglab.inert import markdown as escaped
 
 if TYPE_CHECKING:
     from reglab.results import Results

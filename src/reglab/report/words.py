@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reglab.analysis.compare import Row
+from reglab.inert import visible
 from reglab.report.bands import band, histories, reliability_of
-from reglab.report.inert import visible
 
 if TYPE_CHECKING:
     from reglab.report.figures.sensitivity import Sweep

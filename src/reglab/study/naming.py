@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from reglab.study.frozen import differences
 from reglab.study.view import frozen_spec, holds_study
 
-__all__ = ["folder_for", "found_again", "known", "slug", "text"]
+__all__ = ["folder_for", "found_again", "known", "slug", "slugs", "text"]
 
 _HOME = Path("reglab-out")
+_LONGEST = 100  # letters of a folder's name; file systems take 255 bytes
 
 
 def text(thing: Any) -> str:
@@ -39,7 +41,24 @@ def slug(name: str) -> str:
     >>> slug("digits-inception(pooled=true)")
     'digits-inception-pooled-true'
     """
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "study"
+    found = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "study"
+    if len(found) > _LONGEST:
+        found = f"{found[: _LONGEST - 9].rstrip('-')}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
+    return found
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """Return for each of several names one that can be a folder's, no two of them alike.
+
+    >>> slugs(["l2 + ema", "l2-ema", "dropout"])
+    {'l2 + ema': 'l2-ema', 'l2-ema': 'l2-ema-2', 'dropout': 'dropout'}
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        own = slug(name)
+        numbered = itertools.chain([own], (f"{own}-{number}" for number in itertools.count(2)))
+        found[name] = next(each for each in numbered if each not in found.values())
+    return found
 
 
 def folder_for(name: str, spec: Mapping[str, Any]) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
-from reglab.study.naming import slug
+from reglab.study.naming import slugs
 from reglab.trackers import entries, hyperparameters
 
 __all__ = ["log"]
@@ -36,8 +36,9 @@ def log(results: Results, where: str | Path | None = None) -> list[str]:
     _check_installed()
     root = Path(where) if where is not None else results.folder / "tensorboard"
     written = []
+    folders = slugs(results.runs)
     for run in entries(results):
-        folder = root / slug(run.name) / f"seed-{run.seed}"
+        folder = root / folders[run.name] / f"seed-{run.seed}"
         mark = folder / _DONE
         if not (mark.exists() and mark.read_text() == run.id):
             for left in folder.glob("events.*"):  # of a writing that was interrupted, or of another study

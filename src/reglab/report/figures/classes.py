@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from reglab import inert
 from reglab.errors import ReglabError
-from reglab.report import inert, words
+from reglab.report import words
 from reglab.report.bands import changes, class_names, pooled_confusion
 from reglab.report.figures import theme
 

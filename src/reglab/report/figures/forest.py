@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from reglab import inert
 from reglab.analysis.compare import Row
 from reglab.analysis.verdict import Verdict
 from reglab.errors import ReglabError
-from reglab.report import inert, words
+from reglab.report import words
 from reglab.report.figures import theme
 
 if TYPE_CHECKING:

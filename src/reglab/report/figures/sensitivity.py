@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
+from reglab import inert
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.report import inert, words
+from reglab.report import words
 from reglab.report.figures import theme
 
 if TYPE_CHECKING:

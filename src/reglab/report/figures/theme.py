@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from reglab.report import inert
+from reglab import inert
 
 if TYPE_CHECKING:
     from reglab.results import Results
