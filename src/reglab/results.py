@@ -15,7 +15,7 @@ from reglab.analysis.compare import Comparison, compare
 from reglab.analysis.metrics import Calibration, calibration, confusion, scores, sparsity
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
-from reglab.study import run_folder
+from reglab.study import run_folder, sound
 from reglab.study.records import FINISHED, Predictions, Record
 from reglab.study.view import View
 
@@ -203,6 +203,12 @@ def _read(view: View) -> Results:
             f"go on with it: reglab resume {view.folder}"
         )
     rows = {row["id"]: row for row in view.runs()}
+    short = [run for run, row in rows.items() if not sound.has_metrics(row)]
+    if short:
+        raise ReglabError(
+            f"In the table of the study in {view.folder} metrics of {len(short)} runs are missing ({short[0]}). reglab "
+            f"resume {view.folder} enters them again from the folders of the runs."
+        )
     runs = {
         name: {int(seed): _run(view, name, int(seed), rows.get(run)) for seed, run in of_name.items()}
         for name, of_name in about["runs"].items()

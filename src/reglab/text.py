@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from reglab.errors import ReglabError
@@ -32,12 +34,14 @@ def parse_sum(text: str) -> tuple[Call, ...]:
     >>> parse_sum("l2(kernel=1e-3) + dropout(rate=0.1)")[1]
     Call(name='dropout', args=(), kwargs={'rate': 0.1})
     """
-    return tuple(_call(node, text) for node in _terms(_parse(text)))
+    with _readable(text):
+        return tuple(_call(node, text) for node in _terms(_parse(text)))
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     """Read ``"inception(pooled=true)"`` as ``("inception", {"pooled": True})``; options are given by name."""
-    call = _call(_parse(text), text)
+    with _readable(text):
+        call = _call(_parse(text), text)
     if call.args:
         raise ReglabError(f"{text!r} gives a value without its name. Write {call.name}(option=value).")
     return call.name, call.kwargs
@@ -61,6 +65,19 @@ def format_value(value: Any) -> str:
     return repr(value)
 
 
+@contextmanager
+def _readable(text: str) -> Iterator[None]:
+    """Turn what a text of thousands of brackets, signs or digits raises on its way into an error of ours."""
+    try:
+        yield
+    except ReglabError:
+        raise
+    except (RecursionError, OverflowError, ValueError) as error:
+        raise ReglabError(
+            f"Cannot read {text[:60]!r}...: {error}. Write it as name(option=value) + name(option=value)."
+        ) from None
+
+
 def _parse(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ReglabError(f"The text is {len(text)} characters long; at most {_LONGEST} are read.")
@@ -69,8 +86,12 @@ def _parse(text: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or error
         raise ReglabError(
-            f"Cannot read {text!r}: {reason}. Write it as name(option=value) + name(option=value)."
+            f"Cannot read {_short(text)!r}: {reason}. Write it as name(option=value) + name(option=value)."
         ) from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _terms(node: ast.expr) -> list[ast.expr]:

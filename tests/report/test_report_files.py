@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from reglab.cli import cli
-from reglab.report import inert, latex, markdown, sections, spreadsheet, words
+from reglab import inert
+from reglab.report import latex, markdown, sections, spreadsheet, words
 from reglab.report.page import page
 from reglab.report.write import FILES, watch, write_report
 from reglab.results import Results

@@ -54,7 +54,8 @@ class TerminalProgress(StudyProgress):
         self._done, self._jobs, self._rows = 0, {}, {}
         kept = f", of which {reused} are recorded already" if reused else ""
         who = f", {workers}" if workers and trainings else ""
-        self._console.print(f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs{who}.", highlight=False, markup=False)
+        text = f"{runs} runs{kept}; {trainings} trainings of up to {epochs} epochs{who}."
+        self._console.print(text, highlight=False, markup=False)
         if trainings and self._console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description}", markup=False),

@@ -63,6 +63,9 @@ def _cells(run: dict[str, Any]) -> tuple[str, ...]:
     metrics = run["metrics"]
     numbers = ["", "", "", ""]
     if metrics:
-        values = (100 * metrics["accuracy"], 100 * metrics["gap"], metrics["epochs"], metrics["seconds"])
-        numbers = [format(value, form) for value, form in zip(values, (".2f", ".1f", ".0f", ".1f"), strict=True)]
+        forms = {"accuracy": (100, ".2f"), "gap": (100, ".1f"), "epochs": (1, ".0f"), "seconds": (1, ".1f")}
+        numbers = [
+            format(unit * metrics[key], form) if metrics.get(key) is not None else ""  # a search reads no test accuracy
+            for key, (unit, form) in forms.items()
+        ]
     return (run["name"], run["status"], str(run["seed"]), *numbers, str(run["attempts"]), run["id"])

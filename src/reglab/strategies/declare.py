@@ -19,6 +19,8 @@ __all__ = ["Param", "Places", "param", "params"]
 
 Places = tuple[str, ...] | str  # what `where` is given as; a strategy holds it as a tuple
 
+_LARGEST = 2**53  # of whole numbers: more than any count here, and what every part of a study can hold exactly
+
 Kind = Literal["float", "int", "bool", "choice", "pair", "places", "bounds", "text"]
 
 
@@ -80,7 +82,7 @@ class Param:
             return value
         try:
             return getattr(self, f"_check_{self.kind}")(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self._error(owner, name, value, str(error)) from None
 
     def invalid_values(self) -> list[Any]:
@@ -99,7 +101,7 @@ class Param:
         return wrong
 
     def _error(self, owner: str, name: str, value: Any, reason: str) -> ReglabError:
-        given = format_value(value) if not isinstance(value, Schedule) else value.to_text()
+        given = _shown(value) if not isinstance(value, Schedule) else value.to_text()
         reason = f" ({reason})" if reason else ""
         return ReglabError(f"{owner}: {name}={given} is not possible{reason}. Expected {self.range()}: {self.doc}")
 
@@ -119,7 +121,9 @@ class Param:
         number = self._check_float(value)
         if number != int(number):
             raise ValueError("not a whole number")
-        return int(number)
+        if abs(number) > _LARGEST:
+            raise ValueError(f"larger than {_LARGEST:,}")
+        return int(value)  # and not of the float, which has 53 bits
 
     def _check_bool(self, value: Any) -> bool:
         if not isinstance(value, bool):
@@ -160,6 +164,15 @@ class Param:
         if len(set(names)) != len(names):
             raise ValueError("a place is named twice")
         return names
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text of a length that people read; whole numbers of thousands of digits have none."""
+    try:
+        text = format_value(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def param(default: Any, doc: str, **declaration: Any) -> Any:

@@ -111,7 +111,7 @@ def read_json(path: Path) -> Any:
     """Return the value a JSON file holds, or None if it is not there or not whole."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -43,15 +43,17 @@ class Frozen:
             text = path.read_bytes().decode("utf-8", errors="replace")
         except FileNotFoundError:
             return None
+        except OSError:  # a folder of that name, or no permission
+            return cls(path, "", {}, False)
         try:
             spec = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # PyYAML lets through what dates and numbers raise
             spec = None
         head, mark, rest = text.partition(_SUM)
         digest, _, body = rest.partition("\n")
         # A file of before there were checksums begins with a key; one cut short within its head has no mark.
         intact = head == _HEAD and digest == _digest(body) if mark else not text.startswith("#")
-        known = spec if isinstance(spec, dict) else {}
+        known = spec if isinstance(spec, dict) and all(isinstance(key, str) for key in spec) else {}
         return cls(path, text, known, intact and bool(known))
 
     @staticmethod

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
+from reglab.study import sound
 from reglab.study.records import ACCEPTED, FAILED, FINISHED, PLANNED
 
 __all__ = ["Ledger"]
@@ -100,6 +101,9 @@ class Ledger:
                 database.execute("PRAGMA mmap_size=0")
                 _upgrade(database, self._path)
             database.execute("SELECT count(*) FROM runs").fetchone()
+        except sqlite3.OperationalError as error:
+            database.close()
+            raise _of_damage(error) from None
         except BaseException:
             database.close()
             raise
@@ -109,10 +113,25 @@ class Ledger:
         self._database.close()
 
     def check(self) -> None:
-        """Raise sqlite3.DatabaseError if the file is damaged."""
+        """Raise sqlite3.DatabaseError if the file is damaged, or holds what reglab does not write."""
         (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
+        self.check_content()
+
+    def check_content(self) -> None:
+        """Raise sqlite3.DatabaseError if an entry or a row is not what reglab writes."""
+        try:
+            held = {key: self.get(key) for (key,) in self._database.execute("SELECT key FROM study").fetchall()}
+            for key, value in held.items():
+                sound.check_entry(key, value)
+            for row in self._rows(""):
+                sound.check_run(row)
+            self.attempts()
+        except sqlite3.OperationalError as error:
+            raise _of_damage(error) from None
+        except (ValueError, TypeError, RecursionError) as error:  # what json raises, and the checks
+            raise sqlite3.DatabaseError(str(error)) from None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -238,6 +257,11 @@ class Ledger:
         keys = ("lease", "run", "worker", "began", "ended", "outcome", "error")
         rows = self._database.execute(f"SELECT {', '.join(keys)} FROM attempts ORDER BY lease")
         return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def _of_damage(error: sqlite3.OperationalError) -> sqlite3.Error:
+    """Return the error as one of damage, if a table or column is gone; else it is busy, full or not to be read."""
+    return sqlite3.DatabaseError(str(error)) if str(error).startswith("no such") else error
 
 
 def _upgrade(database: sqlite3.Connection, path: Path, *, only_check: bool = False) -> None:

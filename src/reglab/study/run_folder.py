@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reglab.study import disk
+from reglab.errors import ReglabError
+from reglab.study import disk, sound
 from reglab.study.records import ACCEPTED, FINISHED, Predictions, Record
 
-__all__ = ["complete", "damaged", "fill", "predictions", "read", "weights"]
+__all__ = ["Damaged", "complete", "damaged", "fill", "predictions", "read", "weights"]
 
 
 def fill(folder: Path, record: Record) -> None:
@@ -30,9 +35,20 @@ def fill(folder: Path, record: Record) -> None:
     disk.write_json(folder / "record.json", {**record.summary(), disk.MANIFEST: disk.checksums(folder)})
 
 
+class Damaged(ReglabError):
+    """A file of a run is gone, cut short, or not what was written."""
+
+
 def read(folder: Path, fields: Mapping[str, Any]) -> Record:
-    """Return the record of a run, without its weights; ``fields`` is what the table says of it."""
-    history = json.loads((folder / "history.json").read_text())
+    """Return the record of a run, without its weights; ``fields`` is what the table says of it.
+
+    Raises:
+        Damaged: naming the file.
+    """
+    with _reading(folder / "history.json"):
+        history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+        if not sound.is_history(history):
+            raise ValueError("it holds no numbers per epoch")
     validation = test = None
     if fields["status"] == FINISHED:
         validation = predictions(folder, "validation")
@@ -41,16 +57,46 @@ def read(folder: Path, fields: Mapping[str, Any]) -> Record:
 
 
 def predictions(folder: Path, part: str) -> Predictions:
-    """Return what a finished run predicts for ``part``, ``validation`` or ``test``."""
+    """Return what a finished run predicts for ``part``, ``validation`` or ``test``.
+
+    Raises:
+        Damaged: naming the file.
+    """
     # NumPy leaves a damaged file open when it opened it itself.
-    with (folder / "predictions.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return Predictions(arrays[part], arrays[f"{part}_labels"])
+    path = folder / "predictions.npz"
+    with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        found = Predictions(arrays[part], arrays[f"{part}_labels"])
+        p, y = found.probabilities, found.labels
+        if p.ndim != 2 or p.dtype.kind != "f" or y.dtype.kind not in "iu" or y.shape != p.shape[:1]:
+            raise ValueError(f"probabilities {p.dtype} {p.shape} and labels {y.dtype} {y.shape} do not fit")
+        if len(y) and not 0 <= y.min() <= y.max() < p.shape[1]:
+            raise ValueError(f"a label lies outside of the {p.shape[1]} classes")
+        return found
 
 
 def weights(folder: Path) -> list[np.ndarray]:
-    """Return the best weights of a run, in the order of the network's weights."""
-    with (folder / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    """Return the best weights of a run, in the order of the network's weights.
+
+    Raises:
+        Damaged: naming the file.
+    """
+    path = folder / "weights.npz"
+    with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return [arrays[key] for key in sorted(arrays.files)]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file raises in its reader into an error that names it."""
+    try:
+        yield
+    # What NumPy, zipfile and json raise on bytes that are not theirs.
+    except (OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError, struct.error, zlib.error,
+            zipfile.BadZipFile) as error:  # fmt: skip
+        raise Damaged(
+            f"{path} cannot be read ({error}). Remove the folder {path.parent}; reglab resume then trains that run "
+            "again."
+        ) from None
 
 
 def complete(folder: Path) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,9 @@ OPTIMIZERS = ("sgd", "adam", "adamw", "adamax", "nadam", "rmsprop", "adagrad", "
 class Settings:
     """The settings of a study, declared once: the command line's options, the YAML keys and Python's arguments."""
 
-    seeds: int = param(5, "runs of each recipe, each with another split, start and batch order", kind="int", low=1)
+    seeds: int = param(
+        5, "runs of each recipe, each with another split, start and batch order", kind="int", low=1, high=1_000_000
+    )
     first_seed: int = param(0, "the first seed; the others follow", kind="int", low=0)
     repetition: int = param(
         0, "another number repeats every run with the same split and start, but other batches and random draws",
@@ -136,18 +138,61 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ReglabError(f"Cannot read {path}: {error.strerror}. Give the path of a YAML file.") from None
-    except yaml.YAMLError as error:
-        raise ReglabError(f"{path} is not valid YAML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ReglabError(
+            f"{path} is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}. Save it as UTF-8."
+        ) from None
+    try:
+        content = yaml.safe_load(text)
+    except RecursionError:
+        raise ReglabError(f"{path} is nested too deeply to be a study. It has {_KEYS}.") from None
+    # PyYAML lets through what impossible dates, numbers of thousands of digits and odd tags raise inside of it.
+    except Exception as error:
+        raise ReglabError(f"{path} is not valid YAML: {error}. A study has {_KEYS}.") from None
     if not isinstance(content, dict):
-        raise ReglabError(f"{path} does not hold a study. It has keys such as data, model, recipes, seeds, epochs.")
+        raise ReglabError(f"{path} does not hold a study. It has {_KEYS}.")
     known = ["data", "model", "recipes", "baseline", *params(Settings), "python_objects"]
     for key in content:
         if key not in known:
             raise ReglabError(f"{path}: unknown key {key!r}.{nearest(str(key), known)} Known are {', '.join(known)}.")
+    for key, what, fits in _FORMS:
+        if content.get(key) is not None and not fits(content[key]):
+            raise ReglabError(f"{path}: {key} is {_shortened(content[key])}. Expected {what}.")
     return {key: _number(value) if key in _FLOATS else value for key, value in content.items()}
+
+
+_KEYS = "keys such as data, model, recipes, seeds, epochs"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _are_recipes(value: Any) -> bool:
+    named = isinstance(value, dict) and all(_is_text(str(name)) for name in value)
+    return named or _is_text(value) or isinstance(value, list)
+
+
+# What a file says of data, model and recipes: key, what is expected, and whether a value is that.
+_FORMS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("data", "the name of a data set or a path, as text", _is_text),
+    ("model", "the name of a model, or module:function, as text", _is_text),
+    ("baseline", "the name of a recipe, as text", lambda value: isinstance(value, str)),
+    ("recipes", "a mapping from names to recipes, or a list of recipes", _are_recipes),
+    ("python_objects", "a list of keys", lambda value: isinstance(value, list) and all(map(_is_text, value))),
+)
+
+
+def _shortened(value: Any) -> str:
+    """Return a value as text; whole numbers can have more digits than Python writes."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 _FLOATS = {name for name, declared in params(Settings).items() if declared.kind == "float"}

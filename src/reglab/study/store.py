@@ -29,7 +29,7 @@ import filelock
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study import disk, run_folder
+from reglab.study import disk, run_folder, sound
 from reglab.study.checkpoints import Checkpoints
 from reglab.study.frozen import Frozen, differences
 from reglab.study.ledger import Ledger
@@ -329,7 +329,14 @@ class Store:
                 self._ledger.end(self._ledger.unclashing(summary))
         for run in sorted(accepted):
             folder = self.folder / "runs" / run
+            if self._lacks_metrics(run) and (summary := run_folder.complete(folder)):
+                with self._ledger.transaction():
+                    self._ledger.end(summary)
             if run_folder.damaged(folder):
                 disk.remove(folder)
                 self._ledger.reopen(run)
                 self.notes.append(f"{folder} was damaged or is gone, so that run is trained again.")
+
+    def _lacks_metrics(self, run: str) -> bool:
+        row = self._ledger.run(run)
+        return row is not None and not sound.has_metrics(row)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study import disk, run_folder
+from reglab.study import disk, run_folder, sound
 from reglab.study.frozen import Frozen
 from reglab.study.ledger import Ledger
 from reglab.study.records import ACCEPTED, FAILED, PLANNED, Record
@@ -79,10 +78,10 @@ class View:
                 f"There is no study in {self.folder} (no study.sqlite). Give the folder that reglab compare wrote."
             )
         try:
-            self._ledger = Ledger(path, readonly=True)
+            self._ledger = _opened(path)
         except sqlite3.OperationalError as error:
-            raise ReglabError(f"Cannot read {path}: {error}.") from None
-        except sqlite3.DatabaseError as error:
+            raise ReglabError(f"Cannot read {path}: {error}. Is it a file, and may you read it?") from None
+        except (sqlite3.DatabaseError, ValueError) as error:
             raise ReglabError(
                 f"{path} is damaged ({error}). Run the study once more (reglab resume {self.folder}): the table is "
                 "made anew from the folders of the runs."
@@ -146,19 +145,12 @@ class View:
         fields = {key: row[key] for key in row if key != "written"}
         if row["status"] not in ACCEPTED:
             return Record(**fields)
-        try:
-            return run_folder.read(self.folder / "runs" / run, fields)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ReglabError(
-                f"The files of run {run} ({row['name']}, seed {row['seed']}) are damaged or gone ({error}). "
-                f"reglab resume {self.folder} trains it again."
-            ) from None
+        return run_folder.read(self.folder / "runs" / run, fields)
 
     def status(self) -> Status:
         """Return how far the study is."""
         runs, attempts = self.runs(), self._ledger.attempts()
-        live = disk.read_json(self.folder / "live.json")
-        live = live if isinstance(live, dict) else {}
+        live = _live(self.folder)
         age = None if "at" not in live else max(0.0, time.time() - live["at"])
         active = age is not None and age < _SILENCE_S
         counts = Counter(run["status"] for run in runs)
@@ -196,6 +188,34 @@ def _about_of_before(spec: dict[str, Any], facts: dict[str, str], rows: list[dic
         "headline": f"{spec['data']}, {spec['model']}, {spec['epochs']} epochs, {spec['seeds']} seeds", "notes": [],
         "classes": [], "runs": runs, "sizes": {}, "versions": {"keras": facts.get("keras", ""), backend: version},
     }  # fmt: skip
+
+
+def _opened(path: Path) -> Ledger:
+    ledger = Ledger(path, readonly=True)
+    try:
+        ledger.check_content()
+        sound.check_told(*map(ledger.get, ("spec", "facts", "about")))
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def _live(folder: Path) -> dict[str, Any]:
+    """Return what a process says of itself that runs a study; nothing if that is not what reglab writes."""
+    found = disk.read_json(folder / "live.json")
+    kinds = {"at": (int, float), "pid": int, "host": str, "running": list}
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+        return {}
+    texts, numbers = ("worker",), ("seed", "epoch", "seconds")
+    whole = all(
+        isinstance(one, dict)
+        and isinstance(one.get("names"), list)
+        and all(isinstance(one.get(key), str) for key in texts)
+        and all(isinstance(one.get(key), int | float) for key in numbers)
+        for one in found["running"]
+    )
+    return found if whole else {}
 
 
 def frozen_spec(folder: str | Path) -> dict[str, Any] | None:
