@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from reglab.cli import cli
 from reglab import inert
+from reglab.cli import cli
 from reglab.report import latex, markdown, sections, spreadsheet, words
 from reglab.report.page import page
 from reglab.report.write import FILES, watch, write_report

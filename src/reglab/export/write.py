@@ -15,6 +15,7 @@ from reglab.errors import ReglabError
 from reglab.export.source import comment, literal
 from reglab.inert import fenced, markdown
 from reglab.study import disk, naming
+from reglab.study.frozen import as_yaml
 from reglab.study.view import View
 
 if TYPE_CHECKING:
@@ -175,8 +176,6 @@ def _result(replay: Replay, run: RunResult, threads: int | None) -> str:
 
 
 def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
-    import yaml
-
     results = replay.results
     spec = {**study.spec(), "recipes": {}, "baseline": results.baseline}
     for name in dict.fromkeys([results.baseline, run.name]):
@@ -188,7 +187,7 @@ def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
         f"{100 * run.metrics['accuracy']:.2f} %. Trained by {versions}.",
         "Compare again: reglab compare recipe.yaml. In Python: reglab.regularize(model, TEXT_OF_THE_RECIPE).",
     ]
-    return "".join(f"{comment(line)}\n" for line in said) + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
+    return "".join(f"{comment(line)}\n" for line in said) + as_yaml(spec)
 
 
 def _predict(replay: Replay) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from reglab.analysis.compare import Row
 from reglab.report.bands import class_names, class_scores, pooled_confusion
+from reglab.study.frozen import as_yaml
 from reglab.study.records import DIVERGED, FAILED, reason
 
 if TYPE_CHECKING:
@@ -215,6 +216,4 @@ def study_yaml(results: Results) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        import yaml
-
-        return yaml.safe_dump(dict(results.spec), sort_keys=False, allow_unicode=True).strip()
+        return as_yaml(results.spec).strip()

@@ -121,9 +121,9 @@ class Param:
         number = self._check_float(value)
         if number != int(number):
             raise ValueError("not a whole number")
-        if abs(number) > _LARGEST:
+        if abs(int(value)) > _LARGEST:  # the value's own digits: a float has 53 bits
             raise ValueError(f"larger than {_LARGEST:,}")
-        return int(value)  # and not of the float, which has 53 bits
+        return int(value)
 
     def _check_bool(self, value: Any) -> bool:
         if not isinstance(value, bool):

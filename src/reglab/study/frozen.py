@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Frozen", "differences"]
+__all__ = ["Frozen", "as_yaml", "differences"]
 
 _HEAD = (
     "# A reglab study, frozen when it began: `reglab resume` goes on with it, and a changed one is a new study.\n"
@@ -59,12 +59,20 @@ class Frozen:
     @staticmethod
     def text(spec: Mapping[str, Any]) -> str:
         """Return the file's text for a spec."""
-        body = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
+        body = as_yaml(spec)
         return f"{_HEAD}{_SUM}{_digest(body)}\n{body}"
 
     def edited_from(self, spec: Mapping[str, Any]) -> bool:
         """Whether somebody changed the file, which is more than its being cut short by a disk."""
         return bool(self.spec) and bool(differences(spec, self.spec)) and not self.text(spec).startswith(self.written)
+
+
+def as_yaml(value: Mapping[str, Any]) -> str:
+    """Return a mapping as YAML that is read back as the same: other scripts as they are, where PyYAML can do that."""
+    held = dict(value)
+    text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True)
+    # It writes some line ends of Unicode as they are, and reads them as spaces.
+    return text if yaml.safe_load(text) == held else yaml.safe_dump(held, sort_keys=False, allow_unicode=False)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -188,7 +188,8 @@ class Ledger:
             "VALUES (:id, :name, :recipe, :hyperparameters, :seed, :status, :metrics, :error, datetime('now')) "
             "ON CONFLICT (id) DO UPDATE SET status = excluded.status, metrics = excluded.metrics, "
             "error = excluded.error, written = excluded.written",
-            {**summary, "metrics": json.dumps(summary["metrics"])},
+            # An error of somebody's code can hold half a character, which no database takes.
+            {**summary, "metrics": json.dumps(summary["metrics"]), "error": _encodable(summary["error"])},
         )
         if summary["status"] == FINISHED and "accuracy" in summary["metrics"]:
             self._database.execute("INSERT INTO test_readings (run) VALUES (?)", (summary["id"],))
@@ -242,7 +243,7 @@ class Ledger:
         """End an attempt."""
         self._database.execute(
             "UPDATE attempts SET ended = datetime('now'), outcome = ?, error = ? WHERE lease = ? AND ended IS NULL",
-            (outcome, error, lease),
+            (outcome, _encodable(error), lease),
         )
 
     def settle_all(self, outcome: str) -> int:
@@ -257,6 +258,10 @@ class Ledger:
         keys = ("lease", "run", "worker", "began", "ended", "outcome", "error")
         rows = self._database.execute(f"SELECT {', '.join(keys)} FROM attempts ORDER BY lease")
         return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def _of_damage(error: sqlite3.OperationalError) -> sqlite3.Error:

@@ -17,6 +17,7 @@ __all__ = ["PRECISIONS", "PROTOCOLS", "Settings", "Task", "named_recipes", "read
 if TYPE_CHECKING:
     from reglab.data import Dataset
 
+_LONGEST_NAME = 500  # characters of a recipe's name; the text of a long combination is one
 PROTOCOLS = ("honest", "test-as-validation")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("sgd", "adam", "adamw", "adamax", "nadam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "ftrl")
@@ -110,7 +111,7 @@ def named_recipes(recipes: Any) -> dict[str, Recipe]:
         ReglabError: if two have one name.
     """
     if isinstance(recipes, Mapping):
-        return {str(name): Recipe.of(value) for name, value in recipes.items()}
+        return {_checked_name(str(name)): Recipe.of(value) for name, value in recipes.items()}
     if isinstance(recipes, str) or not isinstance(recipes, Iterable):
         recipes = [recipes]
     named: dict[str, Recipe] = {}
@@ -127,9 +128,18 @@ def _named(item: Any) -> tuple[str, Recipe]:
         name, text = (part.strip() for part in item.split("=", 1))
         if not name:
             raise ReglabError(f"{item!r} has no name before '='. Write name=recipe, or the recipe alone.")
-        return name, Recipe.parse(text)
+        return _checked_name(name), Recipe.parse(text)
     recipe = Recipe.of(item)
     return recipe.to_text(), recipe
+
+
+def _checked_name(name: str) -> str:
+    """Return a recipe's name if it is one that people can read and files can hold."""
+    if not name.strip() or len(name) > _LONGEST_NAME or any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ReglabError(
+            f"{name[:40]!r} cannot be the name of a recipe. Expected text, at most {_LONGEST_NAME} characters of it."
+        )
+    return name
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
