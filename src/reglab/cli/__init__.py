@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -29,7 +30,6 @@ from reglab.cli.strategies import strategies
 from reglab.cli.sweep import sweep
 from reglab.cli.tune import tune
 from reglab.errors import ReglabError
-from reglab.inert import visible
 
 __all__ = ["main"]
 
@@ -57,8 +57,9 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _interrupted()
     except click.ClickException as error:
-        error.message = visible(error.message, lines=True)
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        say(told.getvalue().rstrip("\n"), err=True)
         code = error.exit_code
     except ReglabError as error:
         click.secho("error: ", fg="red", bold=True, err=True, nl=False)

@@ -55,7 +55,7 @@ def _sources(value: Any) -> Iterator[tuple[str, int]]:
 
 def variables(steps: list[Step], config: dict[str, Any]) -> dict[tuple[str, int], str]:
     """Return the name of each result: ``x`` where the next line alone takes it and nothing else, else the layer's."""
-    names = {}
+    names: dict[tuple[str, int], str] = {}
     ends = {(name, node) for key in ("input_layers", "output_layers") for name, node in ends_of(config[key])}
     for position, step in enumerate(steps):
         key = (step.name, step.node)

@@ -204,7 +204,7 @@ def _opened(path: Path) -> Ledger:
 def _live(folder: Path) -> dict[str, Any]:
     """Return what a process says of itself that runs a study; nothing if that is not what reglab writes."""
     found = disk.read_json(folder / "live.json")
-    kinds = {"at": (int, float), "pid": int, "host": str, "running": list}
+    kinds: dict[str, Any] = {"at": (int, float), "pid": int, "host": str, "running": list}
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
         return {}
     texts, numbers = ("worker",), ("seed", "epoch", "seconds")
