@@ -339,6 +339,29 @@ def test_the_export_takes_what_fit_took(iris, preprocess, tmp_path):
     np.testing.assert_allclose(outputs, classifier.predict_proba(iris[0]), atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e25])
+def test_the_export_of_values_that_are_tiny_or_huge(iris, scale, tmp_path):
+    import keras
+
+    x = (iris[0] * scale).astype("float32")
+    classifier = RegularizedClassifier(**SMALL, epochs=3).fit(x, iris[1])
+    classifier.export().save(tmp_path / "plain.keras")
+    plain = keras.saving.load_model(tmp_path / "plain.keras", safe_mode=True)
+    expected = classifier.predict_proba(x)
+    assert expected.std(axis=0).max() > 0.05
+    np.testing.assert_allclose(plain.predict(x, verbose=0), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("preprocess", ["standardize", "rescale"])
+def test_seconds_since_1970_are_a_feature_like_another(preprocess):
+    seconds = 1_700_000_000.0 + np.arange(300)[:, None] % 100
+    y = (seconds[:, 0] % 100 >= 50).astype(int)
+    classifier = RegularizedClassifier(**{**SMALL, "epochs": 60, "preprocess": preprocess}).fit(seconds, y)
+    assert classifier.score(seconds, y) > 0.95
+    with pytest.raises(ReglabError, match="Subtract 17000000"):
+        classifier.export()
+
+
 def test_the_export_of_images_whitened_by_the_recipe(digits):
     x, y = digits
     classifier = RegularizedClassifier(**{**IMAGES, "epochs": 1}, recipe="augmentation(zca_whitening=true)").fit(x, y)

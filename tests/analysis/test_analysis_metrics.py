@@ -74,6 +74,29 @@ def test_confidence_on_the_edge_of_a_bin_belongs_to_the_lower_one():
     assert m.expected_calibration_error(np.array([0, 1]), p) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("bins", [3, 5, 15])
+def test_the_last_bit_of_a_confidence_on_an_edge_moves_no_calibration_error(bins):
+    y = np.arange(60) % 2
+    third = np.tile(np.array([0.6, 0.2, 0.2], "float32"), (60, 1))
+    up = third.copy()
+    up[::3, 0] = np.nextafter(up[::3, 0], np.float32(1))
+    assert m.expected_calibration_error(y, up, bins=bins) == pytest.approx(
+        m.expected_calibration_error(y, third, bins=bins), abs=1e-6
+    )
+    assert len(m.calibration(y, up, bins=bins).share) == 1
+
+
+def test_the_temperature_of_sure_predictions_does_not_hang_on_last_bits():
+    y = np.arange(40) % 4
+    right = np.eye(4, dtype="float32")[y]
+    nearly = np.clip(right, 1e-7, 1 - 1e-7).astype("float32")
+    assert m.temperature(y, right) == pytest.approx(0.05, rel=1e-2)
+    assert m.temperature(y, nearly) == pytest.approx(0.05, rel=1e-2)
+    wrong = np.roll(right, 1, axis=1)
+    assert m.temperature(y, wrong) == pytest.approx(20.0, rel=1e-2)
+    assert np.isfinite(list(m.scores(y, right, validation=(y, wrong)).values())).all()
+
+
 def test_an_oracle_that_says_its_own_chances_is_calibrated():
     random = np.random.default_rng(2)
     p = random.dirichlet(np.ones(3), size=40_000)

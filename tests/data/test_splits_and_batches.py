@@ -100,6 +100,48 @@ def test_standardize_is_scikit_learns_a_feature_and_a_channel():
     np.testing.assert_allclose(Preprocess.fit(images)(images), oracle, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_large_values_of_little_spread_are_standardized_in_float64(dtype):
+    """Seconds since 1970: float32 has them in steps of 128."""
+    seconds = (1_700_000_000 + np.arange(200)[:, None]).astype(dtype)
+    for fitted in (Preprocess.fit(seconds), Preprocess.from_dict(Preprocess.fit(seconds).to_dict())):
+        found = fitted(seconds)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, StandardScaler().fit_transform(seconds.astype("float64")), atol=1e-6)
+    scaled = Preprocess.fit(seconds, "rescale")(seconds)
+    np.testing.assert_allclose(scaled.ravel(), np.linspace(0, 1, 200), atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e6, 123456.789, -3e-7])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_column_that_varies_by_rounding_alone_is_centred_and_not_divided(value, dtype):
+    """Divided by its deviation, another value of the test set would be astronomical, and a last bit a feature."""
+    column = np.full((1000, 1), value, dtype)
+    upper = np.nextafter(column, np.array(np.inf, dtype))
+    for rounded in (column, np.where(np.arange(1000)[:, None] % 3 == 0, upper, column)):
+        fitted = Preprocess.fit(rounded)
+        np.testing.assert_allclose(fitted(rounded), 0, atol=np.abs(value) * 1e-6)
+        np.testing.assert_allclose(fitted(column + 1), 1, rtol=0.1)
+
+
+def test_a_column_of_little_but_real_spread_is_standardized():
+    rare = np.zeros((5000, 1), "float32")
+    rare[7] = 1
+    fine = (5 + 1e-4 * np.random.default_rng(0).normal(size=(5000, 1))).astype("float32")
+    for column in (rare, fine):
+        oracle = StandardScaler().fit_transform(column.astype("float64"))
+        np.testing.assert_allclose(Preprocess.fit(column)(column), oracle, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["forwards", "backwards"])
+def test_moments_do_not_hang_on_the_order_of_summation(order):
+    """Of more values than float32 can count, with a large mean."""
+    x = (1e4 + np.random.default_rng(0).normal(size=(400_000, 2))).astype("float32")
+    found = Preprocess.fit(x[order])
+    np.testing.assert_allclose(found.mean, x.mean(axis=0, dtype="float64"), rtol=1e-7)
+    np.testing.assert_allclose(found.scale, x.std(axis=0, dtype="float64"), rtol=1e-6)
+
+
 def test_rescale_is_by_the_valid_range_or_else_by_the_extremes():
     images = np.array([[[[10]], [[100]]]], dtype="uint8")
     np.testing.assert_allclose(

@@ -184,3 +184,21 @@ def test_the_fingerprint_is_of_the_content():
     assert load((x, y)).fingerprint != load((x + 1, y)).fingerprint
     assert load((x, y)).fingerprint != load((x, np.roll(y, 1))).fingerprint
     assert load((x, y)).fingerprint != load(((x[:6], y[:6]), (x[6:], y[6:]))).fingerprint
+
+
+# --- precision -----------------------------------------------------------------------------------------------------
+
+
+def test_a_table_keeps_what_float32_cannot_tell_apart(frame, saved):
+    frame["width"] = 1_700_000_000 + frame["width"]
+    data = load(saved(frame), target="kind")
+    np.testing.assert_array_equal(data.x[:, 0], 1_700_000_000 + np.arange(1.0, 7.0))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_arrays_of_ordinary_numbers_are_float32(scale):
+    x = scale * np.random.default_rng(0).normal(1, 1, size=(60, 3))
+    x[:, 1] = 0.1 * scale  # a constant has nothing to lose
+    assert load((x, np.arange(60) % 2)).x.dtype == np.float32
+    x[:, 2] += 1e7 * scale
+    np.testing.assert_array_equal(load((x, np.arange(60) % 2)).x, x)

@@ -82,6 +82,16 @@ def test_fgsm_with_l2_goes_along_the_gradient(weights, batch):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-25, 1e-18])
+def test_where_the_loss_has_no_slope_an_example_stays_with_l2(weights, batch, size):
+    """Tiny slopes have squares that some processors round to zero and others do not: the step is tiny either way."""
+    x, y = batch
+    flat = [*weights[:2], size * weights[2], weights[3]]
+    for method in ("fgsm", "bim"):
+        strategy = Adversarial(method=method, norm="l2", epsilon=0.5, share=1.0)
+        np.testing.assert_allclose(attacked(compiled(strategy, flat), x, y), x, atol=1e-5)
+
+
 @pytest.mark.parametrize("clip", ["none", (-0.8, 0.9)])
 def test_bim_projects_each_step_to_the_ball_and_the_valid_range(weights, batch, clip):
     x, y = batch

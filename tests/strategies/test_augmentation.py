@@ -9,9 +9,11 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator, apply_affine_transform
+from sklearn.decomposition import PCA
 
 import reglab
 from reglab import Augmentation
+from reglab.strategies import whitening
 from reglab.strategies.resample import FILL_MODES, affine_matrices, affine_resample
 
 pytestmark = pytest.mark.backend
@@ -213,6 +215,91 @@ def test_whitened_data_has_no_correlations():
     white = keras.ops.convert_to_numpy(part.strategy.preprocess(keras.ops.convert_to_tensor(train), model.fitted.of(0)))
     assert np.abs(np.cov(train.reshape(len(train), -1).T) - np.eye(16)).max() > 0.4
     np.testing.assert_allclose(np.cov(white.reshape(len(white), -1).T), np.eye(16), atol=0.02)
+
+
+def corners(count=300, seed=0, value=0.0):
+    """Images whose border is of one value, a pixel apart that is another once; the rest correlates."""
+    x = np.random.default_rng(seed).normal(size=(count, 8, 8, 1))
+    x = x + np.roll(x, 1, axis=2)
+    x[:, 0], x[:, :, 0] = value, value
+    x[0, 0, 0] += 0.05
+    return x.astype("float32")
+
+
+def whitened_by_hand(train, x, rank):
+    """ZCA by a float64 singular value decomposition of the training images, ``rank`` directions of it."""
+    centre = train.mean(dtype="float64")
+    directions, singular, _ = np.linalg.svd((train.reshape(len(train), -1).astype("float64") - centre).T)
+    directions = directions[:, :rank]
+    zca = (directions * (np.sqrt(len(train)) / singular[:rank])) @ directions.T
+    return ((x.reshape(len(x), -1).astype("float64") - centre) @ zca).reshape(x.shape)
+
+
+@pytest.mark.parametrize(("count", "value", "rank"), [(300, 0.0, 50), (300, 3.7, 51), (30, 0.0, 30)])
+def test_pixels_that_hardly_vary_are_whitened_to_rounding(count, value, rank):
+    """Directions without variance get 0, also of images that vary in them; those of little variance are exact."""
+    train, other = corners(count, value=value), corners(20, seed=1, value=value)
+    model = reglab.regularize(network((8, 8, 1)), Augmentation(zca_whitening=True))
+    model.adapt(train)
+    fitted = {name: keras.ops.convert_to_numpy(value) for name, value in model.fitted.of(0).items()}
+    assert np.linalg.matrix_rank(fitted["zca"], tol=1e-3) == rank
+    (part,) = model._held.parts
+    moved = np.roll(other, 2, axis=1)  # the border lies elsewhere, as after a random shift
+    for x in (train, other, moved):
+        found = keras.ops.convert_to_numpy(part.strategy.preprocess(keras.ops.convert_to_tensor(x), model.fitted.of(0)))
+        np.testing.assert_allclose(found, whitened_by_hand(train, x, rank), atol=2e-3)
+
+
+def test_whitening_does_not_hang_on_the_order_of_summation():
+    """Pixels in another order, alone or in a batch: the sums of the product are rounded otherwise."""
+    train = corners()
+    arrays = whitening.fit(train, prepare=lambda x: x, scale=False, zca_epsilon=1e-6)
+    whole = keras.ops.convert_to_numpy(whitening.whiten(keras.ops.convert_to_tensor(train - arrays["mean"]), arrays))
+    assert np.abs(whole).max() > 1
+    for size in (1, 7, 32):
+        pieces = [train[i : i + size] - arrays["mean"] for i in range(0, 60, size)]
+        found = np.concatenate([keras.ops.convert_to_numpy(whitening.whiten(piece, arrays)) for piece in pieces])
+        np.testing.assert_allclose(found, whole[: len(found)], atol=1e-3)
+    order = np.random.default_rng(0).permutation(64)
+    shuffled = train.reshape(300, 64)[:, order].reshape(300, 8, 8, 1)
+    again = whitening.fit(shuffled, prepare=lambda x: x, scale=False, zca_epsilon=1e-6)
+    found = keras.ops.convert_to_numpy(whitening.whiten(keras.ops.convert_to_tensor(shuffled - again["mean"]), again))
+    np.testing.assert_allclose(found.reshape(300, 64), whole.reshape(300, 64)[:, order], atol=1e-3)
+
+
+def test_full_rank_whitening_is_scikit_learns_turned_back():
+    train = np.random.default_rng(0).normal(size=(200, 4, 4, 1)).astype("float32")
+    train = train + 0.5 * np.roll(train, 1, axis=1)
+    train -= train.mean(axis=0)  # scikit-learn centres each pixel
+    arrays = whitening.fit(train, prepare=lambda x: x, scale=False, zca_epsilon=1e-6)
+    found = keras.ops.convert_to_numpy(whitening.whiten(keras.ops.convert_to_tensor(train - arrays["mean"]), arrays))
+    pca = PCA(whiten=True).fit(train.reshape(200, 16).astype("float64"))
+    expected = pca.transform(train.reshape(200, 16)) @ pca.components_ * np.sqrt(200 / 199)
+    np.testing.assert_allclose(found.reshape(200, 16), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.1, 200.0, -1e4])
+def test_an_image_of_one_value_is_zero_samplewise(value):
+    x = np.full((4, 7, 7, 3), value, "float32")
+    x[3] += np.random.default_rng(0).normal(size=(7, 7, 3)).astype("float32")
+    strategy = Augmentation(samplewise_std_normalization=True)
+    found = keras.ops.convert_to_numpy(strategy.preprocess(keras.ops.convert_to_tensor(x), {}))
+    np.testing.assert_array_equal(found[:3], 0)
+    expected = (x[3] - x[3].mean(dtype="float64")) / x[3].std(dtype="float64")
+    np.testing.assert_allclose(found[3], expected, atol=1e-2)
+    inputs = keras.Input((7, 7, 3))
+    layers = keras.Model(inputs, strategy.as_layers(inputs, {}))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layers(x))[:3], 0)
+    np.testing.assert_array_equal(strategy._samplewise_numpy(x)[:3], 0)
+
+
+def test_a_channel_of_one_value_is_centred_and_not_divided():
+    train = np.random.default_rng(0).normal(size=(50, 4, 4, 3)).astype("float32")
+    train[..., 1] = 0.1
+    arrays = whitening.fit(train, prepare=lambda x: x, scale=True, zca_epsilon=None)
+    other = np.full((1, 4, 4, 3), 0.3, "float32")
+    found = keras.ops.convert_to_numpy(Augmentation().preprocess(keras.ops.convert_to_tensor(other), arrays))
+    np.testing.assert_allclose(found[..., 1], 0.2, atol=1e-5)
 
 
 def test_what_is_fitted_acts_in_evaluation_and_is_exported(tmp_path):

@@ -1,4 +1,4 @@
-"""Makes ``played.py`` importable from the tests beside it, and from processes they start."""
+"""Makes ``played.py`` and ``stage_bench.py`` importable from the tests beside it, and from processes they start."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Tasks on a Ray cluster: they give what this process gives, whatever becomes of nodes, tasks and the driver.
 
 The cluster is a real one, with every node's processes on this machine: a head that trains nothing, and nodes of one
-core each. What needs no cluster is told first.
+core each. It has a folder and ports of its own, so several can stand beside each other. Trainings are played on it
+(``stage/``), but for the tests that are about their results. What needs no cluster is told first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from played import results as results_of
+from stage_bench import Workbench
 
 import reglab
 from reglab.errors import ReglabError
@@ -36,8 +38,9 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'regl
 # Processes of nodes are forked, and JAX warns of that in general; they go on with another program at once.
 pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
 
-SMALL = {"seeds": 3, "epochs": 60, "train_size": 200, "batch_size": 10, "learning_rate": 0.01}
+SMALL = {"seeds": 3, "epochs": 10, "train_size": 200, "batch_size": 10, "learning_rate": 0.01}
 MODEL = "mlp(units=8)"
+STAGE = Path(__file__).parent / "stage"
 
 
 def _study(out, recipes=(), model=MODEL, **changes):
@@ -49,8 +52,6 @@ def _task(study):
 
 
 def _plan(study):
-    from reglab.study.workbench import Workbench  # late, for it imports Keras
-
     return Workbench(_task(study)).plan()
 
 
@@ -146,14 +147,15 @@ def test_data_on_disk_is_sent_by_its_content_and_opened_read_only(tmp_path):
 
 
 def test_a_node_with_other_versions_gives_no_results():
-    study = _study(None, epochs=1)
+    study = _study(None)
     jobs = [Job(number, ride) for number, ride in enumerate(_plan(study).missing(()))]
     events = list(node.train_jobs(of_parcel.packed(_task(study)), "task 1", jobs, {"keras": "2.0"}))
     assert [(event.job, event.how) for event in events] == [(job.number, "exception") for job in jobs]
     assert "planned with keras 2.0" in events[0].detail
 
 
-def test_a_task_tells_when_each_job_begins_and_little_of_its_epochs():
+def test_a_task_tells_when_each_job_begins_and_little_of_its_epochs(stage, monkeypatch):
+    monkeypatch.setattr(node, "_bench", lambda parcel, folder, versions: Workbench(of_parcel.unpacked(parcel, folder)))
     study = _study(None, epochs=20)
     plan = _plan(study)
     jobs = [Job(number, ride) for number, ride in enumerate(plan.missing(())[:2])]
@@ -209,14 +211,16 @@ def test_a_task_gets_as_many_cores_as_leave_room_for_the_others(nodes, workers, 
 class _Cluster:
     """A cluster whose nodes come and go."""
 
-    def __init__(self, folder):
+    def __init__(self):
         from ray.cluster_utils import Cluster
 
         self._small = {"object_store_memory": 80 * 2**20}
         # A raylet that is gone refuses the connection and is given up in seconds; one that is slow has its time.
         health = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 10_000,
                   "health_check_failure_threshold": 3}  # fmt: skip
-        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": health}
+        # Ports that are free, and not those of the first cluster of a machine.
+        ports = {"gcs_server_port": 0, "dashboard_agent_listen_port": 0}
+        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": health, **ports}
         self.cluster = Cluster(initialize_head=True, head_node_args={**head, **self._small})
         self.address = self.cluster.address
 
@@ -258,14 +262,40 @@ def _gone(processes):
     return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_folder():
+    """What Ray keeps for a machine, the address of its cluster too, is kept in a folder of these tests."""
+    top = "/tmp" if os.path.isdir("/tmp") else None  # short, for Unix sockets
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", dir=top, ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        os.mkdir(os.path.join(folder, "ray"))
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # short, for Unix sockets
-        cluster = _Cluster(folder)
-        yield cluster
-        processes = _descendants()
-        cluster.cluster.shutdown()
-        assert _gone(processes) == []
+    cluster = _Cluster()
+    yield cluster
+    processes = _descendants()
+    cluster.cluster.shutdown()
+    assert _gone(processes) == []
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """Trainings are played on the cluster, as this folder says."""
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    (folder / "pace").write_text("0")
+    paths = [str(STAGE), str(STAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setenv("STAGE", str(folder))
+    monkeypatch.setattr(tasks, "_PASSED_ON", (*tasks._PASSED_ON, "PYTHONPATH", "STAGE"))
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -274,14 +304,17 @@ def _disconnected():
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """What the study gives in this process."""
-    folder = tmp_path_factory.mktemp("whole") / "study"
-    _study(folder).run(workers=0)
-    return results_of(folder)
+def _whole(study):
+    """Return what results.json says of a played study that nothing disturbed."""
+    from reglab.study.executors import here
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(here, "Workbench", Workbench)
+        study.run(workers=0)
+    return results_of(study.out)
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_what_this_process_gives(tmp_path, cluster, monkeypatch):
     """To the last bit, with as many threads: riders, states that are kept, and structures trained side by side."""
     cluster.have(2)
@@ -301,7 +334,10 @@ def test_a_cluster_gives_what_this_process_gives(tmp_path, cluster, monkeypatch)
         assert {run["attempts"] for run in view.runs()} == {1}
 
 
-def test_a_node_that_dies_and_one_that_joins_in_mid_study_change_no_result(tmp_path, cluster, whole, monkeypatch):
+@pytest.mark.slow
+def test_a_node_that_dies_and_one_that_joins_in_mid_study_change_no_result(tmp_path, cluster, stage, monkeypatch):
+    whole = _whole(_study(tmp_path / "whole"))
+    (stage / "pace").write_text("0.1")
     cluster.have(1)
     monkeypatch.setattr(tasks, "_ROUNDS", 1)  # so that one task gets all, and some have not begun when it dies
 
@@ -327,11 +363,16 @@ def test_a_node_that_dies_and_one_that_joins_in_mid_study_change_no_result(tmp_p
     assert not ray.is_initialized()
 
 
-def test_a_killed_driver_is_followed_by_one_that_finishes_the_study(tmp_path, cluster, whole):
-    cluster.have(2)
+@pytest.mark.slow
+def test_a_killed_driver_is_followed_by_one_that_finishes_the_study(tmp_path, cluster, stage):
+    whole = _whole(_study(tmp_path / "whole"))
+    (stage / "pace").write_text("0.1")
+    cluster.have(1)
     folder = tmp_path / "study"
     script = textwrap.dedent(f"""
         import reglab
+        from reglab.study.executors.ray import tasks
+        tasks._PASSED_ON = {tasks._PASSED_ON!r}
         reglab.Study("digits", {MODEL!r}, out={str(folder)!r}, **{SMALL!r}).run(
             executor="ray", address={cluster.address!r})
     """)
@@ -350,43 +391,24 @@ def test_a_killed_driver_is_followed_by_one_that_finishes_the_study(tmp_path, cl
     reglab.Study.resume(folder).run(Watch(), executor="ray", address=cluster.address)
     assert results_of(folder) == whole
     assert before.items() <= _recorded(folder).items()
-    assert said == ["Ray cluster of 3 nodes, 2 tasks at a time"]
+    assert said == ["Ray cluster of 2 nodes, 1 task at a time"]
 
 
-def test_a_run_that_raises_and_a_task_whose_process_is_killed_stop_no_other(tmp_path, cluster):
+def test_a_run_that_raises_and_a_task_whose_process_is_killed_stop_no_other(tmp_path, cluster, stage):
     """The model is in a file, whose folder is gone before a task could read it there."""
-    cluster.have(2)
+    cluster.have(1)
     (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "net.py").write_text(
-        textwrap.dedent(f"""
-            import os, pathlib, signal
-            import keras
-
-            class Trap(keras.layers.Layer):
-                def call(self, x, training=None):
-                    for trap in pathlib.Path({str(tmp_path)!r}).glob("trap-*") if training else ():
-                        trap.unlink()
-                        if trap.name == "trap-raise":
-                            raise RuntimeError("no such luck")
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return x
-
-            def build(input_shape, num_classes):
-                inputs = keras.Input(input_shape)
-                h = Trap()(keras.layers.Flatten()(inputs))
-                return keras.Model(inputs, keras.layers.Dense(num_classes, "softmax")(h))
-        """)
-    )
+    (tmp_path / "own" / "net.py").write_text("def build(): raise NotImplementedError")
     again = []
 
     class Watch(Progress):
         def started(self, **_):
             shutil.rmtree(tmp_path / "own")
-            (tmp_path / "trap-kill").touch()
+            (stage / "kill").touch()
 
         def tried_again(self, names, seed, why):
             again.append(why)
-            (tmp_path / "trap-raise").touch()
+            (stage / "raise").touch()
 
     model = f"{tmp_path / 'own' / 'net.py'}:build"
     study = _study(tmp_path / "study", recipes=["l2"], model=model, seeds=1, epochs=2)
@@ -399,9 +421,11 @@ def test_a_run_that_raises_and_a_task_whose_process_is_killed_stop_no_other(tmp_
     assert "no such luck" in failed["error"]
 
 
-def test_a_job_that_is_stopped_says_no_more_and_those_behind_it_come_back(cluster):
+@pytest.mark.slow
+def test_a_job_that_is_stopped_says_no_more_and_those_behind_it_come_back(cluster, stage):
     """Where this process is connected to a cluster already, as a notebook is, that one is used and left as it is."""
     cluster.have(1)
+    (stage / "pace").write_text("0.1")
     study = _study(None, epochs=10_000)
     plan, events = _plan(study), []
     ray.init(cluster.address, log_to_driver=False, logging_level="error")
@@ -427,6 +451,7 @@ def test_a_job_that_is_stopped_says_no_more_and_those_behind_it_come_back(cluste
     assert ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_a_cluster_of_our_own_refuses_what_cannot_work_and_is_gone_when_it_is_closed(tmp_path, monkeypatch):
     def build(input_shape, num_classes):
         import keras

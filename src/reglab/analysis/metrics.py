@@ -27,6 +27,7 @@ __all__ = [
 
 _SMALLEST = 1e-7  # Keras' epsilon: a probability of zero costs this much, not infinity
 _BINS = 15  # of confidence, as in Guo et al. 2017
+_EDGE = 1e-5  # of a bin's width: rounding of float32 probabilities
 _TEMPERATURES = (0.05, 20.0)
 
 
@@ -132,8 +133,8 @@ def calibration(y: np.ndarray, probabilities: np.ndarray, *, bins: int = _BINS) 
     """Return confidence against accuracy in ``bins`` of equal width (Guo et al. 2017, arXiv:1706.04599)."""
     confidence = probabilities.max(axis=-1).astype("float64")
     right = probabilities.argmax(axis=-1) == y
-    # Bin i holds what is in (i / bins, (i + 1) / bins].
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    # Bin i holds what is in (i / bins, (i + 1) / bins]; a float32 that was rounded up from an edge is on it.
+    index = np.clip(np.ceil(confidence * bins - _EDGE).astype(int) - 1, 0, bins - 1)
     counts = np.bincount(index, minlength=bins)
     kept = counts > 0
     sums = np.bincount(index, weights=confidence, minlength=bins), np.bincount(index, weights=right, minlength=bins)
@@ -151,15 +152,16 @@ def temperature(y: np.ndarray, probabilities: np.ndarray) -> float:
     Above 1 for a model that is too sure of itself. Fit on validation and used on test, it changes no decision
     (Guo et al. 2017, section 4.2).
     """
-    from scipy import optimize
+    from scipy import optimize, special
 
     logits = np.log(np.clip(probabilities.astype("float64"), _SMALLEST, 1.0))
     rows = np.arange(len(y))
+    ahead = logits - logits[rows, y][:, None]
+    ahead[rows, y] = -np.inf  # of the class that is right it is what the others are compared with
 
     def cost(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        largest = scaled.max(axis=1)
-        return float(np.mean(largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1)) - scaled[rows, y]))
+        # log(1 + sum of exp), so that the cost of what is surely right is tiny and not 0: else it has no minimum.
+        return float(np.mean(np.logaddexp(0.0, special.logsumexp(ahead / np.exp(log_temperature), axis=1))))
 
     low, high = np.log(_TEMPERATURES)
     found = optimize.minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-4})

@@ -26,7 +26,8 @@ class Dataset:
     Attributes:
         name: what it is called in reports.
         x: raw examples ``(N, ...)``: uint8 ``(N, height, width, channels)`` for images, float32 ``(N, features)`` for
-            tables, or the arrays a user gave. May be an array on disk (``numpy.memmap``).
+            tables (float64 where float32 cannot tell values of a column apart), or the arrays a user gave. May be an
+            array on disk (``numpy.memmap``).
         y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``.
         class_names: the name of each class.
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.

@@ -9,6 +9,7 @@ import numpy as np
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices
 from reglab.errors import ReglabError, nearest
+from reglab.rounding import narrowed
 
 __all__ = ["from_arrays", "load_npz", "load_table"]
 
@@ -16,9 +17,10 @@ _MOST_CATEGORIES = 50  # distinct texts in a column; more are names or identifie
 
 
 def load_table(path: Path, *, target: str | None) -> Dataset:
-    """Return a CSV or Parquet file: float32 features and the classes of the column ``target``.
+    """Return a CSV or Parquet file: features, and the classes of the column ``target``.
 
-    Columns of texts become one 0/1 column a value. Missing values are an error that names row and column.
+    Features are float32, or float64 where float32 cannot tell the values of a column apart. Columns of texts become one
+    0/1 column a value. Missing values are an error that names row and column.
     """
     frame = _read_frame(path)
     columns = [str(column) for column in frame.columns]
@@ -39,7 +41,7 @@ def load_table(path: Path, *, target: str | None) -> Dataset:
     features = _numeric(path, frame)
     y, names = class_indices(labels.to_numpy(), f"{path}, column {target!r}")
     return Dataset(
-        name=path.stem, x=features.to_numpy(dtype="float32"), y=y, class_names=names, kind="table",
+        name=path.stem, x=narrowed(features.to_numpy(dtype="float64")), y=y, class_names=names, kind="table",
         feature_names=tuple(str(column) for column in features.columns),
     )  # fmt: skip
 
@@ -95,8 +97,7 @@ def _array(x: Any, name: str) -> np.ndarray:
         x = x if isinstance(x, np.memmap) else np.asarray(x)
     except ValueError as error:
         raise ReglabError(f"{name}: examples are not one array: {error}.") from None
-    if x.dtype == np.float64:
-        x = x.astype("float32")
+    x = narrowed(x)
     if x.ndim == 3 and x.dtype == np.uint8:
         x = x[..., np.newaxis]  # grey images
     return x

@@ -31,7 +31,7 @@ def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head,
         recipe: what it was trained with.
 
     Raises:
-        ReglabError: if a whitening is too large to be a layer.
+        ReglabError: if a whitening is too large to be a layer, or float32 is too coarse for the raw examples.
     """
     size = math.prod(data.input_shape)
     whitened = [strategy for strategy in recipe if getattr(strategy, "zca_whitening", False)]
@@ -43,7 +43,7 @@ def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head,
     indices = preprocess.mode == "none" and data.x.dtype.kind in "iu" and data.x.dtype != np.uint8
     dtype = data.x.dtype.name if indices else "float32"
     inputs = x = keras.Input(data.input_shape, dtype=dtype, name="raw")
-    for layer in _normalization(preprocess):
+    for layer in preprocess.as_layers():
         x = layer(x)
     outputs = network(x)
     for layer in _probabilities(head):
@@ -52,24 +52,6 @@ def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head,
         first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(outputs)
         outputs = keras.layers.Concatenate(dtype="float32", name="classes")([first, outputs])
     return keras.Model(inputs, outputs, name=f"{network.name}_on_raw_inputs")
-
-
-def _normalization(preprocess: Preprocess) -> list[Any]:
-    """Return the layers that do what preprocessing does; they reload with ``safe_mode=True``."""
-    mean, scale = np.asarray(preprocess.mean, "float64"), np.asarray(preprocess.scale, "float64")
-    if preprocess.mode == "standardize":
-        return [
-            keras.layers.Normalization(
-                mean=mean.tolist(), variance=np.square(scale).tolist(), dtype="float32", name="standardize"
-            )
-        ]
-    if preprocess.mode == "rescale":
-        return [
-            keras.layers.Rescaling(
-                float(1 / scale), offset=float(-mean / scale), dtype="float32", name="rescale"
-            )
-        ]  # fmt: skip
-    return []
 
 
 def _probabilities(head: Head) -> list[Any]:

@@ -133,7 +133,8 @@ def _data(script: Script, facts: Facts) -> str:
         doc = "Return inputs as the network gets them."
     else:
         lines.append('MEAN, SCALE = data["mean"], data["scale"]')
-        convert, doc = '(x.astype("float32") - MEAN) / SCALE', "Return raw inputs as the network gets them."
+        convert = '((x.astype(MEAN.dtype) - MEAN) / SCALE).astype("float32")'
+        doc = "Return raw inputs as the network gets them."
     binary = facts.head.kind in ("sigmoid", "binary_logits")
     if binary:
         label = 'y[:, None].astype("float32")'

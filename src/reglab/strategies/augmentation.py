@@ -39,7 +39,9 @@ class Augmentation(Strategy):
     for rows and columns apart. ``channel_shift_range`` is in units of the model's input. ``brightness_range``
     multiplies raw pixel values, and so needs ``adapt`` to know where the raw range lies in the model's input.
 
-    Differences from ``ImageDataGenerator``: shifts are continuous in pixels also for integers; brightness is not
+    Differences from ``ImageDataGenerator``: pixels that never vary in training, and other directions that differ by
+    rounding alone, are whitened to 0 and not amplified by ``1 / zca_epsilon``; a channel or an image of one value is
+    centred and not divided; shifts are continuous in pixels also for integers; brightness is not
     rounded to 8 bits, and one number draws around 1; both flips are drawn with probability 1/2 as there.
 
     Example: ``Augmentation(rotation_range=10, width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)``
@@ -185,33 +187,23 @@ class Augmentation(Strategy):
 
     def _samplewise_numpy(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, "float32")
-        if self._centres_samples:
-            x = x - x.mean(axis=(1, 2, 3), keepdims=True)
-        if self.samplewise_std_normalization:
-            x = x / (x.std(axis=(1, 2, 3), keepdims=True) + whitening.TINY)
-        return x
+        return whitening.samplewise(x, scale=self.samplewise_std_normalization, ops=np) if self._centres_samples else x
 
     def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
         ops = keras.ops
         if self._centres_samples or fitted:
             x = ops.cast(x, "float32")
         if self._centres_samples:
-            x = x - ops.mean(x, axis=(1, 2, 3), keepdims=True)
-        if self.samplewise_std_normalization:
-            x = x / (ops.std(x, axis=(1, 2, 3), keepdims=True) + whitening.TINY)
+            x = whitening.samplewise(x, scale=self.samplewise_std_normalization, ops=ops)
         if "mean" in fitted:
             x = x - fitted["mean"]
         if "std" in fitted:
             x = x / (fitted["std"] + whitening.TINY)
-        if "zca" in fitted:
-            x = ops.reshape(ops.matmul(ops.reshape(x, (-1, math.prod(x.shape[1:]))), fitted["zca"]), ops.shape(x))
-        return x
+        return whitening.whiten(x, fitted) if "zca" in fitted else x
 
     def as_layers(self, x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
         if self._centres_samples:
-            x = x - keras.ops.mean(x, axis=(1, 2, 3), keepdims=True)
-        if self.samplewise_std_normalization:
-            x = x / (keras.ops.std(x, axis=(1, 2, 3), keepdims=True) + whitening.TINY)
+            x = whitening.samplewise(x, scale=self.samplewise_std_normalization, ops=keras.ops)
         return whitening.as_layers(x, fitted)
 
     # --- random transforms -----------------------------------------------------------------------------------------

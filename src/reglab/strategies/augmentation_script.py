@@ -135,9 +135,8 @@ def _preprocessing(a: Augmentation, script: Any) -> list[str]:
     """Return what centring, scaling and whitening do to inputs, in training and evaluation alike."""
     lines, fitted = [], script.fitted(a)
     if a.samplewise_center or a.samplewise_std_normalization:
-        lines.append("x = x - ops.mean(x, axis=(1, 2, 3), keepdims=True)")
-    if a.samplewise_std_normalization:
-        lines.append(f"x = x / (ops.std(x, axis=(1, 2, 3), keepdims=True) + {whitening.TINY!r})")
+        lines.append(f"centred = x - ops.mean(x, {_EACH})")
+        lines += _scaling() if a.samplewise_std_normalization else ["x = centred"]
     if "mean" in fitted:
         lines.append(f"x = x - {script.array('feature_mean', fitted['mean'])}")
     if "std" in fitted:
@@ -145,5 +144,18 @@ def _preprocessing(a: Augmentation, script: Any) -> list[str]:
     if "zca" in fitted:
         pixels = math.prod(script.input_shape)
         zca = script.array("zca", fitted["zca"])
-        lines.append(f"x = ops.reshape(ops.matmul(ops.reshape(x, (-1, {pixels})), {zca}), ops.shape(x))")
+        shift = script.array("zca_shift", fitted["shift"])
+        lines.append(f"x = ops.reshape(ops.matmul(ops.reshape(x, (-1, {pixels})), {zca}) + {shift}, ops.shape(x))")
     return lines
+
+
+_EACH = "axis=(1, 2, 3), keepdims=True"
+
+
+def _scaling() -> list[str]:
+    return [
+        f"highest, lowest = ops.max(x, {_EACH}), ops.min(x, {_EACH})",
+        f"varied = highest - lowest > {whitening.FLAT!r} * ops.maximum(ops.abs(highest), ops.abs(lowest))",
+        f"scaled = centred / (ops.std(centred, {_EACH}) + {whitening.TINY!r})",
+        "x = ops.where(varied, scaled, ops.zeros_like(scaled))  # an image of one value becomes 0",
+    ]

@@ -17,7 +17,7 @@ from reglab.strategies import EMA
 
 __all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "as_text", "identity", "rides"]
 
-RESULT_VERSION = 2  # raised when a change of reglab's alters the result of a run; told in the changelog
+RESULT_VERSION = 3  # raised when a change of reglab's alters the result of a run; told in the changelog
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from reglab.models import Head, check_output, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.model import RegularizedModel
+from reglab.rounding import narrowed
 from reglab.streams import derive
 from reglab.study.plan import Run, rides
 from reglab.study.records import DIVERGED, Record
@@ -89,6 +90,7 @@ class Single:
         Raises:
             ReglabError: for a model or recipe that does not fit, before training; for a training that diverges.
         """
+        x = narrowed(x)
         ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
         program, initial = self._compiled(ride.recipe, x.shape[1:], num_classes)
         data = self._prepared(x, y, weights, initial)
@@ -193,8 +195,7 @@ def _fitted(x: np.ndarray, mode: str, limits: tuple[float, float] | None, weight
     counts = np.repeat(weights, len(values) // len(x))
     mean = np.average(values, axis=0, weights=counts)
     deviation = np.sqrt(np.average(np.square(values - mean), axis=0, weights=counts))
-    constant = deviation <= 1e-12 * np.abs(mean)  # a weighted mean of one value is that value up to rounding
-    return Preprocess(mode, mean.astype("float32"), np.where(constant, 1, deviation).astype("float32"), limits)
+    return Preprocess.standardizing(mean, deviation, x=x, value_range=limits)
 
 
 def probabilities(model: RegularizedModel, head: Head, preprocess: Preprocess, x: np.ndarray) -> np.ndarray:
@@ -216,13 +217,10 @@ def with_preprocessing(network: keras.Model, preprocess: Preprocess, shape: tupl
     """Return a plain Keras model that does what ``preprocess`` does before ``network``."""
     if preprocess.mode == "none":
         return network
-    axis = -1 if np.ndim(preprocess.mean) else None
-    # The layer divides by the root of the variance, or by 1e-7 if that is larger.
-    layer = keras.layers.Normalization(
-        axis=axis, mean=preprocess.mean, variance=np.square(preprocess.scale, dtype="float64"), name="preprocess"
-    )
-    inputs = keras.Input(shape, name="raw_input")
-    return keras.Model(inputs, network(layer(inputs)), name=network.name)
+    inputs = outputs = keras.Input(shape, name="raw_input")
+    for layer in preprocess.as_layers():
+        outputs = layer(outputs)
+    return keras.Model(inputs, network(outputs), name=network.name)
 
 
 # What Keras keeps for the whole process: the counters of automatic names, and what unseeded operations draw from. It

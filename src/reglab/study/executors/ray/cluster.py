@@ -93,7 +93,7 @@ def _connected(ray: Any, asked: str | None, named: str | None) -> bool:
     address = canonicalize_bootstrap_address(asked)
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is not None and _answers(address):
-        ray.init(asked, **quiet)
+        ray.init(address, **quiet)  # what answered, whatever cluster is started here meanwhile
     elif address is not None and named:
         raise ConnectionError(f"no Ray cluster answers there within {_PATIENCE_S:g} s")
     else:  # none is here, or what says so is left from one that died
