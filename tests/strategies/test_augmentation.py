@@ -235,7 +235,7 @@ def whitened_by_hand(train, x, rank):
     return ((x.reshape(len(x), -1).astype("float64") - centre) @ zca).reshape(x.shape)
 
 
-@pytest.mark.parametrize(("count", "value", "rank"), [(300, 0.0, 50), (300, 3.7, 51), (30, 0.0, 30)])
+@pytest.mark.parametrize(("count", "value", "rank"), [(300, 0.0, 51), (300, 3.7, 51), (30, 0.0, 30)])
 def test_pixels_that_hardly_vary_are_whitened_to_rounding(count, value, rank):
     """Directions without variance get 0, also of images that vary in them; those of little variance are exact."""
     train, other = corners(count, value=value), corners(20, seed=1, value=value)
@@ -247,7 +247,7 @@ def test_pixels_that_hardly_vary_are_whitened_to_rounding(count, value, rank):
     moved = np.roll(other, 2, axis=1)  # the border lies elsewhere, as after a random shift
     for x in (train, other, moved):
         found = keras.ops.convert_to_numpy(part.strategy.preprocess(keras.ops.convert_to_tensor(x), model.fitted.of(0)))
-        np.testing.assert_allclose(found, whitened_by_hand(train, x, rank), atol=2e-3)
+        np.testing.assert_allclose(found, whitened_by_hand(train, x, rank), rtol=1e-4, atol=2e-3)
 
 
 def test_whitening_does_not_hang_on_the_order_of_summation():
