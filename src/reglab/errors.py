@@ -12,6 +12,14 @@ class ReglabError(ValueError):
     """Something the user gave cannot work. The message says what was given, what is expected, and what to do.
 
     The command line prints it without a traceback; everything else that is raised is a bug in reglab.
+
+    Example:
+        >>> import reglab
+        >>> try:
+        ...     reglab.Recipe.parse("droput(rate=0.1)")
+        ... except reglab.ReglabError as error:
+        ...     print(error)
+        Unknown strategy 'droput'. Did you mean 'dropout'? ...
     """
 
 

@@ -63,8 +63,12 @@ class Study:
     Example:
         >>> import reglab
         >>> study = reglab.Study("digits", "mlp", ["l2(kernel=1e-3)", "dropout(rate=0.3)"], seeds=5, epochs=20)
-        >>> results = study.run()                                                                   # doctest: +SKIP
-        >>> print(results)                                                                          # doctest: +SKIP
+        >>> results = study.run()
+        >>> print(results)
+        recipe ...
+        none ...
+        l2(kernel=0.001) ...
+        dropout(rate=0.3) ...
     """
 
     def __init__(

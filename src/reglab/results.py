@@ -87,9 +87,9 @@ class Results:
             ReglabError: if there is no study, or it has no plan yet.
 
         Example:
-            >>> results = Results.load("reglab-out/demo")                                           # doctest: +SKIP
-            >>> results.comparison.choice.recommended                                               # doctest: +SKIP
-            'dataset augmentation'
+            >>> results = reglab.Results.load("reglab-out/demo")
+            >>> results.comparison.choice.recommended
+            'combination'
         """
         with View(folder) as view:
             return _read(view)

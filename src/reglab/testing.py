@@ -5,8 +5,9 @@ function of its own too. They train a tiny network for a few steps, so all of th
 be found by name, in recipes written as text, is entered with ``reglab.CATALOGUE[MyStrategy.name] = MyStrategy``.
 
 Example:
+    >>> import reglab
     >>> from reglab.testing import check_strategy
-    >>> check_strategy(reglab.Dropout(rate=0.3))                                                   # doctest: +SKIP
+    >>> check_strategy(reglab.Dropout(rate=0.3))
 """
 
 from __future__ import annotations

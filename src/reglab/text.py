@@ -51,7 +51,7 @@ def format_value(value: Any) -> str:
     """Write ``value`` so that :func:`parse_sum` reads it back.
 
     >>> format_value((0.1, "module1", None))
-    "(0.1, 'module1', none)"
+    '(0.1, module1, none)'
     """
     if value is None or isinstance(value, bool):
         return str(value).lower()

@@ -32,7 +32,7 @@ def apply(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     measure = speed.measure
     patch(speed, "measure", lambda *args, **kwargs: measure(*args, **{**kwargs, "seconds": SECONDS}))
     patch(speed, "_WARM_S", SECONDS)
-    patch(plotly.basedatatypes.BaseFigure, "show", lambda figure, *args, **kwargs: figure.to_json())
+    patch(plotly.basedatatypes.BaseFigure, "show", lambda figure, *args, **kwargs: None)
     patch(webbrowser, "open", lambda url, *args, **kwargs: bool(url))
     _without_downloads(patch)
 

@@ -96,7 +96,11 @@ def test_a_block_that_does_not_work_is_found(tmp_path, monkeypatch, block, told)
 
 
 def test_blocks_share_names_and_the_folder(tmp_path):
-    read(
-        tmp_path,
-        "```python\nx = 1\n```\n```bash\necho 1 > there\n```\n```python\nassert open('there').read() == f'{x}\\n'\n```",
-    )
+    read(tmp_path, "```python\nx = 1\n```\n```bash\necho 1 > 1\n```\n```python\nx = str(x)\n```\n```bash\nls 1\n```")
+    with pytest.raises(AssertionError, match="No such file"):
+        read(tmp_path, "```bash\nls 2\n```")
+
+
+def test_a_block_that_is_not_run_says_why_in_the_comment_before_it():
+    text = "<!-- not run: it takes\na week -->\n```bash\nfalse\n```\n\n```bash\ntrue\n```"
+    assert [block.not_run for block in blocks(ROOT / "page.md", text)] == ["it takes a week", None]

@@ -38,6 +38,12 @@ class Dataset:
     Raises:
         ReglabError: for data that nothing can be learned from: values that are not numbers, one class, a label that
             appears once, lengths that differ.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+        >>> reglab.Dataset("noise", x, np.arange(60) % 3, ("a", "b", "c"), kind="table").describe()
+        'noise: 60 examples of 4, 3 classes'
     """
 
     name: str

@@ -87,7 +87,9 @@ def calibrate(
 
     Example:
         >>> make = lambda **kwargs: reglab.Study("digits", "mlp", seeds=10, epochs=20, **kwargs)
-        >>> calibrate(make, out="reglab-out/digits-noise").noise.pair                               # doctest: +SKIP
+        >>> found = calibrate(make, out="reglab-out/digits-noise")
+        >>> found.noise.repetitions, found.noise.pair < found.noise.seeds
+        (3, True)
     """
     if repetitions < 2:
         raise ReglabError(f"repetitions={repetitions}: a recipe is compared with itself, so give 2 or more.")

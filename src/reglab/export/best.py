@@ -28,8 +28,12 @@ class Best:
         study: the study, where it is at hand; by default it is resumed from the folder when something is exported.
 
     Example:
-        >>> best = reglab.Results.load("reglab-out/demo").best()                                    # doctest: +SKIP
-        >>> model = best.regularize(keras.applications.MobileNetV2(classes=10, weights=None))       # doctest: +SKIP
+        >>> import keras, reglab
+        >>> best = reglab.Results.load("reglab-out/demo").best()
+        >>> best.name
+        'combination'
+        >>> network = keras.Sequential([keras.Input((32,)), keras.layers.Dense(3, "softmax")])
+        >>> model = best.regularize(network)  # compile and fit it as any Keras model
     """
 
     name: str

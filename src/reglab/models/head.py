@@ -66,7 +66,8 @@ def check_output(model: Any, *, num_classes: int, input_shape: tuple[int, ...]) 
         ReglabError: if the model does not fit, saying what it takes and gives and what the data has.
 
     Example:
-        >>> check_output(mlp((4,), 3), num_classes=3, input_shape=(4,))                             # doctest: +SKIP
+        >>> from reglab.models import mlp
+        >>> check_output(mlp((4,), 3), num_classes=3, input_shape=(4,))
         Head(kind='softmax')
     """
     _check_input(model, input_shape)

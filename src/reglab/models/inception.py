@@ -59,7 +59,7 @@ def inception(
         ReglabError: if the data is not images, or an option is not possible.
 
     Example:
-        >>> inception((32, 32, 3), 10, pooled=True).output_shape                                    # doctest: +SKIP
+        >>> inception((32, 32, 3), 10, pooled=True).output_shape
         (None, 10)
     """
     _check(input_shape, filters, modules, pooled)

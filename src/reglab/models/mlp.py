@@ -30,7 +30,7 @@ def mlp(
         ReglabError: if an option is not possible.
 
     Example:
-        >>> [layer.name for layer in mlp((30,), 2, units=(64, 32)).layers]                          # doctest: +SKIP
+        >>> [layer.name for layer in mlp((30,), 2, units=(64, 32)).layers]
         ['features', 'hidden1', 'hidden2', 'head']
     """
     counts = units if isinstance(units, tuple | list) else (units,)

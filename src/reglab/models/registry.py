@@ -50,7 +50,7 @@ def resolve(model: Any, *, input_shape: tuple[int, ...], num_classes: int) -> Ca
 
     Example:
         >>> build = resolve("mlp(units=64)", input_shape=(30,), num_classes=2)
-        >>> build().output_shape                                                                    # doctest: +SKIP
+        >>> build().output_shape
         (None, 2)
     """
     if _is_model(model):

@@ -29,7 +29,7 @@ def resnet(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, w
         ReglabError: if the data is not images, or an option is not possible.
 
     Example:
-        >>> resnet((32, 32, 3), 10).output_shape                                                    # doctest: +SKIP
+        >>> resnet((32, 32, 3), 10).output_shape
         (None, 10)
     """
     check_image("resnet", input_shape)

@@ -34,9 +34,16 @@ def regularize(
 
     Example:
         >>> import keras, reglab
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3,
-        "softmax")]) >>> regularized = reglab.regularize(model, "l2(kernel=1e-3) + dropout(rate=0.1)")
+        >>> model = keras.Sequential(
+        ...     [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")]
+        ... )
+        >>> regularized = reglab.regularize(model, "l2(kernel=1e-3) + dropout(rate=0.1)")
         >>> regularized.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> from sklearn.datasets import load_iris
+        >>> x, y = load_iris(return_X_y=True)
+        >>> history = regularized.fit(x, y, epochs=2, verbose=0)
+        >>> regularized.export_network().predict(x[:5], verbose=0).shape
+        (5, 3)
     """
     import random
 

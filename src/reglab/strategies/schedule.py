@@ -63,6 +63,9 @@ class Cosine(Linear):
     """From ``start`` to ``end`` over ``epochs`` epochs along half a cosine, then constant.
 
     ``value(e) = end + (start - end) * (1 + cos(pi * min(e / epochs, 1))) / 2``
+
+    >>> [round(Cosine(1.0, 0.0, 4).at(epoch), 3) for epoch in (0, 1, 2, 4)]
+    [1.0, 0.854, 0.5, 0.0]
     """
 
     def at(self, epoch: int) -> float:

@@ -1,8 +1,8 @@
 """Figures of a study: functions from :class:`reglab.Results` to Plotly figures, the ones that the report shows.
 
 >>> import reglab
->>> results = reglab.Results.load("reglab-out/demo")                                                # doctest: +SKIP
->>> reglab.figures.forest(results).show()                                                           # doctest: +SKIP
+>>> results = reglab.Results.load("reglab-out/demo")
+>>> reglab.figures.forest(results).show()
 
 ``figure.layout.meta["message"]`` says in a sentence what a figure shows. Names are shown literally, whatever they hold.
 """

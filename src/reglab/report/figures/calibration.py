@@ -30,6 +30,10 @@ def reliability(results: Results, names: Sequence[str] | None = None, *, columns
 
     Raises:
         ReglabError: if none of these recipes has a finished run.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/demo")
+        >>> reglab.figures.reliability(results, ["no regularization", "dropout"]).show()
     """
     wanted = [row.name for row in results.comparison.rows] if names is None else list(names)
     found = {name: reliability_of(results, name) for name in wanted}

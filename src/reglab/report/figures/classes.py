@@ -29,6 +29,10 @@ def per_class(results: Results) -> go.Figure:
 
     Raises:
         ReglabError: if no recipe has a seed that finished as well as the baseline's.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/demo")
+        >>> reglab.figures.per_class(results).show()
     """
     found = {row.name: changes(results, row.name) for row in results.comparison.rows if row.name != results.baseline}
     kept = {name: each for name, each in found.items() if each is not None}
@@ -72,6 +76,10 @@ def confusion(results: Results, name: str) -> go.Figure:
 
     Raises:
         ReglabError: if the recipe has no finished run.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/demo")
+        >>> reglab.figures.confusion(results, "dropout").show()
     """
     counts = pooled_confusion(results, name)
     if counts is None:

@@ -42,6 +42,10 @@ def learning_curves(
 
     Raises:
         ReglabError: for another metric, or if none of these recipes has a finished run.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/demo")
+        >>> reglab.figures.learning_curves(results, ["dropout", "combination"], metric="cross_entropy").show()
     """
     if metric not in _METRICS:
         raise ReglabError(f"There are learning curves of {' and '.join(_METRICS)}; given was {metric!r}.")

@@ -28,6 +28,10 @@ def effort(results: Results) -> go.Figure:
 
     Raises:
         ReglabError: if they were not.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/digits-mlp-tuned/confirmation")
+        >>> reglab.figures.effort(results).show()
     """
     from reglab.report.extras import effort_of
 

@@ -32,7 +32,7 @@ def forest(results: Results) -> go.Figure:
         ReglabError: if no recipe has a seed that finished as well as the baseline's.
 
     Example:
-        >>> reglab.figures.forest(Results.load("reglab-out/demo")).show()                           # doctest: +SKIP
+        >>> reglab.figures.forest(reglab.Results.load("reglab-out/demo")).show()
     """
     rows = [row for row in results.comparison.rows if row.verdict is not None and row.verdict.paired.n > 0]
     if not rows:

@@ -34,6 +34,10 @@ def gap_against_accuracy(results: Results) -> go.Figure:
 
     Raises:
         ReglabError: if no run has finished.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/demo")
+        >>> reglab.figures.gap_against_accuracy(results).show()
     """
     rows = [row for row in results.comparison.rows if row.finished and not math.isnan(row.mean("gap"))]
     if not rows:

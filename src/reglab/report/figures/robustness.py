@@ -40,6 +40,10 @@ def robustness(
 
     Raises:
         ReglabError: if it was not measured.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/demo")
+        >>> reglab.figures.robustness(results).show()
     """
     if measured is None:
         from reglab.report.extras import robustness_of

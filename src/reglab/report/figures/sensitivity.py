@@ -33,6 +33,10 @@ class Sweep:
         values: the numbers, in ascending order.
         names: the recipe of each.
         rest: what else is in all of these recipes, as text; empty for nothing.
+
+    Example:
+        >>> reglab.figures.Sweep("l2", "kernel", (1e-4, 1e-3), ("weak", "strong"), rest="mixup").title
+        'l2, kernel, with mixup'
     """
 
     strategy: str
@@ -47,7 +51,13 @@ class Sweep:
 
 
 def sweeps(results: Results) -> list[Sweep]:
-    """Return the sweeps of a study, found in its recipes: at least three values of a number, all else equal."""
+    """Return the sweeps of a study, found in its recipes: at least three values of a number, all else equal.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/digits-mlp")
+        >>> [sweep.title for sweep in reglab.figures.sweeps(results)]
+        ['l2, kernel']
+    """
     groups: dict[Any, dict[float, str]] = {}
     for row in results.comparison.rows:
         try:
@@ -80,6 +90,10 @@ def sensitivity(results: Results, sweep: Sweep | None = None) -> go.Figure:
 
     Raises:
         ReglabError: if the study sweeps nothing, or no run of the sweep has finished.
+
+    Example:
+        >>> results = reglab.Results.load("reglab-out/digits-mlp")
+        >>> reglab.figures.sensitivity(results).show()
     """
     found = sweeps(results)
     if sweep is None:
