@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 import traceback
+import types
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
@@ -51,7 +52,8 @@ class Reader:
 
     def __init__(self, folder: Path, commands: Path, names: dict[str, Any]) -> None:
         self.folder = folder
-        self.names = {"__name__": "__main__", **names}
+        self._program = types.ModuleType("__main__")
+        vars(self._program).update(names)
         self._commands = commands
         for command in _COMMANDS:
             (commands / command).write_text(_CALL, encoding="utf-8")
@@ -65,8 +67,8 @@ class Reader:
         lines = block.text.splitlines(keepends=True)
         linecache.cache[str(block)] = len(block.text), None, lines, str(block)  # as IPython does: models have a source
         try:
-            with contextlib.chdir(self.folder):
-                exec(compile(block.text, str(block), "exec"), self.names)
+            with contextlib.chdir(self.folder), mock.patch.dict(sys.modules, {"__main__": self._program}):
+                exec(compile(block.text, str(block), "exec"), vars(self._program))
         except Exception as error:
             raise AssertionError(f"{block}, a block of Python, does not work: {error!r}") from error
 
