@@ -8,6 +8,7 @@ capped here, after their own checks, so that nothing of what a document says is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 SETTINGS = {"seeds": 5, "epochs": 2, "train_size": 40}
@@ -50,14 +51,16 @@ def _after_checks(owner: Any, cap: Callable[[str, Any], Any], names: Any, patch:
 
 def _without_downloads(patch: Callable) -> None:
     """CIFAR-10 is some images of noise: nothing is downloaded."""
-    import keras
     import numpy as np
+
+    from reglab.data import builtin
 
     random = np.random.default_rng(0)
     parts = [
         (random.integers(0, 256, (count, 32, 32, 3), "uint8"), np.arange(count)[:, None] % 10) for count in (120, 40)
     ]
-    patch(keras.datasets.cifar10, "load_data", lambda: tuple(parts))
+    cifar10 = SimpleNamespace(load_data=lambda: tuple(parts))
+    patch(builtin, "keras", SimpleNamespace(datasets=SimpleNamespace(cifar10=cifar10)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from furnished import furnish, names
 from reader import Reader, file_of
 
 import reglab
+from reglab.study.executors.choice import Ways
+from reglab.study.spec import Settings
+from reglab.tuning.search import Budget
 
 pages = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 WITH_BLOCKS = [document for document in DOCUMENTS if any(block.kind != "text" for block in blocks(document))]
@@ -104,3 +107,14 @@ def test_blocks_share_names_and_the_folder(tmp_path):
 def test_a_block_that_is_not_run_says_why_in_the_comment_before_it():
     text = "<!-- not run: it takes\na week -->\n```bash\nfalse\n```\n\n```bash\ntrue\n```"
     assert [block.not_run for block in blocks(ROOT / "page.md", text)] == ["it takes a week", None]
+
+
+def test_what_documents_train_is_small_and_still_checked(in_small):
+    settings = Settings(seeds=50, epochs=400)
+    assert (settings.seeds, settings.epochs, settings.train_size) == (5, 2, 40)
+    assert Settings(seeds=3, train_size=20) == Settings(seeds=3, train_size=20, epochs=2)
+    assert Budget(minutes=30).trials == 3
+    assert Ways(workers=4, timeout=60) == Ways(workers=0)
+    for wrong in (lambda: Settings(seeds=0), lambda: Budget(), lambda: Ways(timeout=-1)):
+        with pytest.raises(reglab.ReglabError):
+            wrong()
