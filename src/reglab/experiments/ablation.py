@@ -101,7 +101,7 @@ def ablate(
         >>> make = lambda **kwargs: reglab.Study("digits", "mlp", seeds=10, epochs=30, **kwargs)
         >>> found = ablate("l2(kernel=1e-3) + dropout(rate=0.3)", make)
         >>> list(found.results.runs)  # nothing, each alone, the whole; found.sentences() says what follows
-        ['none', 'l2(kernel=0.001)', 'dropout(rate=0.3)', 'l2(kernel=0.001) + dropout(rate=0.3)']
+        ['none', 'dropout', 'l2', 'all']
     """
     parts = parts_of(Recipe.of(recipe))
     study = make(recipes=dict(parts.values()), baseline=parts[frozenset()][0])

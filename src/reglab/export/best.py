@@ -32,7 +32,8 @@ class Best:
         >>> best = reglab.Results.load("reglab-out/demo").best()
         >>> best.name
         'combination'
-        >>> network = keras.Sequential([keras.Input((32,)), keras.layers.Dense(3, "softmax")])
+        >>> network = keras.Sequential([keras.layers.Dense(64, "relu"), keras.layers.Dense(3, "softmax")])
+        >>> network.build((None, 8))
         >>> model = best.regularize(network)  # compile and fit it as any Keras model
     """
 
