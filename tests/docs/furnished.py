@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import smaller
 
 CLASSES = ("cat", "dog", "fish")
 MODEL = """\
@@ -40,8 +41,7 @@ def demo(folder: Path) -> Path:
     from reglab import paper
 
     recipes = {paper.BASELINE: "none", "dropout": "dropout(rate=0.1)", "combination": "l2 + dropout(rate=0.1)"}
-    study = reglab.Study("digits", "mlp(units=16)", recipes, baseline=paper.BASELINE, out=folder, seeds=5, epochs=3,
-                         train_size=100)  # fmt: skip
+    study = reglab.Study("digits", "mlp(units=16)", recipes, baseline=paper.BASELINE, out=folder, **smaller.SETTINGS)
     study.run(workers=0)
     return folder
 
