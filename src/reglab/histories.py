@@ -25,6 +25,14 @@ _NAMES = {
     ),
 }  # fmt: skip
 
+# Metrics of regression: beside them a loss is no cross-entropy.
+_REGRESSION = frozenset({
+    "mae", "mse", "msle", "mape", "rmse", "mean_absolute_error", "mean_squared_error", "root_mean_squared_error",
+    "mean_squared_logarithmic_error", "mean_absolute_percentage_error", "r2_score", "r2", "cosine_similarity", "huber",
+    "log_cosh", "logcosh",
+})  # fmt: skip
+_PERCENT = "accuracy is in percent in the log, and was divided by 100."
+
 _LOSS = "loss and val_loss stand for the cross-entropy; they contain penalties, if there are any."
 
 
@@ -159,6 +167,8 @@ def _canonical(history: Mapping[str, Sequence[Any]], where: str) -> tuple[Histor
             clean = clean and (part == "val" or key.startswith("train_"))
             if key.endswith("loss"):
                 notes.append(_LOSS)
+    notes += _as_shares(read, where)
+    _check_classification(history, read, where)
     lengths = {key: len(values) for key, values in read.items()}
     if not read or not any(lengths.values()):
         raise ReglabError(
@@ -173,6 +183,49 @@ def _canonical(history: Mapping[str, Sequence[Any]], where: str) -> tuple[Histor
         raise ReglabError(f"{where}: no epoch has all of {', '.join(read)}. Each needs one number an epoch.")
     found = {key: [epoch[i] for epoch in whole] for i, key in enumerate(read)}
     return found, clean, notes
+
+
+def _as_shares(read: dict[str, list[float | None]], where: str) -> list[str]:
+    """Turn accuracies in percent into shares, in place; return what has to be said.
+
+    Raises:
+        ReglabError: for what is neither.
+    """
+    known = {
+        key: [value for value in values if value is not None and math.isfinite(value)]
+        for key, values in read.items() if key.endswith("accuracy")
+    }  # fmt: skip
+    every = [value for values in known.values() for value in values]
+    if every and (min(every) < 0 or max(every) > 100):
+        raise ReglabError(
+            f"{where}: accuracies from {min(every):g} to {max(every):g}. Expected are shares from 0 to 1, or percent."
+        )
+    percent = [key for key, values in known.items() if values and max(values) > 1.001]
+    for key in percent:
+        read[key] = [None if value is None else value / 100 for value in read[key]]
+    if percent and len(percent) < sum(bool(values) for values in known.values()):
+        raise ReglabError(
+            f"{where}: {', '.join(percent)} is in percent, and other accuracies are not. Give both alike."
+        )
+    return [_PERCENT] if percent else []
+
+
+def _check_classification(history: Mapping[str, Any], read: Mapping[str, Any], where: str) -> None:
+    """Raise a ReglabError for a log whose loss is no cross-entropy: of regression, or below zero."""
+    names = {str(key).removeprefix("val_").removeprefix("train_") for key in history}
+    regression = sorted(names & _REGRESSION)
+    if regression and not any(key.endswith("accuracy") for key in read):
+        raise ReglabError(
+            f"{where} has {', '.join(regression)} and no accuracy, so it is of a regression, of which a diagnosis "
+            "knows nothing yet. It takes logs of classification: accuracy and cross-entropy."
+        )
+    for key in ("train_cross_entropy", "val_cross_entropy"):
+        lowest = min((v for v in read.get(key, ()) if v is not None and math.isfinite(v)), default=0.0)
+        if lowest < 0:
+            raise ReglabError(
+                f"{where}: {key.replace('_', ' ')} is {lowest:g}, and a cross-entropy is never below 0, so the loss is "
+                "another one. Log a cross-entropy among the metrics, or leave the loss out and give accuracy."
+            )
 
 
 def _number(value: Any, where: str = "epoch") -> float | None:

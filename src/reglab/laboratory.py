@@ -30,6 +30,12 @@ BANNER = (
     "They compare with studies that were run this way, and estimate nothing."
 )
 
+_EXTENDED = (
+    "EXPLORATORY: this study goes on from one with {} seeds whose results had been read, to {}. Looking again until a "
+    "difference shows finds differences that are not there, and verdicts do not allow for it: confirm them with seeds "
+    "that no study has had (first_seed)."
+)
+
 
 class Study:
     """Recipes, trained under identical conditions on one model and one data set, over several seeds.
@@ -275,6 +281,12 @@ class Study:
 
     def _begin(self, store: Store, trainer: Executor, plan: Plan, notes: list[str], progress: Progress) -> None:
         """Enter the plan, and take over what other studies have of it."""
+        extended = sorted({*store.execution().get("extended", ()), *self._extends()})
+        if extended:
+            store.set_execution({**store.execution(), "extended": extended})
+            notes = [*notes, _EXTENDED.format(" and ".join(map(str, extended)), self.settings.seeds)]
+        for note in notes:
+            progress.note(note)
         store.register(plan.facts, [run.summary() for run in plan.unique()], self._about(plan, notes))
         threads = trainer.threads
         if threads is not None:
@@ -284,7 +296,7 @@ class Study:
                     f"Workers have another number of threads than before ({threads}, and it was {before}), so what is "
                     "trained from now on can differ in its last bits from what an uninterrupted study gives."
                 )
-            store.set_execution({"threads": threads})
+            store.set_execution({**store.execution(), "threads": threads})
         for note in store.notes:
             progress.note(note)
         for folder in self._neighbours():
@@ -301,7 +313,37 @@ class Study:
             "runs": {name: {str(run.seed): run.id for run in runs} for name, runs in plan.runs.items()},
             "sizes": {name: len(recipe) for name, recipe in self.recipes.items()},
             "versions": plan.versions,
+            "data": self._known(),
         }
+
+    def _known(self) -> dict[str, Any]:
+        """Return what a diagnosis has to know of the data."""
+        from reglab.data import split, test_part
+        from reglab.data.dataset import VAL
+
+        data, settings = self.dataset, self.settings
+        parts = split(
+            data, test=test_part(data, fraction=settings.test), seed=settings.first_seed,
+            train_size=settings.train_size, validation=settings.validation, protocol=settings.protocol,
+        )  # fmt: skip
+        whole = data.part is not None and bool((data.part == VAL).any())
+        return {
+            "kind": data.kind, "label_changing": sorted(data.label_changing), "train_size": len(parts.train),
+            "shared_validation": whole or settings.protocol == "test-as-validation",
+        }  # fmt: skip
+
+    def _extends(self) -> list[int]:
+        """Return how many seeds studies have that were concluded, of which this one is a longer version."""
+        from reglab.study import disk
+
+        found = []
+        mine = self.spec()
+        for folder in self._neighbours():
+            held = disk.read_json(folder / "results.json")
+            theirs = held.get("study") if isinstance(held, dict) else None
+            if isinstance(theirs, dict) and _longer(mine, theirs):
+                found.append(theirs["seeds"])
+        return found
 
     def _concluded(self, store: Store) -> Results:
         """Compare what is recorded, and write it."""
@@ -324,6 +366,15 @@ def _with_baseline(recipes: dict[str, Recipe], baseline: str | None) -> tuple[di
     if empty:
         return recipes, empty[0]
     return {"none": Recipe(), **recipes}, "none"
+
+
+def _longer(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Whether a study is another one with more seeds: the same but for seeds and margin, with a recipe of it."""
+    free = ("seeds", "margin", "recipes")
+    if {k: v for k, v in mine.items() if k not in free} != {k: v for k, v in theirs.items() if k not in free}:
+        return False
+    both = set(mine["recipes"].items()) & set(theirs.get("recipes", {}).items())
+    return theirs.get("seeds", 0) < mine["seeds"] and len(both) > 1
 
 
 def _check_names(settings: dict[str, Any]) -> None:

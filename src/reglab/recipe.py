@@ -19,9 +19,20 @@ from reglab.strategies.schedule import Schedule
 from reglab.strategies.schedule import from_call as schedule_from_call
 from reglab.text import Call, format_value, parse_sum
 
-__all__ = ["Recipe"]
+__all__ = ["Recipe", "spoken"]
 
 NONE = "none"
+
+
+def spoken(name: str, baseline: str = NONE) -> str:
+    """Return how a sentence calls a recipe: a baseline that is called none would make it say the contrary.
+
+    >>> spoken("none"), spoken("none", "l2"), spoken("l2")
+    ('the baseline (no regularization)', 'no regularization', 'l2')
+    """
+    if name != NONE:
+        return name
+    return "the baseline (no regularization)" if baseline == NONE else "no regularization"
 
 
 class Recipe:

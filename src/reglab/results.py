@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from reglab.analysis import paired
 from reglab.analysis.compare import Comparison, compare
 from reglab.analysis.metrics import Calibration, calibration, confusion, scores, sparsity
 from reglab.errors import ReglabError, nearest
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, spoken
 from reglab.study import run_folder, sound
 from reglab.study.records import FINISHED, Predictions, Record
 from reglab.study.view import View
@@ -39,6 +40,7 @@ class RunResult:
         right: which test examples it classified rightly, booleans ``(N,)``; None unless finished.
         confusion: test examples by class and class given, counts ``(classes, classes)``; None unless finished.
         calibration: confidence against accuracy on the test set; None unless finished.
+        fingerprint: a digest of its test predictions, the same for the same network; empty unless finished.
     """
 
     id: str
@@ -51,6 +53,7 @@ class RunResult:
     right: np.ndarray | None = None
     confusion: np.ndarray | None = None
     calibration: Calibration | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Results:
         facts: what results depend on beside it, each as a short text.
         classes: names of the classes.
         runs: for each recipe's name and each seed, the run.
+        data: what is known of the data: ``kind``, ``label_changing``, ``train_size``, and ``shared_validation``,
+            whether all runs have the same validation examples.
     """
 
     comparison: Comparison
@@ -78,6 +83,7 @@ class Results:
     facts: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     runs: Mapping[str, Mapping[int, RunResult]] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
@@ -148,7 +154,7 @@ class Results:
         finished = [r for r in self.runs[name].values() if r.status == FINISHED and seed in (None, r.seed)]
         if not finished:
             which = "no run" if seed is None else f"no run with seed {seed}"
-            raise ReglabError(f"Of {name}, {which} has finished in {self.folder}.")
+            raise ReglabError(f"Of {spoken(name, self.baseline)}, {which} has finished in {self.folder}.")
         return max(finished, key=lambda run: run.metrics["val_accuracy"])
 
     def best(self, study: Study | None = None) -> Best:
@@ -221,12 +227,27 @@ def _read(view: View) -> Results:
             name: {seed: run.right for seed, run in of_name.items() if run.right is not None}
             for name, of_name in runs.items()
         },
-        sizes=about["sizes"],
+        sizes=about["sizes"], identical=_identical(runs, spec["baseline"]),
     )  # fmt: skip
     return Results(
         comparison, view.folder, tuple(about["notes"]), about["headline"], about["versions"], spec=spec,
         facts=view.facts, classes=tuple(about["classes"]), runs=runs,
+        data=about.get("data", {}),
     )  # fmt: skip
+
+
+def _identical(runs: Mapping[str, Mapping[int, RunResult]], baseline: str) -> set[str]:
+    """Return the recipes whose network is the baseline's in every seed, as of early stopping that never stopped.
+
+    They predict every test example with the same probabilities to the last bit.
+    """
+    found = set()
+    for name, of_name in runs.items():
+        pairs = [(run, runs[baseline][seed]) for seed, run in of_name.items() if seed in runs[baseline]]
+        pairs = [(one, other) for one, other in pairs if FINISHED in (one.status, other.status)]
+        if name != baseline and pairs and all(a.fingerprint and a.fingerprint == b.fingerprint for a, b in pairs):
+            found.add(name)
+    return found
 
 
 def _run(view: View, name: str, seed: int, row: Mapping[str, Any] | None) -> RunResult:
@@ -238,7 +259,7 @@ def _run(view: View, name: str, seed: int, row: Mapping[str, Any] | None) -> Run
     y, p = record.test.labels, record.test.probabilities
     return RunResult(
         record.id, name, seed, record.status, _complete(record, view), record.history, "", p.argmax(axis=-1) == y,
-        confusion(y, p), calibration(y, p),
+        confusion(y, p), calibration(y, p), hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest(),
     )  # fmt: skip
 
 

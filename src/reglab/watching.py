@@ -105,7 +105,7 @@ class Diagnose(keras.callbacks.Callback):
         if not self._logs:
             return
         try:
-            log = read_log(self._logs)
+            log = read_log(self._known())
         except ReglabError as error:  # no metric that is known: never a reason to end somebody's program
             self._say(f"reglab: no diagnosis. {error}")
             return
@@ -113,12 +113,40 @@ class Diagnose(keras.callbacks.Callback):
             log.histories, num_classes=self._classes(), attainable=self.attainable, clean=log.clean,
             validation=self._predictions(),
         )  # fmt: skip
-        self.prescription = prescribe(self.diagnosis, Patient(kind=self._kind(), epochs=self.diagnosis.runs[0].epochs))
+        epochs, steps = self.diagnosis.runs[0].epochs, (self.params or {}).get("steps")
+        patient = Patient(
+            kind=self._kind(), epochs=epochs, steps=epochs * steps if steps else None,
+            label_changing=frozenset({"horizontal_flip"}),  # of a digit it makes another one: what it is, nobody says
+        )  # fmt: skip
+        self.prescription = prescribe(self.diagnosis, patient)
         if self.verbose:
             from reglab.report.diagnosis import brief, whole
 
             text = whole if self.verbose > 1 else brief
             self._say(text(self.diagnosis, self.prescription, notes=log.notes, width=self._width()))
+
+    def _known(self) -> dict[str, list[float | None]]:
+        """Return the logs that say something of single-label classification.
+
+        Raises:
+            ReglabError: if the model is trained for another task.
+        """
+        loss, classes = _loss_name(getattr(self.model, "loss", None)), self._classes() or 2
+        if loss in _CROSS_ENTROPIES and not (loss == "binary_crossentropy" and classes > 2):
+            return self._logs
+        if loss in _OTHERS or loss in _CROSS_ENTROPIES:
+            what = f"{classes} sigmoids, each a label of its own" if loss == "binary_crossentropy" else loss
+            raise ReglabError(
+                f"The model is trained with {what}. A diagnosis knows classification with one label per example, and "
+                "nothing of other tasks yet."
+            )
+        kept = {key: values for key, values in self._logs.items() if not key.endswith("loss")}  # it may be anything
+        if not any("acc" in key or "entropy" in key for key in kept):
+            raise ReglabError(
+                "The loss is not one of Keras' cross-entropies, and no accuracy is logged. Compile with "
+                "metrics=['accuracy']."
+            )
+        return kept
 
     def _say(self, text: str) -> None:
         if self.verbose:
@@ -162,6 +190,26 @@ class Diagnose(keras.callbacks.Callback):
         shape = getattr(self.model, "input_shape", None)
         image = isinstance(shape, tuple) and len(shape) == 4 and shape[-1] in (1, 3, 4)
         return "image" if image else "array"
+
+
+_CROSS_ENTROPIES = frozenset({"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"})
+_OTHERS = frozenset({
+    "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error",
+    "huber", "log_cosh", "poisson", "cosine_similarity", "kl_divergence", "tversky", "dice", "ctc", "hinge",
+    "squared_hinge", "categorical_hinge",
+})  # fmt: skip
+
+
+def _loss_name(loss: Any) -> str:
+    """Return the name of a loss that is Keras' own; nothing for any other, and for several of them."""
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:
+            return ""
+    function = getattr(loss, "fn", loss)
+    module, name = getattr(function, "__module__", "") or "", getattr(function, "__name__", "")
+    return name if module.startswith("keras.") else ""
 
 
 def _pair(pair: tuple[Any, Any], what: str) -> tuple[np.ndarray, np.ndarray]:

@@ -112,7 +112,8 @@ def test_a_gap_of_one_seed_has_to_be_more_than_few_examples_give_by_luck():
     run = history(gap=0.1)  # validation accuracy 0.87: two standard errors are 0.12 with 30 examples, 0.04 with 300
     assert diagnose([run], num_classes=10, examples=30).word == "fitting"
     assert diagnose([run], num_classes=10, examples=300).word == "overfitting"
-    assert diagnose([run] * 3, num_classes=10, examples=30).word == "overfitting"  # seeds show what varies
+    assert diagnose([run] * 3, num_classes=10, examples=30).word == "fitting"  # the same 30 for all of them
+    assert diagnose([run] * 3, num_classes=10, examples=30, shared=False).word == "overfitting"  # seeds show it
 
 
 def test_a_gap_that_seeds_disagree_on_is_none():

@@ -74,7 +74,7 @@ def test_curves_are_means_over_seeds_with_their_interval():
     curve = curves({0: {"fgsm": [0.9, 0.5]}, 1: {"fgsm": [0.7, 0.5]}})["fgsm"]
     np.testing.assert_allclose(curve.mean, [0.8, 0.5])
     assert curve.low[0] < 0.8 < curve.high[0]
-    assert curve.low[1] == curve.high[1] == 0.5
+    assert 0 <= curve.low[1] < 0.5 < curve.high[1] <= 1  # two seeds that agree are no certainty
 
 
 def test_a_model_that_resists_fgsm_alone_is_named_with_the_epsilon():

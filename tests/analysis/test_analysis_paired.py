@@ -24,7 +24,7 @@ numbers = st.lists(st.integers(-50, 50).map(lambda i: i / 1000), min_size=2, max
 def test_the_t_test_is_that_of_scipy_and_statsmodels(d):
     found = paired(d)
     if np.ptp(d) < 1e-9:
-        assert found.p == (1.0 if abs(found.mean) < 1e-12 else 0.0)
+        assert found.p == (1.0 if abs(found.mean) < 1e-12 else pytest.approx(2 * stats.t.sf(len(d) ** 0.5, len(d) - 1)))
         return
     assert found.p == pytest.approx(stats.ttest_rel(d, np.zeros(len(d))).pvalue, rel=1e-9)
     low, high = DescrStatsW(d).tconfint_mean(0.1)
@@ -84,6 +84,8 @@ def test_what_can_be_detected_and_how_many_seeds_it_needs_agree():
         assert seeds_to_detect(detectable(std, n) * 1.0001, std) == n
     assert detectable(0.01, 1) == math.inf
     assert seeds_to_detect(1e-6, 1.0) is None
+    assert seeds_to_detect(0.01, 0.9) == 63_578
+    assert seeds_to_detect(0.01, 1.0) == 78_491  # between a power of two and the most that is looked for
 
 
 def test_mcnemar_is_that_of_statsmodels():

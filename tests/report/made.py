@@ -144,7 +144,8 @@ def with_samples(folder, *, recipe="dropout", labels=("cat", "dog"), channels=1,
     about = [{"recipe": recipe, "what": "augmentation: turned", "labels": list(labels), "magnified": magnified,
               "predicted_before": list(labels), "predicted_after": list(reversed(labels))}]  # fmt: skip
     disk.write_arrays(Path(folder) / "report" / "samples.npz", {
-        "before": before, "after": before[:, :, ::-1], "difference": before, "about": np.array(json.dumps(about)),
+        "before_0": before[0], "after_0": before[0][:, ::-1], "difference_0": before[0],
+        "about": np.array(json.dumps(about)),
     })  # fmt: skip
 
 

@@ -27,7 +27,9 @@ def test_the_forest_has_the_verdicts_differences_and_intervals_best_on_top(resul
         zip(rows, traces(figure, "mean"), traces(figure, "interval"), traces(figure, "seeds"), strict=True)
     ):
         assert (mean.x[0], mean.y[0]) == (pytest.approx(100 * row.verdict.paired.mean), position)
-        assert list(line.x) == pytest.approx([100 * row.verdict.low, 100 * row.verdict.high])
+        low, high = row.verdict.low, row.verdict.high
+        ends = sorted((0.0, row.verdict.paired.mean)) if row.verdict.bound else (low, high)
+        assert list(line.x) == pytest.approx([100 * end for end in ends])
         assert list(seeds.x) == pytest.approx([100 * d for d in row.differences["accuracy"].values.values()])
     both = [row for row in rows if row.crossed is not None]
     for row, line in zip(both, traces(figure, "over examples too"), strict=True):
@@ -208,7 +210,7 @@ def test_every_colour_of_every_figure_has_one_for_the_dark(results, swept):
 
 def test_every_figure_says_in_a_sentence_what_it_shows(results):
     message = figures.forest(results).layout.meta["message"]
-    assert message.startswith("Of 3 recipes against none: ")
+    assert message.startswith("Of 3 recipes against the baseline (no regularization): ")
     assert (
         figures.learning_curves(results, ["l2"]).layout.meta["message"].startswith("l2: validation accuracy ends at ")
     )
@@ -296,5 +298,5 @@ def test_effort_shows_the_expected_best_of_each_strategy(results, folder, tmp_pa
         np.testing.assert_allclose(trace.y, 100 * np.array(curves[trace.meta]))
     assert {trace.meta for trace in figure.data} == set(names[:2])
     message = figure.layout.meta["message"]
-    assert message.startswith(f"{names[0]} is expected to be best after 3 trials (90.0 %)")
+    assert message.startswith("The baseline (no regularization) is expected to be best after 3 trials (90.0 %)")
     assert f"with a single one {names[1]} is (60.0 %)" in message

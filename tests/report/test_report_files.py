@@ -178,7 +178,7 @@ def test_latex_has_no_command_of_a_name(hostile):
     plain = re.sub(r"\\[{}$&#%_]|\\[a-z]+(\{\})?", "", body)
     assert set("#%~^_") & set(plain) == set()
     for row in body.strip().split("\\\\\n"):
-        assert len(re.findall(r"(?<!\\)&", row)) == 7
+        assert len(re.findall(r"(?<!\\)&", row)) == 8
         assert len(re.findall(r"(?<!\\)\$", row)) % 2 == 0
 
 
@@ -253,11 +253,11 @@ def test_the_verdict_is_told_the_best_first(results):
     best = max((r for r in results.comparison.rows if r.verdict and r.verdict.word == "better"),
                key=lambda row: row.verdict.paired.mean, default=None)  # fmt: skip
     if best is None:
-        assert first == "No recipe is shown to be better than none."
+        assert first == "No recipe is shown to be better than the baseline (no regularization)."
     else:
         assert (
-            first
-            == f"{best.name} is better than none, by {100 * best.verdict.paired.mean:.2f} points of test accuracy."
+            first == f"{best.name} is better than the baseline (no regularization), by "
+            f"{100 * best.verdict.paired.mean:.2f} points of test accuracy."
         )
     assert "too much is unreliable, for runs diverged or failed." in others
 

@@ -47,7 +47,7 @@ def test_nothing_is_emphasized_with_two_seeds_however_equal_their_differences():
     found = results({"none": [0.5, 0.6], "worse": [0.4, 0.5]})
     table = comparison_table(found)
     assert table.emphasis == (0, 0)
-    assert table.rows[1][2] == "-10.00 [-10.00, -10.00]"
+    assert table.rows[1][2] == "-10.00 [-99.85, +79.85]"  # a spread of zero is no certainty
     assert "2 seeds are screening" in legend(found)
 
 
@@ -91,10 +91,11 @@ def test_every_arm_has_its_published_figures(table):
     assert list(published) == list(paper.arms(table))
 
 
-def test_the_conclusion_names_what_may_be_the_best_and_the_cheapest_of_it():
+def test_the_conclusion_names_what_may_be_the_best_and_the_recommended_one():
     base = {"none": [0.5] * 6, "l2": [0.5] * 6}
     assert conclusion(results(base)) == (
-        "By validation none looks best, and cannot be told from l2. The cheapest of them is none."
+        "By validation the baseline (no regularization) looks best, and cannot be told from l2. Recommended is what "
+        "looks best: the baseline (no regularization)."
     )
     assert "screening" in conclusion(results({"none": [0.5, 0.5]}))
     assert conclusion(results({"none": [0.5]}, failed={("none", 0)})).startswith("No run has finished")

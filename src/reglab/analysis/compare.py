@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from reglab.analysis.paired import Crossed, crossed
-from reglab.analysis.verdict import Choice, Verdict, choose, judge
+from reglab.analysis.choice import Choice, choose
+from reglab.analysis.paired import Crossed, crossed, paired
+from reglab.analysis.verdict import Verdict, collapsed, judge
 
 __all__ = ["METRICS", "Comparison", "Difference", "Row", "compare"]
 
@@ -38,6 +39,8 @@ METRICS = (
     "best_epoch",
     "seconds",
 )
+# What a run cost is in its record. It differs between two equal studies, whose results are the same.
+_COMPARED = tuple(metric for metric in METRICS if metric != "seconds")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Difference:
     """A metric minus the baseline's, seed by seed.
 
     ``low`` and ``high`` bound the mean with 95 % confidence by the paired t interval, not adjusted for the number of
-    recipes; both are NaN with fewer than two seeds.
+    recipes; both are NaN with fewer than two seeds, and infinite where no seed differs.
     """
 
     values: dict[int, float]
@@ -66,6 +69,7 @@ class Row:
         verdict: what may be said of its accuracy against the baseline; None for the baseline.
         crossed: the difference in accuracy with an interval for other seeds and other test examples; None for the
             baseline, or where predictions are not at hand.
+        collapsed: seeds of runs that finished with an accuracy far below that of the others.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Row:
     differences: dict[str, Difference]
     verdict: Verdict | None = None
     crossed: Crossed | None = None
+    collapsed: tuple[int, ...] = ()
 
     def mean(self, metric: str) -> float:
         """The mean over the seeds that finished; NaN if none did."""
@@ -127,6 +132,7 @@ def compare(
     margin: float | None = None,
     right: Mapping[str, Mapping[int, np.ndarray]] | None = None,
     sizes: Mapping[str, int] | None = None,
+    identical: Collection[str] = (),
 ) -> Comparison:
     """Compare recipes. The test set gives the estimates and verdicts; validation says which recipe to choose.
 
@@ -136,12 +142,18 @@ def compare(
         baseline: the name of the recipe that the others are compared with.
         margin: the smallest difference in accuracy that matters, declared beforehand, or None.
         right: for each recipe's name and each seed, which test examples were classified rightly, booleans ``(N,)``.
-        sizes: how many strategies each recipe has: of equally cheap ones the smaller is recommended.
+        sizes: how many strategies each recipe has: a smaller one is recommended where it is shown not to be inferior.
+        identical: names of recipes whose networks are the baseline's in every seed.
     """
     values = {name: _values(seeds) for name, seeds in outcomes.items()}
     states = {name: [state for state, _ in seeds.values()] for name, seeds in outcomes.items()}
     accuracies = {name: of_name["accuracy"] for name, of_name in values.items()}
-    verdicts = judge(accuracies, states, baseline=baseline, margin=margin)
+    verdicts = {
+        name: _within(verdict)
+        for name, verdict in judge(
+            accuracies, states, baseline=baseline, margin=margin, resolution=_resolution(right), identical=identical
+        ).items()
+    }
     rows = []
     for name, seeds in outcomes.items():
         differences = {}
@@ -149,12 +161,26 @@ def compare(
             differences = {metric: difference(values[name][metric], values[baseline][metric]) for metric in METRICS}
         verdict, both = verdicts.get(name), None
         if verdict is not None and right is not None:
-            both = _crossed(right.get(name, {}), right.get(baseline, {}), confidence=verdict.confidence)
-        status = tuple(states[name])
-        rows.append(Row(name, recipes[name], tuple(seeds), status, values[name], differences, verdict, both))
+            level = verdict.confidence if math.isfinite(verdict.confidence) else 0.95
+            both = _crossed(right.get(name, {}), right.get(baseline, {}), confidence=level)
+        rows.append(Row(
+            name, recipes[name], tuple(seeds), tuple(states[name]), values[name], differences, verdict, both,
+            collapsed(accuracies[name]),
+        ))  # fmt: skip
     validation = {name: of_name["val_accuracy"] for name, of_name in values.items()}
-    seconds = {row.name: row.mean("seconds") for row in rows}
-    return Comparison(baseline, tuple(rows), choose(validation, seconds, sizes or {}))
+    return Comparison(baseline, tuple(rows), choose(validation, sizes or {}, margin=margin))
+
+
+def _resolution(right: Mapping[str, Mapping[int, np.ndarray]] | None) -> float | None:
+    """Return the step in which accuracies come: one test example; None if that is not known."""
+    counts = {len(hits) for of_name in (right or {}).values() for hits in of_name.values()}
+    return 1 / min(counts) if counts and min(counts) else None
+
+
+def _within(verdict: Verdict) -> Verdict:
+    """Return a verdict on shares, whose difference is 1 at most; few seeds give intervals beyond that."""
+    low, high = (min(1.0, max(-1.0, b)) if math.isfinite(b) else b for b in (verdict.low, verdict.high))
+    return dataclasses.replace(verdict, low=low, high=high)
 
 
 def _crossed(
@@ -172,15 +198,9 @@ def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, co
 
     ``mean +- t * s / sqrt(n)``, with ``t`` the quantile of Student's distribution with ``n - 1`` degrees of freedom.
     """
-    from scipy import stats
-
-    paired = {seed: values[seed] - baseline[seed] for seed in values if seed in baseline}
-    numbers = np.array(list(paired.values()))
-    mean = float(numbers.mean()) if len(numbers) else math.nan
-    if len(numbers) < 2:
-        return Difference(paired, mean, math.nan, math.nan)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)))
-    return Difference(paired, mean, mean - half, mean + half)
+    both = {seed: values[seed] - baseline[seed] for seed in values if seed in baseline}
+    found = paired(list(both.values()))
+    return Difference(both, found.mean, *found.interval(confidence))
 
 
 def _values(seeds: Mapping[int, tuple[str, Mapping[str, float]]]) -> dict[str, dict[int, float]]:
@@ -201,12 +221,13 @@ def _row_dict(row: Row) -> dict:
             "mean": row.mean(metric),
             "std": row.std(metric),
         }
-        for metric in METRICS
+        for metric in _COMPARED
     }
-    for metric, diff in row.differences.items():
+    for metric, diff in ((metric, row.differences[metric]) for metric in _COMPARED if row.differences):
         metrics[metric]["difference"] = {"mean": diff.mean, "low": diff.low, "high": diff.high}
     return {
         "name": row.name, "recipe": row.recipe, "seeds": list(row.seeds), "status": list(row.status),
+        "collapsed": list(row.collapsed),
         **({} if row.verdict is None else {"verdict": _verdict_dict(row)}), **metrics,
     }  # fmt: skip
 
@@ -218,9 +239,10 @@ def _verdict_dict(row: Row) -> dict:
     return {
         "word": verdict.word, "pairs": d.n, "difference": d.mean,
         "confidence": verdict.confidence,
-        "low": verdict.low, "high": verdict.high,
+        "low": verdict.low, "high": verdict.high, "bound": verdict.bound or None,
         "p": d.p, "p_adjusted": verdict.p_adjusted, "p_sign_flip": d.p_sign_flip, "p_floor": d.p_floor,
         "share_better": d.better, "margin": verdict.margin, "seeds_needed": verdict.seeds_needed,
         "detectable": verdict.detectable,
+        "baseline_bad": verdict.baseline_bad,
         "over_examples_too": None if both is None else {"low": both.low, "high": both.high},
     }  # fmt: skip

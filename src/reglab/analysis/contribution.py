@@ -12,28 +12,13 @@ from itertools import combinations
 
 import numpy as np
 
-from reglab.analysis.paired import Paired, holm, paired
-from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS, Verdict, judge
+from reglab.analysis.paired import Paired, paired, smallest_step
+from reglab.analysis.verdict import Ended, Verdict, decide
 
-__all__ = ["Contribution", "Effect", "Ingredient", "contribution", "subsets"]
+__all__ = ["Contribution", "Ingredient", "contribution", "subsets"]
 
 Subset = frozenset[str]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A mean over seeds with its interval.
-
-    Attributes:
-        paired: the statistics of it.
-        low, high: 95 % paired t interval, of this one alone.
-        p_adjusted: Holm's over all interactions; NaN with fewer than five seeds.
-    """
-
-    paired: Paired
-    low: float
-    high: float
-    p_adjusted: float = float("nan")
+Question = tuple[str, ...]  # what is asked, and of which ingredients
 
 
 @dataclass(frozen=True)
@@ -62,13 +47,15 @@ class Contribution:
     Attributes:
         ingredients: in the order of the combination.
         interactions: for each pair, accuracy of both minus that of each alone plus that of nothing: above zero, two
-            help each other; below, they do the same work.
+            help each other; below, they do the same work. The verdict is on that number.
         whole: the verdict on the combination, against nothing.
+        questions: how many verdicts there are, which are one family.
     """
 
     ingredients: tuple[Ingredient, ...]
-    interactions: dict[tuple[str, str], Effect]
+    interactions: dict[tuple[str, str], Verdict]
     whole: Verdict
+    questions: int
 
 
 def subsets(names: tuple[str, ...]) -> list[Subset]:
@@ -96,9 +83,10 @@ def contribution(
 ) -> Contribution:
     """Return what each ingredient contributes.
 
-    Leaving one out is judged against the whole, each alone against nothing, each family by Holm at 5 % (as a study
-    judges recipes against its baseline). An ingredient is dropped if the combination is better without it, or
-    equivalent within the margin; it is kept if the combination is worse without it.
+    Leaving one out is judged against the whole, each alone and the whole against nothing, and each pair for its
+    interaction. All of these are one family: Holm adjusts over all of them, so that the chance of any false claim in
+    the whole report is 5 % at most (where differences are about symmetric). An ingredient is dropped if the combination
+    is better without it, or equivalent within the margin; it is kept if the combination is worse without it.
 
     Args:
         names: of the ingredients.
@@ -107,42 +95,54 @@ def contribution(
         seconds: for each subset the mean time of a run.
         margin: the smallest difference that matters, declared beforehand.
     """
-    whole, nothing = frozenset(names), frozenset[str]()
-    without = _judged({name: whole - {name} for name in names}, whole, accuracy, status, margin)
-    alone = _judged({name: frozenset({name}) for name in names}, nothing, accuracy, status, margin)
-    combined = _judged({"whole": whole}, nothing, accuracy, status, margin)["whole"]
+    asked = _questions(names)
+    found = {question: _difference(cells, accuracy) for question, cells in asked.items()}
+    ended = {question: _ended(cells, status) for question, cells in asked.items()}
+    verdicts = decide(found, ended, margin=margin)
+    whole = frozenset(names)
     ingredients = tuple(
-        Ingredient(n, without[n], alone[n], seconds[whole] - seconds[whole - {n}], _advice(without[n].word))
-        for n in names
-    )
-    return Contribution(ingredients, _interactions(names, accuracy), combined)
+        Ingredient(
+            name, verdicts["left out", name], verdicts["alone", name], seconds[whole] - seconds[whole - {name}],
+            _advice(verdicts["left out", name].word),
+        )
+        for name in names
+    )  # fmt: skip
+    pairs = {(one, other): verdicts["pair", one, other] for one, other in combinations(names, 2)}
+    return Contribution(ingredients, pairs, verdicts["whole",], len(asked))
 
 
-def _judged(
-    parts: Mapping[str, Subset], against: Subset, accuracy: Mapping, status: Mapping, margin: float | None
-) -> dict[str, Verdict]:  # fmt: skip
-    values = {"": accuracy[against], **{name: accuracy[part] for name, part in parts.items()}}
-    states = {"": status[against], **{name: status[part] for name, part in parts.items()}}
-    return judge(values, states, baseline="", margin=margin)
+def _questions(names: tuple[str, ...]) -> dict[Question, tuple[tuple[Subset, ...], tuple[Subset, ...]]]:
+    """Return, for each question, the parts whose accuracies are added and those that are subtracted."""
+    whole, nothing = frozenset(names), frozenset[str]()
+    asked: dict[Question, tuple[tuple[Subset, ...], tuple[Subset, ...]]] = {("whole",): ((whole,), (nothing,))}
+    asked |= {("left out", name): ((whole - {name},), (whole,)) for name in names}
+    asked |= {("alone", name): ((frozenset({name}),), (nothing,)) for name in names}
+    for one, other in combinations(names, 2):
+        asked["pair", one, other] = (
+            (frozenset({one, other}), nothing), (frozenset({one}), frozenset({other})),
+        )  # fmt: skip
+    return asked
+
+
+def _difference(
+    cells: tuple[tuple[Subset, ...], tuple[Subset, ...]], accuracy: Mapping[Subset, Mapping[int, float]]
+) -> Paired:
+    plus, minus = cells
+    of_cells = [accuracy[part] for part in (*plus, *minus)]
+    seeds = [seed for seed in of_cells[0] if all(seed in cell for cell in of_cells)]
+    values = np.array([[cell[seed] for seed in seeds] for cell in of_cells])
+    step = smallest_step([value for cell in of_cells for value in cell.values()])
+    return paired(values[: len(plus)].sum(axis=0) - values[len(plus) :].sum(axis=0), resolution=step)
+
+
+def _ended(cells: tuple[tuple[Subset, ...], tuple[Subset, ...]], status: Mapping[Subset, list[str]]) -> Ended:
+    """Return how the runs of a question's parts ended; the first part is the one that the question is about."""
+    first, *others = (*cells[0], *cells[1])
+    bad = [sum(state in ("diverged", "failed") for state in status[part]) for part in (first, *others)]
+    return Ended(bad[0], len(status[first]), sum(bad[1:]), sum(len(status[part]) for part in others))
 
 
 def _advice(without: str) -> str:
     if without in ("better", "equivalent"):
         return "drop"
     return "keep" if without == "worse" else "cannot tell"
-
-
-def _interactions(
-    names: tuple[str, ...], accuracy: Mapping[Subset, Mapping[int, float]]
-) -> dict[tuple[str, str], Effect]:
-    found: dict[tuple[str, str], Paired] = {}
-    for one, other in combinations(names, 2):
-        cells = [accuracy[frozenset(part)] for part in ((one, other), (one,), (other,), ())]
-        seeds = [seed for seed in cells[0] if all(seed in cell for cell in cells)]
-        both, first, second, neither = (np.array([cell[seed] for seed in seeds]) for cell in cells)
-        found[one, other] = paired(both - first - second + neither)
-    tested = [each.p if each.n >= ENOUGH_SEEDS else float("nan") for each in found.values()]
-    return {
-        pair: Effect(each, *each.interval(1 - ALPHA), p_adjusted=p)
-        for (pair, each), p in zip(found.items(), holm(tested), strict=True)
-    }

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FEWEST_EPOCHS", "Turn", "falls", "finite", "late", "levelled", "shake", "smooth", "turn", "window"]
+__all__ = [
+    "FEWEST_EPOCHS", "Turn", "fall", "falls", "finite", "late", "levelled", "lost", "shake", "smooth", "turn", "window",
+]  # fmt: skip
 
 # A trend over fewer points cannot be told from noise: with four, a flat curve is monotone in 1 of 12 cases.
 FEWEST_EPOCHS = 5
@@ -134,11 +136,43 @@ def falls(values: Sequence[float] | np.ndarray) -> bool:
     curve = finite(values)
     if len(curve) < FEWEST_EPOCHS:
         return False
+    tail = curve[-max(FEWEST_EPOCHS, math.ceil(len(curve) / 4)) :]
+    return fall(curve) >= STILL_FALLS and _tau(tail) <= -0.5
+
+
+def fall(values: Sequence[float] | np.ndarray) -> float:
+    """Return by how much a curve falls within its last quarter, steadily or not, as a share of where it is."""
+    curve = finite(values)
+    if len(curve) < FEWEST_EPOCHS:
+        return math.nan
     from scipy import stats
 
     tail = curve[-max(FEWEST_EPOCHS, math.ceil(len(curve) / 4)) :]
     slope = float(stats.theilslopes(tail).slope)
-    return -slope * (len(tail) - 1) >= STILL_FALLS * abs(float(np.median(tail))) and _tau(tail) <= -0.5
+    return -slope * (len(tail) - 1) / max(abs(float(np.median(tail))), 1e-12)
+
+
+def lost(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Return by how much a curve that should rise ends below its best level, and the standard error of that.
+
+    The best of many epochs is above its level by luck. So its place is looked for in every other epoch, and its level
+    taken from those between, both ways round: of a flat curve whose epochs vary by themselves the mean is zero. The
+    standard error is ``noise * sqrt(2 / window)``, with the noise of epochs by second differences.
+    """
+    curve = np.asarray(values, dtype="float64")
+    size = window(len(curve))
+    if len(curve) < FEWEST_EPOCHS:
+        return (float(smooth(curve).max()) - late(curve) if len(curve) else math.nan), math.nan
+    epochs = np.arange(len(curve))
+    levels = []
+    for first in (0, 1):
+        seen, kept = epochs[first::2], epochs[1 - first :: 2]
+        at = seen[int(smooth(curve[first::2]).argmax())]
+        near = kept[np.argsort(np.abs(kept - at), kind="stable")[: max(1, size // 2)]]
+        levels.append(float(np.median(curve[near])))
+    second = np.diff(curve[-max(FEWEST_EPOCHS, len(curve) // 2) :], 2)
+    noise = float(np.sqrt(np.mean(second * second) / 6))
+    return float(np.mean(levels)) - late(curve), noise * math.sqrt(2 / size)
 
 
 def shake(values: Sequence[float] | np.ndarray) -> float:

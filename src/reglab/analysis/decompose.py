@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Decomposition", "decompose", "decompose_change"]
+from reglab.analysis.paired import holm
+
+__all__ = ["Change", "Decomposition", "adjusted", "decompose", "decompose_change"]
 
 
 @dataclass(frozen=True)
@@ -66,20 +70,35 @@ def decompose(labels: np.ndarray, probabilities: np.ndarray) -> Decomposition | 
 
 @dataclass(frozen=True)
 class Change:
-    """What a recipe does to bias and variance against the baseline, each a mean and its 95 % interval."""
+    """What a recipe does to bias and variance against the baseline.
+
+    Attributes:
+        bias, variance: each a mean and its 95 % interval, of this one alone.
+        p: of bias and of variance, two-sided, by the jackknife.
+        p_adjusted: the same, by Holm over all that are said together: by default these two, see :func:`adjusted`.
+    """
 
     bias: tuple[float, float, float]
     variance: tuple[float, float, float]
+    p: tuple[float, float]
+    p_adjusted: tuple[float, float]
 
-    def words(self) -> str:
-        """Return which of them it surely cut or raised."""
-        said = []
-        for name, (_, low, high) in (("bias", self.bias), ("variance", self.variance)):
-            if high < 0:
-                said.append(f"cut {name}")
-            elif low > 0:
-                said.append(f"raised {name}")
+    def words(self, *, alpha: float = 0.05) -> str:
+        """Return which of them it is shown to cut or to raise."""
+        parts = (("bias", self.bias[0]), ("variance", self.variance[0]))
+        said = [
+            f"{'cut' if mean < 0 else 'raised'} {name}"
+            for (name, mean), p in zip(parts, self.p_adjusted, strict=True)
+            if p <= alpha
+        ]
         return " and ".join(said) or "cannot tell"
+
+
+def adjusted(changes: Sequence[Change | None]) -> list[Change | None]:
+    """Return changes that are reported together, their p values by Holm over all of them, two each."""
+    p = holm([value for change in changes if change is not None for value in change.p])
+    pairs = iter(zip(p[::2], p[1::2], strict=True))
+    return [None if each is None else dataclasses.replace(each, p_adjusted=next(pairs)) for each in changes]
 
 
 def decompose_change(labels: np.ndarray, probabilities: np.ndarray, baseline: np.ndarray) -> Change | None:
@@ -105,7 +124,18 @@ def decompose_change(labels: np.ndarray, probabilities: np.ndarray, baseline: np
     whole = difference(seeds)
     bounds = _jackknife([difference(np.delete(seeds, s)) for s in seeds])
     bias, variance = ((v, v - half, v + half) for v, half in zip(whole, bounds, strict=True))
-    return Change(bias, variance)
+    p = tuple(_p_value(value, half, len(seeds)) for value, half in zip(whole, bounds, strict=True))
+    both = holm(p)
+    return Change(bias, variance, (p[0], p[1]), (both[0], both[1]))
+
+
+def _p_value(value: float, half: float, n: int) -> float:
+    """Return the two-sided p value that goes with half a 95 % t interval; without a spread nothing is shown."""
+    from scipy import stats
+
+    if not half > 0:
+        return 1.0
+    return float(2 * stats.t.sf(abs(value) / half * stats.t.ppf(0.975, n - 1), n - 1))
 
 
 def _parts(labels: np.ndarray, p: np.ndarray) -> tuple[float, float]:

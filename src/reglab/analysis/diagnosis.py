@@ -28,6 +28,8 @@ SHAKES = 0.02
 # 1.1 to 3 for networks trained without remedy).
 OVERCONFIDENT = 0.03
 TOO_SHARP = 1.1
+# A gap that is surely as large as this is overfitting, however little of the training set is learned.
+GAP_ALONE = 0.10
 # Two seeds give an interval of 12.7 standard errors, which says nothing.
 INTERVAL_SEEDS = 3
 
@@ -75,14 +77,17 @@ class Run:
         epochs: how many epochs are numbers.
         diverged: whether something was not a number.
         turn: where validation cross-entropy turns for good, or None.
-        accuracy_lost: by how much validation accuracy ends below its smoothed best.
+        accuracy_lost: by how much validation accuracy ends below its best level, see :func:`curves.lost`.
+        lost_error: the standard error of that, of one run by itself.
         train_accuracy, val_accuracy, train_cross_entropy, val_cross_entropy: at the end, a mean of the last epochs.
         gap, cross_entropy_gap: at the end: training minus validation accuracy, validation minus training cross-entropy.
         best_epoch: of validation accuracy, or else cross-entropy, counted from 1; 0 without validation.
         best_gap, best_cross_entropy_gap: there.
         opened: since when training accuracy has been ahead of validation by three points for good, or None.
         levelled: since when validation cross-entropy has been within a tenth of its minimum, or None.
-        falls: whether validation cross-entropy (without validation, training's) still falls at the end.
+        falls: whether validation cross-entropy (or else the error) still falls at the end.
+        train_falls: whether training cross-entropy or the error on training examples does.
+        train_stopped: whether neither of them falls, steadily or not.
         shake: standard deviation of validation accuracy from epoch to epoch, in the last third.
     """
 
@@ -103,6 +108,9 @@ class Run:
     levelled: int | None
     falls: bool
     shake: float
+    lost_error: float = float("nan")
+    train_falls: bool = False
+    train_stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class Diagnosis:
         word: ``underfitting``, ``fitting``, ``overfitting`` or ``cannot tell``.
         kind: of overfitting ``accuracy`` (it is better on training examples, or validation accuracy falls) or
             ``confidence`` (only cross-entropy gets worse); of underfitting ``unfinished`` (still improving),
-            ``limited`` (it has stopped improving) or ``nothing learned``; else empty.
+            ``limited`` (it does not improve steadily any more) or ``nothing learned``; else empty.
         onset: the median epoch after which validation cross-entropy rises for good, counted from 1; None unless
             more than half of the runs turn.
         onset_range: the earliest and the latest of those runs.
@@ -124,7 +132,10 @@ class Diagnosis:
         train_accuracy, val_accuracy: at the end.
         fit: how far training accuracy went from chance (0) to what is attainable (1).
         falls: whether more than half of the runs still improve on validation.
-        unstable: whether the last epoch is luck.
+        train_falls: whether more than half of the runs still improve on training examples.
+        unstable: whether the last epoch is luck: accuracy on validation jumps by more than the size of that part
+            makes it uncertain by.
+        shared: whether gaps allow for the luck of one validation part that all runs share.
         overconfidence, temperature: of the kept predictions, of each seed; None without predictions.
         decomposition: bias and variance over seeds; None without predictions of the same examples by two seeds.
         evidence: the findings, the most telling first.
@@ -153,6 +164,8 @@ class Diagnosis:
     evidence: tuple[Finding, ...]
     runs: tuple[Run, ...]
     clean: bool = True
+    train_falls: bool = False
+    shared: bool = False
 
     @property
     def seeds(self) -> int:

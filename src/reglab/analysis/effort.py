@@ -12,25 +12,30 @@ __all__ = ["expected_best", "trials_to_reach"]
 def expected_best(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return what the best of n trials is expected to be, for n from 1 to their number.
 
-    Of N values of independent trials (random search), ``E[max of n] = sum_i v_(i) ((i / N)^n - ((i - 1) / N)^n)``, with
-    ``v_(i)`` the i-th smallest: the expectation for n draws with replacement (Dodge et al. 2019, "Show Your Work",
-    arXiv:1909.03004, equation 3). It reads as a curve: a strategy that is good is high at the right, and one that is
-    easy to tune is high at the left. For few trials it leans low (Tang et al. 2020, arXiv:2011.04946).
+    Of N values of independent trials (random search), ``E[max of n] = sum_i v_(i) C(i - 1, n - 1) / C(N, n)``, with
+    ``v_(i)`` the i-th smallest: the mean over all subsets of n trials, which is unbiased (Tang et al. 2020,
+    arXiv:2011.04946). Draws with replacement (Dodge et al. 2019, arXiv:1909.03004) would lean low. It reads as a curve:
+    a strategy that is good is high at the right, and one that is easy to tune is high at the left.
 
-    >>> expected_best([0.2, 0.4]).tolist()
-    [0.30000000000000004, 0.35000000000000003]
+    >>> expected_best([0.2, 0.4]).round(6).tolist()
+    [0.3, 0.4]
     """
+    from scipy.special import gammaln
+
     ordered = np.sort(np.asarray(values, dtype="float64"))
     count = len(ordered)
     if count == 0:
         return np.empty(0)
-    n = np.arange(1, count + 1)[:, None]
-    upper = np.arange(1, count + 1)[None, :] / count
-    lower = np.arange(count)[None, :] / count
-    return np.asarray((upper**n - lower**n) @ ordered)
+    n, i = np.arange(1, count + 1)[:, None], np.arange(1, count + 1)[None, :]
+
+    def log_comb(a: np.ndarray | int, b: np.ndarray) -> np.ndarray:
+        return np.asarray(gammaln(a + 1) - gammaln(b + 1) - gammaln(a - b + 1))
+
+    weights = np.exp(np.where(i >= n, log_comb(np.maximum(i, n) - 1, n - 1) - log_comb(count, n), -np.inf))
+    return np.asarray(weights @ ordered)
 
 
 def trials_to_reach(values: Sequence[float] | np.ndarray, target: float) -> int | None:
     """Return how many trials are expected to reach ``target``, or None if as many as there are do not."""
-    reached = np.flatnonzero(expected_best(values) >= target)
+    reached = np.flatnonzero(expected_best(values) >= target - 1e-12)
     return int(reached[0]) + 1 if len(reached) else None

@@ -57,18 +57,21 @@ def _underfitting(found: Diagnosis) -> str:
         else f"training cross-entropy ends at {_median([run.train_cross_entropy for run in found.runs]):.3f}"
     )
     if found.kind == "unfinished":
-        return f"Underfitting, because training ended too early: {level} and it was still improving."
+        part = "training" if found.train_falls else "validation"
+        return f"Underfitting, because training ended too early: {level}, and {part} was still improving."
     if found.kind == "nothing learned":
         return f"Underfitting: {level}, which is chance. Look at learning rate, inputs and labels first."
+    told = [run for run in found.runs if not run.diverged]
+    stopped = "has stopped improving" if all(run.train_stopped for run in told) else "does not improve steadily"
     return (
-        f"Underfitting: {level} and has stopped improving. The model is too small or held back too much, or the labels "
+        f"Underfitting: {level} and {stopped}. The model is too small or held back too much, or the labels "
         "cannot be told from these inputs."
     )
 
 
 def _fitting(found: Diagnosis) -> str:
     assert found.gap is not None
-    text = f"Fitting: the training set is learned, and validation is {points(found.gap)} behind"
+    text = f"Fitting: the training set is learned, and validation is {_apart(found.gap, 'behind', 'ahead')}"
     return text + (", still improving when training ended." if found.falls else ".")
 
 
@@ -108,11 +111,15 @@ def _fit(found: Diagnosis) -> list[Finding]:
 def _gap(found: Diagnosis) -> list[Finding]:
     said = []
     if found.gap is not None:
-        best = "" if found.best_gap is None else f", at the best epoch {_number(found.best_gap, 100.0, '.1f')}"
-        said.append(f"Training is {points(found.gap)} ahead of validation{best}")
+        best = "" if found.best_gap is None else f", at the best epoch {_apart(found.best_gap, 'ahead', 'behind')}"
+        allowed = ", allowing for the size of the one validation part" if found.shared and found.gap.sure else ""
+        said.append(f"Training accuracy is {_apart(found.gap, 'ahead', 'behind')} of validation's{best}{allowed}")
     if found.cross_entropy_gap is not None:
-        nats = _number(found.cross_entropy_gap, 1.0, ".3f")
-        said.append(f"in cross-entropy {nats} nats" if said else f"Validation cross-entropy is {nats} nats behind")
+        nats = found.cross_entropy_gap
+        size = _number(nats, 1.0 if nats.mean >= 0 else -1.0, ".3f")
+        said.append(f"validation cross-entropy is {size} nats {'above' if nats.mean >= 0 else 'below'} training's")
+        if len(said) == 1:
+            said[0] = f"V{said[0][1:]}"
     if not said:
         return []
     state = "problem" if found.apart else "fine"
@@ -133,7 +140,8 @@ def _onset(found: Diagnosis) -> list[Finding]:
     turns = [run.turn for run in told if run.turn is not None]
     low, high = _median([turn.lowest for turn in turns]), _median([turn.final for turn in turns])
     lost = _median([run.accuracy_lost for run in told])
-    held = "accuracy falls too" if lost >= limits.ACCURACY_FALLS else "accuracy does not fall"
+    falls = found.kind == "accuracy" and lost >= limits.ACCURACY_FALLS
+    held = "accuracy falls too" if falls else "accuracy is not shown to fall"
     text = (
         f"Validation cross-entropy rises for good after epoch {found.onset}{between}, from {low:.3f} to {high:.3f}, "
         f"in {of}; {held}."
@@ -142,10 +150,11 @@ def _onset(found: Diagnosis) -> list[Finding]:
 
 
 def _progress(found: Diagnosis) -> list[Finding]:
-    if not found.falls or found.onset is not None:
+    if found.onset is not None or not (found.falls or (found.train_falls and found.kind == "unfinished")):
         return []
     state = "problem" if found.kind == "unfinished" else "note"
-    return [Finding("progress", state, "Validation was still improving when training ended: train longer.")]
+    part = "Validation" if found.falls else "Training accuracy"
+    return [Finding("progress", state, f"{part} was still improving when training ended: train longer.")]
 
 
 def _calibration(found: Diagnosis) -> list[Finding]:
@@ -210,6 +219,12 @@ def _measurement(found: Diagnosis) -> list[Finding]:
     return [Finding("measurement", "note", text)]
 
 
+def _apart(gap: Estimate, ahead: str, behind: str) -> str:
+    """Return a difference in accuracy with the side that its sign says, so that its number is never negative."""
+    sign = 1.0 if gap.mean >= 0 else -1.0
+    return f"{_number(gap, 100.0 * sign, '.1f', ' points')} {ahead if gap.mean >= 0 else behind}"
+
+
 def points(estimate: Estimate) -> str:
     """Return a difference in accuracy: ``10.0 points [8.2, 11.8]``."""
     return f"{100 * estimate.mean:.1f} points{_bounds((estimate.low, estimate.high), 100.0, '.1f')}"
@@ -220,14 +235,15 @@ def percent(estimate: Estimate) -> str:
     return f"{100 * estimate.mean:.1f} %{_bounds((estimate.low, estimate.high), 100.0, '.1f')}"
 
 
-def _number(estimate: Estimate, unit: float, form: str) -> str:
+def _number(estimate: Estimate, unit: float, form: str, what: str = "") -> str:
     ends = sorted((unit * estimate.low, unit * estimate.high))
-    return f"{unit * estimate.mean:{form}}{_bounds((ends[0], ends[1]), 1.0, form)}"
+    return f"{unit * estimate.mean:{form}}{what}{_bounds((ends[0], ends[1]), 1.0, form)}"
 
 
 def _bounds(bounds: tuple[float, float], unit: float = 1.0, form: str = ".3f") -> str:
     low, high = bounds
-    return "" if math.isnan(low) else f" [{unit * low:{form}}, {unit * high:{form}}]"
+    # Equal numbers have no spread that could be told, and a point is no interval.
+    return "" if not math.isfinite(high - low) or high == low else f" [{unit * low:{form}}, {unit * high:{form}}]"
 
 
 def _count(number: int, what: str) -> str:

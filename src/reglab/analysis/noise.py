@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reglab.analysis.paired import t_statistics
 from reglab.analysis.verdict import ALPHA
 
 __all__ = ["Noise", "noise"]
@@ -52,8 +53,11 @@ def noise(values: np.ndarray, *, alpha: float = ALPHA, random_seed: int = 0) -> 
 
     Repetitions of a seed share split and initial weights, and are exchangeable: which of them is called the baseline is
     only a name. So names are exchanged at random within each seed, the first is compared with the others as a study
-    compares recipes (paired t tests, Holm), and every claim is false. Between as many repetitions as there are, and
-    for these seeds, that is the false-positive rate of the verdict on this set-up, whatever the shape of its noise.
+    compares recipes (paired t tests, Holm), and every claim is false.
+
+    The rate is that of recipes with the noise of the one that was repeated, for these seeds. Exchanging names makes
+    every difference symmetric, so it says nothing of recipes whose noise is another: one that collapses now and then is
+    called better far more often (docs/statistics.md).
 
     Args:
         values: ``(seeds, repetitions)``, two of each at least.
@@ -89,8 +93,7 @@ def _claims_of(values: np.ndarray, count: int, *, alpha: float, random: np.rando
     order = random.random((count, seeds, repetitions)).argsort(axis=2)
     shuffled = np.take_along_axis(np.broadcast_to(values, order.shape), order, axis=2)
     d = shuffled[:, :, 1:] - shuffled[:, :, :1]
-    mean, scale = d.mean(axis=1), d.std(axis=1, ddof=1) / math.sqrt(seeds)
-    t = np.divide(np.abs(mean), scale, out=np.where(mean == 0, 0.0, np.inf), where=scale > 1e-12)
-    p = 2 * stats.t.sf(t, seeds - 1)
+    t = t_statistics(d.mean(axis=1), d.std(axis=1, ddof=1), seeds)
+    p = 2 * stats.t.sf(np.abs(t), seeds - 1)
     # Holm rejects something exactly where Bonferroni rejects the smallest.
     return p.min(axis=1) <= alpha / (repetitions - 1)

@@ -4,6 +4,9 @@ The deciding test is the paired t test. Beside it stand two checks that assume l
 share of seeds in which the recipe was better. What all of them speak of is this data and this way of splitting it: the
 training sets of seeds overlap and the test set is one and the same, so they say how a repetition with other seeds would
 come out, and not how another data set would.
+
+Accuracy comes in steps of one test example. A spread below that step was measured too coarsely to be believed, so tests
+and intervals take the step for it; they never take a spread of zero for certainty.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 __all__ = [
     "Crossed",
     "Paired",
+    "bound_on_share",
     "crossed",
     "detectable",
     "holm",
@@ -24,9 +29,13 @@ __all__ = [
     "paired",
     "possibly_best",
     "seeds_to_detect",
+    "smallest_step",
+    "t_statistics",
+    "upper_spread",
 ]
 
 _MOST_SEEDS = 100_000
+_MOST_FLIPPED = 14  # pairs of which all assignments of signs are counted
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class Paired:
             difference and its negative are equally likely.
         p_floor: the smallest p value that ``n`` pairs can give there, ``2 / 2**n``.
         better: the share of pairs above zero, those at zero counting half.
+        resolution: the step in which the numbers come, such as one test example; 0 where it is not known.
     """
 
     n: int
@@ -51,19 +61,50 @@ class Paired:
     p_sign_flip: float
     p_floor: float
     better: float
+    resolution: float = 0.0
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation that tests and intervals use: ``std``, but at least ``resolution``.
+
+        Where all differences are the same and the resolution is not known, it is their size, as they can be one step;
+        where they are all zero, it is infinite, as nothing is known of it.
+        """
+        return float(_floored(np.array([self.std]), np.array([self.mean]), self.resolution)[0])
+
+    @property
+    def all_zero(self) -> bool:
+        """Whether there are differences and each of them is zero."""
+        return self.n > 0 and self.mean == 0 and not self.std > 0
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the t interval ``mean +- t * std / sqrt(n)``; NaN with one pair."""
+        """Return the t interval ``mean +- t * spread / sqrt(n)``; NaN with one pair."""
         if self.n < 2:
             return math.nan, math.nan
-        from scipy import stats
+        from scipy import special
 
-        half = float(stats.t.ppf((1 + confidence) / 2, self.n - 1)) * self.std / math.sqrt(self.n)
+        half = float(special.stdtrit(self.n - 1, (1 + confidence) / 2)) * self.spread / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
 
-def paired(differences: Sequence[float] | np.ndarray) -> Paired:
+def bound_on_share(n: int, *, alpha: float = 0.05) -> float:
+    """Return the largest share of runs that may differ although none of ``n`` did, with confidence ``1 - alpha``.
+
+    Exact: of runs of which a share ``q`` differs, ``n`` in a row do not with probability ``(1 - q)**n``.
+
+    >>> round(bound_on_share(5), 2), round(bound_on_share(10), 2)
+    (0.45, 0.26)
+    """
+    return 1.0 if n < 1 else float(1 - alpha ** (1 / n))
+
+
+def paired(differences: Sequence[float] | np.ndarray, *, resolution: float = 0.0) -> Paired:
     """Return the statistics of paired differences.
+
+    Args:
+        differences: one per pair.
+        resolution: the step in which they come, such as ``1 / N`` of an accuracy on ``N`` examples: no smaller spread
+            is believed. 0 where it is not known.
 
     Example:
         >>> found = paired([0.02, 0.01, 0.03, 0.02, 0.02])
@@ -73,36 +114,61 @@ def paired(differences: Sequence[float] | np.ndarray) -> Paired:
     d = np.asarray(differences, dtype="float64")
     n = len(d)
     if n == 0:
-        return Paired(0, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
+        return Paired(0, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, resolution)
     mean = float(d.mean())
     better = float((np.count_nonzero(d > 0) + np.count_nonzero(d == 0) / 2) / n)
     if n == 1:
-        return Paired(1, mean, math.nan, math.nan, 1.0, 1.0, better)
-    std = float(d.std(ddof=1))
-    return Paired(n, mean, std, _t_test(mean, std, n), _sign_flip(d), 2.0 ** (1 - n), better)
+        return Paired(1, mean, math.nan, math.nan, 1.0, 1.0, better, resolution)
+    std = float(d.std(ddof=1)) if np.ptp(d) > 0 else 0.0  # the mean of equal numbers is not always that number
+    p = _two_sided(np.array([mean]), np.array([std]), n, resolution)
+    return Paired(n, mean, std, p, _sign_flip(d), 2.0 ** (1 - n), better, resolution)
 
 
-def _t_test(mean: float, std: float, n: int) -> float:
-    from scipy import stats
+def smallest_step(values: Sequence[float] | np.ndarray) -> float:
+    """Return the smallest difference between two of these numbers that are not the same; 0 if all are.
 
-    scale = std / math.sqrt(n)
-    if scale <= 1e-12 * max(abs(mean), 1e-300):  # differences that are all the same, as of a rider that changes nothing
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / scale, n - 1))
+    Of accuracies it is one example, or a few.
+
+    >>> round(smallest_step([0.90, 0.91, 0.95, 0.91]), 6)
+    0.01
+    """
+    steps = np.diff(np.unique(np.asarray(values, dtype="float64")))
+    steps = steps[steps > 1e-9]  # less is rounding
+    return float(steps.min()) if len(steps) else 0.0
+
+
+def t_statistics(mean: np.ndarray, std: np.ndarray, n: int, *, resolution: float = 0.0) -> np.ndarray:
+    """Return t statistics of means of ``n`` differences, with the floor that :class:`Paired` puts under a spread."""
+    return mean * math.sqrt(n) / _floored(std, mean, resolution)
+
+
+def _floored(std: np.ndarray, mean: np.ndarray, resolution: float) -> np.ndarray:
+    spread = np.maximum(std, resolution)
+    tiny = spread <= 1e-12 * np.maximum(np.abs(mean), 1e-300)  # rounding, and no spread
+    return np.where(tiny, np.where(mean == 0, np.inf, np.abs(mean)), spread)
+
+
+def _two_sided(mean: np.ndarray, std: np.ndarray, n: int, resolution: float) -> float:
+    from scipy import special
+
+    return float(2 * special.stdtr(n - 1, -abs(t_statistics(mean, std, n, resolution=resolution)[0])))
 
 
 def _sign_flip(d: np.ndarray) -> float:
-    """Return the share of all assignments of signs whose mean is at least as far from zero."""
-    from scipy import stats
-
+    """Return the share of all assignments of signs whose mean is at least as far from zero; of many pairs, of 9,999."""
     if not np.any(d):
         return 1.0
-    n_resamples = 2 ** len(d) if len(d) <= 14 else 9999
-    found = stats.permutation_test(
-        (d,), lambda x, axis=-1: np.mean(x, axis=axis), permutation_type="samples", vectorized=True,
-        n_resamples=n_resamples, rng=np.random.default_rng(0),
-    )  # fmt: skip
-    return float(found.pvalue)
+    exact = len(d) <= _MOST_FLIPPED
+    signs = _signs(len(d)) if exact else np.random.default_rng(0).choice((-1.0, 1.0), size=(9999, len(d)))
+    sums = np.abs(signs @ d)
+    count = int(np.count_nonzero(sums >= abs(d.sum()) - 1e-12 * np.abs(d).sum()))
+    return count / len(signs) if exact else (count + 1) / (len(signs) + 1)
+
+
+@lru_cache(maxsize=16)
+def _signs(n: int) -> np.ndarray:
+    """Return all assignments of signs to ``n`` pairs, ``(2**n, n)``."""
+    return 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -144,31 +210,55 @@ def seeds_to_detect(effect: float, std: float, *, alpha: float = 0.05, wanted: f
         >>> seeds_to_detect(0.01, 0.01)
         10
     """
-    if math.isnan(std) or effect == 0:
+    if not math.isfinite(std) or effect == 0:
         return None
     low, high = 2, 2
     while power(effect, std, high, alpha=alpha) < wanted:
-        low, high = high, 2 * high
-        if high > _MOST_SEEDS:
+        if high == _MOST_SEEDS:
             return None
+        low, high = high, min(2 * high, _MOST_SEEDS)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if power(effect, std, middle, alpha=alpha) >= wanted else (middle + 1, high)
     return high
 
 
+def upper_spread(std: float, n: int, *, confidence: float = 0.8) -> float:
+    """Return the upper confidence limit of a standard deviation that was estimated from ``n`` numbers.
+
+    ``std * sqrt((n - 1) / q)`` with ``q`` the ``1 - confidence`` quantile of chi-squared with ``n - 1`` degrees of
+    freedom. A sample size that is planned with the estimate itself is too small every other time (Browne 1995,
+    Statistics in Medicine 14).
+
+    >>> round(upper_spread(1.0, 5), 2), round(upper_spread(1.0, 20), 2)
+    (1.56, 1.18)
+    """
+    from scipy import stats
+
+    if n < 2 or not math.isfinite(std):
+        return math.nan
+    return std * math.sqrt((n - 1) / float(stats.chi2.ppf(1 - confidence, n - 1)))
+
+
 def detectable(std: float, n: int, *, alpha: float = 0.05, wanted: float = 0.8) -> float:
-    """Return the smallest difference that ``n`` seeds show with a chance of ``wanted``; infinite with one seed."""
+    """Return the smallest difference that ``n`` seeds show with a chance of ``wanted``.
+
+    Infinite with one seed, or a spread of which nothing is known.
+    """
+    if n < 2 or math.isinf(std):
+        return math.inf
+    return 0.0 if std <= 0 else std * _detectable_spreads(n, alpha, wanted)
+
+
+@lru_cache(maxsize=4096)
+def _detectable_spreads(n: int, alpha: float, wanted: float) -> float:
+    """Return what ``n`` pairs detect, in standard deviations of their differences."""
     from scipy import optimize
 
-    if n < 2:
-        return math.inf
-    if std <= 0:
-        return 0.0
-    return float(optimize.brentq(lambda e: power(e, std, n, alpha=alpha) - wanted, 0.0, 1e6 * std, xtol=1e-9 * std))
+    return float(optimize.brentq(lambda e: power(e, 1.0, n, alpha=alpha) - wanted, 0.0, 1e6, xtol=1e-9))
 
 
-def possibly_best(values: np.ndarray, *, alpha: float = 0.05) -> np.ndarray:
+def possibly_best(values: np.ndarray, *, alpha: float = 0.05, resolution: float = 0.0) -> np.ndarray:
     """Return which recipes cannot be told from the best: multiple comparisons with the best, for paired values.
 
     A recipe is out if some other one is significantly better: one-sided paired t test at ``alpha / (k - 1)``. The true
@@ -180,11 +270,12 @@ def possibly_best(values: np.ndarray, *, alpha: float = 0.05) -> np.ndarray:
     Args:
         values: ``(recipes, seeds)``, the larger the better; every recipe with every seed.
         alpha: how often the true best may be lost.
+        resolution: the step in which the numbers come; no smaller spread of differences is believed.
 
     Returns:
         booleans ``(recipes,)``; all True with fewer than two seeds.
     """
-    from scipy import stats
+    from scipy import special
 
     k, n = values.shape
     kept = np.ones(k, dtype=bool)
@@ -192,9 +283,8 @@ def possibly_best(values: np.ndarray, *, alpha: float = 0.05) -> np.ndarray:
         return kept
     for i in range(k):
         d = values - values[i]  # how much better each other one is
-        mean, scale = d.mean(axis=1), d.std(axis=1, ddof=1) / math.sqrt(n)
-        t = np.divide(mean, scale, out=np.where(mean > 1e-12, np.inf, 0.0), where=scale > 1e-12)
-        p = stats.t.sf(np.delete(t, i), n - 1)
+        t = t_statistics(d.mean(axis=1), d.std(axis=1, ddof=1), n, resolution=resolution)
+        p = special.stdtr(n - 1, -np.delete(t, i))
         kept[i] = bool(p.min() > alpha / (k - 1))
     return kept
 
@@ -243,6 +333,8 @@ def crossed(differences: np.ndarray, *, confidence: float = 0.95) -> Crossed:
     ms_rest = float(np.sum(rest * rest)) / ((n - 1) * (count - 1))
     terms = [(ms_seed, n - 1), (ms_example, count - 1), (-ms_rest, (n - 1) * (count - 1))]
     total = max(sum(ms for ms, _ in terms), ms_seed, ms_example)
+    if total <= 0:  # all the same, of which no spread can be estimated
+        return Crossed(mean, math.nan, math.nan, 0.0, 0.0, 0.0)
     squares = sum(ms * ms / df for ms, df in terms)
     df = max(1.0, total * total / squares) if squares > 0 else 1.0
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * math.sqrt(total / (n * count))

@@ -45,6 +45,8 @@ class Patient:
         kind: of the data: ``image``, ``table``, or ``array`` for what nothing is known of.
         label_changing: transforms that make another example of one.
         epochs: how long it was trained.
+        steps: for how many training steps, where that is known.
+        recipe: the recipe that was trained with, as text: remedies are added to it.
         train_size: how many training examples there are.
         classes: how many classes.
         probes: what was probed.
@@ -53,6 +55,8 @@ class Patient:
     kind: str = "array"
     label_changing: Collection[str] = frozenset()
     epochs: int | None = None
+    steps: int | None = None
+    recipe: str = ""
     train_size: int | None = None
     classes: int | None = None
     probes: Probes = field(default_factory=Probes)
@@ -73,15 +77,34 @@ def prescribe(diagnosis: Diagnosis, patient: Patient | None = None) -> tuple[Ite
     found: list[Item] = []
     recipes: set[str] = set()
     for rule in _RULES[diagnosis.word]:
-        item = rule(diagnosis, patient)
+        item = _added(rule(diagnosis, patient), patient.recipe)
         if item is None or item.name in {other.name for other in found}:
             continue
         if item.recipe and (item.recipe in recipes or len(recipes) == MOST_RECIPES):
             continue
         recipes |= {item.recipe} - {""}
         found.append(item)
-    both = _combination(found)
+    both = _combination(found, patient.recipe)
     return (*found, both) if both is not None else tuple(found)
+
+
+def _added(item: Item | None, recipe: str) -> Item | None:
+    """Return a remedy as it can be added to the recipe that was trained with: of what is there, other strengths."""
+    from reglab.errors import ReglabError
+    from reglab.recipe import Recipe
+
+    if item is None or not item.recipe or not recipe:
+        return item
+    base, remedy = Recipe.parse(recipe), Recipe.parse(item.recipe)
+    there = [strategy.name for strategy in remedy if strategy.name in {other.name for other in base}]
+    if there:
+        action = f"the recipe has {', '.join(there)} already: try other strengths (reglab sweep)"
+        return Item(item.name, "", action, item.reason, item.reference)
+    try:
+        base + remedy
+    except ReglabError:  # a declared conflict
+        return None
+    return item
 
 
 # --- overfitting ---------------------------------------------------------------------------------------------------
@@ -108,7 +131,7 @@ def _augmentation(d: Diagnosis, p: Patient) -> Item | None:
     if p.train_size and p.classes:
         few = f", and there are {p.train_size / p.classes:,.0f} training images a class"
     left_out = sorted(set(wanted) & set(p.label_changing))
-    without = f" (without {', '.join(left_out)}, which changes what these images are)" if left_out else ""
+    without = f" (without {', '.join(left_out)}, which can change what an image is)" if left_out else ""
     recipe = f"augmentation({', '.join(f'{key}={value}' for key, value in kept.items())})"
     reason = f"training images are told better than new ones{few}"
     return Item(
@@ -123,7 +146,7 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
         return None
     patience = max(5, (p.epochs or 50) // 10)
     if memorizes:
-        reason = "wrong labels, if there are any, are learned by heart, and late"
+        reason = "wrong labels, if there are any, are memorized, and late"
         reference = "Li et al. 2020, arXiv:1903.11680; Arpit et al. 2017, arXiv:1706.05394"
     else:
         reason = f"validation cross-entropy rises after epoch {d.onset}"
@@ -136,9 +159,9 @@ def _mixup(d: Diagnosis, p: Patient) -> Item | None:
     memorizes = p.probes.labels is not None and p.probes.labels.memorizes
     reference = "Zhang et al. 2018, arXiv:1710.09412"
     if memorizes:
-        reason, recipe = "wrong labels, if there are any, are learned by heart", "mixup(alpha=1.0)"
-    elif d.overconfident or d.kind == "confidence":
-        reason, recipe = "it is surer than it is right", "mixup(alpha=0.2)"
+        reason, recipe = "wrong labels, if there are any, are memorized", "mixup(alpha=1.0)"
+    elif _too_sure(d):
+        reason, recipe = _TOO_SURE if d.overconfident else _RISES, "mixup(alpha=0.2)"
         reference = "Thulasidasan et al. 2019, arXiv:1905.11001"
     elif _accuracy(d):
         reason, recipe = "training examples are told better than new ones", "mixup(alpha=0.2)"
@@ -204,16 +227,26 @@ def _accuracy(d: Diagnosis) -> bool:
 
 def _label_smoothing(d: Diagnosis, p: Patient) -> Item | None:
     memorizes = p.probes.labels is not None and p.probes.labels.memorizes
-    if not (d.overconfident or d.kind == "confidence" or memorizes):
+    if not (_too_sure(d) or memorizes):
         return None
     if memorizes and not d.overconfident:
         reason, reference = (
-            "wrong labels, if there are any, are learned by heart",
+            "wrong labels, if there are any, are memorized",
             "Lukasik et al. 2020, arXiv:2003.02819",
         )
     else:
-        reason, reference = "it is surer than it is right", "Müller et al. 2019, arXiv:1906.02629"
+        reason, reference = _TOO_SURE if d.overconfident else _RISES, "Müller et al. 2019, arXiv:1906.02629"
     return Item("label smoothing", "label_smoothing(smoothing=0.1)", "ask for 90 % and not 100 %", reason, reference)
+
+
+_TOO_SURE = "confidence is above accuracy"
+_RISES = "validation cross-entropy rises while accuracy does not fall"
+
+
+def _too_sure(d: Diagnosis) -> bool:
+    """Whether it is shown to be too sure of itself, or has become so, and is not known to be less sure than right."""
+    under = d.overconfidence is not None and d.overconfidence.mean <= 0
+    return d.overconfident or (d.kind == "confidence" and not under)
 
 
 def _temperature(d: Diagnosis, p: Patient) -> Item | None:
@@ -226,12 +259,25 @@ def _temperature(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _ema(d: Diagnosis, p: Patient) -> Item | None:
-    if not d.unstable:
+    momentum = _momentum(p.steps)
+    if not d.unstable or momentum is None:
         return None
+    recipe = "ema" if momentum == _SLOW else f"ema(momentum={momentum:g})"
     return Item(
-        "averaged weights", "ema", "evaluate a moving average of the weights", "validation jumps from epoch to epoch",
+        "averaged weights", recipe, "evaluate a moving average of the weights", "validation jumps from epoch to epoch",
         "Izmailov et al. 2018, arXiv:1803.05407",
     )  # fmt: skip
+
+
+_SLOW = 0.99
+
+
+def _momentum(steps: int | None) -> float | None:
+    """Return the momentum of an average that has left the initial weights behind; None where training is too short.
+
+    After ``10 / (1 - momentum)`` steps they count for less than a ten-thousandth.
+    """
+    return next((m for m in (_SLOW, 0.95, 0.9) if steps is None or steps * (1 - m) >= 10 - 1e-6), None)
 
 
 def _lower_rate(d: Diagnosis, p: Patient) -> Item | None:
@@ -247,10 +293,11 @@ def _lower_rate(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _longer(d: Diagnosis, p: Patient) -> Item | None:
-    if not d.falls or d.onset is not None:
+    if d.onset is not None or not (d.falls or (d.train_falls and d.kind == "unfinished")):
         return None
     longer = f"train for {2 * p.epochs} epochs" if p.epochs else "train twice as long"
-    reason = "validation was still improving when training ended"
+    part = "validation" if d.falls else "training accuracy"
+    reason = f"{part} was still improving when training ended"
     return Item("train longer", "", longer, reason, "Goodfellow et al. 2016, section 11.4.1")
 
 
@@ -275,8 +322,14 @@ def _labels(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _less(d: Diagnosis, p: Patient) -> Item | None:
+    known = p.recipe not in ("", "none")
+    what = (
+        f"train without {p.recipe}, or with half of it"
+        if known
+        else ("take dropout, penalties, noise and augmentation out of the model, or halve them")
+    )
     return Item(
-        "less regularization", "", "take dropout, penalties, noise and augmentation out of the model, or halve them",
+        "less regularization", "", what,
         "the training set itself is not learned", "Goodfellow et al. 2016, section 5.2",
     )  # fmt: skip
 
@@ -286,7 +339,7 @@ def _bigger(d: Diagnosis, p: Patient) -> Item | None:
         return None
     return Item(
         "bigger model", "", "double units or filters, or add a layer",
-        "training accuracy has stopped improving below what is attainable",
+        "training accuracy stays below what is attainable",
         "Goodfellow et al. 2016, section 5.2",
     )  # fmt: skip
 
@@ -295,7 +348,7 @@ _COMMON: tuple[Callable[[Diagnosis, Patient], Item | None], ...] = (_ema, _lower
 _RULES: dict[str, tuple[Callable[[Diagnosis, Patient], Item | None], ...]] = {
     "overfitting": (
         _more_data, _augmentation, _early_stopping, _noise, _ema, _lower_rate, _label_smoothing, _temperature,
-        _mixup_of_images, _dropout, _l2, _mixup, _sam,
+        _mixup_of_images, _dropout, _l2, _mixup, _sam, _longer,
     ),
     "underfitting": (_labels, _longer, _rate, _bigger, _less),
     "fitting": (_longer, _more_data, _noise, *_COMMON),
@@ -303,7 +356,7 @@ _RULES: dict[str, tuple[Callable[[Diagnosis, Patient], Item | None], ...]] = {
 }  # fmt: skip
 
 
-def _combination(items: list[Item]) -> Item | None:
+def _combination(items: list[Item], base: str = "") -> Item | None:
     """Return the first two recipes that go together, as one."""
     from reglab.errors import ReglabError
     from reglab.recipe import Recipe
@@ -313,11 +366,12 @@ def _combination(items: list[Item]) -> Item | None:
         for other in several[i + 1 :]:
             try:
                 recipe = Recipe.parse(f"{one.recipe} + {other.recipe}")
+                Recipe.parse(base) + recipe
             except ReglabError:  # a declared conflict
                 continue
             return Item(
                 "combination", recipe.to_text(), f"{one.name} and {other.name} together",
-                "strategies that act in different places add up",
+                "strategies that act in different places can be combined; whether they add up is to be tried",
                 "Kukačka et al. 2017, arXiv:1710.10686; the best arm of the paper's Table 2",
             )  # fmt: skip
     return None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from reglab.analysis.paired import paired
+from reglab.analysis.paired import paired, smallest_step
 
-__all__ = ["Curve", "curves", "resists_fgsm_only"]
+__all__ = ["Curve", "curves", "epsilon_text", "resists_fgsm_only"]
 
 ALPHA = 0.05
 _MATTERS = 0.1  # of the examples: less is within what training by chance brings
@@ -24,6 +24,8 @@ class Curve:
         attack: ``fgsm`` or ``pgd``.
         mean, low, high: for each epsilon, over seeds; the 95 % t interval of the mean, NaN with one seed.
         values: ``(seeds, epsilons)``.
+        seeds: which seeds, in the order of ``values``.
+        step: the step in which accuracies come, one example; 0 where that is not known.
     """
 
     attack: str
@@ -31,15 +33,18 @@ class Curve:
     low: np.ndarray
     high: np.ndarray
     values: np.ndarray
+    seeds: tuple[int, ...]
+    step: float = 0.0
 
 
-def curves(runs: Mapping[int, Mapping[str, list[float]]]) -> dict[str, Curve]:
-    """Return a curve for each attack, from the accuracies of each seed."""
+def curves(runs: Mapping[int, Mapping[str, list[float]]], *, examples: int | None = None) -> dict[str, Curve]:
+    """Return a curve for each attack, from the accuracies of each seed, on so many examples."""
+    step = 1 / examples if examples else 0.0
     found = {}
     for attack in next(iter(runs.values()), {}):
         values = np.array([of_seed[attack] for of_seed in runs.values()], dtype="float64")
-        bounds = np.array([paired(column).interval(1 - ALPHA) for column in values.T])
-        found[attack] = Curve(attack, values.mean(axis=0), bounds[:, 0], bounds[:, 1], values)
+        bounds = np.array([paired(column, resolution=step).interval(1 - ALPHA) for column in values.T]).clip(0.0, 1.0)
+        found[attack] = Curve(attack, values.mean(axis=0), bounds[:, 0], bounds[:, 1], values, tuple(runs), step)
     return found
 
 
@@ -47,22 +52,42 @@ def resists_fgsm_only(found: Mapping[str, Curve], baseline: Mapping[str, Curve])
     """Return the position of the epsilon at which most of what was won against FGSM is lost to PGD, or None.
 
     Compared is with the baseline, since a better attack fools every model more often. Won against FGSM has to be a
-    tenth of the examples at least, and of that more than half is not won against PGD; both, paired, by more than seeds
-    vary (t interval above zero; with one seed the numbers alone). Such a model was trained to hide from one step
-    along the gradient, and not to resist (gradient masking; Tramer et al. 2018, arXiv:1705.07204).
+    tenth of the examples at least, and of that more than half is not won against PGD; both, paired over the seeds that
+    both have, by more than seeds vary (t interval above zero; with one seed the numbers alone). Such a model was
+    trained to hide from one step along the gradient, and not to resist (gradient masking; Tramer et al. 2018,
+    arXiv:1705.07204).
     """
     if not all({"fgsm", "pgd"} <= set(curves) and len(curves["fgsm"].values) for curves in (found, baseline)):
         return None
-    n = min(len(found["fgsm"].values), len(baseline["fgsm"].values))
-    won = {attack: found[attack].values[:n] - baseline[attack].values[:n] for attack in ("fgsm", "pgd")}
+    both = [seed for seed in found["fgsm"].seeds if seed in baseline["fgsm"].seeds]
+    if not both:
+        return None
+    won = {attack: _of_seeds(found[attack], both) - _of_seeds(baseline[attack], both) for attack in ("fgsm", "pgd")}
     lost = won["fgsm"] - won["pgd"]
     worst = int(np.argmax(lost.mean(axis=0)))
     gain = paired(won["fgsm"][:, worst])
     if gain.mean < _MATTERS or lost[:, worst].mean() <= gain.mean / 2:
         return None
-    return worst if all(_above_zero(values[:, worst]) for values in (won["fgsm"], lost)) else None
+    step = baseline["fgsm"].step or smallest_step(np.concatenate([won["fgsm"].ravel(), lost.ravel()]))
+    return worst if all(_above_zero(values[:, worst], step) for values in (won["fgsm"], lost)) else None
 
 
-def _above_zero(values: np.ndarray) -> bool:
-    low, _ = paired(values).interval(1 - ALPHA)
+def _of_seeds(curve: Curve, seeds: Sequence[int]) -> np.ndarray:
+    return np.asarray(curve.values[[curve.seeds.index(seed) for seed in seeds]])
+
+
+def _above_zero(values: np.ndarray, step: float) -> bool:
+    low, _ = paired(values, resolution=step).interval(1 - ALPHA)
     return math.isnan(low) or low > 0
+
+
+def epsilon_text(epsilon: float, unit: str | None) -> str:
+    """Return the size of a perturbation as people write it: of pixels in 255ths, ``8/255`` or ``25.5/255``.
+
+    >>> epsilon_text(8 / 255, "pixel"), epsilon_text(0.1, "pixel"), epsilon_text(0.1, "input"), epsilon_text(0, "pixel")
+    ('8/255', '25.5/255', '0.1', '0')
+    """
+    steps = round(epsilon * 255, 1)
+    if unit == "pixel" and steps and abs(epsilon * 255 - steps) < 1e-6:
+        return f"{steps:g}/255"
+    return f"{epsilon:.3g}"

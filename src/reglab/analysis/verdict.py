@@ -1,21 +1,36 @@
-"""What may be said of each recipe against the baseline, and which recipes may be the best. Numbers in, verdicts out."""
+"""What may be said of each recipe against the baseline. Numbers in, verdicts out; see docs/statistics.md."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from reglab.analysis.paired import Paired, detectable, holm, paired, possibly_best, seeds_to_detect
+from reglab.analysis.paired import (
+    Paired,
+    bound_on_share,
+    detectable,
+    holm,
+    paired,
+    seeds_to_detect,
+    smallest_step,
+    upper_spread,
+)
 
-__all__ = ["ALPHA", "ENOUGH_SEEDS", "Choice", "Verdict", "choose", "judge"]
+__all__ = ["ALPHA", "ENOUGH_SEEDS", "Ended", "Verdict", "collapsed", "decide", "judge", "p_text"]
+
+Key = TypeVar("Key")
 
 ALPHA = 0.05  # familywise: over all recipes of a study
 ENOUGH_SEEDS = 5  # fewer are screening: differences and intervals, no verdicts
 POWER = 0.8
-_SAME_TIME = 1.1  # times of runs vary by more than a small difference in cost
+# A run has collapsed if it lies this far below the median of its recipe: in accuracy, and in standard deviations of the
+# others (by the median absolute deviation). Of 5 to 20 runs with normal noise this names one in 2 % of recipes.
+COLLAPSE = 0.03
+COLLAPSE_SPREADS = 4.0
 
 
 @dataclass(frozen=True)
@@ -23,18 +38,22 @@ class Verdict:
     """One recipe against the baseline.
 
     Attributes:
-        word: ``better``, ``worse``, ``equivalent`` (no difference larger than the margin), ``cannot tell``,
-            ``unreliable`` (some of its runs diverged or failed), or ``screening`` (fewer than five seeds).
+        word: ``better``, ``worse``, ``equivalent`` (no difference larger than the margin), ``identical`` (in every seed
+            its network is the baseline's), ``cannot tell``, ``unreliable`` (some of its runs, or of the baseline's,
+            diverged or failed), or ``screening`` (fewer than five seeds).
         paired: the statistics of its differences.
-        p_adjusted: Holm's p value over all recipes of the study; NaN where no test was made.
-        confidence: of the interval: ``1 - alpha / recipes``, or ``1 - alpha`` where no test was made.
-        low, high: the adjusted interval of the mean difference. It never contradicts the word.
+        p_adjusted: Holm's p value over all recipes that were tested; NaN where no test was made.
+        confidence: of the interval: ``1 - alpha / recipes``, or ``1 - alpha`` where no test was made. NaN for a bound,
+            which has none of its own.
+        low, high: the adjusted interval of the mean difference. It never contradicts the word. Of a :attr:`bound` one
+            end is zero and the other infinite.
         margin: the difference that was declared to matter, or None.
-        seeds_needed: seeds that would show a difference of the margin with a chance of 80 %, at the observed spread;
-            None without a margin or a spread.
-        detectable: the smallest difference that as many seeds would show with a chance of 80 %.
-        bad: how many of its runs diverged or failed.
-        runs: how many runs it has.
+        seeds_needed: about how many seeds would show a difference of the margin with a chance of 80 %, at the upper
+            80 % confidence limit of the spread; None without a margin or a spread, or for more than 100,000.
+        detectable: the smallest difference that as many seeds would show with a chance of 80 %; NaN without a spread.
+        bad, runs: how many of its runs diverged or failed, and how many it has.
+        baseline_bad, baseline_runs: the same of the baseline.
+        collapsed: seeds of its runs that finished and lie far below its others.
     """
 
     word: str
@@ -48,26 +67,97 @@ class Verdict:
     detectable: float
     bad: int
     runs: int
+    baseline_bad: int = 0
+    baseline_runs: int = 0
+    collapsed: tuple[int, ...] = ()
+
+    @property
+    def bound(self) -> str:
+        """``>0`` or ``<0`` where the step-down test shows the sign and no interval goes with it; else empty."""
+        if self.word == "better" and math.isinf(self.high):
+            return ">0"
+        return "<0" if self.word == "worse" and math.isinf(self.low) else ""
+
+    def interval(self, unit: float = 100.0, form: str = "+.2f") -> str:
+        """Return the interval as text, ``[-0.35, +4.58]``, a bound as ``>0``, and nothing where there is none."""
+        if self.bound:
+            return self.bound
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return ""
+        return f"[{unit * self.low:{form}}, {unit * self.high:{form}}]"
 
     def sentence(self, name: str, *, unit: float = 100.0) -> str:
         """Return the verdict in words, differences multiplied by ``unit`` (points of accuracy)."""
+        return self._first(name, unit) + self._collapses()
+
+    def _first(self, name: str, unit: float) -> str:
         d = self.paired
-        size = f"{unit * d.mean:+.2f} points [{unit * self.low:+.2f}, {unit * self.high:+.2f}]"
-        if self.word == "unreliable":
+        interval = self.interval(unit)
+        size = f"{unit * d.mean:+.2f} points{interval and f' {interval}'}"
+        if self.word == "unreliable" and self.bad:
             return f"{name} is unreliable: {self.bad} of {self.runs} runs diverged or failed."
+        if self.word == "unreliable":
+            return (
+                f"{name} is unreliable: {self.baseline_bad} of {self.baseline_runs} runs of the baseline diverged or "
+                "failed, so what is left to compare with is a selection."
+            )
+        if self.word == "identical":
+            return f"{name} is identical to the baseline in {_all(d.n)}: its networks are the baseline's.{_share(d.n)}"
         if self.word == "screening":
             return f"{name}: {d.n} seeds are screening, too few for a verdict."
         if self.word in ("better", "worse"):
-            return f"{name} is {self.word}: {size}."
+            return f"{name} is {self.word}: {size}, p {p_text(self.p_adjusted)}."
         if self.word == "equivalent":
             return f"{name} makes no difference larger than {unit * (self.margin or 0):g} points: {size}."
-        needed = ""
+        if d.all_zero:
+            return f"{name} cannot be told from the baseline: its accuracy is the same in {_all(d.n)}.{_share(d.n)}"
+        return f"{name} cannot be told from the baseline: {size}.{self._needed(unit)}"
+
+    def _needed(self, unit: float) -> str:
+        if not math.isfinite(self.detectable):
+            return ""
         if self.margin is not None:
-            seeds = "over 100,000" if self.seeds_needed is None else f"{self.seeds_needed:,}"
-            needed = f" A difference of {unit * self.margin:g} points would need {seeds} seeds at this spread."
-        elif math.isfinite(self.detectable):
-            needed = f" {d.n} seeds at this spread detect differences from {unit * self.detectable:.1f} points on."
-        return f"{name} cannot be told from the baseline: {size}.{needed}"
+            seeds = "over 100,000" if self.seeds_needed is None else f"about {self.seeds_needed:,}"
+            return f" A difference of {unit * self.margin:g} points would need {seeds} seeds."
+        return f" {self.paired.n} seeds at this spread detect differences from {unit * self.detectable:.1f} points on."
+
+    def _collapses(self) -> str:
+        if not self.collapsed:
+            return ""
+        seeds = ", ".join(map(str, self.collapsed))
+        which = f"seed {seeds}" if len(self.collapsed) == 1 else f"seeds {seeds}"
+        return f" {len(self.collapsed)} of its {self.runs} runs collapsed ({which})."
+
+
+def _all(n: int) -> str:
+    return "the only seed" if n == 1 else f"all {n} seeds"
+
+
+def _share(n: int) -> str:
+    """Say what ``n`` pairs without any difference show, exactly."""
+    return (
+        f" With 95 % confidence at most {100 * bound_on_share(n):.0f} % of runs differ; by how much, these do not tell."
+    )
+
+
+def p_text(p: float) -> str:
+    """Return a p value as a sentence holds it, after "p "."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def collapsed(values: Mapping[int, float]) -> tuple[int, ...]:
+    """Return the seeds of runs that lie far below the others of their recipe; none with fewer than four runs.
+
+    >>> collapsed({0: 0.91, 1: 0.90, 2: 0.92, 3: 0.80, 4: 0.91})
+    (3,)
+    """
+    if len(values) < 4:
+        return ()
+    numbers = np.array(list(values.values()))
+    middle = float(np.median(numbers))
+    spread = 1.4826 * float(np.median(np.abs(numbers - middle)))
+    limit = middle - max(COLLAPSE, COLLAPSE_SPREADS * spread)
+    return tuple(seed for seed, value in values.items() if value < limit)
 
 
 def judge(
@@ -77,123 +167,116 @@ def judge(
     baseline: str,
     margin: float | None = None,
     alpha: float = ALPHA,
+    resolution: float | None = None,
+    identical: Collection[str] = (),
 ) -> dict[str, Verdict]:
     """Return the verdict on every recipe but the baseline.
 
-    The paired t test decides, its p values adjusted by Holm over the recipes that are tested, so that the chance of any
-    false "better" or "worse" in the study is ``alpha`` at most. A recipe is equivalent if its interval lies within the
-    margin, which is TOST at a level that the number of recipes is allowed for.
+    The paired t test decides, its p values adjusted by Holm over the recipes that are tested, so that, where
+    differences are about symmetric, the chance of any false "better" or "worse" in the study is ``alpha`` at most. It
+    is not where recipes collapse now and then. A recipe is equivalent if its interval lies within the margin, which is
+    TOST at a level that allows for the number of recipes.
 
     Intervals are Bonferroni's, at ``1 - alpha / recipes``. Holm rejects more than Bonferroni: where it does although
-    the interval reaches over zero, the interval is cut there. So each covers with ``1 - alpha`` at least, and all
-    together do where there is no effect (docs/statistics.md has what simulation says).
+    the interval reaches over zero, no interval is given but the bound that the test shows, above or below zero.
+
+    Differences that are all zero are never equivalence: that some runs differ by much cannot be excluded.
 
     Args:
         values: for each recipe's name a number a seed, the larger the better; of runs that finished.
         status: for each recipe's name how each of its runs ended.
-        baseline: the name of the recipe the others are compared with.
+        baseline: the name of the recipe the others are compared with. Where some of its runs diverged or failed, every
+            verdict is unreliable.
         margin: the smallest difference that matters, declared beforehand.
         alpha: familywise error rate.
+        resolution: the step in which the numbers come, such as ``1 / N`` for accuracy on ``N`` test examples; no
+            smaller spread of differences is believed. By default the smallest step between the values of a pair.
+        identical: names of recipes whose networks are the baseline's in every seed. They are not tested.
     """
     names = [name for name in values if name != baseline]
-    found = {name: paired(_differences(values[name], values[baseline])) for name in names}
-    bad = {name: sum(state in ("diverged", "failed") for state in status[name]) for name in names}
-    tested = [name for name in names if found[name].n >= ENOUGH_SEEDS and not bad[name]]
-    adjusted = dict(zip(tested, holm([found[name].p for name in tested]), strict=True))
+    found = {name: _pair(values[name], values[baseline], resolution) for name in names}
+    bad, runs = _bad(status[baseline]), len(status[baseline])
+    ended = {
+        name: Ended(_bad(status[name]), len(status[name]), bad, runs, collapsed(values[name]), name in identical)
+        for name in names
+    }
+    return decide(found, ended, margin=margin, alpha=alpha)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the runs of a recipe and of what it is compared with ended; see :class:`Verdict`."""
+
+    bad: int = 0
+    runs: int = 0
+    baseline_bad: int = 0
+    baseline_runs: int = 0
+    collapsed: tuple[int, ...] = ()
+    identical: bool = False
+
+
+def decide(
+    found: Mapping[Key, Paired], ended: Mapping[Key, Ended], *, margin: float | None = None, alpha: float = ALPHA
+) -> dict[Key, Verdict]:
+    """Return the verdicts on a family of differences, as :func:`judge` does on those from a baseline."""
+    tested = [
+        key for key, each in found.items()
+        if each.n >= ENOUGH_SEEDS and not ended[key].bad and not ended[key].baseline_bad and not ended[key].identical
+    ]  # fmt: skip
+    adjusted = dict(zip(tested, holm([found[key].p for key in tested]), strict=True))
     share = alpha / max(1, len(tested))
-    verdicts = {}
-    for name in names:
-        p = adjusted.get(name, math.nan)
-        level = share if name in adjusted else alpha
-        low, high = _cut(found[name], level, rejected=p <= alpha)
-        word = _word(found[name], p, low, high, margin=margin, alpha=alpha, bad=bad[name])
-        spread, n = found[name].std, found[name].n
-        verdicts[name] = Verdict(
-            word, found[name], p, 1 - level, low, high, margin,
-            None if margin is None else seeds_to_detect(margin, spread, alpha=share, wanted=POWER),
-            math.nan if math.isnan(spread) else detectable(spread, n, alpha=share, wanted=POWER),
-            bad[name], len(status[name]),
-        )  # fmt: skip
-    return verdicts
+    return {
+        key: _decided(each, ended[key], adjusted.get(key, math.nan), margin=margin, alpha=alpha, share=share)
+        for key, each in found.items()
+    }
 
 
-def _differences(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
-    return [value - baseline[seed] for seed, value in values.items() if seed in baseline]
+def _decided(
+    found: Paired, ended: Ended, p: float, *, margin: float | None, alpha: float, share: float
+) -> Verdict:  # fmt: skip
+    level = alpha if math.isnan(p) else share
+    low, high = _bounded(found, level, rejected=p <= alpha)
+    word = _word(found, ended, p, low, high, margin=margin, alpha=alpha)
+    bound = word in ("better", "worse") and math.inf in (-low, high)
+    known = math.isfinite(found.std) and math.isfinite(found.spread)
+    likely = upper_spread(found.spread, found.n) if known and margin is not None else math.nan
+    return Verdict(
+        word, found, p, math.nan if bound else 1 - level, low, high, margin,
+        None if margin is None else seeds_to_detect(margin, likely, alpha=share, wanted=POWER),
+        detectable(found.spread, found.n, alpha=share, wanted=POWER) if known else math.nan,
+        ended.bad, ended.runs, ended.baseline_bad, ended.baseline_runs, ended.collapsed,
+    )  # fmt: skip
 
 
-def _cut(found: Paired, alpha: float, *, rejected: bool) -> tuple[float, float]:
+def _bad(status: Sequence[str]) -> int:
+    return sum(state in ("diverged", "failed") for state in status)
+
+
+def _pair(values: Mapping[int, float], baseline: Mapping[int, float], resolution: float | None) -> Paired:
+    differences = [value - baseline[seed] for seed, value in values.items() if seed in baseline]
+    step = smallest_step([*values.values(), *baseline.values()]) if resolution is None else resolution
+    return paired(differences, resolution=step)
+
+
+def _bounded(found: Paired, alpha: float, *, rejected: bool) -> tuple[float, float]:
+    """Return the interval, or the bound that the test shows where it shows more than the interval."""
     low, high = found.interval(1 - alpha)
-    if rejected and found.mean > 0:
-        low = max(low, 0.0)
-    if rejected and found.mean < 0:
-        high = min(high, 0.0)
+    if rejected and low <= 0 <= high:
+        return (0.0, math.inf) if found.mean > 0 else (-math.inf, 0.0)
     return low, high
 
 
 def _word(
-    found: Paired, p: float, low: float, high: float, *, margin: float | None, alpha: float, bad: int
+    found: Paired, ended: Ended, p: float, low: float, high: float, *, margin: float | None, alpha: float
 ) -> str:  # fmt: skip
-    if bad:
+    if ended.bad or ended.baseline_bad:
         return "unreliable"
+    if ended.identical and found.n:
+        return "identical"
     if found.n < ENOUGH_SEEDS:
         return "screening"
     if p <= alpha:
         return "better" if found.mean > 0 else "worse"
-    if margin is not None and -margin <= low and high <= margin:
+    if margin is not None and -margin <= low and high <= margin and not found.all_zero:
         return "equivalent"
     return "cannot tell"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What validation says of which recipe to use.
-
-    Attributes:
-        best: the recipe with the highest mean on validation.
-        candidates: all that cannot be told from the best, the best one first.
-        recommended: the cheapest of them: of those that take the least time a run, within 10 %, the one with the
-            fewest strategies. The baseline counts as any other.
-        screening: whether there are too few seeds for that, and ``candidates`` is everything.
-    """
-
-    best: str
-    candidates: tuple[str, ...]
-    recommended: str
-    screening: bool
-
-
-def choose(
-    validation: Mapping[str, Mapping[int, float]],
-    seconds: Mapping[str, float],
-    sizes: Mapping[str, int],
-    *,
-    alpha: float = ALPHA,
-) -> Choice | None:
-    """Return which recipes may be the best by validation, and the cheapest of them.
-
-    Args:
-        validation: for each recipe's name a number a seed, the larger the better; of runs that finished. Recipes that
-            lack a seed which others have are left out.
-        seconds: what a run of each costs.
-        sizes: how many strategies each has.
-        alpha: how often the true best may be missed.
-
-    Returns:
-        None if no recipe has a run.
-    """
-    most = max((len(of_name) for of_name in validation.values()), default=0)
-    names = [name for name, of_name in validation.items() if len(of_name) == most]
-    if most == 0:
-        return None
-    seeds = sorted(validation[names[0]])
-    names = [name for name in names if sorted(validation[name]) == seeds]
-    values = np.array([[validation[name][seed] for seed in seeds] for name in names])
-    means = values.mean(axis=1)
-    enough = most >= ENOUGH_SEEDS
-    kept = possibly_best(values, alpha=alpha) if enough else np.ones(len(names), dtype=bool)
-    order = sorted(range(len(names)), key=lambda i: -means[i])
-    candidates = tuple(names[i] for i in order if kept[i])
-    least = min(seconds.get(name, math.inf) for name in candidates)
-    cheap = [name for name in candidates if seconds.get(name, math.inf) <= _SAME_TIME * least]
-    cheapest = min(cheap or candidates, key=lambda name: sizes.get(name, 0))
-    return Choice(names[order[0]], candidates, cheapest if enough else names[order[0]], not enough)

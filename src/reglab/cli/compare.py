@@ -57,13 +57,16 @@ def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
 
     first = make()
     tuned = {name: next(iter(recipe)).name for name, recipe in first.recipes.items() if _is_bare(name, recipe)}
-    fixed = {name: recipe for name, recipe in first.recipes.items() if name not in tuned and len(recipe)}
+    fixed = {
+        name: recipe for name, recipe in first.recipes.items()
+        if name not in tuned and name != "none" and (len(recipe) or name == first.baseline)
+    }  # fmt: skip
     console = Console()
     lines = Trials(console)
     with bars(console) as (progress, check):
         found: Tuning = tune_each(
-            make, tuple(tuned.values()), trials, out=Path(f"{first.out}-tuned"), beside=fixed,
-            progress=Checking(check), confirmation=progress, ways=ways,
+            make, tuple(tuned.values()), trials, out=Path(f"{first.out}-tuned"), beside=fixed, baseline=first.baseline,
+            progress=Checking(check, progress), confirmation=progress, ways=ways,
             told=lambda name, trial: lines.told(trial, name),
         )  # fmt: skip
     console.print()

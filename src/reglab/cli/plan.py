@@ -76,7 +76,8 @@ def _show(found: Outlook, console: Any) -> None:
         console.print(Text(f"{found.seeds} seeds are screening: fewer than {ENOUGH_SEEDS} get no verdict."))
     if found.seeds_needed is not None and found.margin is not None:
         points = 100 * found.margin
-        text = f"A difference of {points:g} point{'s' if points != 1 else ''} needs {found.seeds_needed} seeds."
+        size = f"{points:g} point{'s' if points != 1 else ''}"
+        text = f"A difference of {size} needs about {found.seeds_needed} seeds; the spread is an estimate."
         console.print(Text(text, style="bold"))
     if found.spread is None:
         console.print(

@@ -41,12 +41,16 @@ class TerminalProgress(StudyProgress):
         self._whole: Any = None
         self._rows: dict[str, Any] = {}  # a bar for each worker
         self._jobs: dict[int, tuple[str, int]] = {}  # which worker's bar, and how far it is
+        self._said: set[str] = set()
         self._epochs = 0
         self._trainings = 0
         self._done = 0
         self._began = time.perf_counter()
 
     def note(self, text: str) -> None:
+        if text in self._said:  # as of repetitions of one study
+            return
+        self._said.add(text)
         self._console.print(Text("note: ", style="yellow") + Text(text))
 
     def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str) -> None:

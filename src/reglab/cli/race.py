@@ -66,7 +66,7 @@ def race(
     budget = epoch_budget or len(recipes) * search_seeds * make(recipes=["none"]).settings.epochs // 4
     told = f"Racing {len(recipes)} recipes in at most {budget:,} epochs ..."
     with bars(console) as (progress, check), console.status(told):
-        waiting = Checking(check)
+        waiting = Checking(check, progress)
         found = run_race(
             make, families, recipes, epoch_budget=budget, out=folder, search_seeds=search_seeds, rivals=rivals,
             progress=waiting, confirmation=progress if not console.is_terminal else waiting, ways=ways,
@@ -86,7 +86,10 @@ def _show(found: Raced, console: Console) -> None:
             + Text(names)
         )
     pick = found.recipes[found.race.pick].to_text()
-    console.print(Text(f"The race picks {found.race.pick}: {pick}", style="bold"))
+    from reglab.recipe import spoken
+
+    said = spoken(found.race.pick, "") if pick == "none" else f"{found.race.pick}: {pick}"
+    console.print(Text(f"The race picks {said}", style="bold"))
     console.print()
     if found.results is not None:
         show_results(found.results, console)

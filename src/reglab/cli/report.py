@@ -61,14 +61,15 @@ def _make_samples(results: Results) -> None:
     from reglab.experiments import samples
     from reglab.recipe import Recipe
 
-    recipes = results.spec["recipes"].values()
-    changing = any(samples.may_change(Recipe.parse(text)) for text in recipes)
-    if not changing or not results.complete or results.spec.get("sealed") or samples.load(results.folder):
+    if not results.complete or results.spec.get("sealed") or samples.load(results.folder):
         return
     from reglab.cli.quiet import start_backend
     from reglab.laboratory import Study
 
     try:
+        recipes = [Recipe.parse(text) for text in results.spec["recipes"].values()]  # strategies of others are unknown
+        if not any(map(samples.may_change, recipes)):
+            return
         study = Study.resume(results.folder)
         if study.dataset.kind == "image":
             start_backend()

@@ -19,7 +19,12 @@ __all__ = ["robustness"]
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option("--epsilon", "epsilons", multiple=True, type=click.FLOAT, metavar="X", help="radius of the ball; can be "
               "given again [default: 1/255 to 32/255 of the raw range of images, else 0.01 to 0.5]")  # fmt: skip
-@click.option("--examples", type=click.IntRange(min=1), metavar="N", help="test examples, the first N [default: 1000]")
+@click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="test examples, of every class its share [default: 1000]",
+)
 @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="the first N of each recipe [default: all]")
 @click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="a recipe's name; can be given again "
               "[default: all]")  # fmt: skip

@@ -24,7 +24,7 @@ _NAME = 24  # characters of a recipe's name in a line
 _STYLES = {1: "green", -1: "red", 0: ""}
 # On a narrow terminal columns go in this order, the least needed first.
 _DISPENSABLE = (
-    ("run",), ("tries",), ("s/run",), ("precision",), ("epochs",), ("runs",), ("train",),
+    ("run",), ("tries",), ("s/run",), ("precision",), ("p",), ("epochs",), ("runs",), ("train",),
     ("gap",), ("verdict",), ("paper precision", "our precision"), ("MB",), ("measuring",),
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ def trained(
     """Run a study with bars and return its results."""
     if ways.get("workers") == 0:
         start_backend()
-    for note in (*notes, *study.notes()):
+    for note in notes:  # those of the study itself come with its progress
         console.print(Text("note: ", style="yellow") + Text(note))
     with bars(console) as (progress, _):
         return study.run(progress, **ways)

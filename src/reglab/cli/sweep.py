@@ -47,24 +47,25 @@ def sweep(
 
 def _read(text: str) -> list[Any]:
     """Return the values that a text names: a list, or a range."""
+    from reglab.errors import ReglabError
     from reglab.experiments.sweep import spaced
+    from reglab.text import parse_sum
 
     if ":" in text:
         try:
             low, high, num, *scale = text.split(":")
-            return spaced(float(low), float(high), int(num), log=scale != ["linear"])
-        except ValueError:
+            (ends,) = parse_sum(f"values({low}, {high})")
+            return spaced(*map(float, ends.args), num=int(num), log=scale != ["linear"])
+        except (ValueError, TypeError, ReglabError):
             pass
         raise click.UsageError(f"--values {text}: a range is low:high:number or low:high:number:linear.")
-    return [_value(part.strip()) for part in text.split(",") if part.strip()]
-
-
-def _value(text: str) -> Any:
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
     try:
-        number = float(text)
-    except ValueError:
-        return text
-    return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number
+        (listed,) = parse_sum(f"values({text})")
+    except (ReglabError, ValueError):
+        listed = None
+    if listed is None or listed.kwargs or not listed.args:
+        raise click.UsageError(
+            f"--values {text}: values are written as in recipes, with commas between them: 1e-3,1e-2 or 2/255,8/255 or "
+            "'(1e-4,1e-3),(1e-3,1e-2)'."
+        )
+    return list(listed.args)

@@ -17,9 +17,11 @@ __all__ = ["Checking", "Trials"]
 
 
 class Checking(Progress):
-    """Says nothing of the many small rounds of a search, and lets Ctrl-C take effect."""
+    """Says nothing of the many small rounds of a search but notes, and lets Ctrl-C take effect."""
 
-    def __init__(self, check: Callable[[], None]) -> None:
+    def __init__(self, check: Callable[[], None], notes: Progress | None = None) -> None:
+        if notes is not None:
+            self.note = notes.note  # type: ignore[method-assign]
         self.epoch = lambda job, epoch, metrics: check()  # type: ignore[method-assign]
         self.waiting = check  # type: ignore[method-assign]
 

@@ -68,7 +68,7 @@ def tune(
         found = tuned(
             make, budget, out=folder, strategies=strategies, optional=not all_on,
             learning_rate=tune_learning_rate, beside=beside, rivals=rivals,
-            progress=Checking(check), confirmation=progress, ways=ways, told=Trials(console).told,
+            progress=Checking(check, progress), confirmation=progress, ways=ways, told=Trials(console).told,
         )  # fmt: skip
     _show(found, console)
 

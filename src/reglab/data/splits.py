@@ -67,6 +67,25 @@ def split(
     return Split(train=np.sort(pool), val=np.sort(val), test=np.sort(test))
 
 
+def drawn(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
+    """Return the positions of ``count`` examples in which every class has its share, drawn from a stream of the seed.
+
+    Data often lie sorted by class, so that the first examples would be of one class. Any beginning of what is returned
+    has the shares too.
+
+    >>> labels = np.array([0] * 60 + [1] * 30)
+    >>> np.bincount(labels[drawn(labels, 9, seed=0)]).tolist()
+    [6, 3]
+    """
+    labels = np.asarray(labels)
+    random = np.random.default_rng(derive(seed, "drawn"))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        of_class = random.permutation(np.flatnonzero(labels == label))
+        place[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
+    return np.lexsort((random.random(len(labels)), place))[:count]
+
+
 def _subset(data: Dataset, pool: np.ndarray, size: int, *, seed: int) -> np.ndarray:
     if size > len(pool):
         raise ReglabError(

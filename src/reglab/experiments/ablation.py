@@ -42,7 +42,7 @@ class Ablation:
 
 _SAID = {
     "keep": "Keep {}: without it the combination is worse.",
-    "drop": "Drop {}: without it the combination is no worse.",
+    "drop": "Drop {}: without it the combination is no worse, as far as the margin goes, or better.",
     "cannot tell": "Of {} it cannot be told whether the combination needs it.",
 }
 

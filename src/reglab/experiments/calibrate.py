@@ -139,7 +139,7 @@ def sentences(found: Calibration, *, unit: float = 100.0) -> list[str]:
         f"Two trainings of one recipe, on the same split and from the same weights, differ by {unit * n.pair:.2f} "
         f"points (standard deviation), runs of different seeds by {unit * n.unpaired:.2f}: that is what pairing saves.",
         f"The largest mean difference between repetitions, over {n.seeds} seeds, was {unit * n.largest:.2f} points. "
-        "Nothing causes it.",
+        "It is noise: the recipe is the same.",
     ]
     if n.seeds < ENOUGH_SEEDS:
         said.append(f"{n.seeds} seeds are too few for verdicts, so there is no rate of false ones.")
@@ -147,6 +147,8 @@ def sentences(found: Calibration, *, unit: float = 100.0) -> list[str]:
         rate, error = 100 * n.false_claims, 100 * n.standard_error
         said.append(
             f"With names exchanged within seeds, {rate:.1f} % of {n.relabellings:,} A/A studies called a repetition "
-            f"better or worse (standard error {error:.1f}; by design {100 * ALPHA:g} % at most)."
+            f"better or worse (standard error {error:.1f}; by design {100 * ALPHA:g} % at most). That holds for "
+            "recipes with the noise of this one. A recipe that collapses now and then is called better more often than "
+            "that, and an A/A study cannot show it."
         )
     return said

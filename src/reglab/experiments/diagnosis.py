@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from reglab.analysis.diagnose import diagnose
 from reglab.analysis.findings import plain
 from reglab.analysis.prescribe import Item, Patient
 from reglab.analysis.probed import Probes
-from reglab.data.builtin import BUILT_IN
 from reglab.study import disk
 from reglab.study.records import DIVERGED, FINISHED
 
@@ -50,6 +50,7 @@ def diagnosed(results: Results, name: str | None = None, *, attainable: float = 
         chance=chance, attainable=attainable,
         validation=None if validation is None else (validation.labels, validation.probabilities),
         predictions=None if test is None else (test.labels, test.probabilities),
+        shared=results.data.get("shared_validation"),
     )  # fmt: skip
 
 
@@ -63,19 +64,19 @@ def _with_end(history: Mapping[str, list[float]], *, diverged: bool) -> Mapping[
 def patient(results: Results, study: Study | None = None, probes: Probes | None = None) -> Patient:
     """Return what a prescription has to know beside the diagnosis.
 
-    Without the study its data is not read, and what it is is told by its name and settings: other data than built-in
-    and resized images count as arrays, for which no augmentation is prescribed.
+    Without the study its data is not read: what it is stands in the folder.
     """
-    epochs, size, data = (results.spec.get(key) for key in ("epochs", "train_size", "data"))
-    kind, changing = "array", frozenset[str]()
+    epochs, size, batch = (results.spec.get(key) for key in ("epochs", "train_size", "batch_size"))
+    kind, changing = results.data.get("kind", "array"), frozenset(results.data.get("label_changing", ()))
     if study is not None:
         kind, changing = study.dataset.kind, study.dataset.label_changing
-    elif data == "cifar10" or results.spec.get("image_size"):
-        kind = "image"
-    elif data in BUILT_IN:
-        found = BUILT_IN[data]()
-        kind, changing = found.kind, found.label_changing
-    return Patient(kind, changing, epochs, size, len(results.classes) or None, probes or Probes())
+    size = size or results.data.get("train_size")
+    steps = epochs * math.ceil(size / batch) if epochs and size and batch else None
+    return Patient(
+        kind=kind, label_changing=changing, epochs=epochs, steps=steps,
+        recipe=results.spec.get("recipes", {}).get(results.baseline, ""), train_size=size,
+        classes=len(results.classes) or None, probes=probes or Probes(),
+    )  # fmt: skip
 
 
 def as_dict(

@@ -208,6 +208,7 @@ def _split(study: Study, seed: int) -> Split:
     test = test_part(study.dataset, fraction=settings.test)
     return split(
         study.dataset, test=test, seed=seed, train_size=settings.train_size, validation=settings.validation,
+        protocol=settings.protocol,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reglab.analysis.robustness import Curve, curves, resists_fgsm_only
+from reglab.analysis.robustness import Curve, curves, epsilon_text, resists_fgsm_only
+from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.study import disk
 
@@ -67,7 +68,10 @@ class Robustness:
             if of_name:
                 found[name] = of_name
         kept = {
-            name: curves({seed: {a: values[a] for a in held["attacks"]} for seed, values in of_name.items()})
+            name: curves(
+                {seed: {a: values[a] for a in held["attacks"]} for seed, values in of_name.items()},
+                examples=held["examples"],
+            )
             for name, of_name in found.items()
         }
         blind = {
@@ -99,11 +103,7 @@ class Robustness:
 
     def text(self, position: int) -> str:
         """Return an epsilon as people write it: ``8/255`` of pixels."""
-        epsilon = self.epsilons[position]
-        steps = epsilon * 255
-        if self.unit == "pixel" and epsilon and abs(steps - round(steps, 1)) < 1e-6:
-            return f"{round(steps, 1):g}/255"
-        return f"{epsilon:g}"
+        return epsilon_text(self.epsilons[position], self.unit)
 
 
 def robustness(
@@ -125,7 +125,7 @@ def robustness(
     Args:
         study: as :meth:`Study.resume` gives it.
         epsilons: radii, from 0 on; by default up to 32/255 of the raw range for images, else up to 0.5 of the input.
-        examples: test examples, the first so many.
+        examples: so many test examples, of every class its share; the same for every run.
         recipes: which ones; by default all.
         seeds: the first so many of each; by default all.
         progress: hears of each run before it is attacked.
@@ -145,7 +145,7 @@ def robustness(
     if not runs:
         raise ReglabError(f"The study in {study.out} has no finished run to attack. Run it: reglab resume {study.out}")
     count = min(examples, len(replay.results.runs[runs[0].name][runs[0].seed].right))  # type: ignore[arg-type]
-    held = _held(study.out, {"unit": unit, "epsilons": list(radii), "examples": count})
+    held = _held(study.out, {"unit": unit, "epsilons": list(radii), "examples": count, "drawn": "by class"})
     attackers: dict[int, Attacker] = {}
     waiting = [run for run in runs if run.id not in held["runs"]]
     for done, (run, program, at) in enumerate(replay.each(waiting)):
@@ -162,7 +162,8 @@ def _attacked(
     attacker: Any, program: Program, at: SeedData, radii: Sequence[float], count: int, unit: str
 ) -> dict[str, Any]:  # fmt: skip
     assert at.test is not None  # a replay refuses sealed studies
-    x, y = at.test[0][:count], at.test[1][:count]
+    rows = np.sort(drawn(at.test[1], count, seed=0))  # the test part may lie sorted by class; the same for every run
+    x, y = at.test[0][rows], at.test[1][rows]
     limits = at.preprocess.range() if unit == "pixel" else None
     found: dict[str, Any] = {
         attack: [attacker.accuracy(x, y, attack=attack, epsilon=radius, limits=limits) for radius in radii]

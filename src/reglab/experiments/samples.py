@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.study import disk
@@ -55,14 +57,23 @@ def load(folder: str | Path) -> list[Sample]:
     try:
         with np.load(Path(folder) / FILE, allow_pickle=False) as held:
             about = json.loads(str(held["about"]))
-            arrays = [{key: held[key][i] for key in ("before", "after", "difference")} for i in range(len(about))]
+            found = [_sample(one, {key: held[f"{key}_{i}"] for key in _ARRAYS}) for i, one in enumerate(about)]
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):  # not there, or not whole
         return []
-    texts = ("labels", "predicted_before", "predicted_after")
-    return [
-        Sample(**{**one, **{key: tuple(one[key]) for key in texts}, **of_one})
-        for one, of_one in zip(about, arrays, strict=True)
-    ]
+    return found if all(map(_whole, found)) else []
+
+
+_ARRAYS = ("before", "after", "difference")
+_TEXTS = ("labels", "predicted_before", "predicted_after")
+
+
+def _sample(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Sample:
+    return Sample(**{**about, **{key: tuple(about[key]) for key in _TEXTS}, **arrays})
+
+
+def _whole(sample: Sample) -> bool:
+    """Whether there is as much of everything, as strategies change different numbers of images."""
+    return len({len(getattr(sample, key)) for key in (*_ARRAYS, *_TEXTS)}) == 1
 
 
 def samples(study: Study, *, count: int = 8) -> list[Sample]:
@@ -116,7 +127,7 @@ def _of_program(
 
     model = program.model
     model.set_epoch(epochs - 1)
-    rows = at.train[:_BATCH]
+    rows = at.train[drawn(data.y[at.train], _BATCH, seed=at.seed)]  # the training part may lie sorted by class
     x, y = at.preprocess(data.x[rows]), data.y[rows]
     found = []
     for strategy, moved in model.changed_inputs(x, keras.ops.convert_to_tensor(y)):
@@ -169,7 +180,8 @@ def _keep(folder: Path, found: list[Sample]) -> None:
         }
         for s in found
     ]  # fmt: skip
-    count = min((len(s.before) for s in found), default=0)
-    arrays = {key: np.array([getattr(s, key)[:count] for s in found]) for key in ("before", "after", "difference")}
+    arrays = {f"{key}_{i}": getattr(sample, key) for i, sample in enumerate(found) for key in _ARRAYS}
     (folder / FILE).parent.mkdir(exist_ok=True)
-    disk.write_arrays(folder / FILE, {**arrays, "about": np.array(json.dumps(about))})
+    held = io.BytesIO()
+    np.savez(held, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    disk.write(folder / FILE, held.getvalue())  # whole, or as it was

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reglab.analysis.decompose import Change, decompose_change
+from reglab.analysis.decompose import Change, adjusted, decompose_change
 from reglab.errors import ReglabError
+from reglab.recipe import Recipe
 from reglab.study.records import FINISHED
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Treated", "Tried", "judged", "treat", "treatment"]
 
-_MARKS = {"better": "+", "worse": "!", "unreliable": "!", "equivalent": "=", "cannot tell": "?", "screening": "?"}
+_MARKS = {
+    "better": "+", "worse": "!", "unreliable": "!", "equivalent": "=", "identical": "=", "cannot tell": "?",
+    "screening": "?",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,9 @@ class Tried:
     """One item of a prescription, and what came of it.
 
     Attributes:
-        item: what was tried.
+        item: what was tried, added to the recipe that was diagnosed.
         verdict: its test accuracy against the baseline's.
-        change: what it did to bias and variance; None with fewer than three seeds.
+        change: what it did to bias and variance, adjusted for all that were tried; None with fewer than three seeds.
         gap: the mean change of the gap in accuracy between training and validation, at the best epoch.
         cross_entropy: the mean change of the test cross-entropy.
     """
@@ -48,10 +52,13 @@ class Tried:
     def sentence(self) -> str:
         """Return what came of it in words."""
         verdict = self.verdict
-        interval = "" if math.isnan(verdict.low) else f" [{100 * verdict.low:+.2f}, {100 * verdict.high:+.2f}]"
         if verdict.word == "unreliable":
-            return f"{self.item.name}: {verdict.bad} of {verdict.runs} runs diverged or failed."
-        text = f"{self.item.name}: {verdict.word}, {100 * verdict.paired.mean:+.2f} points{interval}"
+            bad, runs, of = verdict.bad, verdict.runs, ""
+            if not bad:
+                bad, runs, of = verdict.baseline_bad, verdict.baseline_runs, " of what it is compared with"
+            return f"{self.item.name}: {bad} of {runs} runs{of} diverged or failed."
+        size = f"{100 * verdict.paired.mean:+.2f} points {verdict.interval()}".rstrip()
+        text = f"{self.item.name}: {verdict.word}, {size}"
         if not math.isnan(self.gap):
             text += f"; gap {100 * self.gap:+.1f} points, cross-entropy {self.cross_entropy:+.3f}"
         return text + ("" if self.change is None else _changes(self.change)) + "."
@@ -60,7 +67,7 @@ class Tried:
 def _changes(change: Change) -> str:
     words, numbers = change.words(), f"bias² {change.bias[0]:+.3f}, variance {change.variance[0]:+.3f}"
     if words == "cannot tell":
-        return f"; {numbers}, neither surely"
+        return f"; {numbers}, neither shown"
     return f"; it {words} ({numbers})"
 
 
@@ -94,12 +101,12 @@ class Treated:
             return f"{text}; {seeds} seeds would show differences from {100 * max(visible):.1f} points on."
         text = f"Shown to help on this model: {', '.join(better)}"
         if self.recommended in better:
-            return f"{text}. By validation and cost, {self.recommended} is the one to take."
+            return f"{text}. By validation, {self.recommended} is the one to take."
         return f"{text}."
 
 
 def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -> Study:
-    """Return the study that tries the items of a prescription that are recipes, beside the baseline.
+    """Return the study that tries the items of a prescription that are recipes, each added to the baseline.
 
     Its folder lies in that of the diagnosed study, whose runs of the baseline it takes over.
 
@@ -108,8 +115,9 @@ def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -
     """
     from reglab.laboratory import Study
 
-    recipes: dict[str, Any] = {study.baseline: study.recipes[study.baseline]}
-    recipes |= {item.name: item.recipe for item in items if item.recipe}
+    base = study.recipes[study.baseline]
+    recipes: dict[str, Any] = {study.baseline: base}
+    recipes |= {_named(item, study.baseline): base + Recipe.parse(item.recipe) for item in items if item.recipe}
     if len(recipes) == 1:
         actions = "; ".join(item.action for item in items) or "nothing is prescribed"
         raise ReglabError(f"There is no recipe to try: {actions}.")
@@ -139,22 +147,28 @@ def treat(
 def judged(results: Results, items: Sequence[Item]) -> Treated:
     """Return what the results of a treatment say of each item."""
     baseline = results.baseline
+    names = {_named(item, baseline): item for item in items if item.recipe}
+    changes = dict(zip(names, adjusted([_change(results, name, baseline) for name in names]), strict=True))
     tried = []
-    for item in items:
-        if not item.recipe:
-            continue
-        row = results.comparison.row(item.name)
+    for name, item in names.items():
+        row = results.comparison.row(name)
         assert row.verdict is not None
         tried.append(Tried(
-            item, row.verdict, _change(results, item.name, baseline), row.differences["gap"].mean,
-            row.differences["cross_entropy"].mean,
+            item, row.verdict, changes[name], row.differences["gap"].mean, row.differences["cross_entropy"].mean,
         ))  # fmt: skip
     untried = tuple(
         f"{item.name} was not tried, for it is no recipe: {item.action}." for item in items if not item.recipe
     )
     choice = results.comparison.choice
-    recommended = "" if choice is None or choice.screening or choice.recommended == baseline else choice.recommended
+    taken = names.get(choice.recommended) if choice is not None and not choice.screening else None
+    recommended = "" if taken is None else taken.name
     return Treated(tuple(tried), untried, results, recommended)
+
+
+def _named(item: Item, baseline: str) -> str:
+    """Return what the study of a treatment calls an item: never what the diagnosed recipe is called."""
+    name = f"with {item.name}"
+    return name if name != baseline else f"{name} too"
 
 
 def _change(results: Results, name: str, baseline: str) -> Change | None:

@@ -19,7 +19,7 @@ __all__ = ["Best"]
 
 @dataclass(frozen=True)
 class Best:
-    """The recipe that a study recommends: of those that may be the best by validation, the cheapest.
+    """The recipe that a study recommends: the best by validation, or a simpler one that is shown to be as good.
 
     Attributes:
         name: what the study calls it.

@@ -24,18 +24,17 @@ def ingredient_table(found: Ablation) -> Table:
         for i in parts.ingredients
     ]
     rows.append(("all together", "", "", _change(parts.whole), parts.whole.word, "", ""))
-    columns = ("ingredient", "left out [95 %]", "verdict", "alone [95 %]", "verdict", "s/run", "advice")
+    columns = ("ingredient", "left out", "verdict", "alone", "verdict", "s/run", "advice")
     return Table(columns, tuple(rows), (*(_SIGNS.get(i.advice, 0) for i in parts.ingredients), 0))
 
 
 def interaction_table(found: Ablation) -> Table:
     """Return a row for each pair."""
     rows = tuple(
-        (f"{one} and {other}", f"{100 * effect.paired.mean:+.2f}{_interval(effect.low, effect.high)}",
-         "" if math.isnan(effect.p_adjusted) else f"{effect.p_adjusted:.3f}")
-        for (one, other), effect in found.contribution.interactions.items()
+        (f"{one} and {other}", _change(verdict), "" if math.isnan(verdict.p_adjusted) else f"{verdict.p_adjusted:.3f}")
+        for (one, other), verdict in found.contribution.interactions.items()
     )  # fmt: skip
-    return Table(("pair", "interaction [95 %]", "p (Holm)"), rows, (0,) * len(rows))
+    return Table(("pair", "interaction", "p (Holm)"), rows, (0,) * len(rows))
 
 
 def legend(found: Ablation) -> str:
@@ -43,7 +42,9 @@ def legend(found: Ablation) -> str:
     text = (
         "Points of test accuracy, paired by seed. left out: the combination without it minus the whole, so below zero "
         "it is needed. alone: it alone minus nothing. s/run: what it adds to the time of a run. interaction: both, "
-        "minus each alone, plus nothing; above zero two help each other, below they do the same work."
+        "minus each alone, plus nothing; above zero two help each other, below they do the same work. All "
+        f"{found.contribution.questions} questions are one family: intervals and p values are adjusted for it (5 %, if "
+        "differences are about symmetric); >0 or <0 is the sign that the test shows where no interval goes with it."
     )
     seeds = max(len(row.seeds) for row in found.results.comparison.rows)
     return text if seeds >= ENOUGH_SEEDS else f"{text} {seeds} seeds are screening, so there are no verdicts."
@@ -52,8 +53,4 @@ def legend(found: Ablation) -> str:
 def _change(verdict: Verdict) -> str:
     if math.isnan(verdict.paired.mean):
         return "-"
-    return f"{100 * verdict.paired.mean:+.2f}{_interval(verdict.low, verdict.high)}"
-
-
-def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
+    return f"{100 * verdict.paired.mean:+.2f} {verdict.interval()}".rstrip()

@@ -100,7 +100,8 @@ class Changes:
     """Recall of each class minus the baseline's, paired by seed: arrays ``(classes,)``, shares.
 
     ``low`` and ``high`` bound ``mean`` with 95 % confidence by the paired t interval, each by itself: they are not
-    adjusted for the number of classes or recipes. NaN with fewer than two seeds.
+    adjusted for the number of classes or recipes, and no smaller spread than one test example of the class is believed.
+    NaN with fewer than two seeds.
     """
 
     mean: np.ndarray
@@ -125,7 +126,8 @@ def changes(results: Results, name: str, *, confidence: float = 0.95) -> Changes
     mean, half = difference.mean(axis=0), np.full(difference.shape[1], math.nan)
     if len(seeds) > 1:
         quantile = float(stats.t.ppf((1 + confidence) / 2, len(seeds) - 1))
-        half = quantile * difference.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+        support = next(run.confusion for run in results.runs[name].values() if run.confusion is not None).sum(axis=1)
+        half = quantile * np.maximum(difference.std(axis=0, ddof=1), 1 / np.maximum(support, 1)) / math.sqrt(len(seeds))
     return Changes(mean, mean - half, mean + half, recall.mean(axis=0), baseline.mean(axis=0), len(seeds))
 
 

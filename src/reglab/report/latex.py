@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reglab.analysis.compare import Row
 from reglab.inert import latex
-from reglab.report.tables import legend
+from reglab.report.tables import legend, p_value
 
 if TYPE_CHECKING:
     from reglab.results import Results
@@ -19,9 +19,9 @@ _HEAD = r"""% Needs \usepackage{{booktabs}} and \usepackage{{textcomp}}. Letters
   \centering
   \caption{{{caption}}}
   \label{{tab:reglab}}
-  \begin{{tabular}}{{lrrrlrrr}}
+  \begin{{tabular}}{{lrrrlrrrr}}
     \toprule
-    Recipe & Accuracy & Difference & Interval & Verdict & Train & Gap & Runs \\
+    Recipe & Accuracy & Difference & Interval & Verdict & $p$ & Train & Gap & Runs \\
     \midrule
 """
 _TAIL = r"""    \bottomrule
@@ -53,10 +53,10 @@ def _spread(row: Row) -> str:
 def _difference(row: Row) -> list[str]:
     found = row.verdict
     if found is None:
-        return ["", "", ""]
-    interval = "" if math.isnan(found.low) else f"$[{100 * found.low:+.2f}, {100 * found.high:+.2f}]$"
+        return ["", "", "", ""]
+    interval = f"${found.interval()}$" if found.interval() else ""
     word = rf"\textbf{{{found.word}}}" if found.word in ("better", "worse") else found.word
-    return [_number(100 * found.paired.mean, "+.2f"), interval, word]
+    return [_number(100 * found.paired.mean, "+.2f"), interval, word, latex(p_value(found))]
 
 
 def _number(value: float, form: str) -> str:

@@ -37,7 +37,7 @@ def _lines(results: Results, made: str) -> Iterator[str]:
     yield f"\n{escaped(legend(results))}\n"
     found = extras.diagnosis_of(results)
     if found is not None:
-        yield f"## Does {escaped(results.baseline)} overfit?\n\n{escaped(found.sentence())}\n"
+        yield f"## Does {escaped(words.called(results, results.baseline))} overfit?\n\n{escaped(found.sentence())}\n"
         yield from (f"- {escaped(finding.sentence)}" for finding in found.evidence)
         yield ""
     yield from _classes(results)
@@ -60,7 +60,8 @@ def _classes(results: Results) -> Iterator[str]:
     found = {name: each for name in names if (each := changes(results, name)) is not None}
     if not found:
         return
-    yield f"## Classes\n\nChange of each class's recall against {escaped(results.baseline)}, in points.\n"
+    baseline = escaped(words.called(results, results.baseline))
+    yield f"## Classes\n\nChange of each class's recall against {baseline}, in points.\n"
     labels = class_names(results)
     yield _row(["class", *found])
     yield "|---|" + "---:|" * len(found)

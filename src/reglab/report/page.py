@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from reglab.errors import ReglabError
@@ -80,6 +80,7 @@ def _texts(results: Results) -> dict[str, Any]:
         "attacks": list(under_attack(results, measured)) if measured else [],
         "calibration": words.reliability(results, [row.name for row in comparison.rows]),
         "looks": {name: i for i, name in enumerate(theme.looks(results))}, "count": words.count,
+        "called": partial(words.called, results),
         "diagnosis": extras.diagnosis_of(results),
         "seeds": max((len(row.seeds) for row in comparison.rows), default=0),
     }  # fmt: skip

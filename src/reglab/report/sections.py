@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reglab.analysis.compare import Row
+from reglab.report import tables
 from reglab.report.bands import class_names, class_scores, pooled_confusion
 from reglab.study.frozen import as_yaml
 from reglab.study.records import DIVERGED, FAILED, reason
@@ -48,7 +49,7 @@ def main_table(results: Results) -> Sheet:
         ("recipe", "name of the recipe", lambda row: Cell(row.name, None, "name")),
         ("accuracy", "on the test set, in %, mean ± standard deviation over seeds", _spread("accuracy")),
         (f"vs {results.baseline}", "difference in accuracy, in points, paired by seed, with its interval", _difference),
-        ("verdict", "paired t test, 5 % familywise over recipes", _verdict),
+        ("verdict", "paired t test, 5 % familywise over recipes, if differences are about symmetric", _verdict),
         ("p", "of the paired t test, adjusted by Holm", _p),
         ("train", "clean accuracy on the training part at the best epoch, in %", _mean("train_accuracy", 100, ".1f")),
         ("gap", "training minus validation accuracy, in points", _mean("gap", 100, ".1f")),
@@ -101,19 +102,18 @@ def _difference(row: Row) -> Cell:
         return Cell("")
     found = row.verdict
     mean = 100 * found.paired.mean
-    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-    return Cell(f"{mean:+.2f}{interval}", mean)
+    return Cell(f"{mean:+.2f} {found.interval()}".rstrip(), mean)
 
 
 def _verdict(row: Row) -> Cell:
-    order = ("better", "equivalent", "cannot tell", "screening", "unreliable", "worse")
+    order = ("better", "identical", "equivalent", "cannot tell", "screening", "unreliable", "worse")
     word = row.verdict.word if row.verdict else ""
     return Cell(word, float(-order.index(word)) if word else None, "verdict")
 
 
 def _p(row: Row) -> Cell:
-    p = math.nan if row.verdict is None else row.verdict.p_adjusted
-    return Cell("") if math.isnan(p) else Cell("<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}", p)
+    text = tables.p_value(row.verdict)
+    return Cell(text, row.verdict.p_adjusted) if text and row.verdict else Cell("")
 
 
 def _runs(row: Row) -> Cell:

@@ -26,8 +26,9 @@ __all__ = ["classes", "recipes", "runs"]
 def recipes(results: Results) -> str:
     """Return a row a recipe: verdict, difference and its interval, and mean and standard deviation of every metric."""
     head = [
-        "recipe", "text", "baseline", "seeds", "finished", "verdict", "difference", "low", "high", "confidence", "p",
-        "p_adjusted", "margin",
+        "recipe", "text", "baseline",
+        "seeds", "finished", "verdict", "difference", "low", "high", "confidence", "bound",
+        "p", "p_adjusted", "margin",
     ]  # fmt: skip
     head += [f"{metric}_{what}" for metric in METRICS for what in ("mean", "std")]
     return _written(head, (_recipe(results, row) for row in results.comparison.rows))
@@ -35,10 +36,10 @@ def recipes(results: Results) -> str:
 
 def _recipe(results: Results, row: Row) -> list[Any]:
     found = row.verdict
-    judged: list[Any] = [None] * 8
+    judged: list[Any] = [None] * 9
     if found is not None:
-        judged = [found.word, found.paired.mean, found.low, found.high, found.confidence, found.paired.p,
-                  found.p_adjusted, found.margin]  # fmt: skip
+        judged = [found.word, found.paired.mean, found.low, found.high, found.confidence,
+                  found.bound or None, found.paired.p, found.p_adjusted, found.margin]  # fmt: skip
     spreads = [value for metric in METRICS for value in (row.mean(metric), row.std(metric))]
     return [row.name, row.recipe, row.name == results.baseline, len(row.seeds), row.finished, *judged, *spreads]
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from reglab.analysis.compare import Row
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 from reglab.inert import markdown as escaped
+from reglab.recipe import spoken
 
 if TYPE_CHECKING:
     from reglab.results import Results
 
-__all__ = ["Table", "comparison_table", "conclusion", "legend", "markdown", "markdown_rows", "plain"]
+__all__ = ["Table", "comparison_table", "conclusion", "legend", "markdown", "markdown_rows", "p_value", "plain"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def comparison_table(results: Results) -> Table:
         "accuracy",
         f"vs {comparison.baseline} [95 %]",
         "verdict",
+        "p",
         "precision",
         "train",
         "gap",
@@ -56,7 +58,15 @@ def legend(results: Results) -> str:
         f"{results.comparison.baseline}: difference in accuracy in points, paired by seed, with its {interval}. "
     )
     if enough:
-        text += "verdict: paired t test, familywise error rate 5 % over recipes (Holm). "
+        text += (
+            "verdict: paired t test, p adjusted by Holm; familywise error rate 5 % over recipes, if differences are "
+            "about symmetric. "
+        )
+    if any(row.verdict is not None and row.verdict.bound for row in results.comparison.rows):
+        text += (
+            ">0 or <0: the test shows the sign (p adjusted, familywise 5 %), though the adjusted interval alone would "
+            "reach over zero. "
+        )
     text += "train: clean training accuracy at the best epoch; gap: train minus validation, in points."
     if not enough:
         text += (
@@ -70,18 +80,26 @@ def conclusion(results: Results) -> str:
     choice = results.comparison.choice
     if choice is None:
         return "No run has finished, so nothing can be said."
+
+    def name(of: str) -> str:
+        return spoken(of, results.baseline)
+
     if choice.screening:
         return (
-            f"By validation {choice.best} looks best. With fewer than {ENOUGH_SEEDS} seeds that is screening: give "
-            "more to know."
+            f"By validation {name(choice.best)} looks best. With fewer than {ENOUGH_SEEDS} seeds that is screening: "
+            f"give {ENOUGH_SEEDS} or more to know."
         )
-    others = [name for name in choice.candidates if name != choice.best]
+    others = [name(each) for each in choice.candidates if each != choice.best]
     if not others:
-        return f"By validation {choice.best} is the best recipe of these."
-    return (
-        f"By validation {choice.best} looks best, and cannot be told from {_listed(others)}. The cheapest of them is "
-        f"{choice.recommended}."
-    )
+        text = f"By validation {name(choice.best)} is the best recipe of these."
+    else:
+        text = f"By validation {name(choice.best)} looks best, and cannot be told from {_listed(others)}."
+    if choice.margin is None:
+        return text + (f" Recommended is what looks best: {name(choice.best)}." if others else "")
+    within = f"shown to be less than {100 * choice.margin:g} points behind any other"
+    if choice.recommended != choice.best:
+        return f"{text} Recommended is {name(choice.recommended)}: it has fewer strategies, and is {within}."
+    return f"{text} Recommended is {name(choice.best)}: no recipe with fewer strategies is {within}."
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -126,6 +144,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _percent(row, "accuracy"),
         _difference(row.verdict),
         row.verdict.word if row.verdict else "",
+        p_value(row.verdict),
         _percent(row, "precision"),
         _number(100 * row.mean("train_accuracy"), ".1f"),
         _number(100 * row.mean("gap"), ".1f"),
@@ -143,10 +162,23 @@ def _percent(row: Row, metric: str) -> str:
 def _difference(verdict: Verdict | None) -> str:
     if verdict is None or math.isnan(verdict.paired.mean):
         return ""
-    text = f"{100 * verdict.paired.mean:+.2f}"
-    if math.isnan(verdict.low):
-        return text
-    return f"{text} [{100 * verdict.low:+.2f}, {100 * verdict.high:+.2f}]"
+    return f"{100 * verdict.paired.mean:+.2f} {verdict.interval()}".rstrip()
+
+
+def p_value(verdict: Verdict | None) -> str:
+    """Return the adjusted p value as a table holds it; nothing where no test was made."""
+    p = math.nan if verdict is None else verdict.p_adjusted
+    return (
+        ""
+        if math.isnan(p)
+        else "<0.0001"
+        if p < 1e-4
+        else f"{p:.4f}"
+        if p < 0.01
+        else f"{p:.3f}"
+        if p < 0.1
+        else f"{p:.2f}"
+    )
 
 
 def _number(value: float, form: str) -> str:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reglab.analysis.compare import Row
+from reglab.analysis.robustness import epsilon_text
+from reglab.analysis.verdict import p_text
 from reglab.inert import visible
+from reglab.recipe import spoken
 from reglab.report.bands import band, histories, reliability_of
 
 if TYPE_CHECKING:
@@ -17,8 +20,21 @@ if TYPE_CHECKING:
     from reglab.results import Results
 
 __all__ = [
-    "classes", "confusion", "count", "curves", "effort", "epsilon", "forest", "gap", "listed", "reliability",
-    "robustness", "sensitivity", "unfinished", "verdict",
+    "called",
+    "capital",
+    "classes",
+    "confusion",
+    "count",
+    "curves",
+    "effort",
+    "forest",
+    "gap",
+    "listed",
+    "reliability",
+    "robustness",
+    "sensitivity",
+    "unfinished",
+    "verdict",
 ]  # fmt: skip
 
 _FEW = 4  # names that a sentence lists
@@ -50,45 +66,87 @@ def _points(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
-    assert row.verdict is not None
-    low, high = 100 * row.verdict.low, 100 * row.verdict.high
-    return f"With {100 * row.verdict.confidence:.3g} % confidence it is between {low:+.2f} and {high:+.2f} points"
+    found = row.verdict
+    assert found is not None
+    if found.bound:
+        size = f"The test shows that this is {'above' if found.bound == '>0' else 'below'} zero"
+    else:
+        low, high = 100 * found.low, 100 * found.high
+        size = f"With {100 * found.confidence:.3g} % confidence it is between {low:+.2f} and {high:+.2f} points"
+    return f"{size} (p {p_text(found.p_adjusted)}, familywise 5 %)"
+
+
+def called(results: Results, name: str) -> str:
+    """Return how a sentence calls a recipe, made visible."""
+    return visible(spoken(name, results.baseline))
 
 
 def verdict(results: Results) -> tuple[str, ...]:
     """Return what the test set says, in sentences, the most important one first."""
-    baseline = visible(results.baseline)
+    baseline = called(results, results.baseline)
     others = [row for row in results.comparison.rows if row.verdict is not None]
     if not any(row.finished for row in results.comparison.rows):
         return ("No run has finished yet, so nothing can be said.",)
     if not others:
-        return (f"{baseline} is the only recipe, so there is nothing to compare.",)
+        return (f"{capital(baseline)} is the only recipe, so there is nothing to compare.",)
+    found = others[0].verdict
+    assert found is not None
+    if found.baseline_bad:
+        return (
+            f"No verdict is reliable: {found.baseline_bad} of {count(found.baseline_runs, 'run')} of {baseline} "
+            "diverged or failed, so what is left to compare with is a selection.",
+            *_collapses(results),
+        )
+    if all(row.verdict is not None and row.verdict.word == "screening" for row in others):
+        seeds = max(len(row.seeds) for row in others)
+        return (f"{count(seeds, 'seed')} {'is' if seeds == 1 else 'are'} screening: too few for a verdict.",)
+    return (*(f"{part}." for part in _parts(results, baseline)), *_collapses(results))
+
+
+def _parts(results: Results, baseline: str) -> list[str]:
+    """Return what the test set says of each recipe, those with the same verdict together."""
     better, worse, bad = _by(results, "better"), _by(results, "worse"), _by(results, "unreliable")
+
+    def names(rows: Sequence[Row]) -> str:
+        return listed([spoken(row.name, results.baseline) for row in rows])
+
     parts = []
     if better:
         best = better[0]
-        parts.append(f"{visible(best.name)} is better than {baseline}, by {_points(best)} of test accuracy")
+        parts.append(f"{names([best])} is better than {baseline}, by {_points(best)} of test accuracy")
         parts.append(_interval(best))
         if better[1:]:
-            more = listed([row.name for row in better[1:]])
-            parts.append(f"{more} {_verb(better[1:], 'is', 'are')} better too")
-    elif all(row.verdict is not None and row.verdict.word == "screening" for row in others):
-        seeds = max(len(row.seeds) for row in others)
-        return (f"{count(seeds, 'seed')} {'is' if seeds == 1 else 'are'} screening: too few for a verdict.",)
+            parts.append(f"{names(better[1:])} {_verb(better[1:], 'is', 'are')} better too")
     else:
         parts.append(f"No recipe is shown to be better than {baseline}")
     if worse:
-        parts.append(f"{listed([r.name for r in worse])} {_verb(worse, 'is', 'are')} worse")
+        parts.append(f"{names(worse)} {_verb(worse, 'is', 'are')} worse")
     if bad:
-        parts.append(
-            f"{listed([r.name for r in bad])} {_verb(bad, 'is', 'are')} unreliable, for runs diverged or failed"
-        )
-    equal, unknown = _by(results, "equivalent"), _by(results, "cannot tell", "screening")
+        parts.append(f"{names(bad)} {_verb(bad, 'is', 'are')} unreliable, for runs diverged or failed")
+    equal, same = _by(results, "equivalent"), _by(results, "identical")
+    unknown = _by(results, "cannot tell", "screening")
     if equal:
-        parts.append(f"{listed([r.name for r in equal])} {_verb(equal, 'makes', 'make')} no difference that matters")
+        parts.append(f"{names(equal)} {_verb(equal, 'makes', 'make')} no difference that matters")
+    if same:
+        parts.append(f"{names(same)} {_verb(same, 'is', 'are')} identical to {baseline} in every seed")
     if unknown:
-        parts.append(f"{listed([r.name for r in unknown])} cannot be told from {baseline}")
-    return tuple(f"{part}." for part in parts)
+        parts.append(f"{names(unknown)} cannot be told from {baseline}")
+    return parts
+
+
+def _collapses(results: Results) -> tuple[str, ...]:
+    """Name the recipes of which a run ended far below the others: means say little of them."""
+    rows = [row for row in results.comparison.rows if row.collapsed]
+    return tuple(
+        f"{len(row.collapsed)} of {count(row.finished, 'run')} of {called(results, row.name)} collapsed "
+        f"({'seed' if len(row.collapsed) == 1 else 'seeds'} {', '.join(map(str, row.collapsed))})."
+        for row in rows[:_FEW]
+    ) + ((f"So did runs of {count(len(rows) - _FEW, 'more recipe')}.",) if len(rows) > _FEW else ())
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital first letter, where it is one of ours."""
+    return f"T{text[1:]}" if text.startswith("the baseline (") else text
 
 
 def unfinished(results: Results) -> tuple[str, ...]:
@@ -109,11 +167,13 @@ def _verb(rows: Sequence[Row], one: str, more: str) -> str:
 def forest(results: Results) -> str:
     """Say what the forest plot shows."""
     rows = [row for row in results.comparison.rows if row.verdict is not None]
-    told = {word: sum(row.verdict is not None and row.verdict.word == word for row in rows)
-            for word in ("better", "worse", "equivalent", "cannot tell", "unreliable", "screening")}  # fmt: skip
+    told = {
+        word: sum(row.verdict is not None and row.verdict.word == word for row in rows)
+        for word in ("better", "worse", "equivalent", "identical", "cannot tell", "unreliable", "screening")
+    }
     said = {"cannot tell": "cannot be told apart", "equivalent": "equivalent", "screening": "screened only"}
     parts = [f"{number} {said.get(word, word)}" for word, number in told.items() if number]
-    return f"Of {count(len(rows), 'recipe')} against {visible(results.baseline)}: {', '.join(parts)}."
+    return f"Of {count(len(rows), 'recipe')} against {called(results, results.baseline)}: {', '.join(parts)}."
 
 
 def curves(results: Results, names: Sequence[str], metric: str) -> str:
@@ -123,11 +183,11 @@ def curves(results: Results, names: Sequence[str], metric: str) -> str:
     name = names[0]
     val, train = (band(histories(results, name, f"{part}_{metric}")) for part in ("val", "train"))
     if not len(val.x):
-        return f"{visible(name)}: no curves."
+        return f"{capital(called(results, name))}: no curves."
     ends = f"validation {said} ends at {scale * val.mean[-1]:{form}}{unit}"
     if len(train.x):
         ends += f", training at {scale * train.mean[-1]:{form}}{unit}"
-    return f"{visible(name)}: {ends}."
+    return f"{capital(called(results, name))}: {ends}."
 
 
 def gap(results: Results) -> str:
@@ -136,8 +196,10 @@ def gap(results: Results) -> str:
     if not rows:
         return "No run has finished."
     low, high = min(rows, key=lambda r: r.mean("gap")), max(rows, key=lambda r: r.mean("gap"))
-    text = f"The smallest gap has {visible(low.name)} ({100 * low.mean('gap'):.1f} points)"
-    return text + (f", the largest {visible(high.name)} ({100 * high.mean('gap'):.1f})." if high is not low else ".")
+    text = f"The gap is smallest with {called(results, low.name)} ({100 * low.mean('gap'):.1f} points)"
+    if high is low:
+        return f"{text}."
+    return f"{text}, and largest with {called(results, high.name)} ({100 * high.mean('gap'):.1f})."
 
 
 def classes(names: Sequence[str], labels: Sequence[str], change: np.ndarray, baseline: str) -> str:
@@ -148,7 +210,7 @@ def classes(names: Sequence[str], labels: Sequence[str], change: np.ndarray, bas
         tuple(map(int, np.unravel_index(at, change.shape))) for at in (np.nanargmax(change), np.nanargmin(change))
     )
     return (
-        f"Against {visible(baseline)}, recall changes most for class {visible(labels[best[1]])} with "
+        f"Against {visible(spoken(baseline, baseline))}, recall changes most for class {visible(labels[best[1]])} with "
         f"{visible(names[best[0]])} ({change[best]:+.1f} points) and for class {visible(labels[worst[1]])} with "
         f"{visible(names[worst[0]])} ({change[worst]:+.1f})."
     )
@@ -174,12 +236,14 @@ def reliability(results: Results, names: Sequence[str]) -> str:
         ((name, error),) = errors.items()
         over = results.comparison.row(name).mean("overconfidence")
         side = "" if math.isnan(over) else ", too sure of itself" if over > 0 else ", less sure than it is right"
-        return f"{visible(name)}: confidence is {100 * error:.1f} points off accuracy{side}."
+        return f"{capital(called(results, name))}: confidence is {100 * error:.1f} points off accuracy{side}."
     if not errors:
         return ""
     low, high = min(errors, key=lambda n: errors[n]), max(errors, key=lambda n: errors[n])
-    return (f"Confidence is closest to accuracy with {visible(low)} ({100 * errors[low]:.1f} points off), and farthest "
-            f"with {visible(high)} ({100 * errors[high]:.1f}).")  # fmt: skip
+    return (
+        f"Confidence is closest to accuracy with {called(results, low)} ({100 * errors[low]:.1f} points off), and "
+        f"farthest with {called(results, high)} ({100 * errors[high]:.1f})."
+    )
 
 
 def sensitivity(results: Results, sweep: Sweep) -> str:
@@ -195,20 +259,16 @@ def sensitivity(results: Results, sweep: Sweep) -> str:
     )
 
 
-def epsilon(value: float, unit: str | None) -> str:
-    """Return the size of a perturbation: of pixels as ``8/255``, where that is what it is."""
-    levels = value * 255
-    return f"{round(levels)}/255" if unit == "pixel" and abs(levels - round(levels)) < 1e-6 else f"{value:.3g}"
-
-
 def effort(curves: Mapping[str, np.ndarray]) -> str:
     """Say which strategy is best with one trial and which with all."""
     first, last = (max(curves, key=lambda name: curves[name][at]) for at in (0, -1))
     most = max(len(curve) for curve in curves.values())
-    ahead = f"{visible(last)} is expected to be best after {most} trials ({100 * curves[last][-1]:.1f} %)"
+    ahead = (
+        f"{capital(visible(spoken(last)))} is expected to be best after {most} trials ({100 * curves[last][-1]:.1f} %)"
+    )
     if first == last:
         return f"{ahead}, and with a single one too."
-    return f"{ahead}; with a single one {visible(first)} is ({100 * curves[first][0]:.1f} %)."
+    return f"{ahead}; with a single one {visible(spoken(first))} is ({100 * curves[first][0]:.1f} %)."
 
 
 def robustness(
@@ -218,10 +278,10 @@ def robustness(
     attack, of_attack = next((attack, of) for attack, of in found.items() if of)
     means = {name: float(np.mean([curve[-1] for curve in of_name])) for name, of_name in of_attack.items()}
     best = max(means, key=lambda name: means[name])
-    at = f"epsilon {epsilon(measured['epsilons'][-1], measured.get('unit'))} of {visible(attack.upper())}"
+    at = f"epsilon {epsilon_text(measured['epsilons'][-1], measured.get('unit'))} of {visible(attack.upper())}"
     if len(means) == 1:
-        return f"{visible(best)}: keeps {100 * means[best]:.1f} % at {at}."
-    text = f"At {at}, {visible(best)} keeps most accuracy, {100 * means[best]:.1f} %"
+        return f"{capital(called(results, best))} keeps {100 * means[best]:.1f} % at {at}."
+    text = f"At {at}, {called(results, best)} keeps most accuracy, {100 * means[best]:.1f} %"
     if results.baseline in means and best != results.baseline:
-        text += f"; {visible(results.baseline)} keeps {100 * means[results.baseline]:.1f} %"
+        text += f"; {called(results, results.baseline)} keeps {100 * means[results.baseline]:.1f} %"
     return f"{text}."

@@ -78,6 +78,11 @@ class Settings:
             object.__setattr__(self, "image_size", "x".join(map(str, sides)))
         for key, declared in params(self).items():
             object.__setattr__(self, key, declared.check("study", key, getattr(self, key)))
+        if self.sealed and self.protocol == "test-as-validation":
+            raise ReglabError(
+                "protocol='test-as-validation' chooses by the test set, and a search (sealed=True) must not read it. "
+                "Search with protocol='honest'; compare what was found under the other one afterwards."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings; those that studies of before had not are left out at their default.

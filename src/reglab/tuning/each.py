@@ -58,6 +58,7 @@ def tune_each(
     *,
     out: str | Path,
     beside: Mapping[str, Any] = MappingProxyType({}),
+    baseline: str = "none",
     search_seeds: int = 2,
     learning_rate: bool = True,
     progress: Progress | None = None,
@@ -76,6 +77,7 @@ def tune_each(
         trials: for each of them.
         out: a folder. The same call again goes on where it was interrupted.
         beside: recipes of fixed strengths that are compared too, by name.
+        baseline: what the others are compared with: ``none``, a strategy that is tuned, or a name of ``beside``.
         search_seeds: seeds of each trial.
         learning_rate: whether each trial draws a learning rate too, and no regularization gets as many trials of it
             alone. A strategy compared at a learning rate tuned for the baseline is not compared fairly.
@@ -91,6 +93,7 @@ def tune_each(
     out = Path(out)
     if not strategies:
         raise ReglabError("No strategy is named, so there is nothing to tune.")
+    _check_names(strategies, beside, baseline)
     budget = Budget(trials=trials, search_seeds=search_seeds, sampler="random", pruner="none")
     searches = _searches(make, _tuned(strategies, learning_rate=learning_rate), out, search_seeds)
     found: dict[str, list[Trial]] = {}
@@ -102,10 +105,25 @@ def tune_each(
         ranked = search(study, space, budget, progress=progress, ways=ways, told=hears)
         found[name] = sorted(ranked, key=lambda trial: trial.number)
     best = {name: max(of_name, key=lambda trial: trial.value).recipe for name, of_name in found.items()}
-    study = make(recipes={"none": Recipe(), **best, **beside}, baseline="none", out=out / "confirmation")
+    study = make(recipes={"none": Recipe(), **best, **beside}, baseline=baseline, out=out / "confirmation")
     tuning = Tuning(out, found, study.run(confirmation, **ways))
     _keep(tuning, trials)
     return tuning
+
+
+def _check_names(strategies: tuple[str, ...], beside: Mapping[str, Any], baseline: str) -> None:
+    """Raise a ReglabError for names that two recipes have, or that none has."""
+    twice = sorted({"none", *strategies} & set(beside))
+    if twice:
+        raise ReglabError(
+            f"{', '.join(twice)}: a fixed recipe is called like what is tuned, and one of them would be lost. Give the "
+            f"fixed one another name: 'fixed {twice[0]}=RECIPE'."
+        )
+    if baseline not in {"none", *strategies, *beside}:
+        raise ReglabError(
+            f"The baseline {baseline!r} is not among what is compared: "
+            f"{', '.join(dict.fromkeys(('none', *strategies, *beside)))}."
+        )
 
 
 def _tuned(strategies: tuple[str, ...], *, learning_rate: bool) -> dict[str, tuple[str, ...]]:

@@ -25,8 +25,9 @@ _ROW = 44  # pixels
 def forest(results: Results) -> go.Figure:
     """Return the difference of each recipe from the baseline in test accuracy, in points, the best on top.
 
-    The thick line is the verdict's interval, adjusted for the number of recipes, over seeds; the thin one takes the
-    test examples as a sample too. Small dots are seeds. A filled mark is a verdict of better or worse.
+    The thick line is the verdict's interval, adjusted for the number of recipes, over seeds; where only the sign is
+    shown, it reaches from zero to the mean. The thin one takes the test examples as a sample too. Small dots are seeds.
+    A filled mark is a verdict of better or worse.
 
     Raises:
         ReglabError: if no recipe has a seed that finished as well as the baseline's.
@@ -58,8 +59,9 @@ def _draw(made: go.Figure, results: Results, row: Row, position: int) -> None:
         ends = [100 * row.crossed.low, 100 * row.crossed.high]
         made.add_scatter(x=ends, y=[position] * 2, mode="lines", line={"color": look.color, "width": 1.5},
                          opacity=0.6, hoverinfo="skip", name=look.name, meta="over examples too")  # fmt: skip
-    if math.isfinite(verdict.low):
-        made.add_scatter(x=[100 * verdict.low, 100 * verdict.high], y=[position] * 2, mode="lines",
+    ends = (0.0, mean) if verdict.bound else (100 * verdict.low, 100 * verdict.high)
+    if all(map(math.isfinite, ends)):
+        made.add_scatter(x=sorted(ends), y=[position] * 2, mode="lines",
                          line={"color": look.color, "width": 5}, opacity=0.85, hoverinfo="skip", name=look.name,
                          meta="interval")  # fmt: skip
     seeds = row.differences["accuracy"].values

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from reglab import inert
+from reglab.analysis.robustness import epsilon_text
 from reglab.errors import ReglabError
 from reglab.report import words
 from reglab.report.bands import Band, band, under_attack
@@ -22,7 +23,6 @@ __all__ = ["robustness"]
 _UNITS = {"pixel": "in units of a pixel's range", "input": "in units of the model's input"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _BANDS = 3  # recipes; bands of more lie on each other
-_LEVELS = 255
 
 
 def robustness(
@@ -66,7 +66,7 @@ def robustness(
                              line={"color": theme.BASELINE, "width": 1.5}, meta="baseline")  # fmt: skip
     for (attack, of_attack), dash in zip(found.items(), _DASHES, strict=False):
         for name, curves in of_attack.items():
-            _line(made, results, name, attack, band(curves), epsilons=epsilons, dash=dash,
+            _line(made, results, name, attack, band(curves), epsilons=epsilons, unit=measured.get("unit"), dash=dash,
                   shaded=dash == "solid" and len(of_attack) <= _BANDS, alone=alone)  # fmt: skip
     title, marks = _ticks(epsilons, measured.get("unit"))
     made.update_xaxes(title_text=title, tickvals=list(range(len(epsilons))), ticktext=marks, zeroline=False)
@@ -75,8 +75,8 @@ def robustness(
 
 
 def _line(
-    made: go.Figure, results: Results, name: str, attack: str, found: Band, *, epsilons: Sequence[float], dash: str,
-    shaded: bool, alone: bool,
+    made: go.Figure, results: Results, name: str, attack: str, found: Band, *, epsilons: Sequence[float],
+    unit: str | None, dash: str, shaded: bool, alone: bool,
 ) -> None:  # fmt: skip
     look, x = theme.looks(results)[name], list(range(len(found.x)))
     if shaded and found.seeds > 1:
@@ -92,15 +92,15 @@ def _line(
         opacity=1 if strongest or alone else 0.55, name=inert.plotly(name, length=40), legendgroup=look.name,
         marker={"color": look.color, "symbol": look.symbol, "size": 6}, hoverinfo="text",
         hovertext=[
-            f"{look.name}, {inert.plotly(attack.upper())} {epsilon:.3g}: {100 * mean:.1f} %"
+            f"{look.name}, {inert.plotly(attack.upper())} {epsilon_text(epsilon, unit)}: {100 * mean:.1f} %"
             for epsilon, mean in zip(epsilons, found.mean, strict=False)
         ],
     )  # fmt: skip
 
 
 def _ticks(epsilons: Sequence[float], unit: str | None) -> tuple[str, list[str]]:
-    """Return the axis' title and its marks: of pixels in levels of 255, where epsilons are whole ones."""
-    levels = [epsilon * _LEVELS for epsilon in epsilons]
-    if unit == "pixel" and all(abs(level - round(level)) < 1e-6 for level in levels):
-        return "epsilon, in 255ths of a pixel's range", [f"{round(level)}" for level in levels]
-    return f"epsilon, {_UNITS[unit]}" if unit in _UNITS else "epsilon", [f"{epsilon:.3g}" for epsilon in epsilons]
+    """Return the axis' title and its marks: of pixels in levels of 255."""
+    texts = [epsilon_text(epsilon, unit) for epsilon in epsilons]
+    if unit == "pixel" and all(text == "0" or text.endswith("/255") for text in texts):
+        return "epsilon, in 255ths of a pixel's range", [text.removesuffix("/255") for text in texts]
+    return f"epsilon, {_UNITS[unit]}" if unit in _UNITS else "epsilon", texts
