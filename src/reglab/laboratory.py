@@ -31,7 +31,7 @@ BANNER = (
 )
 
 _EXTENDED = (
-    "EXPLORATORY: this study goes on from one with {} seeds whose results had been read, to {}. Looking again until a "
+    "EXPLORATORY: the results of {} seeds had been read before this study went on to {}. Looking again until a "
     "difference shows finds differences that are not there, and verdicts do not allow for it: confirm them with seeds "
     "that no study has had (first_seed)."
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
+from pathlib import Path
 
 import click
 import numpy as np
@@ -17,8 +18,12 @@ from reglab.experiments.samples import FILE, Sample, _keep, load
 from reglab.experiments.treatment import _named, treatment
 from reglab.laboratory import Study, _longer
 from reglab.report.extras import samples_of
+from reglab.results import Results
+from reglab.study.progress import Progress
 from reglab.study.spec import Settings
 from reglab.tuning.each import tune_each
+
+sys.path.append(str(Path(__file__).parents[1] / "study"))  # for played.py
 
 # --- robustness -----------------------------------------------------------------------------------
 
@@ -162,29 +167,36 @@ def test_more_seeds_of_a_study_that_was_read_are_known_for_what_they_are():
     assert not _longer({**short, "seeds": 3}, short)
 
 
-def test_an_extended_study_says_so_in_its_folder_and_goes_on_saying_it(tmp_path, monkeypatch):
-    from reglab.results import Results
-    from reglab.study import disk
+def test_an_extended_study_says_so_in_its_folder_and_goes_on_saying_it(tmp_path):
+    from played import stage
 
-    monkeypatch.chdir(tmp_path)
-    options = {"model": "mlp(units=4)", "recipes": ["l2(kernel=1e-3)"], "epochs": 1, "train_size": 30}
-    first = Study("iris", seeds=1, **options)
-    first.out.mkdir(parents=True)
-    disk.write_json(first.out / "results.json", {"study": first.spec()})
+    options = {"model": "mlp", "recipes": ["l2(kernel=1e-3)"], "epochs": 4}
+    first = Study("iris", seeds=1, out=tmp_path / "first", **options)
     longer = Study("iris", seeds=2, out=tmp_path / "longer", reuse=[first.out], **options)
-    assert longer._extends() == [1]
-    said = SimpleNamespace(notes=[])
-    results = longer.run(progress=_Noting(said.notes), workers=0)
-    assert any(note.startswith("EXPLORATORY") for note in said.notes)
-    assert any("one with 1 seeds" in note for note in results.notes)
-    (first.out / "results.json").unlink()
-    assert any(note.startswith("EXPLORATORY") for note in longer.run(workers=0).notes)
-    assert any(note.startswith("EXPLORATORY") for note in Results.load(longer.out).to_dict()["notes"])
+    said = Noting()
+    with stage():
+        assert first.run().notes == ()
+        results = longer.run(said)
+        (first.out / "results.json").unlink()
+        again = longer.run()
+    for notes in (said.notes, results.notes, again.notes, Results.load(longer.out).to_dict()["notes"]):
+        assert [note for note in notes if note.startswith("EXPLORATORY: the results of 1 seeds had been read")]
 
 
-def _Noting(notes):
-    from reglab.study.progress import Progress
+def test_two_equal_studies_give_the_same_results_to_the_last_byte(tmp_path):
+    from played import stage
 
-    progress = Progress()
-    progress.note = notes.append
-    return progress
+    with stage():
+        for name in ("one", "other"):
+            Study("iris", "mlp", ["l2(kernel=1e-3)"], seeds=2, epochs=4, out=tmp_path / name).run()
+    assert (tmp_path / "one" / "results.json").read_bytes() == (tmp_path / "other" / "results.json").read_bytes()
+
+
+class Noting(Progress):
+    """Keeps what is noted."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
