@@ -31,7 +31,7 @@ BANNER = (
 )
 
 _EXTENDED = (
-    "EXPLORATORY: the results of {} seeds had been read before this study went on to {}. Looking again until a "
+    "EXPLORATORY: the results of {} had been read before this study went on to {}. Looking again until a "
     "difference shows finds differences that are not there, and verdicts do not allow for it: confirm them with seeds "
     "that no study has had (first_seed)."
 )
@@ -284,7 +284,7 @@ class Study:
         extended = sorted({*store.execution().get("extended", ()), *self._extends()})
         if extended:
             store.set_execution({**store.execution(), "extended": extended})
-            notes = [*notes, _EXTENDED.format(" and ".join(map(str, extended)), self.settings.seeds)]
+            notes = [*notes, _EXTENDED.format(_seeds(extended), self.settings.seeds)]
         for note in notes:
             progress.note(note)
         store.register(plan.facts, [run.summary() for run in plan.unique()], self._about(plan, notes))
@@ -366,6 +366,10 @@ def _with_baseline(recipes: dict[str, Recipe], baseline: str | None) -> tuple[di
     if empty:
         return recipes, empty[0]
     return {"none": Recipe(), **recipes}, "none"
+
+
+def _seeds(counts: list[int]) -> str:
+    return " and ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds")
 
 
 def _longer(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:

@@ -180,7 +180,7 @@ def test_an_extended_study_says_so_in_its_folder_and_goes_on_saying_it(tmp_path)
         (first.out / "results.json").unlink()
         again = longer.run()
     for notes in (said.notes, results.notes, again.notes, Results.load(longer.out).to_dict()["notes"]):
-        assert [note for note in notes if note.startswith("EXPLORATORY: the results of 1 seeds had been read")]
+        assert [note for note in notes if note.startswith("EXPLORATORY: the results of 1 seed had been read")]
 
 
 def test_two_equal_studies_give_the_same_results_to_the_last_byte(tmp_path):
