@@ -53,7 +53,9 @@ def fit(
 def _whitening(chunks: Callable[[], Iterator[np.ndarray]], mean: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
     # The eigenvectors of X'X are the singular vectors, its eigenvalues the squared singular values: pixels x pixels
     # in memory in place of images x pixels.
-    count, total, product, squares = 0, 0.0, 0.0, 0.0
+    count, squares = 0, 0.0
+    total: Any = 0.0
+    product: Any = 0.0
     for chunk in chunks():
         flat = (chunk - mean).reshape(len(chunk), -1)
         count, total, product = count + len(chunk), total + chunk.sum(axis=0), product + flat.T @ flat
@@ -106,9 +108,9 @@ def as_layers(x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
     """Apply to a symbolic image what was fitted, as layers of Keras' own that reload with ``safe_mode=True``."""
     if "zca" in fitted:
         shape = tuple(x.shape[1:])
-        mean = fitted["mean"].ravel().tolist()
+        means = fitted["mean"].ravel().tolist()
         whitening = keras.layers.Dense(math.prod(shape), trainable=False, dtype="float32", name="zca")
-        x = keras.layers.Normalization(mean=mean, variance=[1.0] * len(mean), dtype="float32")(
+        x = keras.layers.Normalization(mean=means, variance=[1.0] * len(means), dtype="float32")(
             keras.layers.Flatten()(x)
         )
         x = keras.layers.Reshape(shape)(whitening(x))
