@@ -74,16 +74,16 @@ def test_confidence_on_the_edge_of_a_bin_belongs_to_the_lower_one():
     assert m.expected_calibration_error(np.array([0, 1]), p) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("bins", [3, 5, 15])
-def test_the_last_bit_of_a_confidence_on_an_edge_moves_no_calibration_error(bins):
+@pytest.mark.parametrize(("bins", "edge"), [(3, 2 / 3), (5, 0.6), (15, 0.6)])
+def test_the_last_bit_of_a_confidence_on_an_edge_moves_no_calibration_error(bins, edge):
     y = np.arange(60) % 2
-    third = np.tile(np.array([0.6, 0.2, 0.2], "float32"), (60, 1))
-    up = third.copy()
-    up[::3, 0] = np.nextafter(up[::3, 0], np.float32(1))
-    assert m.expected_calibration_error(y, up, bins=bins) == pytest.approx(
-        m.expected_calibration_error(y, third, bins=bins), abs=1e-6
+    above = np.tile(np.array([edge, (1 - edge) / 2, (1 - edge) / 2], "float32"), (60, 1))
+    mixed = above.copy()
+    mixed[::4, 0] = np.nextafter(mixed[::4, 0], np.float32(0))
+    assert len(m.calibration(y, mixed, bins=bins).share) == 1
+    assert m.expected_calibration_error(y, mixed, bins=bins) == pytest.approx(
+        m.expected_calibration_error(y, above, bins=bins), abs=1e-6
     )
-    assert len(m.calibration(y, up, bins=bins).share) == 1
 
 
 def test_the_temperature_of_sure_predictions_does_not_hang_on_last_bits():
