@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reglab import EMA, L1, L1L2, L2, Augmentation, Dropout, GaussianNoise, Linear, Recipe, ReglabError
 from reglab.paper import table2, table3, without_transforms
-from reglab.strategies import CATALOGUE
+from reglab.strategies import CATALOGUE, Strategy
 from reglab.strategies.declare import params
 
 
@@ -90,6 +90,18 @@ def test_the_readme_forms_are_the_same():
     by_list = [{"l2": {"kernel": 1e-3}}, {"augmentation": {"rotation_range": 10}}, "dropout"]
     assert recipe == Recipe.from_list(by_list)
     assert recipe == Recipe.of(yaml.safe_load("[l2: {kernel: 1e-3}, augmentation: {rotation_range: 10}, dropout: {}]"))
+
+
+def test_a_strategy_without_hyperparameters_is_its_name():
+    @dataclasses.dataclass(frozen=True)
+    class Own(Strategy):
+        name = "own"
+        order = 55
+
+    recipe = Recipe(Own())
+    assert recipe.to_text() == "own"
+    assert Recipe(Own(), L2(kernel=0.01)).to_text() == "own + l2(kernel=0.01)"
+    assert recipe == Recipe(Own())
 
 
 def test_the_empty_recipe_is_none():

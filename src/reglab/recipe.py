@@ -234,14 +234,14 @@ def _to_text(strategy: Strategy) -> str:
     """Write the hyperparameters that differ from their defaults; the first, the main one, is always written."""
     fields = dataclasses.fields(strategy)
     shown = [field for field in fields if getattr(strategy, field.name) != field.default] or list(fields[:1])
-    if fields[0] not in shown and fields[0].default != 0:
+    if fields and fields[0] not in shown and fields[0].default != 0:
         shown.insert(0, fields[0])
     values = {field.name: getattr(strategy, field.name) for field in shown}
-    texts = (
+    texts = [
         f"{name}={value.to_text() if isinstance(value, Schedule) else format_value(value)}"
         for name, value in values.items()
-    )
-    return f"{strategy.name}({', '.join(texts)})"
+    ]
+    return f"{strategy.name}({', '.join(texts)})" if texts else strategy.name
 
 
 def _plain(strategy: Strategy) -> dict[str, Any]:
