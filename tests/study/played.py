@@ -1,7 +1,8 @@
-"""A study whose trainings are played instead of trained: the real coordinator and store, and results made from names.
+"""Studies whose trainings are played instead of trained: the real coordinator and store, and results made from names.
 
-It needs no Keras, so it can be run hundreds of times: killed at every write, on a full disk, by two at once. As a
-program, ``python played.py FOLDER`` runs it once.
+They need no Keras, so they can be run hundreds of times: killed at every write, on a full disk, by two at once. A
+``Player`` is an executor in the coordinator's own process, and ``python played.py FOLDER`` runs a study with it once. A
+``Bench`` is what a real worker process trains with, in place of the workbench (``played_worker.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import reglab
+from reglab.models import resolve
 from reglab.recipe import Recipe
 from reglab.study.checkpoint import Checkpoint, TrackState
 from reglab.study.executors import choice
@@ -27,6 +29,10 @@ from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 
 EPOCHS = 4
 RECIPES = ["l2", "early_stopping(patience=1)", "diverges=dropout(rate=0.9)"]
+# All that a training records, so that reading a study computes none of it.
+TRAINED = ("sparsity", "train_accuracy", "train_cross_entropy", "val_cross_entropy", "gap", "cross_entropy_gap")
+TESTED = ("accuracy", "precision", "recall", "f1", "top_5", "cross_entropy", "brier", "ece", "overconfidence",
+          "temperature", "ece_tempered", "cross_entropy_tempered")  # fmt: skip
 
 
 def luck(run: Run) -> np.random.Generator:
@@ -40,9 +46,7 @@ def record(run: Run, curve: list[float], *, weights: int = 50, classes: int = 3,
         error = f"not a number in epoch {len(curve)}: loss"
         return Record(**run.summary(), status=DIVERGED, history={"val_accuracy": curve}, error=error)
     random = luck(run)
-    known = ("train_accuracy", "gap")
-    tested = () if sealed else ("accuracy", "precision", "cross_entropy")
-    metrics = {name: float(random.random()) for name in (*known, *tested)}
+    metrics = {name: float(random.random()) for name in (TRAINED if sealed else TRAINED + TESTED)}
     best = int(np.argmax(curve))
     metrics |= {"val_accuracy": curve[best], "epochs": float(len(curve)), "best_epoch": best + 1.0, "seconds": 1.0}
     labels = np.arange(5, dtype="int32") % classes
@@ -51,6 +55,62 @@ def record(run: Run, curve: list[float], *, weights: int = 50, classes: int = 3,
         **run.summary(), status=FINISHED, metrics=metrics, history={"val_accuracy": curve}, validation=predictions,
         test=None if sealed else predictions, weights=[random.random(weights), random.random((2, 2))],
     )  # fmt: skip
+
+
+def plan_of(task, *, result_bytes=0) -> Plan:
+    """The plan of a study; some settings change its runs' identities, as all do that change a real run."""
+    settings, data = task.settings, task.data
+    same = {"data": data.fingerprint, "epochs": settings.epochs, "repetition": settings.repetition}
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    facts = {"keras": "1", "backend": f"{backend} played", "data (content)": data.fingerprint[:12]}
+    bases = {seed: as_text({**same, "seed": seed}) for seed in settings.seed_list()}
+    return Plan({}, facts, {"played": "1"}, result_bytes=result_bytes, bases=bases).of(task.recipes)
+
+
+def curve_of(task, run) -> list[float]:
+    """The validation accuracy of each epoch of a run."""
+    if run.name == "diverges":
+        return [0.5, math.nan]
+    return luck(run).random(task.settings.epochs).tolist()
+
+
+class Bench:
+    """What a worker process trains with, played.
+
+    A model that is a function hears what is going on, and can do there whatever a training can: it is called with
+    ``"plan"``, and with ``"epoch"`` at the end of each epoch, beside the ``task``, the ``ride`` and the ``epoch``.
+    """
+
+    def __init__(self, task):
+        self.task = task
+        resolve(task.model, input_shape=task.data.input_shape, num_classes=task.data.num_classes)
+        self._model = _function_of(task.model)
+
+    def plan(self):
+        self._model("plan", task=self.task)
+        return plan_of(self.task)
+
+    def train(self, ride, *, start=None, checkpoint_every=None, until=None, on_epoch, on_checkpoint):
+        epochs = self.task.settings.epochs
+        for epoch in range(start.epoch if start else 0, until or epochs):
+            self._model("epoch", task=self.task, ride=ride, epoch=epoch)
+            on_epoch(epoch, {"val_accuracy": 0.5})
+            if checkpoint_every and (epoch + 1) % checkpoint_every == 0 and epoch + 1 < epochs:
+                on_checkpoint(stand(ride, epoch + 1))
+        if until:
+            on_checkpoint(stand(ride, until))
+            return []
+        how = {"classes": self.task.data.num_classes, "sealed": self.task.settings.sealed}
+        return [record(run, curve_of(self.task, run), **how) for run in ride.runs]
+
+
+def _function_of(model):
+    if callable(model):
+        return model
+    place, _, name = model.rpartition(":")
+    if place.endswith(".py"):
+        return getattr(sys.modules[Path(place).stem], name)
+    return lambda *arguments, **options: None
 
 
 class Player(Executor):
@@ -71,19 +131,11 @@ class Player(Executor):
         self.turn = 0
 
     def plan(self):
-        settings, data = self._task.settings, self._task.data
-        same = {"data": data.fingerprint, "epochs": settings.epochs, "repetition": settings.repetition}
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        facts = {"keras": "1", "backend": f"{backend} played", "data (content)": data.fingerprint[:12]}
-        bases = {seed: as_text({**same, "seed": seed}) for seed in settings.seed_list()}
-        plan = Plan({}, facts, {"played": "1"}, result_bytes=8 * self._weights, bases=bases)
-        return plan.of(self._task.recipes)
+        return plan_of(self._task, result_bytes=8 * self._weights)
 
     def curve(self, run):
         """The validation accuracy of each epoch of a run, which subclasses may decide."""
-        if run.name == "diverges":
-            return [0.5, math.nan]
-        return luck(run).random(self._task.settings.epochs).tolist()
+        return curve_of(self._task, run)
 
     def result(self, run):
         """The record of a run, which subclasses may decide."""

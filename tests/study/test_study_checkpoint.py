@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import numpy as np
+import played
 import pytest
 
 import reglab
@@ -12,7 +16,9 @@ from reglab.study.plan import Plan, Ride, Run
 from reglab.study.spec import Settings, Task
 from reglab.study.store import Store
 
-EPOCHS = 6
+EPOCHS = 5
+TENSORFLOW = os.environ["KERAS_BACKEND"] == "tensorflow"
+DIVERGING = ["l2(kernel=1e30)"]
 
 
 def _bench(recipes, **settings):
@@ -38,7 +44,7 @@ def _train(bench, ride, **options):
 
 def _equal(one, other):
     assert one.status == other.status
-    assert one.history == other.history
+    np.testing.assert_equal(one.history, other.history)  # where it diverged, not a number is equal to itself
     assert {k: v for k, v in one.metrics.items() if k != "seconds"} == {
         k: v for k, v in other.metrics.items() if k != "seconds"
     }
@@ -48,42 +54,49 @@ def _equal(one, other):
     assert one.test is None or np.array_equal(one.test.probabilities, other.test.probabilities)
 
 
+RIDERS = ["none", "early_stopping(patience=2)", "early_stopping(monitor=val_loss, patience=1)", "ema(momentum=0.8)"]
+RANDOM = ["sam + dropout(rate=0.3) + augmentation(rotation_range=10) + gaussian_noise + l2(kernel=linear(0, 1e-2, 5))"]
+
+
+def _slow(*given):
+    return pytest.param(*given, marks=pytest.mark.slow)
+
+
 @pytest.mark.backend
 @pytest.mark.parametrize(
     ("recipes", "settings"),
     [
-        (["none", "early_stopping(patience=2)", "early_stopping(monitor=val_loss, patience=1)"], {}),
-        (["none", "ema(momentum=0.8)"], {"optimizer": "nadam"}),
-        (["dropout(rate=0.3) + augmentation(rotation_range=10) + gaussian_noise"], {"optimizer": "adamax"}),
-        (["sam + weight_decay + label_smoothing"], {"optimizer": "sgd"}),
-        (["mixup + l2(kernel=linear(0, 1e-2, 5))"], {}),
-        (["adversarial(epsilon=0.1) + weight_noise"], {"precision": "mixed_float16"}),
-        (["l2(kernel=1e30)"], {"optimizer": "sgd", "learning_rate": 1.0}),
+        (RANDOM, {"optimizer": "adamax"}),
+        (RIDERS, {"optimizer": "nadam"}) if TENSORFLOW else _slow(RIDERS, {"optimizer": "nadam"}),
+        (DIVERGING, {"optimizer": "sgd", "learning_rate": 1.0}),
+        _slow(["none", "early_stopping(patience=2)", "early_stopping(monitor=val_loss, patience=1)"], {}),
+        _slow(["none", "ema(momentum=0.8)"], {"optimizer": "nadam"}),
+        _slow(["dropout(rate=0.3) + augmentation(rotation_range=10) + gaussian_noise"], {"optimizer": "adamax"}),
+        _slow(["sam + weight_decay + label_smoothing"], {"optimizer": "sgd"}),
+        _slow(["mixup + l2(kernel=linear(0, 1e-2, 5))"], {}),
+        _slow(["adversarial(epsilon=0.1) + weight_noise"], {"precision": "mixed_float16"}),
     ],
-    ids=["early stopping", "average", "random", "two passes", "schedule", "half precision", "diverging"],
-)
-def test_going_on_equals_never_having_stopped(tmp_path, recipes, settings):
+    ids=["random in two passes", "riders", "diverging", "early stopping", "average", "random", "two passes", "schedule",
+         "half precision"],
+)  # fmt: skip
+def test_going_on_equals_never_having_stopped_and_keeping_checkpoints_changes_nothing(tmp_path, recipes, settings):
     bench = _bench(recipes, **settings)
     (ride,) = bench.plan().missing(())
     kept: list[Checkpoint] = []
     whole = _train(bench, ride, checkpoint_every=2, on_checkpoint=kept.append)
-    if whole[0].status == "finished":
+    assert (whole[0].status == "diverged") == (recipes is DIVERGING)
+    if recipes is not DIVERGING:
         assert [checkpoint.epoch for checkpoint in kept] == [2, 4]
+    for one, other in zip(_train(bench, ride), whole, strict=True):
+        _equal(one, other)
+    later = _bench(recipes, **settings)  # as in another process
     for checkpoint in kept:
         with Store(tmp_path) as store:  # by way of the disk
             store.checkpoints.write(ride.key, checkpoint)
             found = store.checkpoints.read(ride.key)
         assert found.fits(ride)
-        for resumed, uninterrupted in zip(_train(_bench(recipes, **settings), ride, start=found), whole, strict=True):
+        for resumed, uninterrupted in zip(_train(later, ride, start=found), whole, strict=True):
             _equal(resumed, uninterrupted)
-
-
-@pytest.mark.backend
-def test_keeping_checkpoints_changes_nothing(tmp_path):
-    bench = _bench(["dropout(rate=0.3)"])
-    (ride,) = bench.plan().missing(())
-    for kept, plain in zip(_train(bench, ride, checkpoint_every=1), _train(bench, ride), strict=True):
-        _equal(kept, plain)
 
 
 def test_a_checkpoint_fits_the_training_it_is_of_and_runs_that_were_in_it():
@@ -98,7 +111,8 @@ def test_a_checkpoint_fits_the_training_it_is_of_and_runs_that_were_in_it():
     assert Plan({"none": (runs[0],)}, {}, {}).missing(()) == [ride]
 
 
-def test_an_interrupted_study_goes_on_from_its_checkpoint(tmp_path):
+@pytest.mark.parametrize("way", ["played", _slow("trained")])
+def test_an_interrupted_study_goes_on_from_its_checkpoint(tmp_path, way):
     """Ctrl-C in the middle of a training: the next start begins with the epoch after the checkpoint."""
     from reglab.study.progress import Progress
 
@@ -114,11 +128,13 @@ def test_an_interrupted_study_goes_on_from_its_checkpoint(tmp_path):
     def study(folder):
         return reglab.Study("digits", "mlp(units=8)", [], out=tmp_path / folder, seeds=1, epochs=10, train_size=60)
 
-    whole = study("whole").run(workers=0)
     first, second = Watch(5), Watch(None)
-    with pytest.raises(KeyboardInterrupt):
-        study("study").run(first, workers=0, checkpoint_every=2)
-    resumed = study("study").run(second, workers=0)
+    with played.stage() if way == "played" else contextlib.nullcontext():
+        whole = study("whole").run(workers=0)
+        with pytest.raises(KeyboardInterrupt):
+            study("study").run(first, workers=0, checkpoint_every=2)
+        assert len(list((tmp_path / "study" / "checkpoints").iterdir())) == 1
+        resumed = study("study").run(second, workers=0)
     assert (first.epochs, second.epochs) == ([0, 1, 2, 3, 4], [4, 5, 6, 7, 8, 9])
     for metric in ("accuracy", "cross_entropy", "best_epoch", "epochs"):
         assert resumed.comparison.row("none").values[metric] == whole.comparison.row("none").values[metric]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import played
 import pytest
 
+import reglab
 from reglab.recipe import Recipe
 from reglab.study.plan import Plan, Queue, Ride, Run, identity, rides
 
@@ -104,10 +106,9 @@ def test_a_plan_has_each_run_once_whatever_its_names():
 
 
 def test_two_names_of_one_recipe_are_one_run_and_two_rows(tmp_path):
-    import reglab
-
     study = reglab.Study("iris", "mlp(units=4)", {"a": "l2", "b": "l2"}, out=tmp_path / "s", seeds=1, epochs=1)
-    results = study.run(workers=0)
+    with played.stage():
+        results = study.run(workers=0)
     assert [row.name for row in results.comparison.rows] == ["none", "a", "b"]
     assert results.comparison.row("a").values == results.comparison.row("b").values
     assert len(list((tmp_path / "s" / "runs").iterdir())) == 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -45,78 +44,77 @@ def whole(tmp_path_factory):
 # --- a crash at every write ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("seeds", "every"), [(1, 0), pytest.param(2, 2, marks=pytest.mark.slow)], ids=["small", "with checkpoints"]
-)
-def test_dying_at_any_write_loses_nothing_and_trains_nothing_twice(tmp_path, seeds, every):
+def _swept(folder, what, *, seeds, every):
     done = subprocess.run(
-        [sys.executable, HERE / "sweep.py", tmp_path, str(seeds), str(every)],
+        [sys.executable, HERE / "sweep.py", folder, what, str(seeds), str(every)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["wrong"] == [], done.stderr
-    assert found["crash_points"] > 300
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seeds", "every", "what"),
+    [
+        (1, 0, "kinds"),
+        *(pytest.param(1, 0, f"{share}/2", marks=pytest.mark.slow) for share in (1, 2)),
+        *(pytest.param(2, 2, f"{share}/10", marks=pytest.mark.slow) for share in range(1, 11)),
+    ],
+)
+def test_dying_at_any_write_loses_nothing_and_trains_nothing_twice(memory, seeds, every, what):
+    """At one of each kind of write in the fast tier, at every one of larger studies in the slow one."""
+    found = _swept(memory, what, seeds=seeds, every=every)
+    assert found["states"] > 150
+    assert found["deaths"] >= (30 if what == "kinds" else found["states"] // int(what.split("/")[1]))
+
+
+@pytest.mark.parametrize("kills", [12, pytest.param(300, marks=pytest.mark.slow)])
+def test_kills_at_random_times_in_a_loop(memory, kills):
+    """A study is killed again and again until it gets through, and then the next one is."""
+    found = _swept(memory, f"kills={kills}", seeds=2, every=0)
+    assert found["killed"] == kills
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_a_kill_at_any_write_of_the_operating_system_loses_nothing(tmp_path, whole):
+@pytest.mark.parametrize("call", ["fsync", "fdatasync", "rename", "unlink", "pwrite64", "ftruncate"])
+def test_a_kill_at_any_write_of_the_operating_system_loses_nothing(memory, whole, call):
     """SIGKILL at the n-th call of fsync, rename, unlink or write, those inside of SQLite among them."""
     _, expected = whole
     killed = 0
-    for call in ("fsync", "fdatasync", "rename", "unlink", "pwrite64", "ftruncate"):
-        for number in range(1, 400, 7):
-            folder = tmp_path / f"{call}-{number}"
-            command = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}",
-                       sys.executable, HERE / "played.py", folder]  # fmt: skip
-            code = subprocess.run(command, capture_output=True, check=False).returncode
-            if code == 0:
-                break  # there were fewer
-            killed += 1
-            before = sweep.accepted(folder)
-            found, player = played.play(folder)
-            assert found == expected, (call, number)
-            assert not before & set(player.trained), (call, number)
-    assert killed > 20
-
-
-def test_kills_at_random_times_in_a_loop(tmp_path, whole):
-    """A process is killed again and again, each time after it was given some time, until it gets through."""
-    _, expected = whole
-    folder = tmp_path / "study"
-    give_up = random.Random(1)
-    kills = 0
-    recorded: set[str] = set()
-    while True:
-        process = subprocess.Popen([sys.executable, HERE / "played.py", folder], stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        # Its imports take a second; the study itself, which is what shall be hit, some hundredths.
-        while not (folder / "study.sqlite").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(give_up.uniform(0, 0.15) + (0.8 if kills else 0))
-        process.kill()
-        _, err = process.communicate()
-        assert process.returncode in (-signal.SIGKILL, 0), err
-        now = sweep.accepted(folder)
-        assert recorded <= now  # nothing that was recorded is lost
-        recorded = now
-        if process.returncode == 0 or kills == 12:
-            break
-        kills += 1
-    found, player = played.play(folder)
-    assert found == expected
-    assert not recorded & set(player.trained)
-    assert sweep.leftovers(folder) == []
+    for number in range(1, 400, 7):
+        folder = memory / f"{call}-{number}"
+        command = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}",
+                   sys.executable, HERE / "played.py", folder]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break  # there were fewer
+        assert abs(done.returncode) in (signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
+        killed += 1
+        before = sweep.accepted(folder)
+        found, player = played.play(folder)
+        assert found == expected, number
+        assert not before & set(player.trained), number
+    assert killed
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
 
 
-def _lengths(size: int) -> list[int]:
+def _few(size: int) -> list[int]:
+    return sorted({0, size // 2, size - 1})
+
+
+def _many(size: int) -> list[int]:
     return sorted({0, 1, size - 100, size - 2, size - 1, *(size * i // 20 for i in range(20))} & set(range(size)))
 
 
-def test_a_file_cut_short_is_noticed_and_made_again(tmp_path, whole):
+of_lengths = pytest.mark.parametrize("lengths", [_few, pytest.param(_many, marks=pytest.mark.slow)])
+
+
+@of_lengths
+def test_a_file_cut_short_is_noticed_and_made_again(memory, whole, lengths):
     """Every file of a study, at several lengths: the table is always that of the whole study."""
     folder, expected = whole
     files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"]
@@ -124,8 +122,8 @@ def test_a_file_cut_short_is_noticed_and_made_again(tmp_path, whole):
                                              "history.json", "predictions.npz", "weights.npz", "table.md"}  # fmt: skip
     first = {path.name: path for path in reversed(files)}  # one of each kind
     for path in first.values():
-        for length in _lengths((folder / path).stat().st_size):
-            copy = tmp_path / "study"
+        for length in lengths((folder / path).stat().st_size):
+            copy = memory / "study"
             shutil.copytree(folder, copy)
             os.truncate(copy / path, length)
             found, player = played.play(copy)
@@ -138,9 +136,10 @@ def test_a_file_cut_short_is_noticed_and_made_again(tmp_path, whole):
             shutil.rmtree(copy)
 
 
-def test_a_table_cut_short_in_the_middle_of_a_study_is_made_anew_from_the_runs(tmp_path, whole):
+@of_lengths
+def test_a_table_cut_short_in_the_middle_of_a_study_is_made_anew_from_the_runs(memory, whole, lengths):
     _, expected = whole
-    folder = tmp_path / "study"
+    folder = memory / "study"
 
     class Stops(played.Player):
         def poll(self, handle, timeout):
@@ -151,8 +150,8 @@ def test_a_table_cut_short_in_the_middle_of_a_study_is_made_anew_from_the_runs(t
     with pytest.raises(KeyboardInterrupt):
         played.play(folder, player=Stops)
     done = sweep.accepted(folder)
-    for length in _lengths((folder / "study.sqlite").stat().st_size):
-        copy = tmp_path / "copy"
+    for length in lengths((folder / "study.sqlite").stat().st_size):
+        copy = memory / "copy"
         shutil.copytree(folder, copy)
         os.truncate(copy / "study.sqlite", length)
         found, player = played.play(copy)
@@ -452,8 +451,14 @@ class Life(RuleBasedStateMachine):
         assert on_disk == set(self.results)
 
 
-Life.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+class LongLife(Life):
+    """The same, for longer."""
+
+
+Life.TestCase.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
+LongLife.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestLife = Life.TestCase
+TestLongLife = pytest.mark.slow(LongLife.TestCase)
 
 
 def test_the_table_can_be_read_by_plain_sqlite(whole):

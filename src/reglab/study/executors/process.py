@@ -16,7 +16,9 @@ from typing import IO, Any, BinaryIO, cast
 from reglab.study.executors.base import KILLED, OUT_OF_MEMORY, Job
 from reglab.study.executors.wire import Hello, receive, send
 
-__all__ = ["THREAD_VARIABLES", "Exit", "Worker", "cores"]
+__all__ = ["COMMAND", "THREAD_VARIABLES", "Exit", "Worker", "cores"]
+
+COMMAND = (sys.executable, "-m", "reglab.study.executors.worker")  # what a worker process runs
 
 _TAIL = 3000  # characters of a worker's last words
 
@@ -75,7 +77,7 @@ class Worker:
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by end()
         self._oom_kills = _oom_kills()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "reglab.study.executors.worker"],
+            COMMAND,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words,
             env=_environment(threads, backend=backend, alone=alone),
             start_new_session=True,  # so that Ctrl-C in a terminal reaches only us
