@@ -91,7 +91,7 @@ def test_a_plan_says_what_seeds_show_and_what_they_cost(tmp_path):
 def test_calibrating_gives_a_plan_its_spread(tmp_path):
     study = ["--data", "iris", "--model", "mlp(units=4)", "--epochs", 2, "--workers", 0]
     done = run("calibrate", *study, "--seeds", 5, "--repetitions", 2, "--out", tmp_path / "noise")
-    assert "Nothing causes it." in done.output
+    assert "It is noise: the recipe is the same." in done.output
     assert "A/A studies" in done.output
     spread = json.loads((tmp_path / "noise" / "calibration.json").read_text())["noise"]["pair"]
     told = json.loads(run("plan", *study, "--recipe", "l2", "--from", tmp_path / "noise", "--no-measure", "--json",
