@@ -11,7 +11,7 @@ from reglab import backends
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.results import Results
-from reglab.study import naming
+from reglab.study import naming, owned
 from reglab.study.progress import Progress
 from reglab.study.spec import Settings, named_recipes, read_yaml
 
@@ -55,7 +55,8 @@ class Study:
         baseline: the name of the recipe that the others are compared with. By default the empty one, which is added if
             it is not there.
         out: the study folder. Runs that it already has are not trained again. By default
-            ``reglab-out/<data>-<model>``, or the same with a number where that one holds another study.
+            ``reglab-out/<data>-<model>``, or the same with a number where that one holds another study: one of other
+            settings, data or model, or by another version of Keras. Any other folder has to be new, empty or a study.
         reuse: folders of other studies; results that are this study's too are copied from there. By default, where
             ``out`` is too, the numbered neighbours of the folder.
         name: what the folder is called by default.
@@ -94,7 +95,8 @@ class Study:
         self.source = data
         self.model = model
         self.recipes, self.baseline = _with_baseline(named_recipes(recipes), baseline)
-        self._out = None if out is None else Path(out)
+        self._out = None if out is None else owned.given(out)
+        self._found: tuple[dict[str, Any], Path] | None = None  # a spec and its default folder, once facts are known
         self._reuse = None if reuse is None else [Path(folder) for folder in reuse]
         self._name = name or naming.slug(f"{naming.text(data)}-{naming.text(model)}")
         self.backend = backends.require(backend)
@@ -145,13 +147,21 @@ class Study:
     @property
     def out(self) -> Path:
         """The study folder."""
-        return self._out or naming.folder_for(self._name, self.spec())
+        spec = self.spec()
+        if self._out is None and self._found is not None and self._found[0] == spec:
+            return self._found[1]
+        return self._out or naming.folder_for(self._name, spec)
+
+    @property
+    def reuse(self) -> tuple[Path, ...]:
+        """The folders of other studies that were named, whose results are taken over."""
+        return tuple(self._reuse or ())
 
     def _neighbours(self) -> list[Path]:
         """Return the folders whose results are taken over."""
         if self._reuse is not None or self._out is not None:
             return self._reuse or []
-        return [folder for folder in naming.known(self._name) if folder != self.out]
+        return [folder for folder in naming.by_name(self._name) if folder != self.out]
 
     def spec(self) -> dict[str, Any]:
         """Return the study as ``study.yaml`` holds it; data and models given as Python objects stand by their name."""
@@ -259,25 +269,40 @@ class Study:
         """Open the folder and whoever trains, with the plan entered: for those who decide what is trained."""
         from reglab.study.executors import choice
         from reglab.study.spec import Task
-        from reglab.study.store import Store
         from reglab.study.view import holds_study
 
-        spec, out = self.spec(), self.out
+        out = self.out
+        owned.check(out)
         with ExitStack() as stack:
-            store = None
-            if holds_study(out):  # its lock and its spec come before anything that takes time
-                store = stack.enter_context(Store(out))
-                store.freeze(spec)
+            # Its lock and its spec come before anything that takes time.
+            store = stack.enter_context(self._entered(out)) if holds_study(out) else None
             threads = store.execution().get("threads") if store else None
             notes = self.notes()
             task = Task(self.dataset, self.model, self.settings, self.recipes)
             trainer = stack.enter_context(choice.opened(task, ways, threads=threads))
             plan = trainer.plan()
+            if store is not None and self._out is None and store.changed(plan.facts):
+                progress.note(_moves_on(store, plan.facts))
+                store.close()
+                out, store = naming.folder_for(self._name, self.spec(), plan.facts), None
             if store is None:  # nothing is written before it is known that the study can work
-                store = stack.enter_context(Store(out))
-                store.freeze(spec)
+                store = stack.enter_context(self._entered(out))
+            if self._out is None:
+                self._found = self.spec(), out
             self._begin(store, trainer, plan, notes, progress)
             yield store, trainer, plan
+
+    def _entered(self, out: Path) -> Store:
+        """Open the folder, with the spec frozen in it."""
+        from reglab.study.store import Store
+
+        store = Store(out)
+        try:
+            store.freeze(self.spec())
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def _begin(self, store: Store, trainer: Executor, plan: Plan, notes: list[str], progress: Progress) -> None:
         """Enter the plan, and take over what other studies have of it."""
@@ -353,6 +378,13 @@ class Study:
         store.write_results(results.to_dict())
         store.write_report("table.md", tables.markdown(results))
         return results
+
+
+def _moves_on(store: Store, facts: dict[str, str]) -> str:
+    return (
+        f"{store.folder} has this study with something else that results depend on "
+        f"({'; '.join(store.changed(facts))}), so this one gets a folder of its own."
+    )
 
 
 def _with_baseline(recipes: dict[str, Recipe], baseline: str | None) -> tuple[dict[str, Recipe], str]:

@@ -18,7 +18,7 @@ from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe, spoken
 from reglab.study import run_folder, sound
 from reglab.study.records import FINISHED, Predictions, Record
-from reglab.study.view import View
+from reglab.study.view import View, study_in
 
 if TYPE_CHECKING:
     from reglab.export.best import Best
@@ -87,7 +87,7 @@ class Results:
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
-        """Return what the study in a folder has given so far; it may still be running.
+        """Return what the study in a folder has given so far; it may still be running. Of a search, its confirmation.
 
         Raises:
             ReglabError: if there is no study, or it has no plan yet.
@@ -97,7 +97,7 @@ class Results:
             >>> results.comparison.choice.recommended
             'combination'
         """
-        with View(folder) as view:
+        with View(study_in(folder)) as view:
             return _read(view)
 
     @property

@@ -148,17 +148,22 @@ def test_the_command_writes_the_recommended_recipe_into_the_study_folder(tmp_pat
     assert result.exit_code == 0, result.output
     (out,) = (folder / "export").iterdir()
     expected = {"README.md", "data.npz", "initial.weights.h5", "model.keras", "predict.py", "recipe.yaml", "train.py"}
-    assert {path.name for path in out.iterdir()} == expected
+    assert {path.name for path in out.iterdir()} == {*expected, ".reglab"}
     assert str(folder) not in "".join((out / name).read_text() for name in ("README.md", "predict.py", "train.py"))
-    # An export is replaced by the next one.
-    CliRunner().invoke(cli, ["export", str(folder), "--no-script"], catch_exceptions=False)
-    assert {path.name for path in out.iterdir()} == {"README.md", "model.keras", "predict.py", "recipe.yaml"}
+    # An export with a script is more than one without, which goes beside it and replaces an earlier one of its kind.
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for _ in range(2):
+        CliRunner().invoke(cli, ["export", str(folder), "--no-script"], catch_exceptions=False)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name for path in (folder / "export").iterdir()} == {out.name, f"{out.name}-2"}
+    less = {"README.md", "model.keras", "predict.py", "recipe.yaml", ".reglab"}
+    assert {path.name for path in (folder / "export" / f"{out.name}-2").iterdir()} == less
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path, iris):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    with pytest.raises(ReglabError, match="is no export"):
+    with pytest.raises(ReglabError, match="holds no reglab export"):
         export(reglab.Study.resume(iris), out=tmp_path / "mine")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
 

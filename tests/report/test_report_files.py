@@ -205,7 +205,7 @@ def test_folders_stand_quoted_in_commands(hostile):
 def test_the_report_is_these_files_whole_and_alone(results, folder, tmp_path):
     paths = results.report(tmp_path / "out")
     assert [path.name for path in paths] == list(FILES)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([".reglab", *FILES])
     write_report(results)
     assert {path.name for path in (folder / "report").iterdir()} >= {*FILES, "samples.npz"}
 

@@ -247,7 +247,7 @@ def accepted(study: Path) -> set[str]:
 
 def leftovers(study: Path) -> list[str]:
     """Temporary files and folders, and checkpoints that nobody needs any more."""
-    hidden = [str(p.relative_to(study)) for p in study.rglob(".*") if p.name != ".lock"]
+    hidden = [str(p.relative_to(study)) for p in study.rglob(".*") if p.name not in (".lock", ".reglab")]
     return [*hidden, *(str(p.relative_to(study)) for p in (study / "checkpoints").iterdir())]
 
 

@@ -98,7 +98,7 @@ def test_a_run_whose_row_was_not_written_is_taken_in(tmp_path):
     with Store(tmp_path) as store:
         _add(store, _record("a"))
     (tmp_path / "study.sqlite").unlink()
-    (tmp_path / "runs" / ".b.123").mkdir()  # a folder that was being written when the process died
+    (tmp_path / "runs" / ".reglab-tmp-123-b").mkdir()  # a folder that was being written when the process died
     with Store(tmp_path) as store:
         assert store.accepted() == {"a"}
         assert store.summary("a")["metrics"] == {"accuracy": 0.5}

@@ -52,10 +52,9 @@ def main() -> None:
     """Run the command line; bad input is told in a sentence, without a traceback."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = _interrupted()
-    except KeyboardInterrupt:
-        code = _interrupted()
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        say(f"\n{str(error) or 'Interrupted.'}", err=True)
+        code = 130
     except click.ClickException as error:
         told = io.StringIO()
         error.show(told)
@@ -66,11 +65,3 @@ def main() -> None:
         say(str(error), err=True)
         code = 2
     sys.exit(code or 0)
-
-
-def _interrupted() -> int:
-    say(
-        "\nInterrupted. What had finished is kept; the same command goes on from there, and so does reglab resume.",
-        err=True,
-    )
-    return 130

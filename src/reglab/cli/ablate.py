@@ -34,6 +34,7 @@ def ablate(recipe: str, **options: Any) -> None:
       reglab ablate 'l2(kernel=1e-3) + dropout(rate=0.3) + mixup' --data digits --model mlp --seeds 10
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from reglab.cli.console import Console
+    from reglab.cli.interrupt import keeping
     from reglab.cli.progress import bars
     from reglab.experiments import ablation
     from reglab.laboratory import Study
@@ -41,10 +42,13 @@ def ablate(recipe: str, **options: Any) -> None:
     study, ways = split(options)
     console = Console()
 
-    def make(**more: Any) -> Study:
-        return Study(**{**study, **more})
+    made: list[Study] = []
 
-    with bars(console) as (progress, _):
+    def make(**more: Any) -> Study:
+        made.append(Study(**{**study, **more}))
+        return made[-1]
+
+    with keeping(lambda: made[-1].out if made else None), bars(console) as (progress, _):
         found = ablation.ablate(recipe, make, progress=progress, ways=ways)
     _show(found, console)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,9 +32,11 @@ def calibrate(
     from rich.text import Text
 
     from reglab.cli.console import Console
+    from reglab.cli.interrupt import keeping
     from reglab.cli.progress import bars
     from reglab.experiments import calibrate as experiment
     from reglab.experiments.planning import noise_folder
+    from reglab.study.owned import given
 
     options.setdefault("seeds", None)
     options["seeds"] = options["seeds"] or (None if study else 10)
@@ -50,9 +51,10 @@ def calibrate(
     def began(number: int, one: Study) -> None:
         console.print(Text(f"repetition {number + 1} of {repetitions}", style="bold"))
 
-    with bars(console) as (progress, _):
+    folder = given(out) if out is not None else noise_folder(first.out)
+    with keeping(lambda: folder), bars(console) as (progress, _):
         found = experiment.calibrate(
-            make, out=Path(out) if out else noise_folder(first.out), repetitions=repetitions, progress=progress,
+            make, out=folder, repetitions=repetitions, progress=progress,
             ways=ways, began=began,
         )  # fmt: skip
     if as_json:

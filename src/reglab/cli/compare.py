@@ -49,6 +49,7 @@ def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
     from rich.text import Text
 
     from reglab.cli.console import Console
+    from reglab.cli.interrupt import keeping
     from reglab.cli.progress import bars
     from reglab.cli.show import show_results, show_table
     from reglab.cli.trials import Checking, Trials
@@ -63,9 +64,10 @@ def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
     }  # fmt: skip
     console = Console()
     lines = Trials(console)
-    with bars(console) as (progress, check):
+    folder = Path(f"{first.out}-tuned")
+    with keeping(lambda: folder), bars(console) as (progress, check):
         found: Tuning = tune_each(
-            make, tuple(tuned.values()), trials, out=Path(f"{first.out}-tuned"), beside=fixed, baseline=first.baseline,
+            make, tuple(tuned.values()), trials, out=folder, beside=fixed, baseline=first.baseline,
             progress=Checking(check, progress), confirmation=progress, ways=ways,
             told=lambda name, trial: lines.told(trial, name),
         )  # fmt: skip

@@ -16,6 +16,7 @@ from reglab.experiments.probes import PROBES
 
 if TYPE_CHECKING:
     from reglab.cli.console import Console
+    from reglab.experiments.treatment import Treated
     from reglab.laboratory import Study
     from reglab.report.diagnosis import Line
     from reglab.results import Results
@@ -103,7 +104,9 @@ def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tupl
     """Return what a study folder holds, and how its study is made where something has to be trained."""
     from reglab.laboratory import Study
     from reglab.results import Results
+    from reglab.study.view import study_in
 
+    source = str(study_in(source))
     elsewhere = {key: changes.pop(key) for key in ("data", "model", "backend") if key in changes}
     if changes:
         given = ", ".join(f"--{name.replace('_', '-')}" for name in changes)
@@ -154,7 +157,7 @@ def _diagnose(
     from reglab.cli.show import trained
     from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
     from reglab.experiments.probes import probed
-    from reglab.experiments.treatment import treat
+    from reglab.experiments.treatment import treat, treated_before
     from reglab.report.diagnosis import Line, lines, treated_lines
 
     def run(study: Study) -> Results:
@@ -167,18 +170,20 @@ def _diagnose(
     probes = probed(own["probes"], study, results, run=run) if study is not None else Probes()
     known = patient(results, study, probes)
     items = prescribe(found, replace(known, kind=own["kind"] or known.kind))
-    treated = None
+    treated: Treated | None = None
     if own["treat"] and study is not None and any(item.recipe for item in items):
         treated = treat(study, items, run=run)
+    elif not own["treat"]:
+        treated = treated_before(results, items)
     try:
-        write(results.folder, found, items, probes=probes, treated=treated)
+        write(results.folder, results.baseline, found, items, probes=probes, treated=treated)
     except OSError as error:  # somebody else's folder can be diagnosed too
         say(f"The diagnosis is not kept in {results.folder}: {error.strerror}.", err=True)
     if own["as_json"]:
         click.echo(json.dumps(as_dict(found, items, probes=probes, treated=treated), indent=1))
         return
     page = lines(found, items, more=probes.findings(), notes=[*results.notes, *_unfinished(results)])
-    if own["treat"]:
+    if own["treat"] or treated:
         page += [
             Line(""),
             *(treated_lines(treated) if treated else [Line("No recipe is prescribed, so none was tried.")]),

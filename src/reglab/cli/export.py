@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from reglab.cli.options import given
+from reglab.cli.options import StudyFolder, given
 
 __all__ = ["export"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.option("--recipe", "recipe", metavar="NAME", help="a recipe's name [default: the recommended one]")
 @click.option("--seed", type=click.INT, metavar="N", help="the run to take [default: the best on validation]")
 @click.option("--out", type=click.Path(file_okay=False), help="where to [default: FOLDER/export/NAME]")
@@ -38,5 +38,5 @@ def export(folder: str, no_script: bool, **options: Any) -> None:
     start_backend()
     with console.status("exporting") as status:
         out = write(study, script=not no_script, progress=lambda what: status.update(f"exporting {what}"), **found)
-    for path in sorted(out.iterdir()):
+    for path in sorted(out.glob("[!.]*")):
         console.print(f"{path}", soft_wrap=True, highlight=False, markup=False)

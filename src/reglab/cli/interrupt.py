@@ -1,15 +1,48 @@
-"""Ctrl-C at a safe point."""
+"""Ctrl-C at a safe point, and what is said of it."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-__all__ = ["Interruption", "interruptible"]
+import click
+
+__all__ = ["Interruption", "Stopped", "interruptible", "keeping"]
+
+
+class Stopped(click.exceptions.Abort):
+    """Ctrl-C, with what is true of the folder that was being written."""
+
+
+@contextmanager
+def keeping(folder: Callable[[], Path | None]) -> Iterator[None]:
+    """Say, if Ctrl-C ends what is done meanwhile, what ``folder`` has then and how to go on.
+
+    Args:
+        folder: gives the folder of a study, or of several, that is written to; None where that is not known yet.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(_what_is_kept(folder())) from None
+
+
+def _what_is_kept(folder: Path | None) -> str:
+    from reglab.study.view import holds_study, studies_in
+
+    if folder is not None and holds_study(folder):
+        return (
+            f"Interrupted. What had finished is kept in {folder}; the same command goes on from there, and so does "
+            f"reglab resume {folder}."
+        )
+    if folder is not None and studies_in(folder):
+        return f"Interrupted. What had finished is kept in {folder}; the same command goes on from there."
+    return "Interrupted before anything was written."
 
 
 class Interruption:

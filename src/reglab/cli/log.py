@@ -6,6 +6,7 @@ import time
 
 import click
 
+from reglab.cli.options import StudyFolder
 from reglab.cli.say import say
 from reglab.trackers import TRACKERS
 
@@ -15,7 +16,7 @@ _REFRESH_S = 5.0
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.option("--to", "name", type=click.Choice(TRACKERS), required=True, help="the tool that gets the runs")
 @click.option("--where", help="TensorBoard: the log folder [default: FOLDER/tensorboard]; MLflow: the tracking URI "
               "[default: MLFLOW_TRACKING_URI]")  # fmt: skip
@@ -30,11 +31,16 @@ def log(folder: str, name: str, where: str | None, watch: bool) -> None:
     from reglab.trackers import tracker
 
     hand_over, count = tracker(name), 0
-    while True:
-        with View(folder) as view:  # before the runs are read, so that the last ones are not missed
-            active = view.status().active
-        count += len(hand_over(Results.load(folder), where))
-        if not (watch and active):
-            break
-        time.sleep(_REFRESH_S)
+    try:
+        while True:
+            with View(folder) as view:  # before the runs are read, so that the last ones are not missed
+                active = view.status().active
+            count += len(hand_over(Results.load(folder), where))
+            if not (watch and active):
+                break
+            time.sleep(_REFRESH_S)
+    except KeyboardInterrupt:
+        if watch:  # how one stops watching
+            return
+        raise
     say(f"{count} runs handed to {name}." if count else f"All runs that have ended are in {name} already.")

@@ -6,13 +6,14 @@ import json
 
 import click
 
+from reglab.cli.options import StudyFolder
 from reglab.cli.say import say
 
 __all__ = ["mcnemar"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.argument("one")
 @click.argument("other")
 @click.option("--seed", type=click.INT, metavar="N", help="the runs of this seed [default: of each recipe the one that "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,9 +14,27 @@ from reglab.strategies.declare import Param, params
 from reglab.study.executors.choice import Ways
 from reglab.study.spec import Settings
 
-__all__ = ["declared_options", "given", "settings_options", "split", "ways_options", "where_options"]
+__all__ = ["StudyFolder", "declared_options", "given", "settings_options", "split", "ways_options", "where_options"]
 
 _TYPES = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
+
+
+class StudyFolder(click.Path):
+    """The folder of a study; of one that holds a search, its confirmation is taken, and that is said."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from reglab.cli.say import say
+        from reglab.study.view import study_in
+
+        given = str(super().convert(value, param, ctx))
+        found = str(study_in(given))
+        if Path(found) != Path(given):
+            say(f"note: {given} holds several studies or a search; this is the one in {found}.", err=True)
+            return found
+        return given
 
 
 def settings_options(**defaults: Any) -> Callable[[Any], Any]:

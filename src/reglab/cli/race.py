@@ -48,15 +48,18 @@ def race(
       reglab race --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --strategy mixup
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from reglab.cli.console import Console
+    from reglab.cli.interrupt import keeping
     from reglab.cli.progress import bars
     from reglab.cli.trials import Checking
     from reglab.laboratory import Study
     from reglab.study.naming import slug
+    from reglab.study.owned import given
     from reglab.tuning.raced import families_of, run_race
 
     options["seeds"] = options["seeds"] or 10
     study, ways = split(options)
-    folder = Path(out) if out else Path("reglab-out") / slug(f"{study['data']}-{study.get('model', 'inception')}-race")
+    name = f"{study['data']}-{study.get('model', 'inception(pooled=true)')}-race"
+    folder = given(out) if out is not None else Path("reglab-out") / slug(name)
     families, recipes = families_of(strategies, values)
 
     def make(**more: Any) -> Study:
@@ -65,7 +68,7 @@ def race(
     console = Console()
     budget = epoch_budget or len(recipes) * search_seeds * make(recipes=["none"]).settings.epochs // 4
     told = f"Racing {len(recipes)} recipes in at most {budget:,} epochs ..."
-    with bars(console) as (progress, check), console.status(told):
+    with keeping(lambda: folder), bars(console) as (progress, check), console.status(told):
         waiting = Checking(check, progress)
         found = run_race(
             make, families, recipes, epoch_budget=budget, out=folder, search_seeds=search_seeds, rivals=rivals,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
+from reglab.cli.options import StudyFolder
 from reglab.cli.say import say
 from reglab.errors import ReglabError
 
@@ -16,7 +18,7 @@ __all__ = ["report"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.option("--out", type=click.Path(file_okay=False), help="where to write [default: report/ in FOLDER]")
 @click.option("--watch", "-w", is_flag=True, help="write it again every few seconds, until the study ends or Ctrl-C")
 @click.option("--open", "opened", is_flag=True, help="show the page in a browser")
@@ -47,13 +49,15 @@ def report(folder: str, out: str | None, watch: bool, opened: bool, samples: boo
         if opened:
             click.launch(str(paths[0].resolve()))
         return
-    for number, (paths, status) in enumerate(watched(folder, out)):
-        if number == 0:
-            say(paths[0])
-            if opened:
-                click.launch(str(paths[0].resolve()))
-        done = sum(status.counts[state] for state in ("finished", "diverged", "failed"))
-        say(f"{done} of {sum(status.counts.values())} runs" + ("" if status.active else "; nobody runs it now"))
+    with contextlib.suppress(KeyboardInterrupt):  # how one stops watching
+        for number, (paths, status) in enumerate(watched(folder, out)):
+            if number == 0:
+                say(paths[0])
+                if opened:
+                    click.launch(str(paths[0].resolve()))
+            done = sum(status.counts[state] for state in ("finished", "diverged", "failed"))
+            told = f"{done} of {sum(status.counts.values())} runs"
+            say(told + ("" if status.active else "; nobody runs it now"))
 
 
 def _make_samples(results: Results) -> None:

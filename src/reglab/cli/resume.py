@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from reglab.backends import BACKENDS
-from reglab.cli.options import split, ways_options
+from reglab.cli.options import StudyFolder, split, ways_options
 
 __all__ = ["resume"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.option("--data", help="where the data lie now, if elsewhere; their content must be the same")
 @click.option("--model", help="where the model is found now, if elsewhere; it must be the same")
 @click.option("--backend", type=click.Choice(BACKENDS), help="Keras backend [default: the one the study began with]")
@@ -25,7 +25,14 @@ def resume(folder: str, **options: Any) -> None:
     have given without an interruption.
     """
     from reglab.cli.show import run_and_show
+    from reglab.errors import ReglabError
     from reglab.laboratory import Study
+    from reglab.study.view import frozen_spec
 
+    if (frozen_spec(folder) or {}).get("sealed"):
+        raise ReglabError(
+            f"The study in {folder} belongs to a search, which decides what is trained in it. Give the command that "
+            "began the search once more: it goes on where it stopped."
+        )
     elsewhere, ways = split(options)
     run_and_show(Study.resume(folder, **elsewhere), ways=ways)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reglab.cli.options import StudyFolder
+
 if TYPE_CHECKING:
     from reglab.cli.console import Console
     from reglab.experiments.robustness import Robustness
@@ -16,7 +18,7 @@ __all__ = ["robustness"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.option("--epsilon", "epsilons", multiple=True, type=click.FLOAT, metavar="X", help="radius of the ball; can be "
               "given again [default: 1/255 to 32/255 of the raw range of images, else 0.01 to 0.5]")  # fmt: skip
 @click.option(
@@ -40,6 +42,7 @@ def robustness(folder: str, as_json: bool, **options: Any) -> None:
     from rich.progress import Progress
 
     from reglab.cli.console import Console
+    from reglab.cli.interrupt import keeping
     from reglab.cli.options import given
     from reglab.cli.quiet import start_backend
     from reglab.experiments import robustness as attacks
@@ -49,7 +52,7 @@ def robustness(folder: str, as_json: bool, **options: Any) -> None:
     found = given(options)
     study = Study.resume(folder, **{key: found.pop(key) for key in ("data", "model") if key in found})
     start_backend()
-    with Progress(console=console, transient=True) as bar:
+    with keeping(lambda: study.out), Progress(console=console, transient=True) as bar:
         task = bar.add_task("attacking", total=None)
 
         def progress(done: int, total: int, run: Any) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reglab.cli.options import StudyFolder
+
 if TYPE_CHECKING:
     from reglab.report.tables import Table
 
@@ -16,7 +18,7 @@ _STYLES = {"failed": "red", "diverged": "yellow"}
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.option("--failed", is_flag=True, help="only those that failed or diverged, each with what is known of it")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def runs(folder: str, failed: bool, as_json: bool) -> None:

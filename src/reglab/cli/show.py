@@ -10,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from reglab.cli.console import Console
+from reglab.cli.interrupt import keeping
 from reglab.cli.progress import bars
 from reglab.cli.quiet import start_backend
 from reglab.report.tables import Table, comparison_table, conclusion, legend
@@ -58,7 +59,7 @@ def trained(
         start_backend()
     for note in notes:  # those of the study itself come with its progress
         console.print(Text("note: ", style="yellow") + Text(note))
-    with bars(console) as (progress, _):
+    with keeping(lambda: study.out), bars(console) as (progress, _):
         return study.run(progress, **ways)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from reglab.cli.options import StudyFolder
 from reglab.report.units import duration
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _STYLES = {"finished": "green", "running": "cyan", "failed": "red", "diverged": 
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=StudyFolder())
 @click.option("--watch", "-w", is_flag=True, help="look again every second, until the study ends or Ctrl-C")
 @click.option("--json", "as_json", is_flag=True, help="for machines; with --watch, a line each time")
 def status(folder: str, watch: bool, as_json: bool) -> None:
@@ -37,15 +39,16 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
         found = _look(folder)
         click.echo(json.dumps(found.to_dict(), indent=1)) if as_json else console.print(_page(found))
         return
-    if as_json:
-        for found in _looks(folder):
-            click.echo(json.dumps(found.to_dict()))
-        return
-    from rich.live import Live
+    with contextlib.suppress(KeyboardInterrupt):  # how one stops watching
+        if as_json:
+            for found in _looks(folder):
+                click.echo(json.dumps(found.to_dict()))
+            return
+        from rich.live import Live
 
-    with Live(console=console, auto_refresh=False) as live:
-        for found in _looks(folder):
-            live.update(_page(found), refresh=True)
+        with Live(console=console, auto_refresh=False) as live:
+            for found in _looks(folder):
+                live.update(_page(found), refresh=True)
 
 
 def _look(folder: str) -> Status:

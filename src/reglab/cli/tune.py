@@ -48,23 +48,25 @@ def tune(
       reglab tune --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --trials 40
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from reglab.cli.console import Console
+    from reglab.cli.interrupt import keeping
     from reglab.cli.progress import bars
     from reglab.cli.trials import Checking, Trials
     from reglab.laboratory import Study
     from reglab.study.naming import slug
+    from reglab.study.owned import given as given_folder
     from reglab.tuning.confirm import tune as tuned
 
     options["seeds"] = options["seeds"] or 10
     budget = Budget(**given({key: options.pop(key) for key in list(options) if key in params(Budget)}))
     study, ways = split(options)
     model = study.get("model", "inception(pooled=true)")
-    folder = Path(out) if out else Path("reglab-out") / slug(f"{study['data']}-{model}-tuned")
+    folder = given_folder(out) if out is not None else Path("reglab-out") / slug(f"{study['data']}-{model}-tuned")
     console = Console()
 
     def make(**more: Any) -> Study:
         return Study(**{**study, **more})
 
-    with bars(console) as (progress, check):
+    with keeping(lambda: folder), bars(console) as (progress, check):
         found = tuned(
             make, budget, out=folder, strategies=strategies, optional=not all_on,
             learning_rate=tune_learning_rate, beside=beside, rivals=rivals,

@@ -14,7 +14,7 @@ from reglab.analysis.noise import Noise, noise
 from reglab.analysis.paired import detectable
 from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
 from reglab.errors import ReglabError
-from reglab.study import disk
+from reglab.study import answers, owned
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Calibration", "calibrate"]
 
-FILE = "calibration.json"
+STEM = "calibration"  # of ``calibration.json``, and ``calibration-<key>.json`` for other numbers of repetitions
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ def calibrate(
     """
     if repetitions < 2:
         raise ReglabError(f"repetitions={repetitions}: a recipe is compared with itself, so give 2 or more.")
-    studies = [make(out=Path(out) / f"repetition-{number}", repetition=number) for number in range(repetitions)]
+    out = owned.given(out)
+    owned.check_group(out, "repetition-*")
+    studies = [make(out=out / f"repetition-{number}", repetition=number) for number in range(repetitions)]
     if len(studies[0].recipes) != 1:
         raise ReglabError(
             f"One recipe is repeated; given were {len(studies[0].recipes)}: {', '.join(studies[0].recipes)}. Give one "
@@ -105,15 +107,15 @@ def calibrate(
     for number, study in enumerate(studies):
         began(number, study)
         results.append(study.run(progress, **ways))
-    found = _found(Path(out), results, studies[0])
-    disk.write_json(Path(out) / FILE, found.to_dict())
+    found = _found(out, results, studies[0])
+    answers.keep(out, STEM, {"recipe": found.recipe, "repetitions": repetitions}, found.to_dict())
     return found
 
 
 def load(folder: str | Path) -> Calibration | None:
-    """Return the calibration that a folder holds, or None."""
-    held = disk.read_json(Path(folder) / FILE)
-    if not isinstance(held, dict) or held.get("schema") != 1:
+    """Return the calibration that a folder holds, the last one that was asked for, or None."""
+    held = answers.latest(folder, STEM)
+    if held is None:
         return None
     return Calibration(Path(folder), held["recipe"], held["headline"], Noise(**held["noise"]), held["bad"])
 

@@ -13,7 +13,7 @@ from reglab.analysis.diagnose import diagnose
 from reglab.analysis.findings import plain
 from reglab.analysis.prescribe import Item, Patient
 from reglab.analysis.probed import Probes
-from reglab.study import disk
+from reglab.study import answers
 from reglab.study.records import DIVERGED, FINISHED
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from reglab.laboratory import Study
     from reglab.results import Results
 
-__all__ = ["FILE", "as_dict", "diagnosed", "patient", "write"]
+__all__ = ["STEM", "as_dict", "diagnosed", "patient", "write"]
 
-FILE = "diagnosis.json"
+STEM = "diagnosis"  # of its files: ``diagnosis.json``, and ``diagnosis-<key>.json`` for other recipes
 
 
 def diagnosed(results: Results, name: str | None = None, *, attainable: float = 1.0) -> Diagnosis:
@@ -102,6 +102,25 @@ def as_dict(
     return found
 
 
-def write(folder: Path, diagnosis: Diagnosis, items: Sequence[Item], **more: Any) -> None:
-    """Keep a diagnosis in a study folder, beside its results."""
-    disk.write_json(folder / FILE, as_dict(diagnosis, items, **more))
+def write(folder: Path, name: str, diagnosis: Diagnosis, items: Sequence[Item], **more: Any) -> Path:
+    """Keep the diagnosis of a recipe in a study folder, beside its results, and return the file.
+
+    What probes and treatments of the recipe found before, and nobody asked for now, stays.
+    """
+    question = {"recipe": name}
+    found, before = as_dict(diagnosis, items, **more), answers.find(folder, STEM, question) or {}
+    if "treatment" in before:
+        found.setdefault("treatment", before["treatment"])
+    if isinstance(before.get("probes"), Mapping):
+        found["probes"] = _joined(before["probes"], found.get("probes") or {})
+    return answers.keep(folder, STEM, question, found)
+
+
+def _joined(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what probes found, where not all of them were asked again."""
+    kept = {key: value for key, value in before.items() if now.get(key) is None}
+    again = [key for key, value in before.items() if key != "findings" and value is not None and key not in kept]
+    said = list(now.get("findings") or [])
+    if not again:
+        said += [finding for finding in before.get("findings") or [] if finding not in said]
+    return {**now, **kept, "findings": said}

@@ -26,6 +26,7 @@ from reglab.analysis.probed import (
 )
 from reglab.errors import ReglabError
 from reglab.streams import derive
+from reglab.study import naming
 from reglab.study.records import FINISHED
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def probe_data(study: Study, results: Results, *, run: Run | None = None) -> Lea
         size = round(fraction * whole)
         if size < 2 * study.dataset.num_classes:
             continue
-        part = alone(
+        part = _inside(
             study, study.out / "probe-learning-curve" / str(size), train_size=size,
             epochs=max(1, round(settings.epochs / fraction)),
         )  # fmt: skip
@@ -103,7 +104,7 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
     for seed in study.settings.seed_list():
         parts = _split(study, seed)
         data, wrong = wrong_labels(study.dataset, parts, share=share, seed=seed)
-        part = alone(
+        part = _inside(
             study, study.out / "probe-labels" / f"seed-{seed}", data=data, seeds=1, first_seed=seed, train_size=None,
             protocol="honest",
         )  # fmt: skip
@@ -212,13 +213,20 @@ def _split(study: Study, seed: int) -> Split:
     )  # fmt: skip
 
 
+def _inside(study: Study, folder: Path, **changes: Any) -> Study:
+    """Return the study of a probe: in ``folder``, or with a number where that has the probe of another recipe."""
+    made = alone(study, folder, **changes)
+    free = naming.free(folder, made.spec())
+    return made if free == folder else alone(study, free, **changes)
+
+
 def alone(study: Study, out: Path | None, *, data: Dataset | None = None, **changes: Any) -> Study:
     """Return the study of the baseline alone, with other settings; without ``out`` in a folder by its name."""
     from reglab.laboratory import Study
 
     made = Study(
         study.source if data is None else data, study.model, {study.baseline: study.recipes[study.baseline]},
-        baseline=study.baseline, out=out, **{**study.settings.to_dict(), **changes},
+        baseline=study.baseline, out=out, reuse=study._reuse, **{**study.settings.to_dict(), **changes},
     )  # fmt: skip
     if data is None:
         made._dataset = study._dataset  # what was read is not read again

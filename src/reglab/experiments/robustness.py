@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from reglab.analysis.robustness import Curve, curves, epsilon_text, resists_fgsm_only
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
-from reglab.study import disk
+from reglab.study import answers
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EPSILONS", "Robustness", "robustness"]
 
-FILE = "robustness.json"
+STEM = "robustness"  # of its files: ``robustness.json``, and ``robustness-<key>.json`` for other questions
 # In halves, doubles and doubles of the 8/255 that adversarial training of CIFAR-10 is judged by (Madry et al. 2018).
 EPSILONS = {
     "pixel": (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 32 / 255),
@@ -54,11 +53,9 @@ class Robustness:
 
     @classmethod
     def load(cls, results: Results) -> Robustness | None:
-        """Return what ``reglab robustness`` left in a study folder, or None."""
-        held = disk.read_json(results.folder / FILE)
-        if not isinstance(held, dict) or held.get("schema") != 1:
-            return None
-        return cls._of(held, results)
+        """Return what ``reglab robustness`` was last asked of a study folder, or None."""
+        held = answers.latest(results.folder, STEM)
+        return None if held is None else cls._of(held, results)
 
     @classmethod
     def _of(cls, held: Mapping[str, Any], results: Results) -> Robustness:
@@ -120,7 +117,7 @@ def robustness(
     FGSM takes one step of epsilon along the sign of the gradient (Goodfellow et al. 2015); PGD takes 20 steps of an
     eighth of epsilon from a random point of the ball, each followed by a projection to it (Madry et al. 2018). Both in
     the maximum norm, on what the network gets before its own preprocessing layers. What one run gave is kept when the
-    next one is interrupted, and is not computed again.
+    next one is interrupted, and is not computed again; other radii or examples are another question, kept beside it.
 
     Args:
         study: as :meth:`Study.resume` gives it.
@@ -145,16 +142,20 @@ def robustness(
     if not runs:
         raise ReglabError(f"The study in {study.out} has no finished run to attack. Run it: reglab resume {study.out}")
     count = min(examples, len(replay.results.runs[runs[0].name][runs[0].seed].right))  # type: ignore[arg-type]
-    held = _held(study.out, {"unit": unit, "epsilons": list(radii), "examples": count, "drawn": "by class"})
+    question = {
+        "part": "test", "unit": unit, "epsilons": list(radii), "examples": count, "drawn": "by class",
+        "attacks": list(_ATTACKS),
+    }  # fmt: skip
+    held = answers.find(study.out, STEM, question) or {"runs": {}}
     attackers: dict[int, Attacker] = {}
     waiting = [run for run in runs if run.id not in held["runs"]]
     for done, (run, program, at) in enumerate(replay.each(waiting)):
         progress(done, len(waiting), run)
         attacker = attackers.setdefault(id(program), Attacker(program))
         held["runs"][run.id] = _attacked(attacker, program, at, radii, count, unit)
-        disk.write_json(Path(study.out) / FILE, held)
-    found = Robustness._of(held, replay.results)
-    disk.write_json(Path(study.out) / FILE, {**held, "note": " ".join(found.remarks())})
+        answers.keep(study.out, STEM, question, held)
+    found = Robustness._of({**held, **question}, replay.results)
+    answers.keep(study.out, STEM, question, {**held, "note": " ".join(found.remarks())})
     return found
 
 
@@ -170,14 +171,6 @@ def _attacked(
         for attack in _ATTACKS
     }
     return {**found, "blind": attacker.blind(x, y)}
-
-
-def _held(folder: Path, what: dict[str, Any]) -> dict[str, Any]:
-    """Return what the folder has of the same question, or the beginning of an answer."""
-    held = disk.read_json(folder / FILE)
-    if isinstance(held, dict) and held.get("schema") == 1 and all(held.get(key) == what[key] for key in what):
-        return held
-    return {"schema": 1, "part": "test", **what, "attacks": list(_ATTACKS), "runs": {}}
 
 
 def _checked(epsilons: Sequence[float]) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from reglab.analysis.decompose import Change, adjusted, decompose_change
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.study import naming
 from reglab.study.records import FINISHED
+from reglab.study.view import frozen_spec
 
 if TYPE_CHECKING:
     from reglab.analysis.prescribe import Item
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     from reglab.laboratory import Study
     from reglab.results import Results
 
-__all__ = ["Treated", "Tried", "judged", "treat", "treatment"]
+__all__ = ["Treated", "Tried", "judged", "treat", "treated_before", "treatment"]
 
+FOLDER = "treatment"
 _MARKS = {
     "better": "+", "worse": "!", "unreliable": "!", "equivalent": "=", "identical": "=", "cannot tell": "?",
     "screening": "?",
@@ -108,25 +112,66 @@ class Treated:
 def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -> Study:
     """Return the study that tries the items of a prescription that are recipes, each added to the baseline.
 
-    Its folder lies in that of the diagnosed study, whose runs of the baseline it takes over.
+    Its folder, ``treatment`` or the same with a number where that holds the treatment of another recipe, lies in that
+    of the diagnosed study, whose runs of the baseline it takes over.
 
     Raises:
         ReglabError: if no item is a recipe.
     """
     from reglab.laboratory import Study
 
-    base = study.recipes[study.baseline]
-    recipes: dict[str, Any] = {study.baseline: base}
-    recipes |= {_named(item, study.baseline): base + Recipe.parse(item.recipe) for item in items if item.recipe}
+    recipes = _recipes(study.baseline, study.recipes[study.baseline], items)
     if len(recipes) == 1:
         actions = "; ".join(item.action for item in items) or "nothing is prescribed"
         raise ReglabError(f"There is no recipe to try: {actions}.")
-    tried = Study(
-        study.source, study.model, recipes, baseline=study.baseline, out=out or study.out / "treatment",
-        reuse=[study.out], **study.settings.to_dict(),
-    )  # fmt: skip
-    tried._dataset = study._dataset  # what was read is not read again
-    return tried
+
+    def made(folder: Path, *more: Path) -> Study:
+        tried = Study(
+            study.source, study.model, recipes, baseline=study.baseline, out=folder, reuse=[study.out, *more],
+            **study.settings.to_dict(),
+        )  # fmt: skip
+        tried._dataset = study._dataset  # what was read is not read again
+        return tried
+
+    if out is not None:
+        return made(out)
+    first = study.out / FOLDER
+    folder = naming.free(first, made(first).spec())
+    return made(folder, *(each for each in naming.known(first) if each != folder))
+
+
+def _recipes(baseline: str, base: Recipe, items: Sequence[Item]) -> dict[str, Recipe]:
+    return {
+        baseline: base,
+        **{_named(item, baseline): base + Recipe.parse(item.recipe) for item in items if item.recipe},
+    }
+
+
+def treated_before(results: Results, items: Sequence[Item]) -> Treated | None:
+    """Return what the last treatment of a study's baseline that is complete says of these items, or None."""
+    from reglab.results import Results
+
+    baseline = results.baseline
+    try:
+        wanted = _recipes(baseline, Recipe.parse(results.spec["recipes"][baseline]), items)
+    except ReglabError:  # strategies of a third party that are not here: nothing can be compared
+        return None
+    for folder in reversed(naming.known(results.folder / FOLDER)):
+        spec = frozen_spec(folder) or {}
+        held = spec.get("recipes") or {}
+        if spec.get("baseline") != baseline or held.get(baseline) != wanted[baseline].to_text():
+            continue
+        known = [
+            item for item in items
+            if not item.recipe or held.get(name := _named(item, baseline)) == wanted[name].to_text()
+        ]  # fmt: skip
+        if not any(item.recipe for item in known):
+            continue
+        with contextlib.suppress(ReglabError):
+            found = Results.load(folder)
+            if found.complete:
+                return judged(found, known)
+    return None
 
 
 def treat(

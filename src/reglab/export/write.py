@@ -14,7 +14,7 @@ from reglab import backends
 from reglab.errors import ReglabError
 from reglab.export.source import comment, literal
 from reglab.inert import fenced, markdown
-from reglab.study import disk, naming
+from reglab.study import disk, naming, owned
 from reglab.study.frozen import as_yaml
 from reglab.study.view import View
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DATA_LIMIT_MB", "export"]
 
 DATA_LIMIT_MB = 256.0  # raw examples of one seed's split, in memory; more are only written when asked for
-MARK = "recipe.yaml"  # a folder that has it is an export, and can be replaced by another one
+RECIPE = "recipe.yaml"
 
 
 def export(
@@ -46,8 +46,9 @@ def export(
         study: as :meth:`Study.resume` gives it.
         recipe: its name; by default the recommended one.
         seed: the run to take; by default the one that is best on validation.
-        out: the folder; by default ``export/<recipe>`` in the study's. One that holds an export is replaced, as a whole
-            and only when the new one is complete.
+        out: the folder; by default ``export/<recipe>`` in the study's, or that with a number where it holds something
+            else. One that holds an export of the same run, as it was written, is replaced, as a whole and only when the
+            new one is complete.
         script: whether to write ``train.py`` and what it reads.
         max_data: megabytes of raw examples up to which they are written for the script.
         progress: hears what is being done.
@@ -59,23 +60,32 @@ def export(
     from reglab.replay import Replay
     from reglab.study.spec import Task
 
+    if out is not None:  # before anything that takes time
+        owned.check(owned.given(out), owned.EXPORT)
     replay = Replay(study.out, Task(study.dataset, study.model, study.settings, study.recipes))
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
-    target = Path(out) if out is not None else Path(study.out) / "export" / naming.slugs(replay.results.runs)[name]
-    _check_target(target)
+    what = {"recipe": name, "run": run.id, "script": script}
+    if out is not None:
+        target = owned.given(out)
+        _check_target(target, what)
+    else:
+        numbered = naming.numbered(Path(study.out) / "export" / naming.slugs(replay.results.runs)[name])
+        target = next(each for each in numbered if not _in_the_way(each, what))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = disk.new_folder(target)
     try:
         progress("the trained network")
         off = _write_model(temporary / "model.keras", replay, run)
-        (temporary / MARK).write_text(_recipe_yaml(study, replay, run), encoding="utf-8")
+        (temporary / RECIPE).write_text(_recipe_yaml(study, replay, run), encoding="utf-8")
         (temporary / "predict.py").write_text(_predict(replay), encoding="utf-8")
         if script:
             progress("the script")
             _write_script(temporary, study, replay, run, max_data)
         (temporary / "README.md").write_text(_readme(replay, run, off, temporary), encoding="utf-8")
-        disk.publish(temporary, target)
+        disk.sync_files(temporary)
+        owned.mark(temporary, owned.EXPORT, **what, files=disk.checksums(temporary))
+        disk.publish(temporary, target, replaces=not _in_the_way(target, what))  # it may have been changed meanwhile
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -92,9 +102,28 @@ def _chosen(replay: Replay, recipe: str | None) -> str:
     return choice.recommended
 
 
-def _check_target(target: Path) -> None:
-    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / MARK).exists())):
-        raise ReglabError(f"{target} exists and is no export. Give another folder (--out), or take it away.")
+def _check_target(target: Path, what: dict[str, object]) -> None:
+    owned.check(target, owned.EXPORT)
+    reason = _in_the_way(target, what)
+    if reason:
+        raise ReglabError(f"{target} {reason}. Give another folder (--out), or take it away.")
+
+
+def _in_the_way(target: Path, what: dict[str, object]) -> str:
+    """Return why a folder must not be replaced by an export: it is somebody's work, or more than that export."""
+    if owned.empty(target):
+        return "is a link" if target.is_symlink() else ""
+    held = owned.marked(target)
+    if held.get("kind") != owned.EXPORT or target.is_symlink():
+        return "exists and is no export"
+    if (held.get("recipe"), held.get("run")) != (what["recipe"], what["run"]) or held.get("script", 0) > what["script"]:
+        script = "" if held.get("script") else " without a script"
+        return f"holds another export{script}: of {held.get('recipe')}, run {held.get('run')}"
+    files = held.get("files")
+    names = {path.name for path in target.iterdir()} - {owned.MARKER}
+    if not isinstance(files, dict) or names != set(files) or not disk.intact(target, files, thorough=True):
+        return "holds an export that was changed since it was written"
+    return ""
 
 
 # --- the trained network ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 from reglab.analysis.diagnose import diagnose
 from reglab.experiments.diagnosis import diagnosed
 from reglab.experiments.samples import Sample, load
-from reglab.study import disk
+from reglab.study import answers, disk
 from reglab.study.records import FINISHED
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ _SCHEMA = 1
 
 
 def robustness_of(folder: Path) -> dict[str, Any] | None:
-    """Return what ``robustness.json`` holds, as ``reglab robustness`` writes it."""
-    found = disk.read_json(folder / "robustness.json")
-    if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+    """Return what ``reglab robustness`` was last asked, as it writes it."""
+    found = answers.latest(folder, "robustness")
+    if found is None:
         return None
     return found if isinstance(found.get("runs"), dict) and found.get("attacks") and found.get("epsilons") else None
 

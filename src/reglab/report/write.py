@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from pathlib import Path
 from reglab.errors import ReglabError
 from reglab.report import latex, markdown, spreadsheet
 from reglab.results import Results
-from reglab.study import disk
+from reglab.study import disk, owned
+from reglab.study.plan import as_text
 from reglab.study.view import Status, View
 
 __all__ = ["FILES", "watch", "write_report"]
@@ -29,16 +31,17 @@ def write_report(
 
     Args:
         results: of a study.
-        out: the folder; by default ``report`` in the study's.
+        out: the folder, a new one, an empty one, or one with a report of this study; by default ``report`` in the
+            study's.
         status: how far the study is, where it goes on.
         refresh: seconds after which the page loads itself again.
 
     Raises:
-        ReglabError: if the folder cannot be written.
+        ReglabError: if the folder cannot be written, or holds something else.
     """
     from reglab.report.page import page  # which takes Plotly
 
-    folder = results.folder / "report" if out is None else Path(out)
+    folder, mark = _target(results, out)
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     texts = (
         page(results, made=made, status=status, refresh=refresh), markdown.report(results, made=made),
@@ -47,9 +50,24 @@ def write_report(
     )  # fmt: skip
     with disk.telling(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
+        if mark is not None:
+            owned.mark(folder, owned.REPORT, study=mark)
         for name, text in zip(FILES, texts, strict=True):
             disk.write(folder / name, text.encode())
     return [folder / name for name in FILES]
+
+
+def _target(results: Results, out: str | Path | None) -> tuple[Path, str | None]:
+    """Return where the report goes, and what that folder is marked with where it is not a study's own."""
+    own = results.folder / "report"
+    folder = own if out is None else owned.given(out)
+    if folder.resolve() == own.resolve():
+        return folder, None
+    owned.check(folder, owned.REPORT)
+    mark = hashlib.sha256(as_text({"spec": results.spec, "facts": results.facts}).encode()).hexdigest()[:16]
+    if owned.marked(folder).get("study", mark) != mark:
+        raise ReglabError(f"{folder} holds the report of another study. Give another folder with --out.")
+    return folder, mark
 
 
 def watch(

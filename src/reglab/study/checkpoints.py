@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reglab.study import disk
+from reglab.study import disk, owned
 from reglab.study.checkpoint import Checkpoint
 
 __all__ = ["Checkpoints"]
@@ -34,7 +34,7 @@ class Checkpoints:
                 state = {**values, disk.MANIFEST: disk.checksums(temporary)}
                 # Not as strict JSON: what a callback remembers may be infinite.
                 disk.write(temporary / "state.json", json.dumps(state).encode())
-                disk.publish(temporary, target)
+                disk.publish(temporary, target, replaces=owned.removable(target))
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
@@ -61,13 +61,11 @@ class Checkpoints:
             for folder in self._of(key):
                 disk.remove(folder)
 
-    def keep_only(self, keys: Iterable[str]) -> None:
-        """Forget where all other trainings stood."""
-        kept = {folder for key in keys for folder in self._of(key)}
-        with disk.telling(self._study, "write"):
-            for folder in self._of("*"):
-                if folder not in kept:
-                    disk.remove(folder)
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget where trainings stood whose results are there."""
+        for key in keys:
+            self.drop(key)
 
     def _of(self, key: str) -> list[Path]:
-        return [folder for folder in self._folder.glob(f"{key}-*") if not folder.name.startswith(".")]
+        """Return the checkpoints of a training; what else lies there is not reglab's."""
+        return [folder for folder in self._folder.glob(f"{key}-*") if owned.removable(folder)]

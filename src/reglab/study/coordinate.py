@@ -12,7 +12,6 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reglab.errors import ReglabError
@@ -61,7 +60,7 @@ class Limits:
 
 def coordinate(
     store: Store, executor: Executor, plan: Plan, *, epochs: int, limits: Limits, progress: Progress,
-    until: int | None = None, keep: Iterable[str] = (),
+    until: int | None = None,
 ) -> None:  # fmt: skip
     """Train every run of the plan that the store does not have.
 
@@ -74,16 +73,16 @@ def coordinate(
         progress: hears of what happens.
         until: after how many epochs trainings are stopped, to go on later; their checkpoints are kept. By default they
             are trained to their end.
-        keep: keys of other trainings whose checkpoints are kept.
     """
     todo = plan.missing(store.accepted())
+    done = {ride.key for ride in plan.missing(())} - {ride.key for ride in todo}
     if until is not None:
         todo = [ride for ride in todo if store.checkpoints.epoch(ride.key) < until]
     course = _Course(store, executor, limits, progress, Queue(todo), _Pace(epochs), until)
     runs = plan.unique()
     missing = sum(len(ride.runs) for ride in todo)
     store.check_room(missing * plan.result_bytes)
-    store.checkpoints.keep_only([*(ride.key for ride in todo), *keep])
+    store.checkpoints.forget(done)
     progress.started(
         runs=len(runs), trainings=len(todo), reused=len(runs) - missing, epochs=epochs, workers=executor.describe()
     )

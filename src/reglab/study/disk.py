@@ -1,13 +1,14 @@
 """Files that are whole or not there: every byte a study leaves on disk is written by a function of this module.
 
 A file is written under a temporary name, synced, and renamed; then its folder is synced. So whoever looks finds the
-file as it was before or as it is afterwards, whenever the process or the machine stops. Temporary names begin with a
-dot; whoever opens the folder next clears them away.
+file as it was before or as it is afterwards, whenever the process or the machine stops. Temporary names begin with
+``.reglab-tmp-``, which nobody else's do; whoever opens the folder next clears them away.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -23,34 +24,30 @@ import numpy as np
 from reglab.errors import ReglabError
 
 __all__ = [
-    "MANIFEST", "checksums", "finite", "intact", "new_folder", "publish", "read_json", "remove", "sync_files",
-    "telling", "write", "write_arrays", "write_json", "write_quickly",
+    "MANIFEST", "TEMPORARY", "checksums", "finite", "intact", "new_folder", "publish", "read_json", "remove",
+    "set_aside", "sync_files", "telling", "temporary", "write", "write_arrays", "write_json", "write_quickly",
 ]  # fmt: skip
 
 MANIFEST = "files"  # the key of a folder's own list of its files, each with size and SHA-256
+TEMPORARY = ".reglab-tmp-"  # how every temporary name of reglab's begins: what may be cleared away
+
+
+def temporary(name: str) -> bool:
+    """Whether a name is one that reglab gives to what is not finished."""
+    return name.startswith(TEMPORARY)
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file that is whole or not there, and outlives a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        _write_through(temporary, content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _replacing(path) as unfinished:
+        _write_through(unfinished, content)
     _sync_folder(path.parent)
 
 
 def write_quickly(path: Path, content: bytes) -> None:
     """Write a file that is whole or not there, and may be lost in a power cut: what is written again in a second."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _replacing(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -59,28 +56,49 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as ``.npz`` into a folder that is not published yet."""
-    with path.open("wb") as file:
+    """Write arrays as an ``.npz`` that is whole or not there, and outlives a power cut."""
+    with _replacing(path) as unfinished, unfinished.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
+    _sync_folder(path.parent)
 
 
 def new_folder(target: Path) -> Path:
     """Make the folder that will be ``target``, under a temporary name; :func:`publish` gives it its own."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    return temporary
+    unfinished = _unfinished(target)
+    if unfinished.is_dir() and not unfinished.is_symlink():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir()
+    return unfinished
 
 
-def publish(temporary: Path, target: Path) -> None:
-    """Give a new folder its name, in place of what had that name."""
-    _sync_folder(temporary)
-    if target.exists():
-        remove(target)
-    os.replace(temporary, target)
+def publish(folder: Path, target: Path, *, replaces: bool) -> None:
+    """Give a new folder its name.
+
+    What had that name before is taken away if it ``replaces`` that, and else set aside under another name.
+    """
+    _sync_folder(folder)
+    doomed = None
+    if os.path.lexists(target):
+        doomed = _unfinished(target, "removed") if replaces else None
+        if doomed is None:
+            set_aside(target)
+        else:
+            shutil.rmtree(doomed, ignore_errors=True)
+            os.replace(target, doomed)
+    os.replace(folder, target)
     _sync_folder(target.parent)
+    if doomed is not None:
+        remove(doomed)
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file or folder another name, ``<name>.damaged-<n>``, and return it; nothing is lost."""
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    os.replace(path, aside)
+    return aside
 
 
 def sync_files(folder: Path) -> None:
@@ -91,9 +109,12 @@ def sync_files(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Take away a file or folder; a folder loses its name first, so that nobody finds half of it."""
+    """Take away a file or folder; a folder loses its name first, so that nobody finds half of it.
+
+    Of a link the link is taken away, and never what it leads to.
+    """
     if path.is_dir() and not path.is_symlink():
-        doomed = path if path.name.startswith(".") else path.with_name(f".{path.name}.removed.{os.getpid()}")
+        doomed = path if temporary(path.name) else _unfinished(path, "removed")
         if doomed != path:
             shutil.rmtree(doomed, ignore_errors=True)
             os.replace(path, doomed)
@@ -148,6 +169,25 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _unfinished(path: Path, what: str = "") -> Path:
+    """Return the temporary name of what is to be ``path``."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{what}{'-' if what else ''}{path.name}")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give the temporary name under which to write a file, then give the file its own; take it away on an error."""
+    unfinished = _unfinished(path)
+    if unfinished.is_symlink():  # writing would go through it
+        unfinished.unlink()
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _write_through(path: Path, content: bytes) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.study import sound
+from reglab.study.owned import APPLICATION_ID
 from reglab.study.records import ACCEPTED, FAILED, FINISHED, PLANNED
 
 __all__ = ["Ledger"]
@@ -284,4 +285,7 @@ def _upgrade(database: sqlite3.Connection, path: Path, *, only_check: bool = Fal
             )
         return
     for number in range(version, len(_UPGRADES)):
-        database.executescript(f"BEGIN IMMEDIATE; {_UPGRADES[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+        database.executescript(
+            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {_UPGRADES[number]} "
+            f"PRAGMA user_version = {number + 1}; COMMIT;"
+        )

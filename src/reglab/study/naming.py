@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reglab.study import owned
 from reglab.study.frozen import differences
-from reglab.study.view import frozen_spec, holds_study
+from reglab.study.view import frozen_facts, frozen_spec, holds_study
 
-__all__ = ["folder_for", "found_again", "known", "slug", "slugs", "text"]
+__all__ = ["by_name", "folder_for", "found_again", "free", "known", "numbered", "slug", "slugs", "text"]
 
 _HOME = Path("reglab-out")
 _LONGEST = 100  # letters of a folder's name; file systems take 255 bytes
@@ -61,24 +62,44 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def folder_for(name: str, spec: Mapping[str, Any]) -> Path:
-    """Return the folder of a study that was given none: the one it is in already, else the first that is free."""
-    return next(folder for folder in _numbered(name) if _suits(folder, spec))
+def folder_for(name: str, spec: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> Path:
+    """Return the folder of a study that was given none: the one it is in already, else the first that is free.
+
+    Args:
+        name: what the folder is called.
+        spec: of the study.
+        facts: what its results depend on beside the spec, as far as that is known yet.
+    """
+    return free(_HOME / name, spec, facts)
 
 
-def known(name: str) -> list[Path]:
-    """Return the folders of studies of that name, the first one first."""
-    return list(itertools.takewhile(lambda folder: folder.exists(), _numbered(name)))
+def free(folder: Path, spec: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> Path:
+    """Return ``folder``, or the same with a number: the one that holds this study, else the first that is empty."""
+    return next(each for each in numbered(folder) if owned.empty(each) or _suits(each, spec, facts))
 
 
-def _numbered(name: str) -> Iterator[Path]:
-    yield _HOME / name
+def known(folder: Path) -> list[Path]:
+    """Return ``folder`` and those with a number that are there, the first one first."""
+    return list(itertools.takewhile(lambda each: each.exists(), numbered(folder)))
+
+
+def by_name(name: str) -> list[Path]:
+    """Return the default folders of studies of that name, the first one first."""
+    return known(_HOME / name)
+
+
+def numbered(folder: Path) -> Iterator[Path]:
+    """Yield ``folder``, then the same with a number at its end: 2, 3, ..."""
+    yield folder
     for number in itertools.count(2):
-        yield _HOME / f"{name}-{number}"
+        yield folder.with_name(f"{folder.name}-{number}")
 
 
-def _suits(folder: Path, spec: Mapping[str, Any]) -> bool:
+def _suits(folder: Path, spec: Mapping[str, Any], facts: Mapping[str, Any] | None) -> bool:
     if not holds_study(folder):
-        return True
+        return False
     held = frozen_spec(folder)
-    return held is not None and not differences(held, spec)
+    if held is None or differences(held, spec):
+        return False
+    before = frozen_facts(folder)
+    return not (facts and before and differences(before, facts))

@@ -2,6 +2,7 @@
 
 ::
 
+    .reglab           says that the folder is a study of reglab's (owned.py)
     study.yaml        the spec, frozen when the study began
     study.sqlite      the table of runs and attempts (ledger.py)
     runs/<id>/        record.json, history.json, predictions.npz, weights.npz
@@ -29,7 +30,7 @@ import filelock
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study import disk, run_folder, sound
+from reglab.study import disk, owned, run_folder, sound
 from reglab.study.checkpoints import Checkpoints
 from reglab.study.frozen import Frozen, differences
 from reglab.study.ledger import Ledger
@@ -39,6 +40,7 @@ __all__ = ["Store"]
 
 _TABLE = "study.sqlite"
 _LOCK_PATIENCE_S = 2.0
+_NAMED = 5  # files of somebody else's that a note names
 
 
 class Store:
@@ -49,7 +51,8 @@ class Store:
         checkpoints: where trainings stand.
 
     Raises:
-        ReglabError: if the folder cannot be written, another process runs the study, or a newer reglab wrote it.
+        ReglabError: if the folder cannot be written or is not reglab's, another process runs the study, or a newer
+            reglab wrote it.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -58,8 +61,10 @@ class Store:
         self.checkpoints = Checkpoints(self.folder)
         self._lock: filelock.BaseFileLock | None = None
         self._ledger: Ledger = None  # type: ignore[assignment]  # until it is opened
+        owned.check(self.folder)
         with disk.telling(self.folder, "open"):
             self.folder.mkdir(parents=True, exist_ok=True)
+            owned.mark(self.folder, owned.STUDY)
             self._lock = self._locked()
             try:
                 for name in ("runs", "report", "checkpoints"):
@@ -73,6 +78,8 @@ class Store:
 
     def close(self) -> None:
         """Let go of the folder; it can be opened again."""
+        if self._lock is None:
+            return  # it may be another process' by now
         (self.folder / "live.json").unlink(missing_ok=True)
         self._release()
 
@@ -81,6 +88,7 @@ class Store:
             self._ledger.close()
         if self._lock is not None:
             self._lock.release()
+            self._lock = None
 
     def __enter__(self) -> Store:
         return self
@@ -119,6 +127,11 @@ class Store:
             if found is None or found.spec != spec or not found.intact:
                 disk.write(self.folder / "study.yaml", Frozen.text(spec).encode())
 
+    def changed(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return in which facts, beside the spec, this study differs from the one that was begun here."""
+        held = self._ledger.get("facts")
+        return [] if held is None else differences(held, facts)
+
     def register(
         self, facts: Mapping[str, Any], runs: Iterable[Mapping[str, Any]], about: Mapping[str, Any] | None = None
     ) -> None:
@@ -128,14 +141,12 @@ class Store:
             ReglabError: if results would now depend on something else than those that are recorded: on data, a model,
                 Keras or a backend that have changed since.
         """
-        held = self._ledger.get("facts")
-        if held is not None:
-            changed = differences(held, facts)
-            if changed:
-                raise ReglabError(
-                    f"Since the study in {self.folder} began, something changed that its results depend on: "
-                    f"{'; '.join(changed)}. Bring that back to finish this study, or start a new one (--out)."
-                )
+        changed = self.changed(facts)
+        if changed:
+            raise ReglabError(
+                f"Since the study in {self.folder} began, something changed that its results depend on: "
+                f"{'; '.join(changed)}. Bring that back to finish this study, or start a new one (--out)."
+            )
         with disk.telling(self.folder, "write"):
             self._ledger.put("facts", dict(facts))
             if about is not None:
@@ -210,8 +221,12 @@ class Store:
             self._ledger.end(record.summary())
             self._ledger.settle(lease, record.status, record.error)
             if temporary is not None:  # last, for it cannot be rolled back
-                disk.publish(temporary, self.folder / "runs" / record.id)
+                self._publish(temporary, record.id)
         return True
+
+    def _publish(self, temporary: Path, run: str) -> None:
+        target = self.folder / "runs" / run
+        disk.publish(temporary, target, replaces=owned.removable(target))
 
     def adopt(self, other: str | Path, wanted: Iterable[str]) -> list[str]:
         """Copy results from another study folder for runs that this one has not; return which."""
@@ -229,7 +244,7 @@ class Store:
                     disk.sync_files(temporary)
                     with self._ledger.transaction():
                         self._ledger.end(summary)
-                        disk.publish(temporary, self.folder / "runs" / run)
+                        self._publish(temporary, run)
                 except BaseException:
                     shutil.rmtree(temporary, ignore_errors=True)
                     raise
@@ -304,8 +319,7 @@ class Store:
                 ledger.close()
             if isinstance(error, sqlite3.OperationalError):  # not damage: no permission, no space, no answer
                 raise
-        aside = next(name for n in range(1, 1000) if not (name := path.with_name(f"{_TABLE}.damaged-{n}")).exists())
-        path.replace(aside)
+        aside = disk.set_aside(path)
         journal = path.with_name(f"{_TABLE}-journal")
         if journal.exists():
             journal.replace(aside.with_name(f"{aside.name}-journal"))
@@ -314,28 +328,32 @@ class Store:
 
     def _take_in(self) -> None:
         """Bring table and folders together: clear what was never finished, enter what was, reopen what is damaged."""
-        for parent in (self.folder, self.folder / "runs", self.folder / "checkpoints", self.folder / "report"):
-            for left in parent.glob(".*.*"):
-                disk.remove(left)
+        runs = self.folder / "runs"
+        owned.sweep(self.folder, runs, self.folder / "checkpoints", self.folder / "report")
         accepted = self.accepted()
-        for folder in (self.folder / "runs").iterdir():
-            if folder.name in accepted or not folder.is_dir():
+        for folder in runs.iterdir():
+            if folder.name in accepted or folder.is_symlink() or not folder.is_dir():
                 continue
             summary = run_folder.complete(folder)
-            if summary is None:
+            if summary is not None:
+                with self._ledger.transaction():
+                    self._ledger.end(self._ledger.unclashing(summary))
+            elif owned.removable(folder):
                 disk.remove(folder)
-                continue
-            with self._ledger.transaction():
-                self._ledger.end(self._ledger.unclashing(summary))
         for run in sorted(accepted):
-            folder = self.folder / "runs" / run
+            folder = runs / run
             if self._lacks_metrics(run) and (summary := run_folder.complete(folder)):
                 with self._ledger.transaction():
                     self._ledger.end(summary)
             if run_folder.damaged(folder):
-                disk.remove(folder)
+                if owned.removable(folder):
+                    disk.remove(folder)
                 self._ledger.reopen(run)
                 self.notes.append(f"{folder} was damaged or is gone, so that run is trained again.")
+        others = owned.strangers(self.folder)
+        if others:
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            self.notes.append(f"In {self.folder}, not reglab's and left as it is: {', '.join(others[:_NAMED])}{more}.")
 
     def _lacks_metrics(self, run: str) -> bool:
         row = self._ledger.run(run)

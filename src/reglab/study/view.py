@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study import disk, run_folder, sound
+from reglab.study import disk, owned, run_folder, sound
 from reglab.study.frozen import Frozen
 from reglab.study.ledger import Ledger
 from reglab.study.records import ACCEPTED, FAILED, PLANNED, Record
 
-__all__ = ["Status", "View", "began_with", "frozen_spec", "holds_study", "resumable_spec"]
+__all__ = ["Status", "View", "began_with", "frozen_facts", "frozen_spec", "holds_study", "resumable_spec",
+           "studies_in", "study_in"]  # fmt: skip
 
 _SILENCE_S = 15.0  # a process that runs a study writes live.json every second or two
 
@@ -74,9 +75,7 @@ class View:
         self.folder = Path(folder)
         path = self.folder / "study.sqlite"
         if not path.exists():
-            raise ReglabError(
-                f"There is no study in {self.folder} (no study.sqlite). Give the folder that reglab compare wrote."
-            )
+            raise _no_study(self.folder)
         try:
             self._ledger = _opened(path)
         except sqlite3.OperationalError as error:
@@ -229,9 +228,54 @@ def frozen_spec(folder: str | Path) -> dict[str, Any] | None:
     return held or (found.spec if found is not None and found.intact else None)
 
 
+def frozen_facts(folder: str | Path) -> dict[str, Any]:
+    """Return what the results of a folder's study depend on beside its spec; nothing where that is not known."""
+    try:
+        with View(folder) as view:
+            return view.facts
+    except ReglabError:
+        return {}
+
+
 def holds_study(folder: str | Path) -> bool:
     """Whether there is a study in the folder, be it damaged."""
-    return any((Path(folder) / name).exists() for name in ("study.sqlite", "study.yaml"))
+    return owned.kind(folder) == owned.STUDY
+
+
+def studies_in(folder: str | Path) -> list[Path]:
+    """Return the studies that lie in a folder, as those of a search and its confirmation do; by name."""
+    try:
+        return sorted(path for path in Path(folder).iterdir() if holds_study(path))
+    except OSError:
+        return []
+
+
+def study_in(folder: str | Path) -> Path:
+    """Return the folder that is looked at: itself where it is a study, else the last confirmation or only study in it.
+
+    Where there is none, or several that nothing tells apart, the folder itself is returned, and reading it says so.
+    """
+    folder = Path(folder)
+    if holds_study(folder):
+        return folder
+    inside = studies_in(folder)
+    # "confirmation-10" comes after "confirmation-9".
+    confirmations = sorted(
+        (p for p in inside if p.name.startswith("confirmation")), key=lambda p: (len(p.name), p.name)
+    )
+    if confirmations:
+        return confirmations[-1]
+    return inside[0] if len(inside) == 1 else folder
+
+
+def _no_study(folder: str | Path) -> ReglabError:
+    inside = studies_in(folder)
+    if inside:
+        return ReglabError(
+            f"There is no study in {folder} itself; it holds those in {', '.join(path.name for path in inside)}. Give "
+            f"one of them, as {inside[0]}."
+        )
+    return ReglabError(f"There is no study in {folder}. Give the folder that reglab compare wrote.")
 
 
 def resumable_spec(folder: str | Path) -> dict[str, Any]:
@@ -241,7 +285,7 @@ def resumable_spec(folder: str | Path) -> dict[str, Any]:
         ReglabError: if there is no study, or nothing there tells any more what it was.
     """
     if not holds_study(folder):
-        raise ReglabError(f"There is no study in {folder}. Give the folder that reglab compare wrote.")
+        raise _no_study(folder)
     held = frozen_spec(folder)
     if held is None:
         raise ReglabError(

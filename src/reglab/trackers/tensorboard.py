@@ -8,12 +8,14 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
+from reglab.study import disk, owned
 from reglab.study.naming import slugs
 from reglab.trackers import entries, hyperparameters
 
 __all__ = ["log"]
 
-_DONE = "reglab-run"  # a file beside the events: the run that they are of, written last
+_MARK = "reglab-run"  # a file beside the events: the run that they are of, written last; empty while they are written
+_SUFFIX = ".reglab"  # of event files: what may be written anew
 
 
 def log(results: Results, where: str | Path | None = None) -> list[str]:
@@ -31,22 +33,36 @@ def log(results: Results, where: str | Path | None = None) -> list[str]:
         the ids of the runs that were written.
 
     Raises:
-        ReglabError: if tensorboard is not installed.
+        ReglabError: if tensorboard is not installed, or a run's folder holds something else.
     """
     _check_installed()
-    root = Path(where) if where is not None else results.folder / "tensorboard"
+    root = owned.given(where, option="where") if where is not None else results.folder / "tensorboard"
+    names = slugs(results.runs)
+    folders = {run.id: root / names[run.name] / f"seed-{run.seed}" for run in entries(results)}
+    for folder in folders.values():
+        if not (folder / _MARK).is_file() and any(not _ours(path.name) for path in folder.glob("*")):
+            raise ReglabError(
+                f"{folder} holds something that is not reglab's, so nothing is written. Give another log folder "
+                "(--where)."
+            )
     written = []
-    folders = slugs(results.runs)
-    for run in entries(results):
-        folder = root / folders[run.name] / f"seed-{run.seed}"
-        mark = folder / _DONE
-        if not (mark.exists() and mark.read_text() == run.id):
-            for left in folder.glob("events.*"):  # of a writing that was interrupted, or of another study
+    with disk.telling(root, "write"):
+        for run in entries(results):
+            mark = folders[run.id] / _MARK
+            if mark.is_file() and mark.read_text(encoding="utf-8") == run.id:
+                continue
+            folders[run.id].mkdir(parents=True, exist_ok=True)
+            disk.write(mark, b"")
+            for left in mark.parent.glob(f"events.*{_SUFFIX}"):  # of a writing that was interrupted, or another study
                 left.unlink()
-            _write(results, run, folder)
-            mark.write_text(run.id)
+            _write(results, run, mark.parent)
+            disk.write(mark, run.id.encode())
             written.append(run.id)
     return written
+
+
+def _ours(name: str) -> bool:
+    return disk.temporary(name) or (name.startswith("events.") and name.endswith(_SUFFIX))
 
 
 def _check_installed() -> None:
@@ -60,8 +76,7 @@ def _write(results: Results, run: RunResult, folder: Path) -> None:
     from tensorboard.plugins.hparams import api_pb2, summary_v2
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = EventFileWriter(str(folder))
+    writer = EventFileWriter(str(folder), filename_suffix=_SUFFIX)
     try:
         summary = summary_v2.hparams_pb(hyperparameters(results, run), trial_id=run.id)
         writer.add_event(_event(summary, 0))

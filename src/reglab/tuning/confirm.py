@@ -12,6 +12,7 @@ from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
 from reglab.strategies.declare import params
+from reglab.study import naming, owned
 from reglab.tuning.search import Budget, Trial, search
 from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from reglab.results import Results
     from reglab.study.progress import Progress
 
-__all__ = ["Tuned", "every_strategy", "tune"]
+__all__ = ["Tuned", "confirming", "every_strategy", "tune"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Tuned:
     """What a search found, and what came of it on seeds that the search had not seen.
 
     Attributes:
-        folder: the search is in ``search``, its confirmation in ``confirmation``.
+        folder: the search is in ``search``, its confirmation in ``confirmation``, or the same with a number where that
+            holds the confirmation of other recipes or with other seeds.
         trials: the best first.
         results: the confirmation: the best trials and no regularization, trained afresh; None where it was left out.
         names: for each recipe of the confirmation, the trial that it was.
@@ -67,6 +69,17 @@ def every_strategy(data: Dataset) -> tuple[str, ...]:
         if any(each.search for each in params(cls).values())
         and (image or name != "augmentation") and name != "learning_rate"
     )  # fmt: skip
+
+
+def confirming(make: Callable[..., Study], recipes: Mapping[str, Any], out: Path, *, baseline: str = "none") -> Study:
+    """Return the study that confirms recipes: in ``confirmation``, or with a number where that holds another one.
+
+    Results that an earlier confirmation has are taken over.
+    """
+    first = make(recipes=recipes, baseline=baseline, out=out / "confirmation")
+    folder = naming.free(first.out, first.spec())
+    earlier = [each for each in naming.known(first.out) if each != folder]
+    return make(recipes=recipes, baseline=baseline, out=folder, reuse=[*first.reuse, *earlier])
 
 
 def tune(
@@ -112,7 +125,8 @@ def tune(
         >>> found.recipe in {trial.recipe for trial in found.trials} | {reglab.Recipe()}
         True
     """
-    out = Path(out)
+    out = owned.given(out)
+    owned.check_group(out, "search", "confirmation*")
     fixed = Recipe.of(beside)
     searching = searching_study(make, out=out / "search", seeds=budget.search_seeds, beside=fixed, confirmed=rivals > 0)
     space = Space(
@@ -125,5 +139,5 @@ def tune(
         return Tuned(out, trials, None, {})
     named = {f"trial {trial.number}": trial for trial in best}
     recipes = {"none": Recipe(), **{name: trial.recipe for name, trial in named.items()}}
-    study = make(recipes=recipes, baseline="none", out=out / "confirmation")
+    study = confirming(make, recipes, out)
     return Tuned(out, trials, study.run(confirmation, **ways), named)

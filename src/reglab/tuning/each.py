@@ -16,7 +16,8 @@ import numpy as np
 from reglab.analysis.effort import expected_best
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.study import disk
+from reglab.study import disk, owned
+from reglab.tuning.confirm import confirming
 from reglab.tuning.search import Budget, Trial, search
 from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
@@ -90,7 +91,8 @@ def tune_each(
         ReglabError: for a strategy that cannot be searched, or seeds of the confirmation that the searches use, before
             anything is trained.
     """
-    out = Path(out)
+    out = owned.given(out)
+    owned.check_group(out, "search-*", "confirmation*")
     if not strategies:
         raise ReglabError("No strategy is named, so there is nothing to tune.")
     _check_names(strategies, beside, baseline)
@@ -105,7 +107,7 @@ def tune_each(
         ranked = search(study, space, budget, progress=progress, ways=ways, told=hears)
         found[name] = sorted(ranked, key=lambda trial: trial.number)
     best = {name: max(of_name, key=lambda trial: trial.value).recipe for name, of_name in found.items()}
-    study = make(recipes={"none": Recipe(), **best, **beside}, baseline=baseline, out=out / "confirmation")
+    study = confirming(make, {"none": Recipe(), **best, **beside}, out, baseline=baseline)
     tuning = Tuning(out, found, study.run(confirmation, **ways))
     _keep(tuning, trials)
     return tuning

@@ -12,12 +12,13 @@ from reglab.errors import ReglabError
 from reglab.experiments.sweep import grid
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
-from reglab.study import disk
+from reglab.study import answers, owned
 from reglab.study.coordinate import Limits, coordinate
 from reglab.study.executors.choice import Ways
 from reglab.study.plan import Run, rides
 from reglab.study.progress import Progress
 from reglab.study.records import FAILED
+from reglab.tuning.confirm import confirming
 from reglab.tuning.racing import Race, race
 from reglab.tuning.seeds import searching_study
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Raced", "families_of", "run_race"]
 
-FILE = "race.json"
+STEM = "race"  # of ``race.json``, and ``race-<key>.json`` for other recipes or budgets
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def run_race(
         ReglabError: if the budget is too small for these recipes, or the confirmation would have seeds of the race,
             before anything is trained.
     """
-    out = Path(out)
+    out = owned.given(out)
+    owned.check_group(out, "race", "confirmation*")
     racing = searching_study(make, out=out / "race", seeds=search_seeds, confirmed=rivals > 0)
     seeds, epochs = racing.settings.seed_list(), racing.settings.epochs
     # On curves that are all alike the race takes its longest way, and says if the budget does not reach.
@@ -116,11 +118,12 @@ def run_race(
         limits = Limits(timeout=how.timeout, checkpoint_every=how.checkpoint_every)
         trainings = _Trainings(store, trainer, plan, recipes, epochs, limits, progress or Progress())
         went = race(families, seeds, epochs=epochs, budget=epoch_budget, curves=trainings.curves)
-    disk.write_json(racing.out / FILE, _as_dict(went, recipes))
+    question = {"families": {name: list(names) for name, names in families.items()}, "epoch_budget": epoch_budget}
+    answers.keep(racing.out, STEM, question, _as_dict(went, recipes))
     left = [name for name in went.left if name != "none"][:rivals]
     if not left:
         return Raced(out, went, dict(recipes), None)
-    study = make(recipes={"none": Recipe(), **{n: recipes[n] for n in left}}, baseline="none", out=out / "confirmation")
+    study = confirming(make, {"none": Recipe(), **{name: recipes[name] for name in left}}, out)
     return Raced(out, went, dict(recipes), study.run(confirmation, **ways))
 
 
@@ -151,7 +154,7 @@ class _Trainings:
         until = epochs if epochs < self.epochs else None
         coordinate(
             self.store, self.executor, wanted, epochs=self.epochs, limits=self.limits, progress=self.progress,
-            until=until, keep=keys.values(),
+            until=until,
         )  # fmt: skip
         return {
             (name, run.seed): self._curve(run.id, keys[run.id]) for name in names for run in wanted.runs[name]

@@ -1,7 +1,7 @@
 """A search for a recipe: Optuna proposes, studies train, and only validation is looked at.
 
-What was trained is what the folder remembers. A search that is interrupted is played again from the beginning: the
-sampler has a seed, so it proposes the same recipes, and those that are recorded are not trained again.
+The folder remembers what was tried (recorded.py) and trained. A search that is interrupted, or given more, goes on from
+there; its file is only written when something new is known, and never holds less than before.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from reglab.study import disk
 from reglab.study.coordinate import Limits, coordinate
 from reglab.study.executors.choice import Ways
 from reglab.study.progress import Progress
+from reglab.tuning.recorded import COMPLETE, RUNNING, Proposal, Sampler, Trial
 from reglab.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Budget:
 
     trials: int | None = param(None, "recipes that are tried", kind="int", low=1, optional=True)
     epoch_budget: int | None = param(None, "epochs of training in all", kind="int", low=1, optional=True)
-    minutes: float | None = param(None, "minutes in all", low=0, open_low=True, optional=True)
+    minutes: float | None = param(None, "minutes of training in all", low=0, open_low=True, optional=True)
     search_seeds: int = param(2, "seeds of each trial", kind="int", low=1)
     sampler: str = param("tpe", "Optuna's sampler", kind="choice", choices=SAMPLERS)
     pruner: str = param(
@@ -56,36 +57,6 @@ class Budget:
             object.__setattr__(self, key, declared.check("search", key, getattr(self, key)))
         if self.trials is None and self.epoch_budget is None and self.minutes is None:
             raise ReglabError("A search needs a budget: trials, epoch_budget (epochs in all) or minutes.")
-
-
-@dataclass
-class Trial:
-    """One proposed recipe and what came of it.
-
-    Attributes:
-        number: in the order of proposal.
-        recipe: what was proposed.
-        values: validation accuracy at the best epoch, a number a seed; 0 where a run diverged or failed.
-        state: ``complete``, or ``pruned`` where later seeds were not trained.
-        epochs: that its trainings took.
-    """
-
-    number: int
-    recipe: Recipe
-    values: list[float] = field(default_factory=list)
-    state: str = "complete"
-    epochs: int = 0
-
-    @property
-    def value(self) -> float:
-        """The mean over the seeds that were trained."""
-        return sum(self.values) / len(self.values)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "number": self.number, "recipe": self.recipe.to_text(), "value": self.value, "values": self.values,
-            "state": self.state, "epochs": self.epochs,
-        }  # fmt: skip
 
 
 def search(
@@ -116,13 +87,24 @@ def search(
     """
     if not study.settings.sealed:
         raise ReglabError("A search must not read the test set. Give a study with sealed=True.")
+    _check_budget(study, budget)
     how = Ways(**(ways or {}))
     course = _Course(space, budget, told)
+    course.load(study.out)  # so that another search is told before anything is trained
     with study.opened(how, progress or Progress()) as (store, trainer, plan):
-        course.open(study.out)
+        course.load(store.folder)  # what another process added until the folder was free
         limits = Limits(timeout=how.timeout, checkpoint_every=how.checkpoint_every)
         course.run(_Trainings(store, trainer, plan, study.settings.epochs, limits, progress or Progress()))
     return course.ranked()
+
+
+def _check_budget(study: Study, budget: Budget) -> None:
+    one = study.settings.seeds * study.settings.epochs
+    if budget.epoch_budget is not None and budget.epoch_budget < one:
+        raise ReglabError(
+            f"epoch_budget={budget.epoch_budget} allows no trial: one takes up to {one} epochs "
+            f"({study.settings.epochs} with each of {study.settings.seeds} seeds). Give {one} or more."
+        )
 
 
 @dataclass
@@ -162,69 +144,105 @@ class _Trainings:
 
 
 class _Course:
+    """How far a search has come: what the folder has of it, and what comes next."""
+
     def __init__(self, space: Space, budget: Budget, told: Callable[[Trial], None]) -> None:
         self.space, self.budget, self.told = space, budget, told
         self.trials: list[Trial] = []
-        self._known: dict[Recipe, Trial] = {}
-        self._folder = Path()
-        self._spent_before = 0.0
-        self._began = time.monotonic()
+        self._batches: list[list[Proposal]] = []
+        self._path = Path(FILE)
+        self._seconds = 0.0
+        self._sampler = Sampler(space, budget)
+        self._damaged = False
 
-    def open(self, folder: Path) -> None:
-        """Make sure that the folder holds this search or none."""
-        self._folder = folder
-        held = disk.read_json(folder / FILE)
+    def load(self, folder: Path) -> None:
+        """Take up what the folder has.
+
+        Raises:
+            ReglabError: if that is another search.
+        """
+        self._path = folder / FILE
+        self._damaged = self._path.is_file()
+        held = disk.read_json(self._path)
         if isinstance(held, dict):
-            changed = [key for key, value in self._what().items() if held.get("search", {}).get(key) != value]
-            if changed:
-                raise ReglabError(
-                    f"{folder} holds another search: {', '.join(changed)} "
-                    f"{'differs' if len(changed) == 1 else 'differ'}. Give another folder with --out."
-                )
-            self._spent_before = 60 * float(held.get("minutes", 0.0))
-        self._keep()
+            self._check_same(held)
+            self._damaged = not self._read(held)
+
+    def _check_same(self, held: Mapping[str, Any]) -> None:
+        before = held.get("search")
+        before = before if isinstance(before, Mapping) else {}
+        changed = [key for key, value in self._what().items() if before.get(key) != value]
+        if changed:
+            raise ReglabError(
+                f"{self._path.parent} holds another search: {', '.join(changed)} "
+                f"{'differs' if len(changed) == 1 else 'differ'}. Give another folder with --out."
+            )
+
+    def _read(self, held: Mapping[str, Any]) -> bool:
+        """Take up what was tried; return False if that is damaged, and then begin anew."""
+        self._batches = []
+        try:
+            trials = [Trial.of(each) for each in held["trials"]]
+            seen: set[int] = set()
+            for batch in held["proposals"]:
+                proposals = []
+                for each in batch:
+                    number = int(each["trial"])
+                    proposals.append(Proposal(dict(each["params"]), trials[number], number not in seen))
+                    seen.add(number)
+                self._batches.append(proposals)
+            self._seconds = 60 * float(held["minutes"])
+        except (KeyError, IndexError, TypeError, ValueError, ReglabError):
+            self._batches = []
+            return False
+        self.trials = trials
+        return True
 
     def run(self, trainings: _Trainings) -> None:
-        optuna, study = _optuna_study(self.budget)
+        self._sampler.restore(self._batches)
+        for trial in self.trials:
+            if trial.state != RUNNING:
+                self.told(trial)
+        if self._batches and any(proposal.open is not None for proposal in self._batches[-1]):
+            self._train(self._batches[-1], trainings)
+        known = {trial.recipe: trial for trial in self.trials}
         repeats = 0
         while not self._spent() and repeats < _REPEATS:
-            fresh: list[tuple[Any, Trial]] = []
-            again: list[tuple[Any, Trial]] = []
+            batch: list[Proposal] = []
             for _ in range(self._room()):
-                proposed = study.ask()
-                recipe = self.space.suggest(proposed)
-                if recipe in self._known:
-                    again.append((proposed, self._known[recipe]))
-                    continue
-                trial = self._known[recipe] = Trial(len(self.trials), recipe)
-                self.trials.append(trial)
-                fresh.append((proposed, trial))
-            repeats = 0 if fresh else repeats + len(again)
-            self._train(fresh, trainings, optuna, study)
-            for proposed, trial in again:
-                study.tell(proposed, trial.value)
+                proposed, recipe = self._sampler.propose()
+                fresh = recipe not in known
+                if fresh:
+                    known[recipe] = Trial(len(self.trials), recipe)
+                    self.trials.append(known[recipe])
+                batch.append(Proposal(dict(proposed.params), known[recipe], fresh, proposed))
+            self._batches.append(batch)
+            repeats = 0 if any(proposal.fresh for proposal in batch) else repeats + len(batch)
+            self._train(batch, trainings)
 
-    def _train(self, fresh: list[tuple[Any, Trial]], trainings: _Trainings, optuna: Any, study: Any) -> None:
-        waiting = list(fresh)
-        for step, seed in enumerate(trainings.seeds()):
+    def _train(self, batch: list[Proposal], trainings: _Trainings) -> None:
+        """Train the recipes of a batch that are new, seed by seed, and tell the sampler what came of all."""
+        waiting = [proposal for proposal in batch if proposal.fresh and proposal.open is not None]
+        seeds = trainings.seeds()
+        for step, seed in enumerate(seeds):
             if not waiting:
-                return
-            values = trainings.values([trial.recipe for _, trial in waiting], seed)
-            last = step == len(trainings.seeds()) - 1
+                break
+            began = time.monotonic()
+            values = trainings.values([proposal.trial.recipe for proposal in waiting], seed)
+            self._seconds += time.monotonic() - began
             going_on = []
-            for (proposed, trial), (value, epochs) in zip(waiting, values, strict=True):
-                trial.values.append(value)
-                trial.epochs += epochs
-                proposed.report(trial.value, step)
-                if last or proposed.should_prune():
-                    trial.state = "complete" if last else "pruned"
-                    state = optuna.trial.TrialState.COMPLETE if last else optuna.trial.TrialState.PRUNED
-                    study.tell(proposed, trial.value if last else None, state=state)
+            for proposal, (value, epochs) in zip(waiting, values, strict=True):
+                trial = proposal.trial
+                trial.values[step:], trial.epochs = [value], epochs + (trial.epochs if step else 0)
+                if self._sampler.step(proposal, step, last=step == len(seeds) - 1):
                     self.told(trial)
                 else:
-                    going_on.append((proposed, trial))
+                    going_on.append(proposal)
             waiting = going_on
             self._keep()
+        for proposal in batch:
+            if proposal.open is not None:
+                self._sampler.repeat(proposal)
 
     def _room(self) -> int:
         """Return how many trials to propose now."""
@@ -236,15 +254,12 @@ class _Course:
         return (
             (b.trials is not None and len(self.trials) >= b.trials)
             or (b.epoch_budget is not None and sum(trial.epochs for trial in self.trials) >= b.epoch_budget)
-            or (b.minutes is not None and self._seconds() >= 60 * b.minutes)
+            or (b.minutes is not None and self._seconds >= 60 * b.minutes)
         )
-
-    def _seconds(self) -> float:
-        return self._spent_before + time.monotonic() - self._began
 
     def ranked(self) -> list[Trial]:
         """Return the trials, the best first: those with all seeds before those that were given up."""
-        return sorted(self.trials, key=lambda trial: (trial.state != "complete", -trial.value, trial.number))
+        return sorted(self.trials, key=lambda trial: (trial.state != COMPLETE, -trial.value, trial.number))
 
     def _what(self) -> dict[str, Any]:
         budget = {key: getattr(self.budget, key) for key in params(Budget)}
@@ -257,24 +272,14 @@ class _Course:
         }  # fmt: skip
 
     def _keep(self) -> None:
-        done = [trial.to_dict() for trial in self.trials if trial.values]
-        minutes = self._seconds() / 60
-        disk.write_json(self._folder / FILE, {"schema": 1, "search": self._what(), "minutes": minutes, "trials": done})
-
-
-def _optuna_study(budget: Budget) -> tuple[Any, Any]:
-    try:
-        import optuna
-    except ImportError:
-        raise ReglabError("Optuna is not installed. Run pip install 'reglab[tune]'.") from None
-    seed = budget.sampler_seed
-    samplers = {
-        # The liar keeps the trials of a batch apart, whose values are not known to each other.
-        "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
-        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-    }
-    pruners = {"median": optuna.pruners.MedianPruner(n_startup_trials=5), "none": optuna.pruners.NopPruner()}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna, optuna.create_study(
-        direction="maximize", sampler=samplers[budget.sampler](), pruner=pruners[budget.pruner]
-    )
+        if self._damaged:  # it may hold what can still be read by eye
+            disk.set_aside(self._path)
+            self._damaged = False
+        proposals = [[{"trial": p.trial.number, "params": p.params} for p in batch] for batch in self._batches]
+        disk.write_json(
+            self._path,
+            {
+                "schema": 2, "search": self._what(), "optuna": self._sampler.version, "minutes": self._seconds / 60,
+                "trials": [trial.to_dict() for trial in self.trials], "proposals": proposals,
+            },
+        )  # fmt: skip
