@@ -34,9 +34,12 @@ settings.register_profile(
 settings.load_profile("reglab")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give slow tests five times the time of others before they are taken for hanging."""
     for item in items:
+        if BACKEND != "tensorflow" and item.get_closest_marker("slow_elsewhere"):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
 

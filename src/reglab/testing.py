@@ -1,8 +1,9 @@
 """Conformance checks that every strategy passes, reglab's own and yours.
 
 ``check_strategy(MyStrategy())`` runs them all and raises an AssertionError that says what is wrong; each check is a
-function of its own too. They train a tiny network for a few steps, so all of them take seconds. A strategy that has to
-be found by name, in recipes written as text, is entered with ``reglab.CATALOGUE[MyStrategy.name] = MyStrategy``.
+function of its own too. They train a tiny network for a few steps, so all of them take seconds. Checks that train take
+recipes as well: what holds for each strategy has to hold for several of them in one program. A strategy that has to be
+found by name, in recipes written as text, is entered with ``reglab.CATALOGUE[MyStrategy.name] = MyStrategy``.
 
 Example:
     >>> import reglab
@@ -111,20 +112,24 @@ def check_invalid_values(strategy: Strategy) -> None:
 # --- what it does in training --------------------------------------------------------------------------------------
 
 
-def check_zero_strength(strategy: Strategy) -> None:
+def check_zero_strength(strategy: Strategy | Recipe) -> None:
     """At ``zero`` it trains as if it were not there: bit for bit on TensorFlow and PyTorch, to rounding under XLA."""
-    if strategy.zero is None:
+    recipe = Recipe.of(strategy)
+    without = Recipe(*(each for each in recipe if each.zero is None))
+    if len(without) == len(recipe):
         return
-    zero = dataclasses.replace(strategy, **strategy.zero)
-    baseline = _bench(Recipe(), one_hot=strategy.soft_targets).train()
-    _assert_same(_bench(Recipe(zero)).train(), baseline, f"{zero} built at zero is not the baseline", exact=_exact())
-    reused = _bench(Recipe(strategy)).train(zero)
-    _assert_same(reused, baseline, f"{strategy} set to zero is not the baseline", exact=_exact())
+    zero = Recipe(*(each if each.zero is None else dataclasses.replace(each, **each.zero) for each in recipe))
+    one_hot = any(each.soft_targets for each in recipe)
+    baseline = _bench(without, one_hot=one_hot).train()
+    built = _bench(zero, eager=_slow_to_compile()).train()
+    _assert_same(built, baseline, f"{zero} built at zero is not the baseline", exact=_exact())
+    reused = _bench(recipe).train(zero)
+    _assert_same(reused, baseline, f"{recipe} set to zero is not the baseline", exact=_exact())
 
 
-def check_inert_at_evaluation(strategy: Strategy) -> None:
+def check_inert_at_evaluation(strategy: Strategy | Recipe) -> None:
     """Evaluation is that of the exported network, the same each time, and moves nothing."""
-    bench = _bench(Recipe(strategy))
+    bench = _bench(Recipe.of(strategy))
     bench.train()
     before = [_array(variable) for variable in bench.model.variables]
     first, second = (bench.model.predict(bench.x, batch_size=_BATCH, verbose=0) for _ in range(2))
@@ -135,9 +140,9 @@ def check_inert_at_evaluation(strategy: Strategy) -> None:
     _assert_same(after, before, f"{strategy}: predict() moves state", exact=True)
 
 
-def check_reproducible(strategy: Strategy) -> None:
+def check_reproducible(strategy: Strategy | Recipe) -> None:
     """The same seed gives the same weights again; another seed gives others, if and only if it draws random numbers."""
-    bench = _bench(Recipe(strategy))
+    bench = _bench(Recipe.of(strategy))
     bench.reset(seed=5)
     before = bench.streams()
     first, traces = bench.train(seed=5), bench.model.traces
@@ -158,32 +163,35 @@ def check_own_stream(strategy: Strategy) -> None:
     _assert_same(joined, alone, f"{strategy}: its random stream moves when {other} joins", within=3e-4)
 
 
-def check_strengths_take_effect(strategy: Strategy) -> None:
+def check_strengths_take_effect(strategy: Strategy | Recipe) -> None:
     """A changed strength trains as a model made with it, in the program that is compiled already."""
-    bench = _bench(Recipe(strategy))
+    recipe = Recipe.of(strategy)
+    bench = _bench(recipe)
     original, traces = bench.train(), bench.model.traces
-    changes = _other_strengths(strategy)
-    for name, value in changes.items():
-        changed = dataclasses.replace(strategy, **{name: value})
-        assert not _same(bench.train(changed), original), f"{strategy}: {name}={value} has no effect."
+    changes = _other_strengths(recipe)
+    changed = recipe
+    for each, name, value in changes:
+        one = _with(recipe, each, name, value)
+        assert not _same(bench.train(one), original), f"{recipe}: {each.name} with {name}={value} has no effect."
+        changed = _with(changed, each, name, value)
     if changes:
-        changed = dataclasses.replace(strategy, **changes)
-        fresh = _bench(Recipe(changed), eager=_slow_to_compile()).train()
-        _assert_same(bench.train(changed), fresh, f"{strategy} set to {changed} is not {changed}", exact=_exact())
-    _assert_same(bench.train(), original, f"{strategy}: changing strengths back is not what it was", exact=True)
-    _assert_not_traced_again(bench, traces, f"{strategy}: another strength")
+        fresh = _bench(changed, eager=_slow_to_compile()).train()
+        _assert_same(bench.train(changed), fresh, f"{recipe} set to {changed} is not {changed}", exact=_exact())
+    _assert_same(bench.train(), original, f"{recipe}: changing strengths back is not what it was", exact=True)
+    _assert_not_traced_again(bench, traces, f"{recipe}: another strength")
 
 
-def check_schedules(strategy: Strategy) -> None:
+def check_schedules(strategy: Strategy | Recipe) -> None:
     """A strength that follows a schedule has its value in each epoch, in the same program."""
-    bench = _bench(Recipe(strategy))
+    plain = Recipe.of(strategy)
+    bench = _bench(plain)
     bench.train()
     traces = bench.model.traces
-    for name, value in _other_strengths(strategy).items():
-        start = getattr(strategy, name)
+    for each, name, value in _other_strengths(plain):
+        start = getattr(each, name)
         start = start[0] if isinstance(start, tuple) else start
         end = value[0] if isinstance(value, tuple) else value
-        recipe = Recipe(dataclasses.replace(strategy, **{name: Linear(start, end, 2)}))
+        recipe = _with(plain, each, name, Linear(start, end, 2))
         by_hand = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs, recipe=recipe: bench.model.set_recipe(recipe.at(epoch))
         )
@@ -192,17 +200,18 @@ def check_schedules(strategy: Strategy) -> None:
         scheduled = bench.train(recipe, epochs=2)
         _assert_same(scheduled, expected, f"{recipe}: not what its values by hand give", exact=True)
         assert not _same(scheduled, constant), f"{recipe}: the schedule has no effect."
-    _assert_not_traced_again(bench, traces, f"{strategy}: a schedule")
+    _assert_not_traced_again(bench, traces, f"{plain}: a schedule")
 
 
-def check_mixed_precision(strategy: Strategy) -> None:
+def check_mixed_precision(strategy: Strategy | Recipe) -> None:
     """In float16 and bfloat16 the loss stays finite and goes down."""
+    recipe = Recipe.of(strategy)
     for policy in ("mixed_float16", "mixed_bfloat16"):
-        bench = Bench(Recipe(strategy), policy=policy, eager=_slow_to_compile())
+        bench = Bench(recipe, policy=policy, eager=_slow_to_compile())
         weights = bench.train(epochs=4)
         loss = bench.history["loss"]
-        assert all(np.isfinite(weight).all() for weight in weights), f"{strategy}: weights not finite in {policy}."
-        assert np.isfinite(loss).all() and loss[-1] < loss[0], f"{strategy} does not learn in {policy}: loss {loss}."
+        assert all(np.isfinite(weight).all() for weight in weights), f"{recipe}: weights not finite in {policy}."
+        assert np.isfinite(loss).all() and loss[-1] < loss[0], f"{recipe} does not learn in {policy}: loss {loss}."
 
 
 def check_composition(strategy: Strategy, other: Strategy) -> None:
@@ -215,10 +224,7 @@ def check_composition(strategy: Strategy, other: Strategy) -> None:
         return
     bench = Bench(recipe, eager=True)
     before = bench.weights()
-    for step in range(2):
-        rows = slice(step * _BATCH, (step + 1) * _BATCH)
-        bench.model.train_on_batch(bench.x[rows], bench.y[rows])
-    after = bench.weights()
+    after = bench.train()
     assert all(np.isfinite(weight).all() for weight in after), f"{recipe}: weights are not finite."
     assert not _same(after, before), f"{recipe}: nothing was trained."
 
@@ -267,12 +273,17 @@ class Bench:
     """
 
     def __init__(self, recipe: Any, *, policy: str = "float32", one_hot: bool = False, eager: bool = False) -> None:
+        from reglab.data.batches import Batches
         from reglab.regularized import regularize
 
         self.recipe = Recipe.of(recipe)
         self.x, self.y = problem()
         if one_hot:
             self.y = np.eye(_CLASSES, dtype="float32")[self.y]
+        self._batches = functools.partial(
+            Batches, self.x, self.y, np.arange(len(self.x)), batch_size=_BATCH, seed=0, preprocess=lambda x: x
+        )
+        self._feeds: dict[int, Any] = {}
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(policy)
         try:
@@ -296,11 +307,19 @@ class Bench:
     ) -> list[np.ndarray]:
         """Train from the start, under a recipe of other strengths if one is given, and return the weights."""
         self.reset(recipe, seed=seed)
-        validation = (self.x, self.y) if self._validated else None
+        if epochs not in self._feeds:  # made once: making a pipeline of TensorFlow's takes longer than three steps
+            self._feeds[epochs] = backends.adapter().feed(self._batches(epochs=epochs))
+        feed = self._feeds[epochs]
+        validation = {"validation_data": feed, "validation_steps": _STEPS} if self._validated else {}
         self.history = self.model.fit(
-            self.x, self.y, batch_size=_BATCH, epochs=epochs, shuffle=False, verbose=0, validation_data=validation,
+            feed,
+            epochs=epochs,
+            steps_per_epoch=_STEPS,
+            shuffle=False,
+            verbose=0,
             callbacks=list(callbacks),
-        ).history  # fmt: skip
+            **validation,
+        ).history
         return self.weights()
 
     def reset(self, recipe: Any = None, *, seed: int = 0) -> None:
@@ -345,22 +364,35 @@ def _in_catalogue(cls: type[Strategy]) -> Iterator[None]:
             del CATALOGUE[cls.name]
 
 
-def _other_strengths(strategy: Strategy) -> dict[str, Any]:
+def _other_strengths(recipe: Recipe) -> list[tuple[Strategy, str, Any]]:
     """Return another valid value for each strength that is not zero: twice or half of it."""
-    changes = {}
-    for name, declared in params(strategy).items():
-        value = getattr(strategy, name)
-        if not declared.strength or value is None or value in (0, (0, 0)):
-            continue
-        for factor in (2.0, 0.5):
-            other = tuple(v * factor for v in value) if isinstance(value, tuple) else value * factor
-            try:
-                dataclasses.replace(strategy, **{name: other})
-            except ReglabError:
+    changes = []
+    for strategy in recipe:
+        for name, declared in params(strategy).items():
+            value = getattr(strategy, name)
+            if not declared.strength or value is None or value in (0, (0, 0)):
                 continue
-            changes[name] = other
-            break
+            for factor in (2.0, 0.5):
+                other = tuple(v * factor for v in value) if isinstance(value, tuple) else value * factor
+                try:
+                    dataclasses.replace(strategy, **{name: other})
+                except ReglabError:
+                    continue
+                changes.append((strategy, name, other))
+                break
     return changes
+
+
+def _with(recipe: Recipe, strategy: Strategy, name: str, value: Any) -> Recipe:
+    """Return the recipe with another value of one hyperparameter of the strategy of this name and these places."""
+    return Recipe(
+        *(
+            dataclasses.replace(each, **{name: value})
+            if (each.name, each.places) == (strategy.name, strategy.places)
+            else each
+            for each in recipe
+        )
+    )
 
 
 def _array(tensor: Any) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Every strategy, with every variant that has code of its own, passes the checks that reglab ships."""
 
+import os
+
 import pytest
 
 from reglab import testing
+from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
 
@@ -12,22 +15,24 @@ SAMPLES = [
     "l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0))",
     "augmentation(rotation_range=10, width_shift_range=0.1, height_shift_range=1.5, shear_range=5, zoom_range=0.1, "
     "channel_shift_range=0.2)",
-    "augmentation(rotation_range=10, fill_mode=constant, cval=0.5)",
     "gaussian_noise(stddev=0.1, where=input)",
-    "gaussian_noise(stddev=0.1, where=(hidden, output))",
     "weight_noise(stddev=0.02)",
     "label_smoothing(smoothing=0.1)",
     "dropout(rate=0.2, where=hidden)",
-    "dropout(rate=0.2, where=(input, output))",
     "early_stopping(monitor=val_loss, patience=1)",
     "adversarial(epsilon=0.1)",
-    "adversarial(method=bim, epsilon=0.1, steps=2, step_size=0.06, share=1.0)",
-    "adversarial(method=pgd, epsilon=0.3, steps=2, norm=l2, clip=data)",
     "mixup(alpha=0.5)",
     "weight_decay(decay=0.1)",
     "learning_rate(rate=0.05)",
     "ema(momentum=0.5)",
     "sam(rho=0.05)",
+]
+VARIANTS = [
+    "augmentation(rotation_range=10, fill_mode=constant, cval=0.5)",
+    "gaussian_noise(stddev=0.1, where=(hidden, output))",
+    "dropout(rate=0.2, where=(input, output))",
+    "adversarial(method=bim, epsilon=0.1, steps=2, step_size=0.06, share=1.0)",
+    "adversarial(method=pgd, epsilon=0.3, steps=2, norm=l2, clip=data)",
 ]
 # Fitted parts and flips leave training as it was at no strength, so the check of zero strength is not for them.
 FITTED = [
@@ -36,8 +41,17 @@ FITTED = [
     "augmentation(featurewise_center=true, featurewise_std_normalization=true)",
     "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
 ]
-ONE_OF_EACH = {next(iter(Recipe.parse(text))).name: next(iter(Recipe.parse(text))) for text in reversed(SAMPLES)}
-PAIRS = [(a, b) for a in sorted(ONE_OF_EACH) for b in sorted(ONE_OF_EACH) if a < b]
+# All that goes together, in as few programs as there can be: l1 and l2 do not go with l1l2.
+REST = (
+    "augmentation(rotation_range=10, width_shift_range=0.1) + label_smoothing(smoothing=0.1) + mixup(alpha=0.2) + "
+    "adversarial(epsilon=0.05) + dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + "
+    "sam(rho=0.02) + weight_decay(decay=0.1) + ema(momentum=0.5) + learning_rate(rate=0.05) + "
+    "early_stopping(monitor=val_loss, patience=5)"
+)
+TOGETHER = {
+    "with l1 and l2": f"l1(kernel=1e-3, bias=1e-3, activity=1e-3) + l2(kernel=1e-3, activity=1e-3) + {REST}",
+    "with l1l2": f"l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0)) + {REST}",
+}
 
 
 def strategy(text):
@@ -45,22 +59,70 @@ def strategy(text):
     return found
 
 
-def test_there_is_a_sample_of_every_strategy():
+ONE_OF_EACH = {strategy(text).name: strategy(text) for text in SAMPLES}
+# One strategy for each stage of the step; what only observes it, early stopping, is among the other pairs.
+STAGES = ("augmentation", "mixup", "adversarial", "sam", "dropout", "l1l2", "ema")
+PAIRS = [(a, b) for a in sorted(ONE_OF_EACH) for b in sorted(ONE_OF_EACH) if a < b]
+BY_STAGE = [pair for pair in PAIRS if set(pair) <= set(STAGES)]
+CONFLICTS = {("l1", "l1l2"), ("l1l2", "l2")}
+
+SAID = (testing.check_declaration, testing.check_round_trip, testing.check_invalid_values)
+# Tests that follow each other share the program that these train.
+QUICK = (testing.check_reproducible, testing.check_schedules)
+OTHERS = (
+    testing.check_inert_at_evaluation,
+    testing.check_zero_strength,
+    testing.check_strengths_take_effect,
+    testing.check_own_stream,
+    testing.check_mixed_precision,
+)
+# On JAX every program takes seconds to compile, so schedules are tried in one of all strategies; elsewhere in theirs.
+SLOW_ON_JAX, SLOW_BUT_ON_JAX = (
+    [pytest.mark.slow] if (os.environ["KERAS_BACKEND"] == "jax") == on_jax else [] for on_jax in (True, False)
+)
+
+
+def called(check):
+    return check.__name__.removeprefix("check_")
+
+
+def test_there_is_a_sample_of_every_strategy_and_every_check_is_run():
     assert set(ONE_OF_EACH) == set(CATALOGUE)
+    assert set(testing.CHECKS) == {*SAID, *QUICK, *OTHERS}
+    assert {each.name for text in TOGETHER.values() for each in Recipe.parse(text)} == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("check", SAID, ids=called)
+@pytest.mark.parametrize("text", SAMPLES + VARIANTS + FITTED)
+def test_what_it_says_of_itself(text, check):
+    check(strategy(text))
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("check", [pytest.param(check, marks=SLOW_ON_JAX) for check in QUICK], ids=map(called, QUICK))
 @pytest.mark.parametrize("text", SAMPLES)
 def test_conformance(text, check):
     check(strategy(text))
 
 
 @pytest.mark.backend
+@pytest.mark.slow
+@pytest.mark.parametrize("check", OTHERS, ids=called)
+@pytest.mark.parametrize("text", SAMPLES)
+def test_conformance_in_full(text, check):
+    check(strategy(text))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", QUICK + OTHERS, ids=called)
+@pytest.mark.parametrize("text", VARIANTS)
+def test_conformance_of_variants(text, check):
+    check(strategy(text))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "check",
-    [check for check in testing.CHECKS if check is not testing.check_zero_strength],
-    ids=lambda check: check.__name__.removeprefix("check_"),
+    "check", [check for check in QUICK + OTHERS if check is not testing.check_zero_strength], ids=called
 )
 @pytest.mark.parametrize("text", FITTED)
 def test_conformance_of_what_is_fitted(text, check):
@@ -68,6 +130,43 @@ def test_conformance_of_what_is_fitted(text, check):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize(("one", "other"), PAIRS, ids=["+".join(pair) for pair in PAIRS])
-def test_every_pair_trains_or_is_a_declared_conflict(one, other):
+@pytest.mark.parametrize(
+    "check",
+    [
+        testing.check_reproducible,
+        testing.check_inert_at_evaluation,
+        testing.check_zero_strength,
+        pytest.param(testing.check_schedules, marks=SLOW_BUT_ON_JAX),
+        pytest.param(testing.check_strengths_take_effect, marks=pytest.mark.slow),
+        pytest.param(testing.check_mixed_precision, marks=pytest.mark.slow),
+    ],
+    ids=called,
+)
+@pytest.mark.parametrize("which", ["with l1 and l2", pytest.param("with l1l2", marks=pytest.mark.slow)])
+def test_in_one_program_with_all_that_goes_together_each_does_what_it_does_alone(which, check):
+    check(Recipe.parse(TOGETHER[which]))
+
+
+def test_conflicts_are_declared_and_name_both():
+    found = set()
+    for one, other in PAIRS:
+        try:
+            Recipe(ONE_OF_EACH[one], ONE_OF_EACH[other])
+        except ReglabError:
+            testing.check_composition(ONE_OF_EACH[one], ONE_OF_EACH[other])
+            found.add((one, other))
+    assert found == CONFLICTS
+
+
+@pytest.mark.parametrize(("one", "other"), BY_STAGE, ids=["+".join(pair) for pair in BY_STAGE])
+def test_strategies_of_two_stages_train_together(one, other):
+    testing.check_composition(ONE_OF_EACH[one], ONE_OF_EACH[other])
+
+
+OTHER_PAIRS = [pair for pair in PAIRS if pair not in BY_STAGE]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("one", "other"), OTHER_PAIRS, ids=["+".join(pair) for pair in OTHER_PAIRS])
+def test_every_other_pair_trains_or_is_a_declared_conflict(one, other):
     testing.check_composition(ONE_OF_EACH[one], ONE_OF_EACH[other])
