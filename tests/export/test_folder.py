@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -66,19 +63,13 @@ def iris(tmp_path_factory):
     return folder
 
 
-def without_reglab(code, *arguments):
-    """Run code in a process in which reglab cannot be imported, and return what it printed."""
-    code = f"import sys; sys.modules['reglab'] = None\n{code}"
-    result = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=dict(os.environ), capture_output=True, text=True,
-        timeout=200, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout
+RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 
 
 @pytest.mark.backend
-def test_the_saved_network_predicts_from_raw_inputs_what_the_run_predicted_without_reglab(tmp_path, iris):
+def test_the_saved_network_predicts_from_raw_inputs_what_the_run_predicted_without_reglab(
+    tmp_path, iris, without_reglab
+):
     study = reglab.Study.resume(iris)
     out = export(study, recipe="with dropout", out=tmp_path / "out", seed=1)
     run = reglab.Results.load(iris).shipped("with dropout", 1)
@@ -86,7 +77,7 @@ def test_the_saved_network_predicts_from_raw_inputs_what_the_run_predicted_witho
     test = reglab.data.test_part(study.dataset)
     np.save(tmp_path / "raw.npy", study.dataset.x[np.sort(test)])
     code = """
-import runpy, numpy as np
+import runpy, sys, numpy as np
 example = runpy.run_path(sys.argv[1])
 np.save(sys.argv[3], example["predict"](np.load(sys.argv[2])))
 print(example["CLASSES"], sorted({type(layer).__module__.split(".")[0] for layer in example["model"].layers}))
@@ -97,29 +88,36 @@ print(example["CLASSES"], sorted({type(layer).__module__.split(".")[0] for layer
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("preprocess", ["standardize", "rescale", "none"])
-def test_binary_logits_become_probabilities_of_both_classes_and_scripts_measure_them(tmp_path, preprocess):
+@pytest.mark.slow_elsewhere
+@pytest.mark.parametrize(
+    "preprocess", ["standardize", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rescale", "none"))]
+)
+def test_binary_logits_become_probabilities_of_both_classes_and_scripts_measure_them(
+    tmp_path, preprocess, without_reglab
+):
     recipes = {"penalty": "l1(kernel=1e-4) + l2(kernel=1e-3) + label_smoothing(smoothing=0.1)"}
     study = reglab.Study(
-        "breast_cancer", binary_network, recipes, out=tmp_path / "study", preprocess=preprocess, epochs=2, seeds=1
-    )
-    study.run(workers=0)
+        "breast_cancer", binary_network, recipes, out=tmp_path / "study", preprocess=preprocess, epochs=2, seeds=1,
+        baseline="penalty",
+    )  # fmt: skip
+    accuracy = study.run(workers=0).shipped("penalty").metrics["accuracy"]
     out = export(study, recipe="penalty", out=tmp_path / "out")
-    accuracy = study.best().study and reglab.Results.load(study.out).shipped("penalty").metrics["accuracy"]
-    said = without_reglab("import runpy; runpy.run_path(sys.argv[1], run_name='__main__')", out / "train.py")
+    said = without_reglab(RUN, out / "train.py")
     assert said.splitlines()[-1] == f"test accuracy {accuracy:.4f}, in the study {accuracy:.4f}"
 
 
 @pytest.mark.backend
-def test_shared_and_nested_layers_operations_and_own_penalties_are_written(tmp_path):
+@pytest.mark.slow_elsewhere
+def test_shared_and_nested_layers_operations_and_own_penalties_are_written(tmp_path, without_reglab):
     recipes = {"more": "l2(kernel=1e-3, bias=1e-4, activity=1e-4) + dropout(rate=0.1)"}
-    study = reglab.Study("iris", own_penalties, recipes, out=tmp_path / "study", **SETTINGS)
+    settings = {**SETTINGS, "seeds": 1, "baseline": "more"}
+    study = reglab.Study("iris", own_penalties, recipes, out=tmp_path / "study", **settings)
     results = study.run(workers=0)
     out = export(study, recipe="more", out=tmp_path / "out")
     text = (out / "train.py").read_text()
     assert "both(keras.regularizers.L2(), KERNEL_PENALTY)" in text
     assert "def build_inner():" in text
-    said = without_reglab("import runpy; runpy.run_path(sys.argv[1], run_name='__main__')", out / "train.py")
+    said = without_reglab(RUN, out / "train.py")
     accuracy = results.shipped("more").metrics["accuracy"]
     assert said.splitlines()[-1] == f"test accuracy {accuracy:.4f}, in the study {accuracy:.4f}"
 
@@ -177,14 +175,20 @@ def recurrent_network():
 @pytest.mark.parametrize(
     ("network", "recipe", "said"),
     [
-        (recurrent_network, "l2(kernel=1e-3)", "in layers that take a regularizer as an argument"),
-        (Subclassed, "none", "subclassed model, which cannot be written as layers"),
-        (lambda_network, "none", "cannot be loaded with safe_mode=True"),
+        pytest.param(
+            recurrent_network,
+            "l2(kernel=1e-3)",
+            "in layers that take a regularizer as an argument",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(Subclassed, "none", "subclassed model, which cannot be written as layers", marks=pytest.mark.slow),
+        pytest.param(lambda_network, "none", "cannot be loaded with safe_mode=True", marks=pytest.mark.slow),
         ("mlp(units=8)", "l2(kernel=linear(0, 1e-3, 2))", "follows a schedule"),
     ],
 )
 def test_what_cannot_be_written_is_told_and_nothing_is_left(tmp_path, network, recipe, said):
-    study = reglab.Study("iris", network, {"it": recipe}, baseline="it", out=tmp_path / "study", **SETTINGS)
+    settings = {**SETTINGS, "seeds": 1, "epochs": 1}
+    study = reglab.Study("iris", network, {"it": recipe}, baseline="it", out=tmp_path / "study", **settings)
     study.run(workers=0)
     with pytest.raises(ReglabError, match=said):
         export(study, out=tmp_path / "out")
