@@ -35,6 +35,7 @@ WEIGHTS = {
 SLOW_CHECKS = {
     "check_array_api_input(array_namespace=numpy,expect_only_array_outputs=False)",
     "check_classifier_data_not_an_array()",
+    "check_classifiers_classes()",
     "check_classifiers_train(readonly_memmap=True)",
     "check_classifiers_train(readonly_memmap=True,X_dtype=float32)",
     "check_decision_proba_consistency()",
