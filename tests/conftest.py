@@ -38,7 +38,7 @@ settings.load_profile("reglab")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give slow tests five times the time of others before they are taken for hanging."""
     for item in items:
-        if BACKEND != "tensorflow" and item.get_closest_marker("slow_elsewhere"):
+        if any(BACKEND in mark.args for mark in item.iter_markers("slow_on")):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))

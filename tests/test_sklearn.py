@@ -115,7 +115,7 @@ def digits():
 
 
 @pytest.mark.backend
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_cross_validation(iris):
     scores = cross_val_score(RegularizedClassifier(**SMALL), *iris, cv=2)
     assert scores.shape == (2,)
@@ -184,7 +184,7 @@ def test_data_frames_and_their_columns(iris):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_images(digits):
     x, y = digits
     classifier = RegularizedClassifier(**IMAGES, recipe="augmentation(width_shift_range=0.1)").fit(x, y)
@@ -256,7 +256,7 @@ def test_nothing_global_is_left_changed(iris):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_the_last_epoch_is_kept_where_nothing_is_held_out(iris):
     x, y = iris
     settings = {**SMALL, "validation": None, "preprocess": "none", "epochs": 4}
@@ -270,7 +270,7 @@ def test_the_last_epoch_is_kept_where_nothing_is_held_out(iris):
 
 @pytest.mark.backend
 @pytest.mark.parametrize("recipe", [pytest.param("none", marks=pytest.mark.slow), "l2(kernel=1e-2)"])
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_a_weight_is_a_repetition_and_a_weight_of_zero_leaves_out(iris, recipe):
     x, y = iris
     weights = np.random.default_rng(0).integers(0, 4, len(y))
@@ -352,7 +352,7 @@ def _in_a_fresh_process(classifier, x, folder, backend):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_a_pickle_predicts_the_same_in_a_fresh_process(iris, tmp_path):
     import keras
 
@@ -373,7 +373,7 @@ def test_a_pickle_predicts_the_same_on_another_backend(digits, tmp_path):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_a_copy_is_a_classifier_of_its_own(iris):
     x, y = iris
     classifier = RegularizedClassifier(**{**SMALL, "epochs": 3}, recipe="ema(momentum=0.9)").fit(x, y)
@@ -386,7 +386,7 @@ def test_a_copy_is_a_classifier_of_its_own(iris):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 @pytest.mark.parametrize(
     "preprocess", ["standardize", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rescale", "none"))]
 )

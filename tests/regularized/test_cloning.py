@@ -157,7 +157,7 @@ def test_the_empty_recipe_trains_as_the_model_itself(build):
 
 @pytest.mark.parametrize("build", GRAPHS)
 @pytest.mark.parametrize("recipe", ["dropout(rate=0.5)", "gaussian_noise(stddev=0.5, where=output)"])
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_taps_act_in_training_and_leave_weights_in_the_users_order(build, recipe):
     x, _ = problem()
     model = build()

@@ -53,8 +53,8 @@ def compiled(recipe, loss="sparse_categorical_crossentropy", source=None, optimi
 
 
 def eager(*args, **kwargs):
-    """A model whose steps run as they are: where there are few of them, compiling them takes longer."""
-    return compiled(*args, run_eagerly=True, **kwargs)
+    """A model whose steps run as they are on TensorFlow: where there are few of them, compiling them takes longer."""
+    return compiled(*args, run_eagerly=backend() == "tensorflow", **kwargs)
 
 
 def weights(model):
@@ -188,7 +188,7 @@ def test_activity_penalties_do_not_overflow_in_float16():
         "mixup",
     ],
 )
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 @pytest.mark.skipif("backend() == 'torch'", reason="Keras does not compile steps on PyTorch by itself")
 def test_jit_compile_works_or_names_the_strategy_that_cannot(recipe):
     x, y = problem()
@@ -231,7 +231,7 @@ def test_callbacks_validation_and_history_are_keras_own(tmp_path):
     assert (tmp_path / "log.csv").read_text().count("\n") == 4
 
 
-@pytest.mark.slow_elsewhere
+@pytest.mark.slow_on("jax", "torch")
 def test_predict_is_inert_and_penalties_do_not_reach_the_network_outputs():
     x, y = problem()
     model = eager(EVERYTHING)
@@ -295,7 +295,7 @@ def test_a_saved_model_goes_on_where_it_stopped(tmp_path):
     assert again.recipe == model.recipe
     for ours, theirs in zip(weights(again), weights(model), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    again.run_eagerly = True
+    again.run_eagerly = model.run_eagerly
     before = weights(model)
     for each in (model, again):
         each.set_seed(1)

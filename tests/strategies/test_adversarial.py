@@ -67,6 +67,7 @@ def test_fgsm(weights, batch):
     )
 
 
+@pytest.mark.slow_on("jax")
 def test_fgsm_replaces_the_share_and_leaves_the_rest(weights, batch):
     x, y = batch
     found = attacked(compiled(Adversarial(epsilon=0.1, share=0.25), weights), x, y)
@@ -74,6 +75,7 @@ def test_fgsm_replaces_the_share_and_leaves_the_rest(weights, batch):
     np.testing.assert_array_equal(found[3:], x[3:])
 
 
+@pytest.mark.slow_on("jax")
 def test_fgsm_with_l2_goes_along_the_gradient(weights, batch):
     x, y = batch
     slope = by_hand(weights, x, y)
@@ -92,6 +94,7 @@ def test_where_the_loss_has_no_slope_an_example_stays_with_l2(weights, batch, si
         np.testing.assert_allclose(attacked(compiled(strategy, flat), x, y), x, atol=1e-5)
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("clip", ["none", (-0.8, 0.9)])
 def test_bim_projects_each_step_to_the_ball_and_the_valid_range(weights, batch, clip):
     x, y = batch
@@ -128,6 +131,7 @@ def test_pgd_starts_at_random_stays_in_the_ball_and_raises_the_loss_more_than_fg
     assert loss(one) >= loss(single) - 1e-3 > loss(x)
 
 
+@pytest.mark.slow_on("jax")
 def test_pgd_without_a_random_start_is_bim(weights, batch):
     settings = {"epsilon": 0.2, "steps": 3, "share": 1.0}
     pgd = Adversarial(method="pgd", random_start=False, **settings)
@@ -169,6 +173,7 @@ def test_the_attack_sees_inference_mode_and_moves_nothing():
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value, err_msg=variable.path)
 
 
+@pytest.mark.slow_on("jax")
 def test_penalties_do_not_take_part_in_the_attack(weights, batch):
     x, y = batch
     recipe = Adversarial(epsilon=0.1, share=1.0) + reglab.L2(kernel=1.0, activity=10.0)
@@ -176,6 +181,7 @@ def test_penalties_do_not_take_part_in_the_attack(weights, batch):
     np.testing.assert_array_equal(attacked(compiled(recipe, weights), x, y), plain)
 
 
+@pytest.mark.slow_on("jax")
 def test_a_sigmoid_head_is_attacked_too():
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(inputs))

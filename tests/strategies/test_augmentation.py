@@ -49,6 +49,7 @@ def numbers(value):
 # --- one map -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow_on("jax")
 @settings(max_examples=60)
 @given(
     theta=st.floats(-180, 180),
@@ -105,6 +106,7 @@ def shifts_of(x, **shift):
     return np.take(out, middle, axis=axis).mean(axis=(1, 2)) - middle
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize(("argument", "axis"), [("width_shift_range", 2), ("height_shift_range", 1)])
 @pytest.mark.parametrize(("value", "pixels"), [(0.1, 4.0), (3.0, 3.0)])
 def test_shifts_are_uniform_in_fractions_below_one_and_pixels_from_one_on(argument, axis, value, pixels):
@@ -116,6 +118,7 @@ def test_shifts_are_uniform_in_fractions_below_one_and_pixels_from_one_on(argume
     assert scipy.stats.kstest(drawn, scipy.stats.uniform(-pixels, 2 * pixels).cdf).pvalue > 1e-3
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize(("argument", "axis"), [("horizontal_flip", 2), ("vertical_flip", 1)])
 @pytest.mark.parametrize("with_rotation", [False, True])
 def test_half_of_the_images_are_flipped_exactly(argument, axis, with_rotation):
@@ -140,6 +143,7 @@ def test_each_image_draws_its_own_and_other_ones_in_the_next_batch():
     assert len(np.unique(every.round(5), axis=0)) == 16
 
 
+@pytest.mark.slow_on("jax")
 def test_brightness_multiplies_raw_pixel_values():
     raw = np.random.default_rng(0).uniform(0, 255, (500, 4, 4, 1)).astype("float32")
     mean, deviation = 100.0, 50.0
@@ -153,6 +157,7 @@ def test_brightness_multiplies_raw_pixel_values():
     assert out.max() <= 255 + 1e-3
 
 
+@pytest.mark.slow_on("jax")
 def test_channel_shift_stays_within_the_images_own_extremes():
     x = images(50)
     out = augmented(Augmentation(channel_shift_range=0.4), x)

@@ -9,6 +9,7 @@ from reglab import L1, L1L2, L2
 
 pytestmark = pytest.mark.backend
 
+SLOW_ON_JAX = pytest.mark.slow_on("jax")
 STEPS = 3
 
 
@@ -61,8 +62,9 @@ def recurrent(hidden=None, head=None):
 
 
 def trained(model, data, weights):
-    """Train for some steps, as they are: compiling them takes longer."""
-    model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy", run_eagerly=True)
+    """Train for some steps; on TensorFlow as they are, where compiling them takes longer."""
+    eager = keras.backend.backend() == "tensorflow"
+    model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy", run_eagerly=eager)
     if not model.built:
         model.build((None, *data[0].shape[1:]))
     target = getattr(model, "network", model)
@@ -109,22 +111,25 @@ def test_kernels_and_biases_train_as_with_keras_regularizers(name):
     assert_same_training(convolutional, images(), strategy(kernel=0.03, bias=0.02), regularizer)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [pytest.param("l1", marks=SLOW_ON_JAX), pytest.param("l2", marks=SLOW_ON_JAX), "l1l2"])
 def test_activities_train_as_with_keras_regularizers(name):
     strategy, regularizer = OURS[name]
     recipe = strategy(kernel=0.03, bias=0.02, activity=0.01)
     assert_same_training(convolutional, images(), recipe, regularizer, activity=True)
 
 
+@SLOW_ON_JAX
 def test_embeddings_and_recurrent_kernels_are_penalized():
     assert_same_training(recurrent, sequences(), L2(kernel=0.03, bias=0.02), OURS["l2"][1])
 
 
+@SLOW_ON_JAX
 def test_l1l2_takes_a_pair():
     pair = {"kernel": keras.regularizers.L1L2(0.01, 0.05), "bias": None}
     assert_same_training(convolutional, images(), L1L2(kernel=(0.01, 0.05)), pair.get)
 
 
+@SLOW_ON_JAX
 def test_the_users_own_penalties_stay():
     own, data = keras.regularizers.L1(0.02), images()
     with_own = convolutional({"kernel_regularizer": own}, {})

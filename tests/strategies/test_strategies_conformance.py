@@ -1,7 +1,5 @@
 """Every strategy, with every variant that has code of its own, passes the checks that reglab ships."""
 
-import os
-
 import pytest
 
 from reglab import testing
@@ -41,16 +39,18 @@ FITTED = [
     "augmentation(featurewise_center=true, featurewise_std_normalization=true)",
     "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
 ]
-# All that goes together, in as few programs as there can be: l1 and l2 do not go with l1l2.
-REST = (
+# Between them they hold every strategy: what takes one pass through the network, and what takes a second one.
+ONE_PASS = (
     "augmentation(rotation_range=10, width_shift_range=0.1) + label_smoothing(smoothing=0.1) + mixup(alpha=0.2) + "
-    "adversarial(epsilon=0.05) + dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + "
-    "sam(rho=0.02) + weight_decay(decay=0.1) + ema(momentum=0.5) + learning_rate(rate=0.05) + "
-    "early_stopping(monitor=val_loss, patience=5)"
+    "dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + weight_decay(decay=0.1) + "
+    "l1(kernel=1e-3, bias=1e-3, activity=1e-3) + l2(kernel=1e-3, activity=1e-3) + ema(momentum=0.5) + "
+    "learning_rate(rate=0.05)"
 )
 TOGETHER = {
-    "with l1 and l2": f"l1(kernel=1e-3, bias=1e-3, activity=1e-3) + l2(kernel=1e-3, activity=1e-3) + {REST}",
-    "with l1l2": f"l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0)) + {REST}",
+    "one pass": ONE_PASS,
+    "two passes": "adversarial(epsilon=0.05) + sam(rho=0.02) + dropout(rate=0.1) + early_stopping(monitor=val_loss) + "
+    "l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0))",
+    "all": f"{ONE_PASS} + adversarial(epsilon=0.05) + sam(rho=0.02)",
 }
 
 
@@ -76,10 +76,6 @@ OTHERS = (
     testing.check_own_stream,
     testing.check_mixed_precision,
 )
-# On JAX every program takes seconds to compile, so schedules are tried in one of all strategies; elsewhere in theirs.
-SLOW_ON_JAX, SLOW_BUT_ON_JAX = (
-    [pytest.mark.slow] if (os.environ["KERAS_BACKEND"] == "jax") == on_jax else [] for on_jax in (True, False)
-)
 
 
 def called(check):
@@ -99,7 +95,8 @@ def test_what_it_says_of_itself(text, check):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("check", [pytest.param(check, marks=SLOW_ON_JAX) for check in QUICK], ids=map(called, QUICK))
+@pytest.mark.slow_on("jax")  # every program takes seconds to compile there; all strategies in one are tried below
+@pytest.mark.parametrize("check", QUICK, ids=called)
 @pytest.mark.parametrize("text", SAMPLES)
 def test_conformance(text, check):
     check(strategy(text))
@@ -136,14 +133,14 @@ def test_conformance_of_what_is_fitted(text, check):
         testing.check_reproducible,
         testing.check_inert_at_evaluation,
         testing.check_zero_strength,
-        pytest.param(testing.check_schedules, marks=SLOW_BUT_ON_JAX),
+        pytest.param(testing.check_schedules, marks=pytest.mark.slow_on("tensorflow", "torch")),
         pytest.param(testing.check_strengths_take_effect, marks=pytest.mark.slow),
         pytest.param(testing.check_mixed_precision, marks=pytest.mark.slow),
     ],
     ids=called,
 )
-@pytest.mark.parametrize("which", ["with l1 and l2", pytest.param("with l1l2", marks=pytest.mark.slow)])
-def test_in_one_program_with_all_that_goes_together_each_does_what_it_does_alone(which, check):
+@pytest.mark.parametrize("which", ["one pass", "two passes", pytest.param("all", marks=pytest.mark.slow)])
+def test_in_one_program_with_others_each_does_what_it_does_alone(which, check):
     check(Recipe.parse(TOGETHER[which]))
 
 
