@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from blocks import DOCUMENTS, KINDS, ROOT, blocks, name
+from furnished import furnish, names
 from reader import Reader, file_of
 
 import reglab
@@ -16,6 +17,7 @@ from reglab.study.spec import Settings
 from reglab.tuning.search import Budget
 
 pages = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+WITH_BLOCKS = [document for document in DOCUMENTS if any(block.kind != "text" for block in blocks(document))]
 
 
 @pages
@@ -47,6 +49,25 @@ def test_what_is_shown_as_text_is_nothing_to_run(document):
 def test_few_blocks_are_not_run_and_say_why():
     left_out = {str(block): block.not_run for document in DOCUMENTS for block in blocks(document) if block.not_run}
     assert len(left_out) <= 2, left_out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", WITH_BLOCKS, ids=name)
+def test_a_document_works_as_it_says(document, tmp_path, trained, in_small, monkeypatch):
+    text = document.read_text(encoding="utf-8")
+    (tmp_path / "commands").mkdir()
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    furnish(folder, text, trained)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    reader = Reader(folder, tmp_path / "commands", names())
+    found = blocks(document)
+    for block in found:
+        if block.kind == "yaml":  # a document may speak of the file before it shows it
+            (folder / file_of(block)).write_text(block.text, encoding="utf-8")
+    for block in found:
+        reader.read(block)
 
 
 def read(tmp_path, text):
