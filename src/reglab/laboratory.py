@@ -310,6 +310,7 @@ class Study:
         if extended:
             store.set_execution({**store.execution(), "extended": extended})
             notes = [*notes, _EXTENDED.format(_seeds(extended), self.settings.seeds)]
+        notes = [*notes, *plan.notes]
         for note in notes:
             progress.note(note)
         store.register(plan.facts, [run.summary() for run in plan.unique()], self._about(plan, notes))

@@ -201,7 +201,9 @@ def _from_call(call: Call) -> Strategy:
     cls = CATALOGUE.get(call.name.lower())
     if cls is None:
         raise ReglabError(
-            f"Unknown strategy {call.name!r}.{nearest(call.name, CATALOGUE)} Known are {', '.join(CATALOGUE)} and none."
+            f"Unknown strategy {call.name!r}.{nearest(call.name, CATALOGUE)} Known are {', '.join(CATALOGUE)} and "
+            "none. One of your own is known once its module is imported and has entered it: "
+            "reglab.CATALOGUE[MyStrategy.name] = MyStrategy."
         )
     declared = params(cls)
     if len(call.args) > len(declared):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
 
-__all__ = ["DROPPED", "dropped", "feed", "sum_of_squares"]
+__all__ = ["DROPPED", "dropped", "feed", "random_kept", "sum_of_squares"]
 
 
 def dropped(h: Any, rate: Any, scale: Any, random: Any) -> Any:
@@ -26,3 +27,8 @@ def sum_of_squares(x: Any) -> Any:
 def feed(batches: Any) -> Any:
     """Return the batches as ``fit`` is to be given them."""
     return batches
+
+
+def random_kept() -> AbstractContextManager[None]:
+    """Return a scope that leaves the backend's own random state as it was; there is none but streams."""
+    return nullcontext()

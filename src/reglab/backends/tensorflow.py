@@ -9,13 +9,14 @@ import keras
 import tensorflow as tf
 
 from reglab.backends.cheap_bits import DROPPED, dropped
+from reglab.backends.plain import random_kept
 
 if TYPE_CHECKING:
     from reglab.backends.trainer import Trainer as _Trainer
 else:
     _Trainer = object
 
-__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "sum_of_squares"]
+__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares"]
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:

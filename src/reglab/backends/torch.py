@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 else:
     _Trainer = object
 
-__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "sum_of_squares"]
+__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares"]
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:
@@ -36,6 +37,14 @@ def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable
             return function(*args)
 
     return run
+
+
+@contextmanager
+def random_kept() -> Iterator[None]:
+    """Leave PyTorch's own random state as it was, and let it begin at the same point in each such scope."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
+        torch.manual_seed(0)
+        yield
 
 
 class StepMixin(_Trainer):

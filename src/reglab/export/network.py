@@ -53,7 +53,11 @@ class Printer:
             )
         front, self.front = self.front, ()  # networks inside this one have nothing before them
         write = self._sequential if isinstance(network, keras.Sequential) else self._functional
-        body = write(network, front)
+        try:
+            body = write(network, front)
+        except NotImplementedError as error:  # what Keras raises for a layer without get_config
+            reason = " ".join(str(error).split()).split(". ")[0]
+            raise ReglabError(f"{network.name!r} cannot be written as layers: {reason}. {_WAY_OUT}.") from error
         self.functions.append("\n".join([f"def {name}():", docstring(doc, indent="    "), *body]))
 
     # --- the two kinds of network ----------------------------------------------------------------------------------

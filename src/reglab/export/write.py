@@ -132,6 +132,7 @@ def _in_the_way(target: Path, what: dict[str, object]) -> str:
 def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
     """Write the trained network, and return how far its predictions are from those of the run."""
     from reglab.export.deploy import check, deployed
+    from reglab.regularized.export import why_not_saved
     from reglab.study import run_folder
 
     program, data = replay.trained(run)
@@ -140,6 +141,8 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
         program.model.export_network(), data=replay.task.data, preprocess=data.preprocess, head=program.head,
         recipe=recipe,
     )  # fmt: skip
+    if reason := why_not_saved(model):
+        raise ReglabError(f"The trained network {reason}, and compare again.")
     model.save(path)
     stored = run_folder.predictions(replay.results.folder / "runs" / run.id, "test").probabilities
     raw = replay.task.data.x[np.sort(replay.split(run.seed).test)[:256]]

@@ -30,6 +30,7 @@ MODELS: dict[str, Callable[..., Any]] = {"inception": inception, "mlp": mlp, "re
 _OWN = "Your own is given as package.module:function or path/to/file.py:function."
 _BUILT_IN = re.compile(r"\s*\w+\s*(\(.*)?", re.DOTALL)
 _FUNCTION = re.compile(r"(?P<place>.+):(?P<call>(?P<name>[^\W\d]\w*)\s*(\(.*\)\s*)?)", re.DOTALL)
+_SAVED = (".keras", ".h5", ".hdf5")
 _GIVEN = ("input_shape", "num_classes")
 
 
@@ -55,6 +56,11 @@ def resolve(model: Any, *, input_shape: tuple[int, ...], num_classes: int) -> Ca
     """
     if _is_model(model):
         return lambda: model
+    if isinstance(model, os.PathLike) or (isinstance(model, str) and model.strip().endswith(_SAVED)):
+        raise ReglabError(
+            f"{os.fspath(model)!r} is the file of a model where a model is expected. Read it first: "
+            "keras.models.load_model(path); on the command line, in a function of yours: path/to/file.py:function."
+        )
     if isinstance(model, str):
         function, options = _built_in(model) if _BUILT_IN.fullmatch(model) else _function(model)
     elif callable(model):

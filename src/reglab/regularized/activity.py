@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import keras
 
@@ -17,16 +18,28 @@ class ActivityPenalty(keras.regularizers.Regularizer):
     the batch size.
     """
 
+    resting: ClassVar[bool] = False
+
     def __init__(self, original: Any, penalties: Sequence[Callable[[Any], Any]]) -> None:
         self.original = original
         self._penalties = penalties
 
     def __call__(self, x: Any) -> Any:
         x = keras.ops.cast(x, "float32")
-        terms = [penalty(x) for penalty in self._penalties]
+        terms = [keras.ops.zeros(())] if self.resting else [penalty(x) for penalty in self._penalties]
         if self.original is not None:
             terms.append(keras.ops.cast(self.original(x), "float32"))
         return sum(terms[1:], terms[0])
+
+    @classmethod
+    @contextmanager
+    def all_rest(cls) -> Iterator[None]:
+        """Leave reglab's penalties out meanwhile, so that a network can be compared with one without them."""
+        cls.resting = True
+        try:
+            yield
+        finally:
+            cls.resting = False
 
     def get_config(self) -> dict[str, Any]:
         return {}  # it is never saved: export_network gives layers their own regularizer back

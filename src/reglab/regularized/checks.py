@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import keras
@@ -18,6 +19,11 @@ def model_of(source: Any) -> tuple[Any, bool]:
     """Return the model, and whether it is ours because a builder just made it."""
     if isinstance(source, keras.Model):
         return source, False
+    if isinstance(source, str | os.PathLike):
+        raise ReglabError(
+            f"{os.fspath(source)!r} is a text where a model is expected. If it is a file, read it first: "
+            "keras.models.load_model(path)."
+        )
     if not callable(source):
         raise ReglabError(
             f"{source!r} is neither a keras.Model nor a function that builds one. Give keras.Sequential(...), a "
@@ -29,13 +35,29 @@ def model_of(source: Any) -> tuple[Any, bool]:
     return model, True
 
 
+# What decides a step, or what it reports, and is Keras' own in the model that trains.
+_STEPS = (
+    "train_step",
+    "test_step",
+    "predict_step",
+    "compute_loss",
+    "compute_metrics",
+    "get_metrics_result",
+    "metrics",
+    "make_train_function",
+    "make_test_function",
+    "make_predict_function",
+)
+
+
 def check_trainer(model: Any) -> None:
-    """Raise a ReglabError if the model has a training step of its own."""
-    for method in ("train_step", "compute_loss"):
+    """Raise a ReglabError if the model trains, tests, predicts or measures in a way of its own."""
+    for method in _STEPS:
         if getattr(type(model), method) is not getattr(keras.Model, method):
             raise ReglabError(
-                f"{type(model).__name__} has its own {method}, which reglab's training step would bypass. Give a model "
-                f"that trains with Keras' own {method}, and express what yours does as a loss, a layer or a strategy."
+                f"{type(model).__name__} has its own {method}, which the regularized model would leave out. Give a "
+                f"model with Keras' own {method}, and express what yours does as a loss, a metric, a layer or a "
+                "strategy."
             )
 
 

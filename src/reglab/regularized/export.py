@@ -10,10 +10,10 @@ import numpy as np
 from reglab.errors import ReglabError
 from reglab.regularized.clone import without_taps
 from reglab.regularized.fitted import Fitted
-from reglab.regularized.graph import inputs_of, is_graph
+from reglab.regularized.graph import flat_layers, inputs_of, is_graph
 from reglab.regularized.parts import Part
 
-__all__ = ["exported"]
+__all__ = ["exported", "why_not_saved"]
 
 
 def exported(network: Any, parts: list[Part], fitted: Fitted) -> keras.Model:
@@ -34,3 +34,19 @@ def exported(network: Any, parts: list[Part], fitted: Fitted) -> keras.Model:
         arrays = {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in fitted.of(position).items()}
         x = strategy.as_layers(x, arrays)
     return keras.Model(inputs, plain(x), name=plain.name)
+
+
+def why_not_saved(network: Any) -> str | None:
+    """Return why a file of a network cannot be written, or be read without further ado, or None if it can."""
+    try:
+        keras.saving.serialize_keras_object(network)
+    except Exception as error:  # whatever a configuration raises, it is none
+        reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
+        return f"cannot be saved as a file: {reason}. Give the layer a get_config method"
+    functions = [layer.name for layer in flat_layers(network) if isinstance(layer, keras.layers.Lambda)]
+    if functions:
+        return (
+            f"has functions in it that a file does not hold in full ({', '.join(functions)}). Make each Lambda a layer "
+            "with a call method"
+        )
+    return None

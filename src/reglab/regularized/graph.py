@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,30 +12,21 @@ import keras
 from keras.src.models.functional import Functional  # what keras.Model(inputs, outputs) makes has no public name
 
 from reglab.errors import ReglabError, nearest
+from reglab.regularized.follow import keeps_units
+from reglab.regularized.roles import role
 
 __all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "inputs_of", "is_graph", "kernel_layers"]
 
-# What belongs to the layer before it: a point behind a layer is behind these too.
-_FOLLOWERS = (
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.UnitNormalization,
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ELU,
-    keras.layers.Concatenate,
-    keras.layers.Add,
-    keras.layers.Average,
-    keras.layers.Maximum,
-)
-
 
 def is_graph(model: Any) -> bool:
-    """Whether the model is Sequential or Functional, so that its layers are known as a graph."""
-    return isinstance(model, keras.Sequential | Functional)
+    """Whether the model is Sequential or Functional, so that its layers are known as a graph.
+
+    One with a ``call`` of its own is not: what it does is known to that method alone.
+    """
+    return isinstance(model, keras.Sequential | Functional) and type(model).call in (
+        keras.Sequential.call,
+        Functional.call,
+    )
 
 
 def inputs_of(model: Any) -> list[Any]:
@@ -51,22 +43,20 @@ def has_kernel(layer: Any) -> bool:
         return any(has_kernel(inner) for inner in layer.layers)
     if not isinstance(layer, keras.Layer):
         return False
-    config = layer.get_config() if _configurable(layer) else {}
-    named = any(key.endswith(("kernel_initializer", "embeddings_initializer")) for key in config)
+    if any(role(weight) == "kernel" for weight in layer.trainable_weights):
+        return True
+    config = _config(layer)
     return (
-        named
-        or any(len(weight.shape) > 1 for weight in layer.trainable_weights)
+        any(key.endswith(("kernel_initializer", "embeddings_initializer")) for key in config)
         or "cell" in config
-        or (isinstance(config.get("layer"), dict))
+        or any(has_kernel(inner) for inner in layer._flatten_layers(include_self=False, recursive=False))
     )
 
 
-def _configurable(layer: Any) -> bool:
-    try:
-        layer.get_config()
-    except NotImplementedError:
-        return False
-    return True
+def _config(layer: Any) -> dict[str, Any]:
+    with contextlib.suppress(Exception):  # a layer may have none
+        return layer.get_config()
+    return {}
 
 
 def flat_layers(model: Any) -> list[Any]:
@@ -97,26 +87,42 @@ def head_layers(model: Any) -> list[Any]:
 
 @dataclass
 class Graph:
-    """The layers of one Sequential or Functional model and who consumes whose output; nested models are one node."""
+    """The layers of one Sequential or Functional model and who consumes whose output; nested models are one node.
+
+    Attributes:
+        layers: layers and operations, by name.
+        consumers: from a name to those who take its output, as often as they do.
+        outputs: who makes the outputs of the model.
+        nodes: the last call of each, as Keras records it; of a chain of layers that was never built, none.
+        read: which outputs of which layer anybody takes, by name and number.
+    """
 
     layers: dict[str, Any]
     consumers: dict[str, list[str]] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    nodes: dict[str, Any] = field(default_factory=dict)
+    read: set[tuple[str, int]] = field(default_factory=set)
 
     @classmethod
     def of(cls, model: Any) -> Graph:
         if isinstance(model, keras.Sequential):
             layers = {layer.name: layer for layer in model.layers}
             names = list(layers)
-            return cls(layers, {a: [b] for a, b in itertools.pairwise(names)}, tuple(names[-1:]))
-        config = model.get_config()
+            graph = cls(layers, {a: [b] for a, b in itertools.pairwise(names)}, tuple(names[-1:]))
+            if inputs_of(model):
+                graph.nodes = cls.of(keras.Model(model.inputs[0], model.outputs[0])).nodes
+            return graph
         # Operations such as x + y between layers are nodes too.
-        graph = cls(
-            {operation.name: operation for operation in model.operations}, {}, tuple(_names(config["output_layers"]))
-        )
-        for entry in config["layers"]:
-            for source in _histories(entry["inbound_nodes"]):
-                graph.consumers.setdefault(source, []).append(entry["name"])
+        graph = cls({operation.name: operation for operation in model.operations})
+        graph.outputs = tuple(history(tensor)[0] for tensor in model.outputs)
+        graph.read = {history(tensor) for tensor in model.outputs}
+        for node in itertools.chain.from_iterable(model._nodes_by_depth.values()):
+            if node.is_input:
+                continue
+            graph.nodes[node.operation.name] = node
+            for tensor in node.input_tensors:
+                graph.read.add(history(tensor))
+                graph.consumers.setdefault(history(tensor)[0], []).append(node.operation.name)
         return graph
 
     def downstream(self, name: str) -> set[str]:
@@ -160,9 +166,18 @@ class Graph:
     def _behind(self, name: str) -> str:
         while True:
             consumers = set(self.consumers.get(name, ()))
-            if len(consumers) != 1 or not isinstance(self.layers[follower := consumers.pop()], _FOLLOWERS):
+            if len(consumers) != 1:
+                return name
+            follower = consumers.pop()
+            operation = self.layers[follower]
+            if has_kernel(operation) or not keeps_units(operation, self.nodes.get(follower)):
                 return name
             name = follower
+
+    def input_shape(self, name: str) -> tuple[int | None, ...] | None:
+        """Return the shape of what a layer or operation is given first, or None where that is not known."""
+        tensors = self.nodes[name].input_tensors if name in self.nodes else ()
+        return tuple(tensors[0].shape) if tensors else None
 
     def paths(self) -> dict[str, Any]:
         """Return every layer by path, nested ones as ``outer/inner``."""
@@ -172,6 +187,14 @@ class Graph:
             if is_graph(layer):
                 found.update({f"{name}/{path}": inner for path, inner in Graph.of(layer).paths().items()})
         return found
+
+    def first_output_is_unread(self, path: str) -> bool:
+        """Whether somebody takes an output of a layer, and nobody the first one."""
+        name, _, inner = path.partition("/")
+        if inner:
+            return Graph.of(self.layers[name]).first_output_is_unread(inner)
+        taken = {index for of, index in self.read if of == name}
+        return bool(taken) and 0 not in taken
 
     def resolve(self, place: str) -> str:
         """Return the path of a layer that the user names by path or by bare name."""
@@ -187,24 +210,7 @@ class Graph:
         raise ReglabError(f"The model has no layer {place!r}.{nearest(place, names)} It has {', '.join(names)}.")
 
 
-def _names(entry: Any) -> list[str]:
-    """Return the layer names in a config's ``output_layers``, which is one ``[name, node, tensor]`` or many."""
-    if isinstance(entry, dict):
-        return [name for value in entry.values() for name in _names(value)]
-    if isinstance(entry, list | tuple) and entry and isinstance(entry[0], str):
-        return [entry[0]]
-    return [name for value in entry for name in _names(value)]
-
-
-def _histories(entry: Any) -> Iterator[str]:
-    """Yield the name of the layer that made each tensor mentioned in a config's ``inbound_nodes``."""
-    if isinstance(entry, dict):
-        history = entry.get("keras_history") or (entry.get("config") or {}).get("keras_history") if entry else None
-        if history:
-            yield history[0]
-        else:
-            for value in entry.values():
-                yield from _histories(value)
-    elif isinstance(entry, list | tuple):
-        for value in entry:
-            yield from _histories(value)
+def history(tensor: Any) -> tuple[str, int]:
+    """Return the name of the layer or operation that made a symbolic tensor, and which of its outputs it is."""
+    operation, _, index = tensor._keras_history
+    return operation.name, index

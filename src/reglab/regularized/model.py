@@ -19,6 +19,7 @@ from reglab.regularized.checks import check_ready, check_shapes, check_trainer, 
 from reglab.regularized.clone import clone, without_taps
 from reglab.regularized.export import exported
 from reglab.regularized.fitted import Fitted
+from reglab.regularized.graph import inputs_of, is_graph
 from reglab.regularized.optimizer import prepared
 from reglab.regularized.parts import Part, parts_of, seed_layers, streams_of
 from reglab.regularized.placing import add_activity_penalties, taps
@@ -72,21 +73,35 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         parts = parts_of(recipe, seed)
         check_shapes(model, parts)
         placed = taps(model, parts)
-        try:
-            network = clone(model, placed)
-        except ReglabError:
-            if not owned or placed:
-                raise
-            network = model  # a builder's model is ours already, so one that cannot be copied can be used as it is
+        network = clone(model, placed, owned=owned)
         add_activity_penalties(network, parts)
         seed_layers(network, seed)
-        return cls(network, recipe, parts, seed=seed, source_policy=model.dtype_policy.name)
+        regularized = cls(network, recipe, parts, seed=seed, source_policy=model.dtype_policy.name)
+        if network.built:
+            regularized.build(_input_shape(network))  # so that it counts as built, and its weights can be loaded
+        return regularized
 
     # --- what it is made of ----------------------------------------------------------------------------------------
 
     @property
     def recipe(self) -> Recipe:
         return self._held.recipe
+
+    @property
+    def inputs(self) -> Any:
+        return self.network.inputs
+
+    @property
+    def outputs(self) -> Any:
+        return self.network.outputs
+
+    @property
+    def input_shape(self) -> Any:
+        return self.network.input_shape
+
+    @property
+    def output_shape(self) -> Any:
+        return self.network.output_shape
 
     @property
     def traces(self) -> int:
@@ -224,6 +239,16 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         model = cls.around(network, Recipe.from_list(config["recipe"]), seed=config["seed"])
         model.fitted.assign({name: np.zeros(shape, "float32") for name, shape in config["fitted"].items()})
         return model
+
+
+def _input_shape(network: Any) -> Any:
+    """Return the shapes of the inputs that a network was built for, structured as it takes them, or None."""
+    if not is_graph(network):
+        return (network.get_build_config() or {}).get("input_shape")
+    if not inputs_of(network):
+        return None
+    struct = network.inputs[0] if isinstance(network, keras.Sequential) else network.input
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), struct)
 
 
 class _Schedules(keras.callbacks.Callback):

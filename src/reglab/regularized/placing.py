@@ -10,7 +10,7 @@ import keras
 from reglab.errors import ReglabError
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import OUTPUT
-from reglab.regularized.graph import Graph, flat_layers, has_kernel, head_layers, is_graph
+from reglab.regularized.graph import Graph, head_layers, is_graph, kernel_layers
 from reglab.regularized.parts import Part
 
 __all__ = ["add_activity_penalties", "at_input", "taps"]
@@ -44,8 +44,9 @@ def add_activity_penalties(network: Any, parts: list[Part]) -> None:
     if not penalties:
         return
     heads = {id(layer) for layer in head_layers(network)}
-    for layer in flat_layers(network):
-        if has_kernel(layer) and id(layer) not in heads:
+    # Of layers inside a layer the outermost is meant: what a cell of a recurrent layer adds in a step leaves its loop.
+    for layer in kernel_layers(network):
+        if id(layer) not in heads:
             layer.activity_regularizer = ActivityPenalty(layer.activity_regularizer, penalties)
 
 
@@ -72,4 +73,10 @@ def _paths(model: Any, part: Part) -> list[str]:
             paths.update(dict.fromkeys(points))
         else:
             paths[OUTPUT if place == OUTPUT else graph.resolve(place)] = None
+    for path in paths:
+        if path != OUTPUT and graph.first_output_is_unread(path):
+            raise ReglabError(
+                f"{part.strategy.name} acts on the first output of {path!r}, and the model goes on with its other "
+                "outputs alone (its states), so nothing would change. Name another layer: where='layer_name'."
+            )
     return list(paths)

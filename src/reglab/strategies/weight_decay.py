@@ -18,7 +18,8 @@ class WeightDecay(Strategy):
 
     ``W <- W - learning_rate * decay * W``, then the optimizer's own update. Unlike an L2 penalty it is not rescaled by
     an adaptive optimizer; unlike it, it scales with the learning rate. It is the ``weight_decay`` of Keras' optimizers,
-    which decays every variable; here biases and normalization weights are excluded, as is usual.
+    which decays every variable; here biases, normalization weights and slopes of
+    activations are excluded, as is usual.
 
     Differences from the paper (Loshchilov and Hutter multiply by a schedule factor and not by the learning rate):
     as in Keras and PyTorch, the learning rate multiplies the decay.
@@ -48,10 +49,10 @@ class WeightDecay(Strategy):
             )
         optimizer.weight_decay = s.variable("decay")
         # On TensorFlow the optimizer sees names such as "dense/bias:0", elsewhere "bias".
-        optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale)(:\d+)?$"])
+        optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale|alpha)(:\d+)?$"])
 
     def write_keras(self, script: Any) -> None:
         script.optimizer["weight_decay"] = repr(self.decay)
         script.optimizer_lines.append(
-            r'optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale)(:\d+)?$"])'
+            r'optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale|alpha)(:\d+)?$"])'
         )

@@ -17,7 +17,7 @@ from reglab.strategies import EMA
 
 __all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "as_text", "identity", "rides"]
 
-RESULT_VERSION = 3  # raised when a change of reglab's alters the result of a run; told in the changelog
+RESULT_VERSION = 4  # raised when a change of reglab's alters the result of a run; told in the changelog
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Plan:
         versions: of reglab, Keras and the backend.
         result_bytes: about how much a run leaves on disk.
         bases: for each seed everything but the recipe that decides the result of a run, as text.
+        notes: what is to be said of the model before anything is trained.
     """
 
     runs: dict[str, tuple[Run, ...]]
@@ -79,6 +80,7 @@ class Plan:
     versions: dict[str, str]
     result_bytes: int = 0
     bases: dict[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def of(self, recipes: Mapping[str, Recipe], seeds: Iterable[int] | None = None) -> Plan:
         """Return the plan of other recipes with all else the same; whether they can act on the model is not known."""

@@ -124,7 +124,7 @@ class Single:
         model = build()
         head = check_output(model, num_classes=classes, input_shape=shape)
         initial = [np.array(weight) for weight in model.get_weights()]
-        regularized = regularize(build(), recipe, seed=0)
+        regularized = regularize(build() if isinstance(self.model, keras.Model) else build, recipe, seed=0)
         config = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         optimizer = keras.optimizers.get({"class_name": self.optimizer, "config": config})
         regularized.compile(optimizer=optimizer, loss=head.loss())

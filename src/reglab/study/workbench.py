@@ -18,6 +18,7 @@ from reglab.data import Preprocess, Split, split, test_part
 from reglab.models import check_output, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
+from reglab.regularized.export import why_not_saved
 from reglab.streams import derive
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
@@ -41,6 +42,7 @@ class Workbench:
     def __init__(self, task: Task) -> None:
         self.data, self.settings, self.recipes = task.data, task.settings, task.recipes
         self.builder = resolve(task.model, input_shape=self.data.input_shape, num_classes=self.data.num_classes)
+        self._built_anew = not isinstance(task.model, keras.Model)  # so that nobody else has what the builder gives
         self.test = test_part(self.data, fraction=self.settings.test)
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
@@ -72,8 +74,13 @@ class Workbench:
             facts=self._study_facts(self._facts(first, weights)),
             versions={"reglab": reglab.__version__, "keras": keras.__version__, backends.name(): backends.version()},
             bases=bases,
+            notes=self._notes(),
             result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * (self.data.num_classes + 1),
         )
+
+    def _notes(self) -> tuple[str, ...]:
+        reason = why_not_saved(self._program(next(iter(self.recipes.values()))).model.network)
+        return (f"The model can be compared, but not exported: it {reason}.",) if reason else ()
 
     def facts(self) -> dict[str, str]:
         """Return what results depend on beside the spec, each as a short text."""
@@ -194,7 +201,7 @@ class Workbench:
         head, _ = self._model()
         model = self._build(self.settings.first_seed)
         with self._precision():
-            regularized = regularize(model, recipe, seed=0)
+            regularized = regularize((lambda: model) if self._built_anew else model, recipe, seed=0)
         regularized.compile(optimizer=self._optimizer(), loss=head.loss())
         return Program(regularized, head, self.data.input_shape)
 

@@ -1,0 +1,80 @@
+"""The state of a layer, given to its copy: weights, which of them are frozen, and what Keras saves beside weights."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+__all__ = ["Unlike", "copy_assets", "copy_state", "together"]
+
+
+class Unlike(Exception):
+    """A copy has other weights or other layers inside than its original."""
+
+
+def together(source: Any, copy: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield a layer and its copy, and each layer inside it with its copy.
+
+    Raises:
+        Unlike: if they do not hold the same layers.
+    """
+    yield source, copy
+    inside, copies = _inside(source), _inside(copy)
+    if [type(layer) for layer in inside] != [type(layer) for layer in copies]:
+        raise Unlike(f"it holds {len(inside)} layers, and its copy {len(copies)} or others")
+    for pair in zip(inside, copies, strict=True):
+        yield from together(*pair)
+
+
+def copy_state(source: Any, copy: Any) -> None:
+    """Give ``copy`` the state of ``source`` and of all layers inside it; the random streams are the caller's.
+
+    Raises:
+        Unlike: if it cannot take that state.
+    """
+    for old, new in together(source, copy):
+        variables, copies = _own(old), _own(new)
+        if [_kind(v) for v in variables] != [_kind(v) for v in copies]:
+            raise Unlike(f"it has {len(variables)} weights, and its copy {len(copies)} or others")
+        _load(old, new)
+        for variable, of_copy in zip(variables, copies, strict=True):
+            of_copy.assign(keras.ops.convert_to_numpy(variable))
+            if of_copy.trainable != variable.trainable:
+                of_copy.trainable = variable.trainable
+        if new.trainable != old.trainable:
+            new._trainable = old.trainable  # of this layer alone: setting trainable would set the layers inside it too
+
+
+def copy_assets(source: Any, copy: Any) -> None:
+    """Give ``copy`` what Keras saves beside arrays: a vocabulary. It may be needed before the layer is built."""
+    if callable(getattr(source, "save_assets", None)) and callable(getattr(copy, "load_assets", None)):
+        with tempfile.TemporaryDirectory() as folder:
+            source.save_assets(folder)
+            copy.load_assets(folder)
+        return
+    for pair in zip(_inside(source), _inside(copy), strict=False):
+        copy_assets(*pair)
+
+
+def _load(source: Any, copy: Any) -> None:
+    """Let a layer with a way of its own to load do what that does beside assigning, such as to derive other values."""
+    if type(copy).load_own_variables is keras.Layer.load_own_variables:
+        return
+    store: dict[str, Any] = {}
+    source.save_own_variables(store)
+    copy.load_own_variables({name: keras.ops.convert_to_numpy(value) for name, value in store.items()})
+
+
+def _inside(layer: Any) -> list[Any]:
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def _own(layer: Any) -> list[Any]:
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def _kind(variable: Any) -> tuple[Any, ...]:
+    return tuple(variable.shape), variable.dtype
