@@ -280,21 +280,45 @@ def without_config():
 @pytest.mark.parametrize(
     ("make", "recipe", "message"),
     [
-        (own_step, "none", r"OwnStep has its own train_step, which reglab's training step would bypass"),
-        (without_config, "none", r"layer 'odd' \(Unregistered\) cannot be copied.*get_config"),
-        (
-            lambda: NoConfig(3),
-            "none",
-            r"NoConfig cannot be copied: Object NoConfig was created.*Give a function that builds the model",
-        ),
+        (own_step, "none", r"OwnStep has its own train_step, which the regularized model would leave out"),
         (Subclassed, "dropout(rate=0.1)", r"dropout has to be placed hidden, and Subclassed is a subclassed model"),
-        (lambda: "resnet", "none", r"'resnet' is neither a keras\.Model nor a function"),
+        (lambda: "resnet.keras", "none", r"'resnet.keras' is neither a keras\.Model nor a function.*load_model"),
         (sequential, "gaussian_noise(where=nowhere)", r"no layer 'nowhere'.*It has one, two, head"),
     ],
 )
 def test_what_cannot_be_done_says_why_and_what_to_do(make, recipe, message):
     with pytest.raises(reglab.ReglabError, match=message):
         reglab.regularize(make(), recipe)
+
+
+@pytest.mark.parametrize("own", ["test_step", "predict_step", "compute_loss", "compute_metrics", "make_test_function"])
+def test_a_model_with_a_step_of_its_own_is_refused_and_not_bypassed(own):
+    cls = type("Own", (keras.Model,), {own: lambda self, *args, **kwargs: None})
+    inputs = keras.Input((4,))
+
+    with pytest.raises(reglab.ReglabError, match=f"Own has its own {own}"):
+        reglab.regularize(cls(inputs, layers.Dense(3)(inputs)), "none")
+
+
+def test_a_regularized_model_that_is_built_can_be_asked_and_saved_before_it_is_trained(tmp_path):
+    model = functional()
+    regularized = reglab.regularize(model, "l2+dropout(rate=0.1)")
+
+    assert regularized.count_params() >= model.count_params()
+    assert regularized.output_shape == model.output_shape
+    assert regularized.input_shape == model.input_shape
+    regularized.save_weights(tmp_path / "a.weights.h5")
+    other = reglab.regularize(functional(), "l2+dropout(rate=0.1)")
+    other.load_weights(tmp_path / "a.weights.h5")
+    for want, got in zip(regularized.network.get_weights(), other.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("build", [without_config, lambda: NoConfig(3)])
+def test_what_has_no_configuration_is_copied_all_the_same(build):
+    x, y = problem()
+    regularized = reglab.regularize(build(), "l2(kernel=1e-3)")
+    assert [w.shape for w in trained(regularized, x, y)] == [(4, 3), (3,)]
 
 
 @pytest.mark.parametrize("build", [without_config, lambda: NoConfig(3)])

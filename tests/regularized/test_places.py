@@ -206,11 +206,11 @@ def test_activity_of_a_layer_with_layers_inside_is_penalized_once(name: str) -> 
     model = keras.Model(inputs, L.Dense(2)(ACTIVE[name](inputs)))
     outermost = next(layer for layer in model.layers[1:] if layer.weights)
     activity = keras.Model(inputs, outermost.output)
-    penalized = reglab.regularize(model, "l2(activity=0.5)", seed=0)
+    penalized = reglab.regularize(model, "l2(kernel=0, activity=0.5)", seed=0)
     penalized.compile("sgd", "sparse_categorical_crossentropy")
 
     penalized.fit(X, np.arange(16) % 2, verbose=0, epochs=1)
-    again = reglab.regularize(model, "l2(activity=0.5)", seed=0)
+    again = reglab.regularize(model, "l2(kernel=0, activity=0.5)", seed=0)
     again(X)
 
     want = 0.5 * np.square(keras.ops.convert_to_numpy(activity(X))).sum() / len(X)

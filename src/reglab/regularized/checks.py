@@ -19,15 +19,12 @@ def model_of(source: Any) -> tuple[Any, bool]:
     """Return the model, and whether it is ours because a builder just made it."""
     if isinstance(source, keras.Model):
         return source, False
-    if isinstance(source, str | os.PathLike):
-        raise ReglabError(
-            f"{os.fspath(source)!r} is a text where a model is expected. If it is a file, read it first: "
-            "keras.models.load_model(path)."
-        )
     if not callable(source):
+        saved = isinstance(source, str | os.PathLike)
         raise ReglabError(
             f"{source!r} is neither a keras.Model nor a function that builds one. Give keras.Sequential(...), a "
             "Functional or subclassed model, or a function without arguments."
+            + (" The file of a model is read first: keras.models.load_model(path)." if saved else "")
         )
     model = source()
     if not isinstance(model, keras.Model):
