@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# What tests of several folders share: made.py makes study folders, played.py plays the trainings of studies.
+sys.path += [str(Path(__file__).parent / folder) for folder in ("report", "study")]
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # With pytest-xdist the processes share the cores; alone, two threads are what small convolutions make use of.
@@ -56,3 +60,12 @@ def _clean_keras() -> Iterator[None]:
     if keras is not None:
         keras.config.set_dtype_policy("float32")
         keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture
+def stage() -> Iterator[list]:
+    """Play the trainings of the studies that a test runs; the players, which know what they trained."""
+    from played import stage
+
+    with stage() as players:
+        yield players

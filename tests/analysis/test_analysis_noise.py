@@ -56,30 +56,50 @@ def test_repetitions_that_are_all_equal_deceive_nobody():
 # --- robustness ----------------------------------------------------------------------------------------------------
 
 
-def accuracies(fgsm, pgd, seeds=3):
+def accuracies(fgsm, pgd, seeds=(0, 1, 2), luck=0.0):
+    """Accuracies of each seed: ``luck`` is how much a seed moves every number of every recipe alike."""
     random = np.random.default_rng(len(fgsm))
     return {
         seed: {
-            "fgsm": list(np.array(fgsm) + 0.01 * random.normal(size=len(fgsm))),
-            "pgd": list(np.array(pgd) + 0.01 * random.normal(size=len(pgd))),
+            attack: list(np.array(values) + luck * seed + 0.01 * random.normal(size=len(values)))
+            for attack, values in (("fgsm", fgsm), ("pgd", pgd))
         }
-        for seed in range(seeds)
+        for seed in seeds
     }
 
 
-BASE = accuracies([0.9, 0.4, 0.2], [0.9, 0.3, 0.1])
+CLEAR, HIDING = ([0.9, 0.4, 0.2], [0.9, 0.3, 0.1]), ([0.9, 0.8, 0.7], [0.9, 0.32, 0.11])
+BASE = accuracies(*CLEAR)
 
 
 def test_curves_are_means_over_seeds_with_their_interval():
-    curve = curves({0: {"fgsm": [0.9, 0.5]}, 1: {"fgsm": [0.7, 0.5]}})["fgsm"]
+    curve = curves({0: {"fgsm": [0.9, 0.5]}, 3: {"fgsm": [0.7, 0.5]}})["fgsm"]
     np.testing.assert_allclose(curve.mean, [0.8, 0.5])
     assert curve.low[0] < 0.8 < curve.high[0]
     assert 0 <= curve.low[1] < 0.5 < curve.high[1] <= 1  # two seeds that agree are no certainty
+    assert curve.seeds == (0, 3)
 
 
 def test_a_model_that_resists_fgsm_alone_is_named_with_the_epsilon():
-    hiding = curves(accuracies([0.9, 0.8, 0.7], [0.9, 0.32, 0.11]))
+    hiding = curves(accuracies(*HIDING))
     assert resists_fgsm_only(hiding, curves(BASE)) == 2
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [((0, 1, 2, 3), (1, 2, 3)), ((1, 2, 3), (0, 1, 2, 3)), ((3, 1, 0, 2), (0, 1, 2, 3)), ((0, 1, 2), (1, 2, 3))],
+    ids=["the baseline lacks a seed", "the recipe lacks a seed", "another order", "each lacks another"],
+)
+def test_models_are_compared_seed_by_seed(mine, theirs):
+    # What a seed brings is far larger than what is won, so any other pairing drowns it.
+    hiding, base = (accuracies(*what, seeds, luck=0.8) for what, seeds in ((HIDING, mine), (CLEAR, theirs)))
+    assert resists_fgsm_only(curves(hiding), curves(base)) == 2
+    honest = accuracies([0.9, 0.8, 0.7], [0.9, 0.75, 0.6], mine, luck=0.8)
+    assert resists_fgsm_only(curves(honest), curves(base)) is None
+
+
+def test_without_a_seed_in_common_nobody_is_accused():
+    assert resists_fgsm_only(curves(accuracies(*HIDING, (0, 1))), curves(accuracies(*CLEAR, (2, 3)))) is None
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ import sys
 
 import numpy as np
 import pandas as pd
+import played
 import pytest
 from PIL import Image
 
 import reglab
 from reglab.cli import main
+from reglab.study.executors.base import Done, Gone
 
 TRAINING = ("compare", "paper", "demo", "resume")
 
@@ -18,7 +20,8 @@ TRAINING = ("compare", "paper", "demo", "resume")
 def run(monkeypatch, capsys, tmp_path):
     """Run ``reglab`` with arguments in an empty folder; return exit code, output and errors.
 
-    It trains in this process, which is faster; worker processes have tests of their own.
+    It trains in this process, which is faster; worker processes have tests of their own. Tests that ask for ``stage``
+    look at the command alone: their trainings are played.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
@@ -54,15 +57,17 @@ def test_compare_prints_a_table_and_writes_a_study(run, tmp_path):
     assert "Trained 0 models" in out or "0 trainings" in out
 
 
-def test_compare_reads_yaml_and_options_go_before_it(run, tmp_path):
+def test_compare_reads_yaml_and_options_go_before_it(run, stage, tmp_path):
     (tmp_path / "s.yaml").write_text(
         "data: wine\nmodel: mlp(units=4)\nrecipes:\n  small: l2(kernel=1e-4)\n"
         "seeds: 2\nepochs: 9\nlearning_rate: 1e-2\n"
     )
     code, out, _ = run("compare", "s.yaml", "--epochs", 1, "--out", "study")
     assert code == 0
-    assert "1 epoch" in out
+    assert "wine, mlp(units=4), all training examples, 1 epochs, batch 32, adam 0.01, 2 seeds" in out
     assert "small" in out
+    (player,) = stage
+    assert len(player.trained) == 4
 
 
 def test_a_folder_of_images_and_a_users_module(run, tmp_path):
@@ -92,7 +97,7 @@ def test_a_folder_of_images_and_a_users_module(run, tmp_path):
     assert "photos, my_models.py:build" in out
 
 
-def test_a_table(run, tmp_path):
+def test_a_table(run, stage, tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(40, 3)), columns=["a", "b", "c"])
     frame["kind"] = np.where(frame["a"] > 0, "yes", "no")
@@ -101,6 +106,8 @@ def test_a_table(run, tmp_path):
                        "--epochs", 1, "--seeds", 1)  # fmt: skip
     assert code == 0
     assert "mixup(alpha=0.2)" in out
+    (player,) = stage
+    assert (len(player.data), player.data.class_names) == (40, ("no", "yes"))
 
 
 @pytest.mark.parametrize(
@@ -165,14 +172,16 @@ def test_strategies_as_json_holds_formula_ranges_units_and_conflicts(run):
     assert set(cards) == set(reglab.CATALOGUE)
     rate = cards["dropout"]["hyperparameters"][0]
     assert (rate["name"], rate["default"], rate["range"], rate["strength"]) == ("rate", "0.1", "[0, 1)", True)
-    assert cards["l1"]["conflicts"] == cards["l2"]["conflicts"] or "l1l2" in cards["l1"]["conflicts"]
+    assert set(cards["l1"]["conflicts"]) == set(cards["l2"]["conflicts"]) == {"l1l2"}
+    assert set(cards["l1l2"]["conflicts"]) == {"l1", "l2"}
+    assert cards["dropout"]["conflicts"] == {}
     for card in cards.values():
         assert card["formula"]
         assert card["paper"]
         assert isinstance(card["order"], int)
 
 
-def test_the_papers_table_beside_ours(run):
+def test_the_papers_table_beside_ours(run, stage):
     code, out, _ = run("paper", "table2", "--data", "digits", "--model", "inception(filters=(2,2,2),modules=1)",
                        "--arm", "L2", "--arm", "combination", "--epochs", 1, "--seeds", 1, "--train-size", 50,
                        "--batch-size", 25, "--out", "study")  # fmt: skip
@@ -182,7 +191,7 @@ def test_the_papers_table_beside_ours(run):
     assert "combination: horizontal_flip left out" in out.replace("\n", " ")
 
 
-def test_the_optimistic_protocol_prints_its_banner(run, tmp_path):
+def test_the_optimistic_protocol_prints_its_banner(run, stage, tmp_path):
     code, out, _ = run("compare", "--data", "iris", "--model", "mlp(units=4)", "--protocol", "test-as-validation",
                        "--epochs", 1, "--seeds", 1, "--out", "study")  # fmt: skip
     assert code == 0
@@ -192,7 +201,7 @@ def test_the_optimistic_protocol_prints_its_banner(run, tmp_path):
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
-def test_tables_fit_the_terminal(run, monkeypatch, width):
+def test_tables_fit_the_terminal(run, stage, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     _, out, _ = run("compare", "--data", "iris", "--model", "mlp(units=4)", "--recipe",
                     "l2(kernel=1e-3)+dropout(rate=0.3)+label_smoothing", "--epochs", 1, "--seeds", 2)  # fmt: skip
@@ -211,28 +220,36 @@ def test_an_interrupted_study_says_that_what_finished_is_kept(run, monkeypatch):
     assert "the same command goes on from there" in err
 
 
-@pytest.fixture
-def stopped(run, tmp_path, monkeypatch):
-    """A study of six runs that was stopped in the third training, of which one failed."""
-    from reglab.strategies import L2
-    from reglab.study import coordinate
+class Stopped(played.Player):
+    """Every training of L2 fails, and Ctrl-C comes when the third training is over."""
 
-    real = coordinate._Course._over
+    over = 0
 
-    def over(self, number):
-        real(self, number)
-        if number == 3:
+    def start(self, worker, jobs):
+        failing = any(strategy.name == "l2" for strategy in jobs[0].ride.recipe)
+        if failing:
+            self.ends.append(("exception", "Traceback (most recent call last):\n  ...\nRuntimeError: no such luck"))
+        super().start(worker, jobs)
+
+    def poll(self, handle, timeout):
+        def counted(event):
+            handle(event)
+            self.over += isinstance(event, Done | Gone)
+
+        super().poll(counted, timeout)
+        if self.over == 3:
             raise KeyboardInterrupt
 
-    def broken(self, *arguments):
-        raise RuntimeError("no such luck")
 
-    with monkeypatch.context() as patches:
-        patches.setattr(coordinate._Course, "_over", over)
-        patches.setattr(L2, "_measure", broken)
+@pytest.fixture
+def stopped(run):
+    """A study of six runs that was stopped after the third training, of which one failed."""
+    with played.stage(Stopped, workers=1):
         code, _, _ = run("compare", "--data", "iris", "--model", "mlp(units=4)", "--recipe", "l2", "--recipe",
                          "dropout", "--epochs", 2, "--seeds", 2, "--out", "study")  # fmt: skip
     assert code == 130
+    with played.stage():
+        yield
 
 
 def test_status_says_what_is_done_what_failed_and_what_to_do(run, stopped):

@@ -20,6 +20,7 @@ from reglab.experiments import speed
 TINY = ("iris", "--model", "mlp(units=4)", "--train-size", "60", "--seconds", "0.2")
 
 
+@pytest.mark.slow
 def test_two_backends_are_measured_and_this_process_imports_none(tmp_path):
     arguments = ["backends", *TINY, "--recipe", "dropout(rate=0.5)", "--backend", "tensorflow", "--backend", "jax"]
     code = (

@@ -5,9 +5,13 @@ import re
 import subprocess
 import sys
 
+import made
+import numpy as np
+import played
 import pytest
 
 from reglab.cli import main
+from reglab.results import Results
 
 GOOD = "epoch,accuracy,loss,val_accuracy,val_loss\n"
 
@@ -94,6 +98,11 @@ def test_options_train_the_baseline_and_its_folder_is_diagnosed_the_same(run, tm
     page = again.index("Overfitting: ")
     assert again[page:] == out[out.index("Overfitting: ") :]
 
+    code, probed, _ = run("study", "--probe", "noise", "--probe", "weights")
+    assert code == 0
+    assert "input noise: " in probed
+    assert "weights: " in probed
+
     # What is said does not hang on the folder being ours to write in, and runs that are gone are told.
     (tmp_path / "study" / "diagnosis.json").unlink()
     (tmp_path / "study" / "diagnosis.json").mkdir()
@@ -106,10 +115,44 @@ def test_options_train_the_baseline_and_its_folder_is_diagnosed_the_same(run, tm
     assert "has no recipe 'l2'; it has none" in err
 
 
+class Overfits(played.Player):
+    """Trainings with the histories and predictions of models that overfit."""
+
+    def result(self, run):
+        classes, epochs = self.data.num_classes, self._task.settings.epochs
+        labels = np.arange(120, dtype="int32") % classes
+        return made.trained(run.summary(), labels, classes, epochs=epochs, gain=0.0, share=1.0)
+
+
 def test_a_recipe_is_diagnosed_instead_of_the_baseline(run):
-    code, out, _ = run(*TRAINED, "--recipe", "l2(kernel=1e-3)", "--json", "--out", "study")
+    with played.stage(Overfits):
+        code, out, _ = run(*TRAINED, "--recipe", "l2(kernel=1e-3)", "--json", "--out", "study")
     assert code == 0
-    assert json.loads(out)["diagnosis"]["seeds"] == 2
+    held = json.loads(out)
+    assert (held["diagnosis"]["seeds"], held["diagnosis"]["word"]) == (2, "overfitting")
+    assert {row.recipe for row in Results.load("study").comparison.rows} == {"l2(kernel=0.001)"}
+
+
+def test_a_prescription_is_tried_beside_the_baseline_and_probes_are_told(run):
+    everything = ("--probe", "learning-curve", "--probe", "labels", "--treat")
+    with played.stage(Overfits) as players:
+        code, out, _ = run(*TRAINED, "--out", "study", *everything)
+        assert code == 0
+        for said in ("learning curve: ", "wrong labels: ", "What worked on this model:"):
+            assert said in out
+        with open("study/diagnosis.json") as file:
+            held = json.load(file)
+        recipes = {item["name"]: item["recipe"] for item in held["prescription"] if item["recipe"]}
+        assert len(recipes) > 2
+        tried = Results.load("study/treatment")
+        assert {row.name: row.recipe for row in tried.comparison.rows} == {"none": "none", **recipes}
+        assert len(players[-1].trained) == 2 * len(recipes), "the baseline was taken over, not trained again"
+        done = len(players)
+
+        code, again, _ = run("study", *everything)
+        assert code == 0
+        assert again[again.index("Overfitting: ") :] == out[out.index("Overfitting: ") :]
+        assert not any(player.trained for player in players[done:]), "what was trained is not trained again"
 
 
 @pytest.mark.slow
@@ -127,7 +170,7 @@ def test_probes_and_treatment_lie_in_the_folder(run, tmp_path):
     assert re.findall(r"; (\d+) trainings", again) == ["0"] * len(re.findall(r" trainings", again))
 
 
-def test_a_study_as_yaml(run, tmp_path):
+def test_a_study_as_yaml(run, stage, tmp_path):
     text = "data: wine\nmodel: mlp(units=4)\nrecipes: {heavy: dropout(rate=0.5)}\nseeds: 1\nepochs: 2\n"
     code, out, _ = run(write(tmp_path / "s.yaml", text), "--workers", 0, "--json")
     assert code == 0

@@ -73,7 +73,7 @@ def test_a_report_without_samples_reads_no_data(folder, tmp_path):
 
 
 def test_a_plan_says_what_seeds_show_and_what_they_cost(tmp_path):
-    arguments = ["plan", "--data", "digits", "--model", "mlp(units=8)", "--recipe", "l2", "--recipe", "dropout",
+    arguments = ["plan", "--data", "digits", "--model", "mlp(units=8)", "--recipe", "l2", "--recipe", "early_stopping",
                  "--train-size", 60, "--epochs", 3, "--seeds", 10, "--margin", 1, "--workers", 0, "--out",
                  tmp_path / "planned"]  # fmt: skip
     done = run(*arguments, "--spread", 1.5)
@@ -88,7 +88,7 @@ def test_a_plan_says_what_seeds_show_and_what_they_cost(tmp_path):
     assert not (tmp_path / "planned").exists()
 
 
-def test_calibrating_gives_a_plan_its_spread(tmp_path):
+def test_calibrating_gives_a_plan_its_spread(stage, tmp_path):
     study = ["--data", "iris", "--model", "mlp(units=4)", "--epochs", 2, "--workers", 0]
     done = run("calibrate", *study, "--seeds", 5, "--repetitions", 2, "--out", tmp_path / "noise")
     assert "It is noise: the recipe is the same." in done.output
@@ -99,7 +99,7 @@ def test_calibrating_gives_a_plan_its_spread(tmp_path):
     assert told["spread"]["value"] == spread
 
 
-def test_a_calibration_takes_the_baseline_of_a_study_file(tmp_path):
+def test_a_calibration_takes_the_baseline_of_a_study_file(stage, tmp_path):
     (tmp_path / "study.yaml").write_text(
         "data: iris\nmodel: mlp(units=4)\nrecipes: {mild: l2, strong: dropout}\nbaseline: mild\nseeds: 2\nepochs: 1\n"
     )

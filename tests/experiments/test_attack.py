@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import keras
 import numpy as np
+import played
 import pytest
 
 import reglab
@@ -22,18 +24,27 @@ pytestmark = pytest.mark.backend
 
 
 def linear(kind, scale=1.0, seed=0):
-    """A linear classifier of two classes as a program, and its weight vector for 'second minus first'."""
+    """A linear classifier of two classes under attack, and its weight vector for 'second minus first'."""
+    attacker, network = compiled(kind)
     w = scale * np.random.default_rng(seed).normal(size=5).astype("float32")
-    units = 1 if kind in ("sigmoid", "binary_logits") else 2
+    kernel = w[:, None] if kind in ONE_UNIT else np.stack([-w / 2, w / 2], axis=1)
+    network.set_weights([kernel, np.zeros(kernel.shape[1], "float32")])
+    return attacker, w
+
+
+ONE_UNIT = ("sigmoid", "binary_logits")
+
+
+@functools.cache
+def compiled(kind):
+    """The attacker of a network of that kind, which tests share, since its compiled attacks follow the weights."""
     activation = {"softmax": "softmax", "sigmoid": "sigmoid"}.get(kind, "linear")
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(units, activation=activation)])
-    kernel = w[:, None] if units == 1 else np.stack([-w / 2, w / 2], axis=1)
-    model.layers[0].set_weights([kernel, np.zeros(units, "float32")])
-    regularized = regularize(model, "none")
+    layer = keras.layers.Dense(1 if kind in ONE_UNIT else 2, activation=activation)
+    regularized = regularize(keras.Sequential([keras.Input((5,)), layer]), "none")
     head = Head(kind)
     regularized.compile("sgd", head.loss())
     program = Program(regularized, head, (5,))
-    return program, w
+    return Attacker(program), program.model.network
 
 
 def cloud(count=300, seed=1):
@@ -41,27 +52,33 @@ def cloud(count=300, seed=1):
     return random.normal(size=(count, 5)).astype("float32")
 
 
-@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
-@pytest.mark.parametrize("kind", ["softmax", "logits", "sigmoid", "binary_logits"])
+SLOW = pytest.mark.slow  # PGD takes seconds to compile, and its loss is FGSM's
+
+
+@pytest.mark.parametrize(
+    ("kind", "attack"),
+    [("softmax", "fgsm"), ("logits", "fgsm"), ("sigmoid", "fgsm"), ("binary_logits", "fgsm"), ("softmax", "pgd"),
+     pytest.param("logits", "pgd", marks=SLOW), pytest.param("sigmoid", "pgd", marks=SLOW),
+     pytest.param("binary_logits", "pgd", marks=SLOW)],
+)  # fmt: skip
 def test_accuracy_of_a_linear_network_is_the_share_with_more_margin_than_epsilon_can_take(kind, attack):
-    program, w = linear(kind)
+    attacker, w = linear(kind)
     x = cloud()
     y = (x @ w > 0.1).astype("int32")  # some are wrong from the beginning
     margin = (x @ w) * np.where(y == 1, 1, -1)
     for epsilon in (0.0, 0.1, 0.4):
         # The worst point of the ball takes epsilon * ||w||_1 off the margin, and one step reaches it.
         expected = np.mean(margin - epsilon * np.abs(w).sum() > 0)
-        found = Attacker(program).accuracy(x, y, attack=attack, epsilon=epsilon, limits=None)
+        found = attacker.accuracy(x, y, attack=attack, epsilon=epsilon, limits=None)
         assert found == pytest.approx(expected, abs=1.5 / len(x))
 
 
 @pytest.mark.parametrize("kind", ["softmax", "logits"])
 def test_a_network_that_is_all_too_sure_is_attacked_all_the_same(kind):
-    program, w = linear(kind, scale=24.0)  # probabilities of 1 - 1e-12: Keras' clipped loss has no slope there
+    attacker, w = linear(kind, scale=24.0)  # probabilities of 1 - 1e-12: Keras' clipped loss has no slope there
     x = cloud()
     y = (x @ w > 0).astype("int32")
     margin = np.abs(x @ w)
-    attacker = Attacker(program)
     sure = margin > 17
     assert sure.mean() > 0.2
     assert attacker.accuracy(x, y, attack="fgsm", epsilon=0.5, limits=None) == pytest.approx(
@@ -71,18 +88,20 @@ def test_a_network_that_is_all_too_sure_is_attacked_all_the_same(kind):
 
 
 def test_a_network_without_any_slope_is_said_to_be_one():
-    program, w = linear("sigmoid", scale=1000.0)
+    attacker, w = linear("sigmoid", scale=1000.0)
     x = cloud()
-    assert Attacker(program).blind(x, (x @ w > 0).astype("int32")) > 0.9
+    assert attacker.blind(x, (x @ w > 0).astype("int32")) > 0.9
 
 
 def test_examples_stay_in_the_ball_and_in_the_range():
-    program, _ = linear("softmax")
+    attacker, _ = linear("softmax")
     x, y = cloud(), np.zeros(300, "int32")
     low, high = np.float32(-1.0), np.float32(3.0)
     inside = np.clip(x, low, high)
     for attack in ("fgsm", "pgd"):
-        moved = Attacker(program).examples(inside, y, attack=attack, epsilon=0.05, limits=(low, high))
+        free = attacker.examples(inside, y, attack=attack, epsilon=0.2, limits=None)
+        assert free.min() < low - 0.1, "without limits nothing is held back, whatever comes after"
+        moved = attacker.examples(inside, y, attack=attack, epsilon=0.05, limits=(low, high))
         assert np.abs(moved - inside).max() <= 0.05 * 4 + 1e-5, "a fraction of the range"
         assert moved.min() >= low - 1e-6
         assert moved.max() <= high + 1e-6
@@ -90,17 +109,17 @@ def test_examples_stay_in_the_ball_and_in_the_range():
 
 
 def test_attacking_moves_nothing_in_the_program_and_follows_new_weights():
-    program, w = linear("softmax")
+    attacker, w = linear("softmax")
+    _, network = compiled("softmax")
     x = cloud()
     y = (x @ w > 0).astype("int32")
-    attacker = Attacker(program)
-    before = [np.array(v) for v in program.model.network.get_weights()]
+    before = [np.array(v) for v in network.get_weights()]
     first = attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None)
-    for one, other in zip(before, program.model.network.get_weights(), strict=True):
+    for one, other in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    program.model.network.set_weights([-before[0], before[1]])
+    network.set_weights([-before[0], before[1]])
     assert attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None) == 0.0
-    program.model.network.set_weights(before)
+    network.set_weights(before)
     assert attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None) == first
 
 
@@ -109,7 +128,7 @@ def test_attacking_moves_nothing_in_the_program_and_follows_new_weights():
 RECIPES = {
     "none": "none",
     "whitened": "augmentation(zca_whitening=true, horizontal_flip=true, zca_epsilon=0.1)",
-    "adversarial": "adversarial(epsilon=0.05, unit=pixel, clip=data) + gaussian_noise(stddev=0.2)",
+    "adversarial": "adversarial(epsilon=0.05, unit=pixel, clip=data, share=0.03) + gaussian_noise(stddev=0.2)",
     "stopped": "early_stopping(patience=1)",
 }
 
@@ -181,11 +200,12 @@ def test_samples_show_what_strategies_do_to_images_of_this_data(study):
     assert [(s.recipe, s.what.split("(")[0]) for s in found] == [
         ("whitened", "augmentation"), ("adversarial", "adversarial"), ("adversarial", "gaussian_noise")
     ]  # fmt: skip
+    assert [len(s.labels) for s in found] == [4, 2, 4], "of 64 images, a share of 0.03 is two"
     digits = study.dataset
     for one, other in zip(found, kept, strict=True):
         np.testing.assert_array_equal(one.after, other.after)
         assert one.labels == other.labels
-        assert one.before.shape == (4, 8, 8, 1)
+        assert one.before.shape == (len(one.labels), 8, 8, 1)
         for picture, label in zip(one.before, one.labels, strict=True):
             same = np.flatnonzero((np.abs(digits.x / 16 * 255 - picture) <= 1).reshape(len(digits), -1).all(axis=1))
             assert label in {digits.class_names[digits.y[i]] for i in same}, "they are images of the data"
@@ -197,7 +217,8 @@ def test_samples_show_what_strategies_do_to_images_of_this_data(study):
 
 def test_data_without_images_have_no_samples(tmp_path):
     made = reglab.Study("iris", "mlp(units=4)", ["gaussian_noise"], seeds=1, epochs=1, out=tmp_path / "s")
-    made.run(workers=0)
+    with played.stage():
+        made.run()
     with pytest.raises(ReglabError, match="no images"):
         pictures.samples(made)
     assert pictures.load(tmp_path / "s") == []

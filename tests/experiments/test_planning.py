@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import made
 import numpy as np
 import pytest
 
@@ -13,7 +14,6 @@ from reglab.errors import ReglabError
 from reglab.experiments import calibrate as experiment
 from reglab.experiments.planning import Cost, Outlook, Spread, look_ahead, noise_folder, spread_from
 from reglab.results import Results
-from reglab.study.progress import Progress
 
 SMALL = {"seeds": 5, "epochs": 2, "train_size": 60}
 
@@ -50,18 +50,11 @@ def test_the_noise_is_that_of_the_accuracies(calibrated):
     assert experiment.load(calibrated.folder) == calibrated
 
 
-def test_calibrating_again_trains_nothing(calibrated):
-    class Counting(Progress):
-        trainings = 0
-
-        def training(self, *args):
-            Counting.trainings += 1
-
-    again = experiment.calibrate(
-        make, out=calibrated.folder, repetitions=2, ways={"workers": 0}, progress=Counting()
-    )  # fmt: skip
-    assert again == calibrated
-    assert Counting.trainings == 0
+def test_calibrating_again_trains_nothing(stage, tmp_path):
+    first = experiment.calibrate(make, out=tmp_path / "noise", repetitions=2)
+    assert [len(player.trained) for player in stage] == [5, 5]
+    assert experiment.calibrate(make, out=tmp_path / "noise", repetitions=2) == first
+    assert [len(player.trained) for player in stage] == [5, 5, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -134,13 +127,13 @@ def test_the_spread_is_found_beside_the_study(calibrated, tmp_path):
 
 
 def test_the_spread_of_a_study_is_the_median_over_recipes_that_change_something(tmp_path):
-    study = make(
-        out=tmp_path / "s", recipes=["l1(kernel=0.5)", "learning_rate(rate=0.1)", "early_stopping(patience=9)"]
-    )
-    results = study.run(workers=0)
-    spreads = [row.verdict.paired.std for row in results.comparison.rows if row.verdict and row.verdict.paired.std > 0]
-    assert len(spreads) == 2
-    assert spread_from(tmp_path / "s").value == pytest.approx(np.median(spreads))
+    folder = made.study(tmp_path / "s", {**made.RECIPES, "again": "none"})  # which changes nothing
+    results = Results.load(folder)
+    spreads = {row.name: row.verdict.paired.std for row in results.comparison.rows if row.verdict}
+    assert spreads.pop("again") == 0
+    assert len(spreads) == 3
+    assert min(spreads.values()) > 0
+    assert spread_from(folder).value == pytest.approx(np.median(list(spreads.values())))
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])

@@ -72,7 +72,7 @@ def test_ranges_are_spaced_by_a_factor_or_evenly():
             spaced(low, high, num, log=log)
 
 
-def test_the_validation_curve_has_the_accuracies_of_the_runs(tmp_path):
+def test_the_validation_curve_has_the_accuracies_of_the_runs(stage, tmp_path):
     swept = grid("dropout", "rate", [0.1, 0.9])
     study = reglab.Study("iris", "mlp(units=4)", swept.recipes, baseline=swept.baseline, seeds=3, epochs=2,
                          out=tmp_path / "s")  # fmt: skip
@@ -86,7 +86,7 @@ def test_the_validation_curve_has_the_accuracies_of_the_runs(tmp_path):
             assert train[row, seed] == results.runs[name][seed].metrics["train_accuracy"]
 
 
-def test_the_command_sweeps_a_range(tmp_path):
+def test_the_command_sweeps_a_range(stage, tmp_path):
     arguments = ["sweep", "--data", "iris", "--model", "mlp(units=4)", "--strategy", "dropout", "--seeds", "1",
                  "--epochs", "1", "--workers", "0", "--out", str(tmp_path / "s")]  # fmt: skip
     done = CliRunner().invoke(cli, [*arguments, "--values", "0.2:0.6:3:linear"], catch_exceptions=False)
@@ -119,7 +119,16 @@ def test_what_is_no_combination_is_refused(recipe):
         ablate(recipe, lambda **_: pytest.fail("nothing is to be trained"))
 
 
-def test_taking_apart_compares_the_runs_of_the_parts(tmp_path):
+def test_taking_apart_compares_the_runs_of_the_parts(stage, tmp_path):
+    _takes_apart(tmp_path)
+
+
+@pytest.mark.slow
+def test_taking_apart_with_real_trainings(tmp_path):
+    _takes_apart(tmp_path)
+
+
+def _takes_apart(tmp_path):
     def make(**more):
         return reglab.Study("iris", "mlp(units=8)", seeds=5, epochs=3, learning_rate=0.05, out=tmp_path / "s", **more)
 
@@ -135,7 +144,7 @@ def test_taking_apart_compares_the_runs_of_the_parts(tmp_path):
     assert found.sentences()
 
 
-def test_the_command_takes_a_combination_apart(tmp_path):
+def test_the_command_takes_a_combination_apart(stage, tmp_path):
     arguments = ["ablate", "l2(kernel=0.3) + dropout(rate=0.2)", "--data", "iris", "--model", "mlp(units=4)", "--seeds",
                  "2", "--epochs", "1", "--workers", "0", "--out", str(tmp_path / "s")]  # fmt: skip
     done = CliRunner().invoke(cli, arguments, catch_exceptions=False)

@@ -1,13 +1,8 @@
-"""Makes ``made.py`` importable from the tests beside it, and made studies once a session."""
+"""Made studies, once a session."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

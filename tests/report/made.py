@@ -139,14 +139,16 @@ def with_robustness(folder, results, *, attacks=("fgsm", "pgd"), epsilons=(0.0, 
 
 
 def with_samples(folder, *, recipe="dropout", labels=("cat", "dog"), channels=1, magnified=0):
-    """Add ``report/samples.npz``: gradients, turned round."""
-    before = np.tile(np.arange(64, dtype="uint8").reshape(8, 8, 1) * 4, (1, len(labels), 1, 1, channels))
-    about = [{"recipe": recipe, "what": "augmentation: turned", "labels": list(labels), "magnified": magnified,
-              "predicted_before": list(labels), "predicted_after": list(reversed(labels))}]  # fmt: skip
-    disk.write_arrays(Path(folder) / "report" / "samples.npz", {
-        "before_0": before[0], "after_0": before[0][:, ::-1], "difference_0": before[0],
-        "about": np.array(json.dumps(about)),
-    })  # fmt: skip
+    """Add ``report/samples.npz``: gradients, turned round; of the last label alone once more, in another sample."""
+    about, arrays = [], {}
+    for i, of_one in enumerate((labels, labels[-1:])):
+        before = np.tile(np.arange(64, dtype="uint8").reshape(8, 8, 1) * 4, (len(of_one), 1, 1, channels))
+        arrays |= {f"before_{i}": before, f"after_{i}": before[:, :, ::-1], f"difference_{i}": before}
+        about.append({"recipe": recipe, "what": f"augmentation: turned {i}", "labels": list(of_one),
+                      "magnified": magnified, "predicted_before": list(of_one),
+                      "predicted_after": [labels[0]] * len(of_one)})  # fmt: skip
+    path = Path(folder) / "report" / "samples.npz"
+    disk.write_arrays(path, {**arrays, "about": np.array(json.dumps(about))})
 
 
 def many(recipes):

@@ -262,6 +262,10 @@ def test_extras_that_are_not_there_or_not_whole_are_none(tmp_path):
     (tmp_path / "report" / "samples.npz").write_bytes(b"PK nothing")
     assert extras.robustness_of(tmp_path) is None
     assert extras.samples_of(tmp_path) is None
+    made.with_samples(tmp_path)
+    with np.load(tmp_path / "report" / "samples.npz") as held:
+        np.savez(tmp_path / "report" / "samples.npz", **{**held, "before_0": held["before_0"][:1]})
+    assert extras.samples_of(tmp_path) is None, "fewer images than labels"
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -272,8 +276,9 @@ def test_samples_become_png_images_of_the_same_pixels(tmp_path, channels):
     from PIL import Image
 
     made.with_samples(tmp_path_with_report(tmp_path), channels=channels)
-    (sample,) = extras.samples_of(tmp_path)
-    pair = sample.pairs[0]
+    both, one = extras.samples_of(tmp_path)
+    assert [len(both.pairs), len(one.pairs)] == [2, 1], "strategies change different numbers of images"
+    pair = one.pairs[0]
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(pair.before.split(",", 1)[1]))))
     expected = np.arange(64, dtype="uint8").reshape(8, 8) * 4
     np.testing.assert_array_equal(image if channels == 1 else image[..., 0], expected)

@@ -248,18 +248,31 @@ def test_csv_files_hold_what_results_hold(results):
     assert [run["error"] for run in runs if run["status"] == "failed"] == ["ValueError: no luck"]
 
 
-def test_the_verdict_is_told_the_best_first(results):
-    first, *others = words.verdict(results)
-    best = max((r for r in results.comparison.rows if r.verdict and r.verdict.word == "better"),
-               key=lambda row: row.verdict.paired.mean, default=None)  # fmt: skip
-    if best is None:
-        assert first == "No recipe is shown to be better than the baseline (no regularization)."
-    else:
-        assert (
-            first == f"{best.name} is better than the baseline (no regularization), by "
-            f"{100 * best.verdict.paired.mean:.2f} points of test accuracy."
-        )
-    assert "too much is unreliable, for runs diverged or failed." in others
+def test_the_verdict_is_told_the_best_first(tmp_path):
+    recipes = {"none": "none", "little": "l2", "much": "dropout", "less": "l1", "broken": "mixup"}
+    where = made.study(
+        tmp_path / "s", recipes, seeds=8, effects={"little": (0.05, 1.0), "much": (0.1, 1.0), "less": (-0.2, 1.0)},
+        failed={("broken", 0): "not a number in epoch 2: loss"},
+    )  # fmt: skip
+    found = Results.load(where)
+    first, *others = words.verdict(found)
+    gain = np.mean([found.runs["much"][s].metrics["accuracy"] - found.runs["none"][s].metrics["accuracy"]
+                    for s in range(8)])  # fmt: skip
+    assert first.startswith("much is better than ")
+    assert f"by {100 * gain:.2f} points of test accuracy" in first
+    assert "little is better too." in others
+    assert "less is worse." in others
+    assert "broken is unreliable, for runs diverged or failed." in others
+
+
+def test_where_no_recipe_is_better_that_is_told_first(tmp_path):
+    where = made.study(
+        tmp_path / "s", {"none": "none", "less": "l1", "as good": "l2"}, seeds=8,
+        effects={"less": (-0.2, 1.0)},
+    )  # fmt: skip
+    first, *others = words.verdict(Results.load(where))
+    assert first.startswith("No recipe is shown to be better than ")
+    assert "less is worse." in others
 
 
 def test_confusions_are_ordered_by_the_baselines_and_stand_beside_the_recommended(results):

@@ -33,7 +33,7 @@ class Attacker:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._compiled: dict[str, Callable[..., Any]] = {}
+        self._compiled: dict[tuple[str, bool], Callable[..., Any]] = {}  # by attack, and whether there are limits
 
     def examples(
         self, x: np.ndarray, y: np.ndarray, *, attack: str, epsilon: float, limits: tuple[Any, Any] | None
@@ -63,7 +63,7 @@ class Attacker:
 
     def blind(self, x: np.ndarray, y: np.ndarray) -> float:
         """Return the share of examples at which the loss has no gradient at all, so that attacks cannot climb it."""
-        run = self._compiled.setdefault("slope", self._compile(lambda x, y: self._slope(x, y)))
+        run = self._compiled.setdefault(("slope", False), self._compile(lambda x, y: self._slope(x, y)))
         still = 0
         for start in range(0, len(x), _BATCH):
             count = len(x[start : start + _BATCH])
@@ -86,7 +86,7 @@ class Attacker:
                 x, lambda x, part: self._slope(x, y[part]), strength, 0, InputRange(low, high)
             )
 
-        run = self._compiled.setdefault(attack, self._compile(attacked))
+        run = self._compiled.setdefault((attack, limits is not None), self._compile(attacked))
         low, high = (np.float32(0), np.float32(1)) if limits is None else limits
         tensors = [keras.ops.convert_to_tensor(np.float32(value)) for value in (epsilon, step, low, high)]
         moved = run(*_tensors(x, y), *tensors)
