@@ -67,7 +67,7 @@ def test_a_json_log_for_machines(run, tmp_path):
     held = json.loads(out)
     assert held["diagnosis"]["word"] == "underfitting"
     assert held["diagnosis"]["seeds"] == 3
-    assert all(item["recipe"] == "" for item in held["prescription"])
+    assert {item["recipe"] for item in held["prescription"]} == {""}
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

@@ -265,12 +265,10 @@ def test_something_else_that_is_called_an_archive(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_archive_of_real_images_beside_the_checkout():
-    from pathlib import Path
-
-    archives = list((Path(__file__).parents[3] / "shared" / "data").glob("*.tar.xz"))
-    if not archives:
-        pytest.skip("no archive of images beside the checkout")
-    data = load(archives[0])
+def test_an_archive_of_sixty_thousand_images_is_read():
+    archive = os.environ.get("REGLAB_CIFAR_ARCHIVE")
+    if archive is None:
+        pytest.skip("set REGLAB_CIFAR_ARCHIVE to an archive of CIFAR-10 as images, with train/ and test/")
+    data = load(archive)
     assert data.describe() == "cifar10-images: 60000 examples of 32x32x3, 10 classes"
     assert (data.part == TEST).sum() == 10_000

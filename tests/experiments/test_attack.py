@@ -20,8 +20,6 @@ from reglab.regularized import regularize
 from reglab.results import Results
 from reglab.study.run import Program
 
-pytestmark = pytest.mark.backend
-
 
 def linear(kind, scale=1.0, seed=0):
     """A linear classifier of two classes under attack, and its weight vector for 'second minus first'."""
@@ -55,6 +53,7 @@ def cloud(count=300, seed=1):
 SLOW = pytest.mark.slow  # PGD takes seconds to compile, and its loss is FGSM's
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize(
     ("kind", "attack"),
     [("softmax", "fgsm"), ("logits", "fgsm"), ("sigmoid", "fgsm"), ("binary_logits", "fgsm"), ("softmax", "pgd"),
@@ -73,6 +72,10 @@ def test_accuracy_of_a_linear_network_is_the_share_with_more_margin_than_epsilon
         assert found == pytest.approx(expected, abs=1.5 / len(x))
 
 
+@pytest.mark.backend
+@pytest.mark.backend
+@pytest.mark.backend
+@pytest.mark.backend
 @pytest.mark.parametrize("kind", ["softmax", "logits"])
 def test_a_network_that_is_all_too_sure_is_attacked_all_the_same(kind):
     attacker, w = linear(kind, scale=24.0)  # probabilities of 1 - 1e-12: Keras' clipped loss has no slope there
@@ -133,6 +136,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.backend
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacked") / "study"
@@ -188,6 +192,7 @@ def test_other_data_than_the_study_was_trained_on_are_refused(study):
         robustness(reglab.Study.resume(study.out, data="iris", model="mlp"))
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("epsilons", [[-0.1], [float("nan")]])
 def test_radii_that_are_none_are_refused(study, epsilons):
     with pytest.raises(ReglabError, match="radius"):
