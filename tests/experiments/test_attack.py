@@ -73,9 +73,6 @@ def test_accuracy_of_a_linear_network_is_the_share_with_more_margin_than_epsilon
 
 
 @pytest.mark.backend
-@pytest.mark.backend
-@pytest.mark.backend
-@pytest.mark.backend
 @pytest.mark.parametrize("kind", ["softmax", "logits"])
 def test_a_network_that_is_all_too_sure_is_attacked_all_the_same(kind):
     attacker, w = linear(kind, scale=24.0)  # probabilities of 1 - 1e-12: Keras' clipped loss has no slope there
@@ -90,12 +87,14 @@ def test_a_network_that_is_all_too_sure_is_attacked_all_the_same(kind):
     assert attacker.blind(x, y) == 0.0
 
 
+@pytest.mark.backend
 def test_a_network_without_any_slope_is_said_to_be_one():
     attacker, w = linear("sigmoid", scale=1000.0)
     x = cloud()
     assert attacker.blind(x, (x @ w > 0).astype("int32")) > 0.9
 
 
+@pytest.mark.backend
 def test_examples_stay_in_the_ball_and_in_the_range():
     attacker, _ = linear("softmax")
     x, y = cloud(), np.zeros(300, "int32")
@@ -111,6 +110,7 @@ def test_examples_stay_in_the_ball_and_in_the_range():
         assert not np.allclose(moved, inside)
 
 
+@pytest.mark.backend
 def test_attacking_moves_nothing_in_the_program_and_follows_new_weights():
     attacker, w = linear("softmax")
     _, network = compiled("softmax")
@@ -136,7 +136,6 @@ RECIPES = {
 }
 
 
-@pytest.mark.backend
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacked") / "study"
@@ -147,6 +146,7 @@ def study(tmp_path_factory):
     return made
 
 
+@pytest.mark.backend
 def test_the_first_point_of_a_curve_is_the_accuracy_of_the_run(study):
     found = robustness(study, epsilons=[0.05], examples=10_000)
     results = Results.load(study.out)
@@ -192,13 +192,13 @@ def test_other_data_than_the_study_was_trained_on_are_refused(study):
         robustness(reglab.Study.resume(study.out, data="iris", model="mlp"))
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize("epsilons", [[-0.1], [float("nan")]])
 def test_radii_that_are_none_are_refused(study, epsilons):
     with pytest.raises(ReglabError, match="radius"):
         robustness(study, epsilons=epsilons)
 
 
+@pytest.mark.backend
 def test_samples_show_what_strategies_do_to_images_of_this_data(study):
     found = pictures.samples(study, count=4)
     kept = pictures.load(study.out)
