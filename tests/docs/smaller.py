@@ -15,12 +15,14 @@ SETTINGS = {"seeds": 5, "epochs": 2, "train_size": 40}
 SEARCH = {"trials": 3, "batch": 2}
 WAYS = {"workers": 0, "timeout": None}  # in this process: starting another one costs more than the training
 SECONDS = 0.05  # of training on each backend that is measured
+FOLDS = 2  # of a cross-validation
 
 
 def apply(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     import webbrowser
 
     import plotly.basedatatypes
+    from sklearn.model_selection import _search, _validation, check_cv
 
     from reglab.experiments import speed
     from reglab.study.executors.choice import Ways
@@ -30,9 +32,11 @@ def apply(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     _after_checks(Settings, lambda key, value: min(value or SETTINGS[key], SETTINGS[key]), SETTINGS, patch)
     _after_checks(Budget, lambda key, value: min(value or SEARCH[key], SEARCH[key]), SEARCH, patch)
     _after_checks(Ways, lambda key, value: WAYS[key], WAYS, patch)
-    measure = speed.measure
+    measure, is_number = speed.measure, lambda cv: cv is None or isinstance(cv, int)
     patch(speed, "measure", lambda *args, **kwargs: measure(*args, **{**kwargs, "seconds": SECONDS}))
     patch(speed, "_WARM_S", SECONDS)
+    for module in (_validation, _search):
+        patch(module, "check_cv", lambda cv, *args, **kwargs: check_cv(FOLDS if is_number(cv) else cv, *args, **kwargs))
     patch(plotly.basedatatypes.BaseFigure, "show", lambda figure, *args, **kwargs: None)
     patch(webbrowser, "open", lambda url, *args, **kwargs: bool(url))
     _without_downloads(patch)
