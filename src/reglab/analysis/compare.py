@@ -173,8 +173,8 @@ def compare(
 
 def _resolution(right: Mapping[str, Mapping[int, np.ndarray]] | None) -> float | None:
     """Return the step in which accuracies come: one test example; None if that is not known."""
-    counts = {len(hits) for of_name in (right or {}).values() for hits in of_name.values()}
-    return 1 / min(counts) if counts and min(counts) else None
+    fewest = min((len(hits) for of_name in (right or {}).values() for hits in of_name.values()), default=0)
+    return 1 / fewest if fewest else None
 
 
 def _within(verdict: Verdict) -> Verdict:

@@ -124,9 +124,9 @@ def decompose_change(labels: np.ndarray, probabilities: np.ndarray, baseline: np
     whole = difference(seeds)
     bounds = _jackknife([difference(np.delete(seeds, s)) for s in seeds])
     bias, variance = ((v, v - half, v + half) for v, half in zip(whole, bounds, strict=True))
-    p = tuple(_p_value(value, half, len(seeds)) for value, half in zip(whole, bounds, strict=True))
-    both = holm(p)
-    return Change(bias, variance, (p[0], p[1]), (both[0], both[1]))
+    alone = [_p_value(value, half, len(seeds)) for value, half in zip(whole, bounds, strict=True)]
+    both = holm(alone)
+    return Change(bias, variance, (alone[0], alone[1]), (both[0], both[1]))
 
 
 def _p_value(value: float, half: float, n: int) -> float:

@@ -55,7 +55,8 @@ def _read(text: str) -> list[Any]:
         try:
             low, high, num, *scale = text.split(":")
             (ends,) = parse_sum(f"values({low}, {high})")
-            return spaced(*map(float, ends.args), num=int(num), log=scale != ["linear"])
+            first, last = map(float, ends.args)
+            return spaced(first, last, int(num), log=scale != ["linear"])
         except (ValueError, TypeError, ReglabError):
             pass
         raise click.UsageError(f"--values {text}: a range is low:high:number or low:high:number:linear.")

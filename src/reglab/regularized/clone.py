@@ -267,32 +267,33 @@ class _Copying:
             return outputs
 
         def clone_function(layer: Any) -> Any:
-            at_end = place is not None and layer.name == place.name
+            where = place.where if place is not None and layer.name == place.name else None
             if is_graph(layer):
                 inner = {
                     path[len(layer.name) + 1 :]: tap for path, tap in taps.items() if path.startswith(f"{layer.name}/")
                 }
-                if at_end:
+                if where:
                     inner[OUTPUT] = logits
                 if self._reuse and not inner:
                     return self._paired(layer, layer)
                 return self.graph(layer, inner, prefix=f"{prefix}{layer.name}/")
-            return self.layer(layer, linear=at_end and place.where == INSIDE)
+            return self.layer(layer, linear=where == INSIDE)
 
         def call_function(copy: Any, *args: Any, **kwargs: Any) -> Any:
             if isinstance(copy, Tap):
                 return args[0]
             source = self._sources[id(copy)]
             at_end = place is not None and source.name == place.name and not is_graph(source)
-            if at_end and place.where == BEFORE:
+            where = place.where if place is not None and at_end else None
+            if where == BEFORE:
                 args = (tapped(logits, at_logits, args[0]), *args[1:])
             try:
                 outputs = copy(*args, **kwargs)
             except Exception as error:
                 raise _Failed(source, _reason(error)) from error
-            if at_end and place.where in (BEHIND, INSIDE):
+            if where in (BEHIND, INSIDE):
                 outputs = tapped(logits, at_logits, outputs)
-            if at_end and place.where == INSIDE:
+            if where == INSIDE:
                 outputs = _activation_behind(source)(outputs)
             if source.name in taps:
                 placed.add(source.name)
@@ -339,7 +340,7 @@ class _Copying:
                 if at_end:
                     inner[OUTPUT] = logits
                 chain.append(self.graph(layer, inner, prefix=f"{prefix}{layer.name}/"))
-            elif at_end:
+            elif place is not None and at_end:
                 chain += self._chain_with_logits(layer, place, logits)
             else:
                 chain.append(self.layer(layer))

@@ -103,7 +103,7 @@ class Twins:
         return copy
 
     def _container(self, thing: Any) -> Any:
-        kind = type(thing)
+        kind: Any = type(thing)
         if isinstance(thing, tuple):
             items = [self.of(item) for item in thing]
             return self._remember(thing, kind(*items) if hasattr(thing, "_fields") else tuple(items))
@@ -150,7 +150,8 @@ class Twins:
         if package == "torch":
             return self._remember(thing, copying.deepcopy(thing))
         try:
-            copy = type(thing).__new__(type(thing))
+            made: Any = type(thing)
+            copy = made.__new__(made)
         except TypeError:  # made by C code, or by a __new__ with arguments of its own
             return thing
         self._remember(thing, copy)

@@ -56,8 +56,8 @@ def _draw(made: go.Figure, results: Results, row: Row, position: int) -> None:
     verdict, look = _verdict(row), theme.looks(results)[row.name]
     mean, told = 100 * verdict.paired.mean, inert.plotly(verdict.sentence(row.name))
     if row.crossed is not None and math.isfinite(row.crossed.low):
-        ends = [100 * row.crossed.low, 100 * row.crossed.high]
-        made.add_scatter(x=ends, y=[position] * 2, mode="lines", line={"color": look.color, "width": 1.5},
+        both = [100 * row.crossed.low, 100 * row.crossed.high]
+        made.add_scatter(x=both, y=[position] * 2, mode="lines", line={"color": look.color, "width": 1.5},
                          opacity=0.6, hoverinfo="skip", name=look.name, meta="over examples too")  # fmt: skip
     ends = (0.0, mean) if verdict.bound else (100 * verdict.low, 100 * verdict.high)
     if all(map(math.isfinite, ends)):
