@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 
 import numpy as np
-import played
 import pytest
 from click.testing import CliRunner
 from statsmodels.stats.contingency_tables import mcnemar as oracle
@@ -85,8 +84,8 @@ class Stop(Progress):
 
 def test_a_study_that_was_interrupted_can_be_read_and_says_what_is_missing(tmp_path):
     study = reglab.Study("iris", "mlp(units=4)", ["l2"], seeds=2, epochs=1, out=tmp_path / "s")
-    with played.stage(), pytest.raises(KeyboardInterrupt):
-        study.run(Stop())
+    with pytest.raises(KeyboardInterrupt):
+        study.run(Stop(), workers=0)
     read = Results.load(tmp_path / "s")
     assert not read.complete
     assert read.counts == {"finished": 1, "missing": 3}

@@ -133,28 +133,6 @@ def test_a_recipe_is_diagnosed_instead_of_the_baseline(run):
     assert {row.recipe for row in Results.load("study").comparison.rows} == {"l2(kernel=0.001)"}
 
 
-def test_a_prescription_is_tried_beside_the_baseline_and_probes_are_told(run):
-    everything = ("--probe", "learning-curve", "--probe", "labels", "--treat")
-    with played.stage(Overfits) as players:
-        code, out, _ = run(*TRAINED, "--out", "study", *everything)
-        assert code == 0
-        for said in ("learning curve: ", "wrong labels: ", "What worked on this model:"):
-            assert said in out
-        with open("study/diagnosis.json") as file:
-            held = json.load(file)
-        recipes = {item["name"]: item["recipe"] for item in held["prescription"] if item["recipe"]}
-        assert len(recipes) > 2
-        tried = Results.load("study/treatment")
-        assert {row.name: row.recipe for row in tried.comparison.rows} == {"none": "none", **recipes}
-        assert len(players[-1].trained) == 2 * len(recipes), "the baseline was taken over, not trained again"
-        done = len(players)
-
-        code, again, _ = run("study", *everything)
-        assert code == 0
-        assert again[again.index("Overfitting: ") :] == out[out.index("Overfitting: ") :]
-        assert not any(player.trained for player in players[done:]), "what was trained is not trained again"
-
-
 @pytest.mark.slow
 def test_probes_and_treatment_lie_in_the_folder(run, tmp_path):
     everything = ("--probe", "learning-curve", "--probe", "labels", "--probe", "noise", "--probe", "weights", "--treat")
