@@ -39,7 +39,8 @@ FITTED = [
     "augmentation(featurewise_center=true, featurewise_std_normalization=true)",
     "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
 ]
-# Between them they hold every strategy: what takes one pass through the network, and what takes a second one.
+# Between them they hold every strategy that changes the training: what takes one pass through the network, and what
+# takes a second one. (Early stopping puts back the weights of the best epoch, which hides what others did after it.)
 ONE_PASS = (
     "augmentation(rotation_range=10, width_shift_range=0.1) + label_smoothing(smoothing=0.1) + mixup(alpha=0.2) + "
     "dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + weight_decay(decay=0.1) + "
@@ -48,7 +49,7 @@ ONE_PASS = (
 )
 TOGETHER = {
     "one pass": ONE_PASS,
-    "two passes": "adversarial(epsilon=0.05) + sam(rho=0.02) + dropout(rate=0.1) + early_stopping(monitor=val_loss) + "
+    "two passes": "adversarial(epsilon=0.05) + sam(rho=0.02) + dropout(rate=0.1) + "
     "l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0))",
     "all": f"{ONE_PASS} + adversarial(epsilon=0.05) + sam(rho=0.02)",
 }
@@ -85,7 +86,9 @@ def called(check):
 def test_there_is_a_sample_of_every_strategy_and_every_check_is_run():
     assert set(ONE_OF_EACH) == set(CATALOGUE)
     assert set(testing.CHECKS) == {*SAID, *QUICK, *OTHERS}
-    assert {each.name for text in TOGETHER.values() for each in Recipe.parse(text)} == set(CATALOGUE)
+    assert {each.name for text in TOGETHER.values() for each in Recipe.parse(text)} == set(CATALOGUE) - {
+        "early_stopping"
+    }
 
 
 @pytest.mark.parametrize("check", SAID, ids=called)
