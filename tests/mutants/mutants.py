@@ -1,0 +1,525 @@
+"""Faults that the tests have to notice, each one small change of the source.
+
+A mutant is a change that somebody could make by mistake: a wrong sign, a dropped term, an index off by one, a seed that
+is not used, a lease that is not checked, a file that is not synced, an interval that is not adjusted, a test set that
+is read too early. ``run.py`` makes each of them in a copy of the source and runs the tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault.
+
+    Attributes:
+        file: the module, relative to ``src/reglab``.
+        what: the fault, in words.
+        old: the text it replaces, which occurs once in the module.
+        new: what stands there instead.
+        tests: where to look first, relative to ``tests``.
+    """
+
+    file: str
+    what: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def applied(self, source: Path) -> str:
+        """Return the text of the module with the fault in it.
+
+        Raises:
+            ValueError: if the text to replace does not occur exactly once.
+        """
+        text = (source / self.file).read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file}: {self.old!r} occurs {text.count(self.old)} times, and has to occur once.")
+        return text.replace(self.old, self.new)
+
+
+def _of(file: str, tests: tuple[str, ...], *faults: tuple[str, str, str]) -> list[Mutant]:
+    return [Mutant(file, what, old, new, tests) for what, old, new in faults]
+
+
+_STUDY = ("study",)
+_PLAN = ("study/test_study_plan.py", "study")
+_STORE = ("study/test_study_store.py", "study/test_study_survival.py", "study")
+_TRAIN = ("study/test_study_execute.py", "study")
+_CHECKPOINT = ("study/test_study_checkpoint.py", "study/test_study_survival.py", "study")
+_REGULARIZED = ("regularized", "strategies")
+_STRATEGIES = ("strategies", "regularized")
+_ANALYSIS = ("analysis",)
+_TUNING = ("tuning",)
+_EXPORT = ("export", "test_sklearn.py")
+
+MUTANTS: list[Mutant] = [
+    # --- study: what is trained, from which numbers ------------------------------------------------------------------
+    *_of(
+        "streams.py",
+        ("test_sklearn.py", "study", "strategies"),
+        ("the seed is not used: every seed draws the same", "(int(seed), *names)", "(0, *names)"),
+    ),
+    *_of(
+        "study/plan.py",
+        _PLAN,
+        (
+            "the identity of a run leaves the version of results out",
+            '{"result_version": RESULT_VERSION, **facts}',
+            "{**facts}",
+        ),
+        ("the identity ignores the recipe", '{**facts[seed], "recipe": recipe.fingerprint()}', "{**facts[seed]}"),
+        (
+            "a training has the same key for every seed",
+            "{self.recipe.fingerprint()} {self.seed}",
+            "{self.recipe.fingerprint()}",
+        ),
+        ("recorded runs are planned again", "if run.id not in have:", "if True:"),
+        (
+            "runs with two momenta share one training",
+            "of_host.setdefault(average, []).append(run)",
+            "of_host.setdefault(next(iter(of_host)), []).append(run)",
+        ),
+        ("a ride that is put back comes last", "self._first -= 1", "self._first += 1_000"),
+    ),
+    *_of(
+        "study/run.py",
+        _TRAIN,
+        (
+            "the network does not start from the seed's weights",
+            "self.model.network.set_weights(data.initial_weights)",
+            "pass",
+        ),
+        ("random streams do not restart with the seed", 'self.model.set_seed(data.stream("training"))', "pass"),
+        (
+            "variables do not go back to their start",
+            "        for variable, value in self._start:\n            variable.assign(value)\n",
+            "        pass\n",
+        ),
+        (
+            "preprocessing is fitted on all examples",
+            "data.preprocess(data.x[np.sort(data.train)])",
+            "data.preprocess(data.x)",
+        ),
+        ("predictions are those of the last epoch", "self.model.network.set_weights(track.best_weights)", "pass"),
+        (
+            "training accuracy is measured on validation",
+            "probabilities[:count], self._data.clean[1]",
+            "probabilities[count:][:count], self._data.validation[1][:count]",
+        ),
+        ("averaged weights stay in the network", "network.set_weights(moving)", "pass"),
+        ("padded rows are kept", "self.model.predict_on_batch(chunk))[:count]", "self.model.predict_on_batch(chunk))"),
+        ("checkpoints one epoch too late", "(epoch + 1) % checkpoint_every == 0", "epoch % checkpoint_every == 0"),
+        ("batches begin anew after a checkpoint", "first_epoch=first, weights", "first_epoch=0, weights"),
+    ),
+    *_of(
+        "study/track.py",
+        _TRAIN,
+        ("divergence is not noticed", "if not all(np.isfinite(value) for value in values.values()):", "if False:"),
+    ),
+    *_of(
+        "data/splits.py",
+        ("data", "study"),
+        ("every seed has the same validation part", 'seed=derive(seed, "validation")', 'seed=derive(0, "validation")'),
+        (
+            "test examples are trained on",
+            "rest = np.setdiff1d(np.arange(len(data)), test)",
+            "rest = np.arange(len(data))",
+        ),
+        ("splits are not stratified", "stratify=data.y[candidates]", "stratify=None"),
+    ),
+    *_of(
+        "data/preprocess.py",
+        ("data", "study"),
+        ("inputs are not centred", "((x.astype(self.mean.dtype) - self.mean) / self.scale)", "(x / self.scale)"),
+    ),
+    *_of(
+        "data/batches.py",
+        ("data", "study"),
+        ("every epoch has the same order", 'derive(seed, "epoch", epoch)', 'derive(seed, "epoch", 0)'),
+        ("the last batch is dropped", "math.ceil(len(indices) / batch_size)", "max(1, len(indices) // batch_size)"),
+        (
+            "weights of examples by position and not by example",
+            "self._weights[chosen],",
+            "self._weights[: len(chosen)],",
+        ),
+    ),
+    # --- study: what is kept -----------------------------------------------------------------------------------------
+    *_of(
+        "study/ledger.py",
+        _STORE,
+        (
+            "a lease is not checked",
+            "return open_ is not None and (row is None or row[0] not in ACCEPTED)",
+            "return row is None or row[0] not in ACCEPTED",
+        ),
+        (
+            "a result is taken twice",
+            "return open_ is not None and (row is None or row[0] not in ACCEPTED)",
+            "return open_ is not None",
+        ),
+        ("readings of the test set are not logged", '"INSERT INTO test_readings (run) VALUES (?)"', '"SELECT ?"'),
+        ("a transaction is not rolled back", 'self._database.execute("ROLLBACK")', 'self._database.execute("COMMIT")'),
+    ),
+    *_of(
+        "study/disk.py",
+        _STORE,
+        (
+            "a file is not synced",
+            "        file.write(content)\n        file.flush()\n        os.fsync(file.fileno())",
+            "        file.write(content)",
+        ),
+        ("a folder is not synced", "os.fsync(handle)", "pass"),
+        ("sizes of files are not looked at", "(folder / name).stat().st_size == size", "(folder / name).exists()"),
+        ("bytes of files are not looked at", "(not thorough or _digest(folder / name) == digest)", "True"),
+        (
+            "a file is written in place",
+            "        yield unfinished\n        os.replace(unfinished, path)",
+            "        yield unfinished\n        path.write_bytes(unfinished.read_bytes())",
+        ),
+    ),
+    *_of(
+        "study/store.py",
+        _STORE,
+        (
+            "a folder without a row is thrown away",
+            "self._ledger.end(self._ledger.unclashing(summary))",
+            "disk.remove(folder)",
+        ),
+        (
+            "a changed spec is accepted",
+            "            changed = differences(held, spec)\n            if changed:",
+            "            changed = differences(held, spec)\n            if False:",
+        ),
+        (
+            "changed facts are accepted",
+            "return [] if held is None else differences(held, facts)",
+            "return []",
+        ),
+        ("damaged runs are not trained again", "if run_folder.damaged(folder):", "if False:"),
+    ),
+    *_of(
+        "study/checkpoint.py",
+        _CHECKPOINT,
+        ("a checkpoint of another recipe fits", "self.hyperparameters == ride.recipe.fingerprint()", "True"),
+        (
+            "the best weights are not kept in checkpoints",
+            "enumerate(track.best_weights)}",
+            "enumerate(track.best_weights[:0])}",
+        ),
+    ),
+    *_of(
+        "study/checkpoints.py",
+        _CHECKPOINT,
+        ("the oldest checkpoint is read", "reverse=True", "reverse=False"),
+    ),
+    *_of(
+        "study/coordinate.py",
+        ("study/test_study_survival.py", "study/test_study_processes.py", "study"),
+        ("killed trainings are never tried again", "if self.lost[again.key] < self.limits.tries:", "if False:"),
+        ("killed trainings are tried for ever", "if self.lost[again.key] < self.limits.tries:", "if True:"),
+        ("a training never times out", "time.monotonic() - job.began > self.limits.timeout", "False"),
+        ("checkpoints stay after their training", "self.store.checkpoints.drop(job.ride.key)", "pass"),
+    ),
+    # --- regularized: the step ----------------------------------------------------------------------------------------
+    *_of(
+        "regularized/step.py",
+        _REGULARIZED,
+        (
+            "what a strategy sees as penalty is subtracted",
+            "total = term if total is None else total + term",
+            "total = term if total is None else total - term",
+        ),
+        (
+            "offsets of weights are forgotten",
+            "values[id(weight)] = values[id(weight)] + keras.ops.cast(offset, values[id(weight)].dtype)",
+            "pass",
+        ),
+        (
+            "sample weights are ignored in the ascent",
+            "each = each * keras.ops.cast(batch.sample_weight, each.dtype)",
+            "pass",
+        ),
+        (
+            "attacks run in training mode",
+            "return keras.ops.sum(each(y, self._forward(x, training=False)))",
+            "return keras.ops.sum(each(y, self._forward(x, training=True)))",
+        ),
+        ("statistics of the moved pass are lost", "variable.assign(after)", "pass"),
+        (
+            "losses of the moved pass are lost",
+            "            self.add_loss(loss)\n        return y",
+            "            pass\n        return y",
+        ),
+        (
+            "noise is on in evaluation",
+            "        if not training:\n            return self._run(x, training=False)\n        for part",
+            "        for part",
+        ),
+    ),
+    *_of(
+        "regularized/model.py",
+        _REGULARIZED,
+        ("schedules stay at their start", "self.recipe.at(epoch), strict=True", "self.recipe.at(0), strict=True"),
+        (
+            "a new seed does not reach the layers",
+            "        self.seed = seed\n        seed_layers(self.network, seed)",
+            "        self.seed = seed",
+        ),
+        ("callbacks of strategies are forgotten", "            callbacks += strategy.callbacks()", "            pass"),
+        ("metrics see soft labels", "y = self._held.targets.harden(y)", "pass"),
+    ),
+    *_of(
+        "regularized/parts.py",
+        _REGULARIZED,
+        ("two strategies of a name share their random numbers", "names[:position].count(name)", "0"),
+        ("strategies share one stream", 'derive(seed, "strategy", name,', 'derive(seed, "strategy", "",'),
+    ),
+    *_of(
+        "regularized/activity.py",
+        ("strategies/test_penalties.py", *_REGULARIZED),
+        ("the user's own activity regularizer is dropped", "if self.original is not None:", "if False:"),
+    ),
+    # --- strategies ---------------------------------------------------------------------------------------------------
+    *_of(
+        "strategies/l1_l2.py",
+        ("strategies/test_penalties.py", *_STRATEGIES),
+        ("L1 of the square", "keras.ops.sum(keras.ops.absolute(x))", "keras.ops.sum(keras.ops.square(x))"),
+        ("L1L2 without its L2 term", '_l1(x) + s[f"{what}_l2"] * _l2(x)', "_l1(x)"),
+    ),
+    *_of(
+        "strategies/dropout.py",
+        ("strategies/test_dropout_and_noise.py", *_STRATEGIES),
+        ("dropout does not scale what is left", "1.0 / (1.0 - float(self.rate))", "1.0"),
+    ),
+    *_of(
+        "strategies/mixup.py",
+        ("strategies/test_targets.py", *_STRATEGIES),
+        (
+            "labels are not mixed",
+            "return Batch(x_mixed, _mix(batch.y, m), None)",
+            "return Batch(x_mixed, batch.y, None)",
+        ),
+        (
+            "one m for a whole batch",
+            "m = keras.random.beta((count,), alpha, alpha, seed=random)",
+            "m = keras.random.beta((count,), alpha, alpha, seed=random)\n        m = ops.zeros_like(m) + m[0]",
+        ),
+    ),
+    *_of(
+        "strategies/label_smoothing.py",
+        ("strategies/test_targets.py", *_STRATEGIES),
+        (
+            "smoothing without the rest",
+            "batch.y * (1.0 - s.smoothing) + s.smoothing / classes",
+            "batch.y * (1.0 - s.smoothing)",
+        ),
+    ),
+    *_of(
+        "strategies/adversarial.py",
+        ("strategies/test_adversarial.py", *_STRATEGIES),
+        (
+            "the attack goes downhill",
+            "delta + s.step * _direction(slope, self.norm)",
+            "delta - s.step * _direction(slope, self.norm)",
+        ),
+        (
+            "the ball is not kept to",
+            "delta * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_length(delta), _TINY))",
+            "delta",
+        ),
+        (
+            "the share is one example too large",
+            "slice(0, max(1, round(share * count)))",
+            "slice(0, 1 + max(1, round(share * count)))",
+        ),
+        ("the step of many steps is one step's", "2.5 * self.epsilon / self.steps", "2.5 * self.epsilon"),
+    ),
+    *_of(
+        "strategies/sam.py",
+        ("strategies/test_sam.py", *_STRATEGIES),
+        (
+            "the ascent is a norm a weight",
+            "norm = keras.ops.sqrt(sum(squares[1:], squares[0]))",
+            "norm = keras.ops.sqrt(squares[0])",
+        ),
+        ("the ascent is a descent", "factor = s.rho / (norm + 1e-12)", "factor = -s.rho / (norm + 1e-12)"),
+    ),
+    *_of(
+        "strategies/weight_decay.py",
+        ("strategies/test_optimization.py", *_STRATEGIES),
+        (
+            "biases decay too",
+            'exclude_from_weight_decay(var_names=[r"bias(:\\d+)?$", r"\\b(gamma|beta|scale|alpha)(:\\d+)?$"])\n\n',
+            "exclude_from_weight_decay(var_names=[])\n\n",
+        ),
+    ),
+    *_of(
+        "strategies/schedule.py",
+        ("test_recipe.py", *_STRATEGIES),
+        (
+            "a linear schedule ends one epoch late",
+            "_between(self.start, self.end, min(epoch / self.epochs, 1.0))",
+            "_between(self.start, self.end, min(epoch / (self.epochs + 1), 1.0))",
+        ),
+        ("steps one epoch late", "sum(epoch >= boundary", "sum(epoch > boundary"),
+    ),
+    *_of(
+        "strategies/resample.py",
+        ("strategies/test_augmentation.py", *_STRATEGIES),
+        (
+            "images turn about their corner",
+            "row_centre, col_centre = (height - 1) / 2, (width - 1) / 2",
+            "row_centre, col_centre = height / 2, width / 2",
+        ),
+        (
+            "columns and rows exchanged in shifts",
+            "row_offset = cos * row_shift + sin * col_shift",
+            "row_offset = cos * col_shift + sin * row_shift",
+        ),
+    ),
+    # --- analysis -----------------------------------------------------------------------------------------------------
+    *_of(
+        "analysis/paired.py",
+        _ANALYSIS,
+        (
+            "Holm multiplies by m alone once too few",
+            "(len(tested) - rank) * values[index]",
+            "(len(tested) - rank - 1) * values[index]",
+        ),
+        ("Holm is not made monotone", "largest = max(largest, min(1.0,", "largest = max(0.0, min(1.0,"),
+        (
+            "a one-sided interval",
+            "half = float(special.stdtrit(self.n - 1, (1 + confidence) / 2))",
+            "half = float(special.stdtrit(self.n - 1, confidence))",
+        ),
+        (
+            "the crossed interval forgets the examples",
+            "terms = [(ms_seed, n - 1), (ms_example, count - 1),",
+            "terms = [(ms_seed, n - 1), (0.0, count - 1),",
+        ),
+        (
+            "McNemar counts what both have wrong",
+            "c = int(np.count_nonzero(~right & other_right))",
+            "c = int(np.count_nonzero(~right & ~other_right))",
+        ),
+        ("possibly best at a level that is not shared", "p.min() > alpha / (k - 1)", "p.min() > alpha"),
+    ),
+    *_of(
+        "analysis/verdict.py",
+        _ANALYSIS,
+        ("p values are not adjusted", "holm([found[key].p for key in tested])", "[found[key].p for key in tested]"),
+        ("intervals are not adjusted", "share = alpha / max(1, len(tested))", "share = alpha"),
+        (
+            "paired by position and not by seed",
+            "[value - baseline[seed] for seed, value in values.items() if seed in baseline]",
+            "[value - other for value, other in zip(values.values(), baseline.values(), strict=False)]",
+        ),
+        ("diverged runs are not counted", '(state in ("diverged", "failed") for', '(state in ("failed",) for'),
+        ("half an equivalence", "-margin <= low and high <= margin", "-margin <= low"),
+    ),
+    *_of(
+        "analysis/metrics.py",
+        _ANALYSIS,
+        (
+            "confidence below accuracy counts as above",
+            "self.share * (self.confidence - self.accuracy)",
+            "self.share * np.abs(self.confidence - self.accuracy)",
+        ),
+        (
+            "a bin off by one",
+            "np.ceil(confidence * bins - _EDGE).astype(int) - 1",
+            "np.ceil(confidence * bins - _EDGE).astype(int)",
+        ),
+        (
+            "the Brier score without its one",
+            "np.sum(p * p, axis=1) - 2 * right + 1",
+            "np.sum(p * p, axis=1) - 2 * right",
+        ),
+    ),
+    *_of(
+        "analysis/decompose.py",
+        _ANALYSIS,
+        ("the bias is not corrected for few seeds", ".mean()) - spread / count, spread", ".mean()), spread"),
+    ),
+    *_of(
+        "analysis/curves.py",
+        _ANALYSIS,
+        ("a turn is the minimum of the raw curve", "at = int(smoothed.argmin())", "at = int(curve.argmin())"),
+        (
+            "noise does not raise the threshold",
+            "needed = max(RISE_MATTERS * lowest, RISE_NOISE * noise)",
+            "needed = RISE_MATTERS * lowest",
+        ),
+    ),
+    # --- tuning -------------------------------------------------------------------------------------------------------
+    *_of(
+        "tuning/search.py",
+        _TUNING,
+        ("a search may read the test set", "if not study.settings.sealed:", "if False:"),
+        ("a recipe is tried twice", "fresh = recipe not in known", "fresh = True"),
+        ("failed runs are worth what they had", 'if held is None or held["status"] != "finished":', "if held is None:"),
+        (
+            "pruned trials come first",
+            "(trial.state != COMPLETE, -trial.value, trial.number)",
+            "(trial.state == COMPLETE, -trial.value, trial.number)",
+        ),
+        (
+            "the worst trial first",
+            "(trial.state != COMPLETE, -trial.value, trial.number)",
+            "(trial.state != COMPLETE, trial.value, trial.number)",
+        ),
+    ),
+    *_of(
+        "tuning/racing.py",
+        _TUNING,
+        ("everybody is hopeful", "if now + (now - before) >= best:", "if True:"),
+        (
+            "a standard error that does not shrink with seeds",
+            "_SURE * spread / math.sqrt(len(seeds))",
+            "_SURE * spread",
+        ),
+        ("what was trained is paid again", "max(0, epochs - self.trained.get((name, seed), 0))", "epochs"),
+    ),
+    # --- export -------------------------------------------------------------------------------------------------------
+    *_of(
+        "export/deploy.py",
+        _EXPORT,
+        ("an export that predicts otherwise is handed out", "if not off <= tolerance:", "if False:"),
+        (
+            "two classes exchanged",
+            'outputs = keras.layers.Concatenate(dtype="float32", name="classes")([first, outputs])',
+            'outputs = keras.layers.Concatenate(dtype="float32", name="classes")([outputs, first])',
+        ),
+    ),
+    *_of(
+        "export/network.py",
+        _EXPORT,
+        ("seeds of layers are not the study's", 'if layer.name in self.seeds and "seed" in config:', "if False:"),
+        (
+            "penalties of the model are dropped",
+            'more = {**more, key: f"both({self._value(value)}, {more[key]})"}',
+            "pass",
+        ),
+    ),
+    *_of(
+        "export/render.py",
+        _EXPORT,
+        ("a script shuffles by another seed", "% (2**31 - 1)", "% (2**31 - 2)"),
+        ("a script keeps the last epoch", 'lines.append(f"    model.load_weights({best})")', "pass"),
+    ),
+    *_of(
+        "export/write.py",
+        _EXPORT,
+        (
+            "the script validates on the test set",
+            '"val": np.sort(split.val), "test": np.sort(split.test)',
+            '"val": np.sort(split.test), "test": np.sort(split.test)',
+        ),
+    ),
+]

@@ -1,0 +1,28 @@
+"""The list of faults fits the source: each can be made, and makes another program. ``run.py`` makes them."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from mutants import MUTANTS
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "reglab"
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[f"{mutant.file}: {mutant.what}" for mutant in MUTANTS])
+def test_a_fault_can_be_made_and_is_another_program(mutant):
+    before = ast.dump(ast.parse((SOURCE / mutant.file).read_text(encoding="utf-8")))
+    after = ast.dump(ast.parse(mutant.applied(SOURCE)))
+    assert before != after
+    root = Path(__file__).resolve().parents[1]
+    assert all((root / name).exists() for name in mutant.tests)
+
+
+def test_the_faults_lie_in_every_package_that_results_depend_on():
+    packages = {mutant.file.partition("/")[0] for mutant in MUTANTS}
+    assert {"study", "regularized", "strategies", "analysis", "export", "tuning", "data"} <= packages
+    assert len(MUTANTS) >= 60
