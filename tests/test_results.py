@@ -105,7 +105,7 @@ def test_predictions_are_stacked_over_runs(finished):
 def test_damaged_predictions_are_told_with_the_way_out(finished, copy):
     path = copy / "runs" / finished.runs["none"][0].id / "predictions.npz"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ReglabError, match=r"none, seed 0.*damaged.*reglab resume"):
+    with pytest.raises(ReglabError, match=r"predictions\.npz cannot be read.*Remove the folder.*reglab resume"):
         Results.load(copy)
 
 

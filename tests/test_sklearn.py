@@ -407,7 +407,7 @@ def test_the_export_of_values_that_are_tiny_or_huge(iris, scale, tmp_path):
     import keras
 
     x = (iris[0] * scale).astype("float32")
-    classifier = RegularizedClassifier(**SMALL, epochs=3).fit(x, iris[1])
+    classifier = RegularizedClassifier(**{**SMALL, "epochs": 3}).fit(x, iris[1])
     classifier.export().save(tmp_path / "plain.keras")
     plain = keras.saving.load_model(tmp_path / "plain.keras", safe_mode=True)
     expected = classifier.predict_proba(x)

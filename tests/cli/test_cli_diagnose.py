@@ -163,7 +163,7 @@ def test_a_study_as_yaml(run, stage, tmp_path):
         (("gone.csv",), "does not exist"),
         (("log.csv", "--treat", "--epochs", 3), "--epochs, --treat: a log holds no model and no data"),
         (("log.csv", "--probe", "noise"), "--probe: a log holds no model"),
-        (("bad.csv",), "it has epoch, mae"),
+        (("bad.csv",), "it is of a regression"),
         (("--data", "digits", "--model", "mlp", "--probe", "sharpness"), "is not one of"),
         (("--data", "digits", "--model", "mlp", "--recipe", "dropuot"), "dropout"),
         (("--data", "digits", "--model", "mlp", "--attainable", 0), "is not in the range"),

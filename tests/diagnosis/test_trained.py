@@ -1,6 +1,5 @@
 """Models that were trained to be ill in a known way, and what is said of them."""
 
-import json
 
 import numpy as np
 import pytest
@@ -12,10 +11,11 @@ from reglab.analysis.prescribe import prescribe
 from reglab.data import load, split
 from reglab.data import test_part as held_out
 from reglab.errors import ReglabError
-from reglab.experiments.diagnosis import FILE, as_dict, diagnosed, patient, write
+from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
 from reglab.experiments.probes import measured_part, probe_data, probed, wrong_labels
 from reglab.experiments.treatment import treat, treatment
 from reglab.results import Results
+from reglab.study import answers
 
 
 def run(study):
@@ -165,7 +165,9 @@ def test_a_treatment_says_what_worked_and_where_it_acted(big):
     for mine, theirs in zip(treated.results.runs["none"].values(), results.runs["none"].values(), strict=True):
         assert mine.id == theirs.id  # the baseline was taken over, not trained again
     write(results.folder, found, items, treated=treated)
-    assert json.loads((results.folder / FILE).read_text()) == as_dict(found, items, treated=treated)
+    expected = as_dict(found, items, treated=treated)
+    held = answers.latest(results.folder, "diagnosis")
+    assert {key: held[key] for key in expected} == expected
 
 
 def test_what_is_no_recipe_is_not_tried(tmp_path):
