@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from reglab.experiments.robustness import Robustness, robustness
 from reglab.models.head import Head
 from reglab.regularized import regularize
 from reglab.results import Results
+from reglab.study import answers
 from reglab.study.run import Program
 
 
@@ -168,9 +168,10 @@ def test_what_was_attacked_is_not_attacked_again_and_another_question_begins_ane
     assert asked == []
     robustness(study, epsilons=[0.1], examples=50, recipes=["none"], seeds=1,
                progress=lambda done, total, run: asked.append(run.id))  # fmt: skip
-    held = json.loads((study.out / "robustness.json").read_text())
+    held = answers.latest(study.out, "robustness")
     assert list(held["runs"]) == asked
     assert held["examples"] == 50
+    assert any(other["epsilons"] == [0.0, 0.05] for other in answers.every(study.out, "robustness").values())
 
 
 def test_weights_that_predict_otherwise_than_the_run_did_are_not_examined(study, tmp_path):

@@ -455,7 +455,7 @@ class LongLife(Life):
     """The same, for longer."""
 
 
-Life.TestCase.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
+Life.TestCase.settings = settings(max_examples=4, stateful_step_count=25, deadline=None)
 LongLife.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestLife = Life.TestCase
 TestLongLife = pytest.mark.slow(LongLife.TestCase)

@@ -100,7 +100,7 @@ def _run(
 
 
 def _nothing(variable: Any) -> Any:
-    value = keras.ops.zeros_like(variable)
+    value = keras.ops.zeros_like(keras.ops.convert_to_tensor(variable))  # JAX takes no variable here
     return value * np.nan if "float" in variable.dtype else value
 
 
