@@ -38,11 +38,43 @@ settings.register_profile(
 settings.load_profile("reglab")
 
 
+# What differs between backends: gradients, random numbers, tracing, precision, the optimizer, checkpoints, files. On JAX
+# and PyTorch the fast tests are these; the others that are marked `backend` are slow tests there.
+ON_EVERY_BACKEND = (
+    "tests/backends/",
+    "tests/data/",
+    "test_adversarial.py::test_fgsm",
+    "test_adversarial.py::test_the_input_gradient",
+    "test_attack.py::test_accuracy_of_a_linear_network",
+    "test_augmentation.py::test_normalization_and_whitening_are_those",
+    "test_dropout_and_noise.py::test_dropout_leaves_out_its_share",
+    "test_dropout_and_noise.py::test_the_gradient_is_taken_at_the_noisy_weights",
+    "test_dropout_and_noise.py::test_training_is_that_of_a_layer",
+    "test_fit.py::test_a_saved_model_goes_on_where_it_stopped",
+    "test_fit.py::test_a_sweep_over_strengths_and_seeds_traces_once",
+    "test_fit.py::test_arrays_and_datasets_give_the_same_training",
+    "test_fit.py::test_mixed_precision_learns",
+    "test_fit.py::test_the_empty_recipe_is_the_model",
+    "test_guard.py::test_comparing_leaves_no_trace",
+    "test_guard.py::test_difference_is_found_and_its_layer_named",
+    "test_head.py::test_every_head_gives_the_same_probabilities",
+    "test_optimization.py::test_ema_is_use_ema",
+    "test_optimization.py::test_weight_decay_is_that_of_keras_optimizers",
+    "test_penalties.py::test_activities_train_as_with_keras_regularizers",
+    "test_sam.py::test_a_step",
+    "test_sklearn.py::test_a_fit_is_the_run_of_a_study",
+    "test_strategies_conformance.py::test_in_one_program",
+    "test_study_checkpoint.py::test_going_on_equals_never_having_stopped",
+    "test_targets.py::test_mixup_mixes_inputs_and_targets",
+)
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests five times the time of others before they are taken for hanging."""
+    """Say which tests are slow on this backend, and give those five times the time before they are taken for hanging."""
     for item in items:
-        if any(BACKEND in mark.args for mark in item.iter_markers("slow_on")):
+        slow_here = any(BACKEND in mark.args for mark in item.iter_markers("slow_on"))
+        if slow_here or (BACKEND != "tensorflow" and not any(name in item.nodeid for name in ON_EVERY_BACKEND)):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))

@@ -1,6 +1,5 @@
 """Models that were trained to be ill in a known way, and what is said of them."""
 
-
 import numpy as np
 import pytest
 from made import study as made_study
