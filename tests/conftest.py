@@ -38,7 +38,7 @@ settings.register_profile(
 settings.load_profile("reglab")
 
 
-# What differs between backends: gradients, random numbers, tracing, precision, the optimizer, checkpoints, files. On JAX
+# What differs between backends: gradients, random numbers, tracing, precision, optimizers, checkpoints, files. On JAX
 # and PyTorch the fast tests are these; the others that are marked `backend` are slow tests there.
 ON_EVERY_BACKEND = (
     "tests/backends/",
@@ -71,7 +71,7 @@ ON_EVERY_BACKEND = (
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests are slow on this backend, and give those five times the time before they are taken for hanging."""
+    """Say which tests are slow on this backend, and give those more time before they are taken for hanging."""
     for item in items:
         slow_here = any(BACKEND in mark.args for mark in item.iter_markers("slow_on"))
         if slow_here or (BACKEND != "tensorflow" and not any(name in item.nodeid for name in ON_EVERY_BACKEND)):

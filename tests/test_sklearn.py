@@ -185,6 +185,7 @@ def test_data_frames_and_their_columns(iris):
 
 @pytest.mark.backend
 @pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_images(digits):
     x, y = digits
     classifier = RegularizedClassifier(**IMAGES, recipe="augmentation(width_shift_range=0.1)").fit(x, y)
@@ -222,6 +223,7 @@ def test_a_fit_is_the_run_of_a_study(iris, tmp_path):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_one_seed_one_result_and_other_seeds_other_results(iris):
     x, y = iris
     make = RegularizedClassifier("mlp(units=16)", "dropout(rate=0.2) + gaussian_noise(stddev=0.1)", epochs=3)
@@ -307,6 +309,7 @@ def test_classes_too_small_to_be_held_out_train():
     assert classifier.predict_proba(x).shape == (23, 3)
 
 
+@pytest.mark.slow
 def test_a_function_a_model_and_a_binary_head(iris):
     import keras
 
@@ -354,6 +357,7 @@ def _in_a_fresh_process(classifier, x, folder, backend):
 
 @pytest.mark.backend
 @pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_a_pickle_predicts_the_same_in_a_fresh_process(iris, tmp_path):
     import keras
 

@@ -44,6 +44,7 @@ def test_two_backends_are_measured_and_this_process_imports_none(tmp_path):
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_its_processes():
     process = subprocess.Popen(
         [sys.executable, "-m", "reglab", "backends", *TINY[:-1], "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,

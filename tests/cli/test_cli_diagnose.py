@@ -84,6 +84,7 @@ TRAINED = ("--data", "digits", "--model", "mlp(units=64)", "--train-size", 80, "
            "--learning-rate", 0.003, "--workers", 0)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_options_train_the_baseline_and_its_folder_is_diagnosed_the_same(run, tmp_path):
     code, out, _ = run(*TRAINED, "--out", "study")
     assert code == 0

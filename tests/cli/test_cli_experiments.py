@@ -32,6 +32,7 @@ def run(*arguments, **environment):
     return done
 
 
+@pytest.mark.slow
 def test_robustness_shows_a_row_a_recipe_and_attack(folder):
     done = run("robustness", folder, "--epsilon", 8 / 255, "--examples", 40)
     assert "8/255" in done.output

@@ -44,6 +44,7 @@ def fit(network, *callbacks, epochs=20, **more):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_it_changes_neither_weights_nor_history(capsys):
     plain = model(eager=False)  # which sets the global seed, by which fit shuffles
     history = fit(plain, epochs=5).history
@@ -84,6 +85,7 @@ def test_clean_metrics_are_those_of_evaluate():
     assert watch._logs["train_cross_entropy"][-1] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_logits_and_one_hot_labels(capsys):
     network = model(activation=None)
     x, y = points()
@@ -94,6 +96,7 @@ def test_logits_and_one_hot_labels(capsys):
     assert "a problem" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_network_that_is_built_by_fit_and_one_that_is_subclassed(capsys):
     class Own(keras.Model):
         def __init__(self):
@@ -110,12 +113,14 @@ def test_a_network_that_is_built_by_fit_and_one_that_is_subclassed(capsys):
         assert watch.diagnosis is not None
 
 
+@pytest.mark.slow
 def test_validation_now_and_then(capsys):
     watch = reglab.Diagnose()
     fit(model(), watch, epochs=12, validation_freq=2)
     assert watch.diagnosis.runs[0].epochs == 6
 
 
+@pytest.mark.slow
 def test_a_second_fit_of_the_same_model_goes_on(capsys):
     watch, network = reglab.Diagnose(), model()
     fit(network, watch, epochs=3)
@@ -157,6 +162,7 @@ def test_data_of_another_shape_is_told_before_training():
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "regularized"])
+@pytest.mark.slow
 def test_a_sigmoid_and_a_regularized_model(capsys, loss):
     if loss == "regularized":
         network = reglab.regularize(model(compiled=False), "l2(kernel=1e-2) + dropout(rate=0.2)")

@@ -147,6 +147,7 @@ def study(tmp_path_factory):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_the_first_point_of_a_curve_is_the_accuracy_of_the_run(study):
     found = robustness(study, epsilons=[0.05], examples=10_000)
     results = Results.load(study.out)
@@ -161,6 +162,7 @@ def test_the_first_point_of_a_curve_is_the_accuracy_of_the_run(study):
     assert Robustness.load(results).curves["none"]["pgd"].mean[1] == found.curves["none"]["pgd"].mean[1]
 
 
+@pytest.mark.slow
 def test_what_was_attacked_is_not_attacked_again_and_another_question_begins_anew(study):
     robustness(study, epsilons=[0.05], examples=10_000)
     asked = []
@@ -200,6 +202,7 @@ def test_radii_that_are_none_are_refused(study, epsilons):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_samples_show_what_strategies_do_to_images_of_this_data(study):
     found = pictures.samples(study, count=4)
     kept = pictures.load(study.out)

@@ -92,6 +92,7 @@ print(example["CLASSES"], sorted({type(layer).__module__.split(".")[0] for layer
 @pytest.mark.parametrize(
     "preprocess", ["standardize", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rescale", "none"))]
 )
+@pytest.mark.slow
 def test_binary_logits_become_probabilities_of_both_classes_and_scripts_measure_them(
     tmp_path, preprocess, without_reglab
 ):
@@ -108,6 +109,7 @@ def test_binary_logits_become_probabilities_of_both_classes_and_scripts_measure_
 
 @pytest.mark.backend
 @pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_shared_and_nested_layers_operations_and_own_penalties_are_written(tmp_path, without_reglab):
     recipes = {"more": "l2(kernel=1e-3, bias=1e-4, activity=1e-4) + dropout(rate=0.1)"}
     settings = {**SETTINGS, "seeds": 1, "baseline": "more"}

@@ -160,6 +160,7 @@ class _Strings(ast.NodeTransformer):
 
 
 @pytest.mark.parametrize("file", ["train.py", "predict.py"])
+@pytest.mark.slow
 def test_scripts_of_hostile_names_do_what_those_of_plain_names_do(exported, file):
     plain, hostile = (
         ast.dump(_Strings().visit(ast.parse((exported[name] / file).read_text(encoding="utf-8"))))
@@ -169,11 +170,13 @@ def test_scripts_of_hostile_names_do_what_those_of_plain_names_do(exported, file
     assert not (exported[PWN] / "PWN").exists()
 
 
+@pytest.mark.slow
 def test_the_exported_recipe_is_the_recipe(exported):
     held = yaml.safe_load((exported[PWN] / "recipe.yaml").read_text(encoding="utf-8"))
     assert list(held["recipes"]) == ["none", f"{PWN} recipe"]
 
 
+@pytest.mark.slow
 def test_results_are_json_of_the_names(exported):
     held = json.loads((exported[PWN].parent / "out" / "results.json").read_text())
     assert {recipe["name"] for recipe in held["recipes"]} == {"none", f"{PWN} recipe"}

@@ -133,6 +133,7 @@ def check_format(folders):
 
 
 @pytest.mark.timeout(300)  # as many trainings as there are scripts, twice
+@pytest.mark.slow
 def test_scripts_are_formatted_documented_and_train_to_the_weights_of_the_study(tmp_path, without_reglab):
     results, folders = exported(FAST, tmp_path, without_reglab)
     differ = {name: off(results, folders, name) for name in FAST}

@@ -201,6 +201,7 @@ ACTIVE: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.backend
 @pytest.mark.parametrize("name", ACTIVE)
+@pytest.mark.slow
 def test_activity_of_a_layer_with_layers_inside_is_penalized_once(name: str) -> None:
     inputs = keras.Input((6, 4))
     model = keras.Model(inputs, L.Dense(2)(ACTIVE[name](inputs)))

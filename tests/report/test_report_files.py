@@ -323,6 +323,7 @@ def test_a_watch_that_is_interrupted_leaves_a_page_that_does_not_refresh(tmp_pat
     assert "The study is running." not in text
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_it_wrote(folder, tmp_path):
     done = CliRunner().invoke(cli, ["report", str(folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output

@@ -38,6 +38,7 @@ def slow_ways(monkeypatch, *ways):
     return called
 
 
+@pytest.mark.slow
 def test_a_study_on_the_fast_ways_is_that_on_the_slow_ways(tmp_path, monkeypatch):
     recipe = "augmentation(rotation_range=10) + gaussian_noise(stddev=0.1) + l2(kernel=1e-2, bias=1e-2, activity=1e-2)"
     fast = weights(recipe, tmp_path / "fast")

@@ -183,6 +183,7 @@ def test_two_workers_share_the_work_and_the_cores(tmp_path, played_workers, monk
     assert [attempt["outcome"] for attempt in attempts] == ["finished"] * 16
 
 
+@pytest.mark.slow
 def test_builders_data_and_strategies_of_a_script_reach_the_workers_and_it_imports_no_backend(tmp_path):
     """Of ``__main__``, arrays larger than a message, and no guard around the script's code."""
     (tmp_path / "mine.py").write_text(

@@ -394,6 +394,7 @@ def test_a_killed_driver_is_followed_by_one_that_finishes_the_study(tmp_path, cl
     assert said == ["Ray cluster of 2 nodes, 1 task at a time"]
 
 
+@pytest.mark.slow
 def test_a_run_that_raises_and_a_task_whose_process_is_killed_stop_no_other(tmp_path, cluster, stage):
     """The model is in a file, whose folder is gone before a task could read it there."""
     cluster.have(1)

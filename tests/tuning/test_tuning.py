@@ -198,6 +198,7 @@ def test_epochs_are_a_budget_too(tmp_path, budget, trials):
     assert [trial.epochs for trial in found] == [6] * trials, "two seeds of three epochs"
 
 
+@pytest.mark.slow
 def test_a_space_with_few_recipes_is_exhausted_and_the_search_ends(stage, tmp_path):
     space = Space(("early_stopping",), without=frozenset())
     found = search(made(tmp_path / "s", seeds=1), space, Budget(trials=500))
