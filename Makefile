@@ -21,6 +21,9 @@ EXTRAS_bench := tensorflow,jax,bench
 HAS_TORCH = $(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'
 SPLIT = --splits=$(lastword $(subst /, ,$(SHARE))) --group=$(firstword $(subst /, ,$(SHARE)))
 
+# Where tests are that depend on the backend: collecting all others would take longer than running these.
+ON_BACKENDS := backends data diagnosis experiments export models regularized strategies study test_sklearn.py
+
 # $(call run_tests,backend,title,markers,more flags)
 run_tests = echo "== $(2) ==" && KERAS_BACKEND=$(1) $(BIN)/python -m pytest -m '$(3)' $(PYTEST_FLAGS) $(4)
 

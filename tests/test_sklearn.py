@@ -274,6 +274,7 @@ def test_the_last_epoch_is_kept_where_nothing_is_held_out(iris):
 @pytest.mark.backend
 @pytest.mark.parametrize("recipe", [pytest.param("none", marks=pytest.mark.slow), "l2(kernel=1e-2)"])
 @pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_a_weight_is_a_repetition_and_a_weight_of_zero_leaves_out(iris, recipe):
     x, y = iris
     weights = np.random.default_rng(0).integers(0, 4, len(y))

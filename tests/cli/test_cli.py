@@ -70,6 +70,7 @@ def test_compare_reads_yaml_and_options_go_before_it(run, stage, tmp_path):
     assert len(player.trained) == 4
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_and_a_users_module(run, tmp_path):
     rng = np.random.default_rng(0)
     for name in ("cat", "dog"):

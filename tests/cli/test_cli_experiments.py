@@ -54,6 +54,7 @@ def test_robustness_refuses_a_recipe_that_is_not_there(folder):
         CliRunner().invoke(cli, ["robustness", str(folder), "--recipe", "nix"], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_the_report_shows_what_the_augmentation_does_and_who_resists(folder):
     run("robustness", folder, "--epsilon", 8 / 255, "--examples", 40)
     done = run("report", folder)
@@ -75,6 +76,7 @@ def test_a_report_without_samples_reads_no_data(folder, tmp_path):
     assert (copy / "report" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_seeds_show_and_what_they_cost(tmp_path):
     arguments = ["plan", "--data", "digits", "--model", "mlp(units=8)", "--recipe", "l2", "--recipe", "early_stopping",
                  "--train-size", 60, "--epochs", 3, "--seeds", 10, "--margin", 1, "--workers", 0, "--out",

@@ -34,6 +34,7 @@ def big(tmp_path_factory):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_an_oversized_model_on_few_examples_overfits(big):
     _, results = big
     found = diagnosed(results)
@@ -44,24 +45,28 @@ def test_an_oversized_model_on_few_examples_overfits(big):
     assert found.seeds == 3
 
 
+@pytest.mark.slow
 def test_a_model_too_small_underfits(tmp_path):
     found = diagnosed(run(study(tmp_path / "s", model="mlp(units=1)", train_size=600, epochs=30, seeds=2)))
     assert found.word == "underfitting"
     assert not any(item.recipe for item in prescribe(found))
 
 
+@pytest.mark.slow
 def test_a_training_cut_short_underfits_for_being_unfinished(tmp_path):
     found = diagnosed(run(study(tmp_path / "s", model="mlp(units=32)", epochs=8, learning_rate=3e-4, seeds=2)))
     assert (found.word, found.kind) == ("underfitting", "unfinished")
     assert prescribe(found)[0].name == "train longer"
 
 
+@pytest.mark.slow
 def test_a_model_that_suits_its_data_fits(tmp_path):
     found = diagnosed(run(study(tmp_path / "s", model="mlp(units=32)", train_size=None, epochs=12, learning_rate=1e-3)))
     assert found.word == "fitting", found.sentence()
     assert found.gap.mean < 0.03
 
 
+@pytest.mark.slow
 def test_wrong_labels_in_training_overfit_with_an_onset(tmp_path):
     """A quarter of all training labels is wrong: validation cross-entropy turns when they are learned by heart."""
     data = load("digits")

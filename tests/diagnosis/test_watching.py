@@ -75,6 +75,7 @@ def test_labels_learned_by_heart_are_overfitting(capsys):
     assert "running mean over the epoch" in said_of_other, "without clean data it says how training was measured"
 
 
+@pytest.mark.slow
 def test_clean_metrics_are_those_of_evaluate():
     watch = reglab.Diagnose(clean=points(), verbose=0)
     network = model()
@@ -131,6 +132,7 @@ def test_a_second_fit_of_the_same_model_goes_on(capsys):
     assert watch.diagnosis.runs[0].epochs == 3
 
 
+@pytest.mark.slow
 def test_without_a_metric_it_says_what_is_missing_and_never_raises(capsys):
     network = model(compiled=False)
     network.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)

@@ -132,6 +132,7 @@ def test_the_recipe_can_be_compared_again(tmp_path, iris):
     assert (again.baseline, again.settings) == ("plain", reglab.Study.resume(iris).settings)
 
 
+@pytest.mark.slow
 def test_the_best_recipe_regularizes_another_model_and_is_exported(tmp_path, iris):
     best = reglab.Results.load(iris).best()
     assert best.name == reglab.Results.load(iris).comparison.choice.recommended

@@ -139,6 +139,7 @@ def test_sample_weight_and_class_weight():
         (None, 1, keras.losses.BinaryCrossentropy(from_logits=True), "binary"),
     ],
 )
+@pytest.mark.slow
 def test_losses_and_heads(activation, units, loss, labels):
     x, y = problem()
     y = {"sparse": y, "one-hot": np.eye(CLASSES)[y], "binary": (y == 0).astype("int32")}[labels]
@@ -256,6 +257,7 @@ def test_a_sweep_over_strengths_and_seeds_traces_once():
         model.set_recipe("l2(kernel=1e-3,bias=1e-3)+dropout(rate=0.2)")
 
 
+@pytest.mark.slow
 def test_a_term_that_was_zero_when_the_step_was_traced_takes_effect_later():
     x, y = problem()
     start = network().get_weights()

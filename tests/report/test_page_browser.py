@@ -15,7 +15,10 @@ from reglab.study import disk
 from reglab.study.view import Status
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path (apt-get install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path (apt-get install chromium)"),
+]
 
 VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => { (window.violations ??= []).push(event.violatedDirective); });

@@ -101,6 +101,7 @@ def test_what_it_says_of_itself(text, check):
 @pytest.mark.slow_on("jax")  # every program takes seconds to compile there; all strategies in one are tried below
 @pytest.mark.parametrize("check", QUICK, ids=called)
 @pytest.mark.parametrize("text", SAMPLES)
+@pytest.mark.slow
 def test_conformance(text, check):
     check(strategy(text))
 

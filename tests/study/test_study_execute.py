@@ -428,6 +428,7 @@ def test_a_model_that_does_not_fit_is_told_before_training(tmp_path):
     assert counted.trainings == 0
 
 
+@pytest.mark.slow
 def test_binary_heads_and_logits_are_studied(tmp_path):
     import keras
 
