@@ -21,8 +21,9 @@ EXTRAS_bench := tensorflow,jax,bench
 HAS_TORCH = $(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'
 SPLIT = --splits=$(lastword $(subst /, ,$(SHARE))) --group=$(firstword $(subst /, ,$(SHARE)))
 
-# Where tests are that depend on the backend: collecting all others would take longer than running these.
-ON_BACKENDS := backends data diagnosis experiments export models regularized strategies study test_sklearn.py
+# Where the fast tests lie that run on every backend (ON_EVERY_BACKEND in tests/conftest.py): collecting all others would
+# take longer than running these.
+FAST_ON_BACKENDS := $(addprefix tests/,backends data experiments models regularized strategies study/test_study_checkpoint.py)
 
 # $(call run_tests,backend,title,markers,more flags)
 run_tests = echo "== $(2) ==" && KERAS_BACKEND=$(1) $(BIN)/python -m pytest -m '$(3)' $(PYTEST_FLAGS) $(4)
@@ -43,9 +44,9 @@ demo: $(VENV)/.installed-demo  ## compare the paper's ten arms on scikit-learn's
 
 test: about-test $(VENV)/.installed-test  ## run the fast tests on TensorFlow and JAX, and on PyTorch where it is installed (5 minutes)
 	@$(call run_tests,tensorflow,TensorFlow: every fast test,not slow)
-	@$(call run_tests,jax,JAX: the fast tests that depend on the backend,backend and not slow)
+	@$(call run_tests,jax,JAX: the fast tests that depend on the backend,backend and not slow,$(FAST_ON_BACKENDS))
 	@if $(HAS_TORCH); then \
-		$(call run_tests,torch,PyTorch: the fast tests that depend on the backend,backend and not slow) && \
+		$(call run_tests,torch,PyTorch: the fast tests that depend on the backend,backend and not slow,$(FAST_ON_BACKENDS)) && \
 		echo "Covered: the fast tests on TensorFlow, JAX and PyTorch. The slow ones: make test-slow."; \
 	else \
 		echo "Covered: the fast tests on TensorFlow and JAX. To cover PyTorch too: make test-all, or first" \
