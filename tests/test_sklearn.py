@@ -80,6 +80,7 @@ def little(recipe, **settings):
 
 
 @pytest.mark.parametrize(("estimator", "check"), checks_of(little("l2(kernel=1e-4)")))
+@pytest.mark.slow
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
@@ -421,6 +422,7 @@ def test_the_export_of_values_that_are_tiny_or_huge(iris, scale, tmp_path):
 
 
 @pytest.mark.parametrize("preprocess", ["standardize", "rescale"])
+@pytest.mark.slow
 def test_seconds_since_1970_are_a_feature_like_another(preprocess):
     seconds = 1_700_000_000.0 + np.arange(300)[:, None] % 100
     y = (seconds[:, 0] % 100 >= 50).astype(int)
@@ -487,6 +489,7 @@ def test_a_training_that_diverges_is_told(iris):
         classifier.fit(*iris)
 
 
+@pytest.mark.slow
 def test_keras_is_imported_by_the_first_fit_only():
     script = (
         "import sys, reglab\nassert not {'keras', 'sklearn'} & set(sys.modules)\n"

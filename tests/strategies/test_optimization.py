@@ -86,6 +86,7 @@ def test_inside_loss_scaling_the_optimizer_that_steps_is_changed(recipe):
     assert (inner.weight_decay is not None) if "decay" in recipe else inner.use_ema
 
 
+@pytest.mark.slow
 def test_early_stopping_stops_where_keras_callback_does_and_restores_the_best_weights():
     x, y = problem()
     validation = (np.roll(x, 1, axis=0), y)  # labels that mean nothing: validation gets worse
