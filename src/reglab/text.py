@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from reglab.errors import ReglabError
 
-__all__ = ["Call", "format_value", "parse_call", "parse_sum"]
+__all__ = ["Call", "format_value", "parse_call", "parse_sum", "shown"]
 
 _WORDS = {"true": True, "false": False, "none": None}
 _LONGEST = 10_000
@@ -90,8 +90,20 @@ def _parse(text: str) -> ast.expr:
         ) from None
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:197]}..."
+def _short(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def shown(value: Any) -> str:
+    """Return a value as text of a length that people read; whole numbers of thousands of digits have none.
+
+    >>> shown(0.1), shown("x" * 99)[-5:]
+    ('0.1', 'xx...')
+    """
+    try:
+        return _short(format_value(value), 80)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too long to show"
 
 
 def _terms(node: ast.expr) -> list[ast.expr]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from reglab.errors import ReglabError, nearest
 from reglab.strategies.schedule import Schedule
-from reglab.text import format_value
+from reglab.text import shown
 
 __all__ = ["Param", "Places", "param", "params"]
 
@@ -101,7 +101,7 @@ class Param:
         return wrong
 
     def _error(self, owner: str, name: str, value: Any, reason: str) -> ReglabError:
-        given = _shown(value) if not isinstance(value, Schedule) else value.to_text()
+        given = shown(value) if not isinstance(value, Schedule) else value.to_text()
         reason = f" ({reason})" if reason else ""
         return ReglabError(f"{owner}: {name}={given} is not possible{reason}. Expected {self.range()}: {self.doc}")
 
@@ -164,15 +164,6 @@ class Param:
         if len(set(names)) != len(names):
             raise ValueError("a place is named twice")
         return names
-
-
-def _shown(value: Any) -> str:
-    """Return a value as text of a length that people read; whole numbers of thousands of digits have none."""
-    try:
-        text = format_value(value)
-    except (ValueError, RecursionError):
-        return f"a {type(value).__name__} too long to show"
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def param(default: Any, doc: str, **declaration: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
 from reglab.strategies.declare import param, params
+from reglab.text import shown
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "Settings", "Task", "named_recipes", "read_yaml"]
 
@@ -175,7 +176,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             raise ReglabError(f"{path}: unknown key {key!r}.{nearest(str(key), known)} Known are {', '.join(known)}.")
     for key, what, fits in _FORMS:
         if content.get(key) is not None and not fits(content[key]):
-            raise ReglabError(f"{path}: {key} is {_shortened(content[key])}. Expected {what}.")
+            raise ReglabError(f"{path}: {key} is {shown(content[key])}. Expected {what}.")
     return {key: _number(value) if key in _FLOATS else value for key, value in content.items()}
 
 
@@ -199,15 +200,6 @@ _FORMS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("recipes", "a mapping from names to recipes, or a list of recipes", _are_recipes),
     ("python_objects", "a list of keys", lambda value: isinstance(value, list) and all(map(_is_text, value))),
 )
-
-
-def _shortened(value: Any) -> str:
-    """Return a value as text; whole numbers can have more digits than Python writes."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):
-        return f"a {type(value).__name__} too long to show"
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 _FLOATS = {name for name, declared in params(Settings).items() if declared.kind == "float"}
