@@ -152,3 +152,11 @@ def test_scores_stay_in_their_ranges(classes, count, seed):
     assert 0 <= found["brier"] <= 2
     assert abs(found["overconfidence"]) <= found["ece"] + 1e-12
     assert found["cross_entropy_tempered"] <= found["cross_entropy"] + 1e-6, "fitted on the same examples"
+
+
+def test_errors_of_neighbouring_bins_do_not_cancel():
+    confidence = np.repeat([0.85, 0.95], 20)
+    right = np.array([True] * 20 + [True] * 16 + [False] * 4)
+    probabilities = np.stack([1 - confidence, confidence], axis=1)
+    found = m.expected_calibration_error(right.astype(int), probabilities, bins=10)
+    assert found == pytest.approx(0.15)  # of both bins together it would be 0

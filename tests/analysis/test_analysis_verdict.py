@@ -140,3 +140,12 @@ def test_recipes_with_missing_runs_and_few_seeds_are_handled():
     found = choose({"a": {0: 0.9, 1: 0.8}, "b": {0: 0.95}}, {})
     assert (found.candidates, found.screening, found.recommended) == (("a",), True, "a")
     assert choose({"a": {}}, {}) is None
+
+
+def test_runs_are_paired_by_seed_in_whatever_order_they_come():
+    baseline = {seed: 0.5 + 0.01 * seed for seed in range(6)}
+    recipe = {seed: baseline[seed] + 0.02 + 0.001 * (seed % 2) for seed in reversed(range(6))}
+    states = {name: ["finished"] * 6 for name in ("none", "l2")}
+    verdict = judge({"none": baseline, "l2": recipe}, states, baseline="none")["l2"]
+    assert verdict.paired.std < 0.001
+    assert verdict.word == "better"
