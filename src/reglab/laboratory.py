@@ -334,7 +334,7 @@ class Study:
         """Return what people are told of the study, so that its folder can be read without data and model."""
         return {
             "headline": self.headline,
-            "notes": notes,
+            "notes": [*self.dataset.notes, *notes],
             "classes": list(self.dataset.class_names),
             "runs": {name: {str(run.seed): run.id for run in runs} for name, runs in plan.runs.items()},
             "sizes": {name: len(recipe) for name, recipe in self.recipes.items()},

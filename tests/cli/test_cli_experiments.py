@@ -58,7 +58,7 @@ def test_robustness_refuses_a_recipe_that_is_not_there(folder):
 def test_the_report_shows_what_the_augmentation_does_and_who_resists(folder):
     run("robustness", folder, "--epsilon", 8 / 255, "--examples", 40)
     done = run("report", folder)
-    assert done.output.splitlines()[0].endswith("index.html")
+    assert done.stdout.splitlines()[0].endswith("index.html")
     page = (folder / "report" / "index.html").read_text()
     assert (folder / "report" / "samples.npz").exists()
     assert "augmentation(horizontal_flip=true)" in page.lower()

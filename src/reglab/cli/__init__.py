@@ -15,6 +15,7 @@ from reglab.cli.compare import compare
 from reglab.cli.demo import demo
 from reglab.cli.diagnose import diagnose
 from reglab.cli.export import export
+from reglab.cli.heard import heard
 from reglab.cli.log import log
 from reglab.cli.mcnemar import mcnemar
 from reglab.cli.paper import paper
@@ -36,8 +37,10 @@ __all__ = ["main"]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(reglab.__version__, prog_name="reglab")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
+    context.with_resource(heard())
 
 
 COMMANDS = (

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from reglab.data.reading import facts
 from reglab.errors import ReglabError
 
 __all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset", "class_indices"]
@@ -19,7 +20,7 @@ PARTS = ("train", "val", "test")
 _CHUNK = 8192  # examples read at a time, so that data on disk is streamed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Examples with their labels.
 
@@ -34,6 +35,8 @@ class Dataset:
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
         kind: ``image``, ``table`` or ``array``.
         value_range: lowest and highest valid raw value, or None.
+        feature_names: what the columns of a table are called.
+        notes: what was assumed, changed or left out when it was read, a sentence each.
 
     Raises:
         ReglabError: for data that nothing can be learned from: values that are not numbers, one class, a label that
@@ -55,6 +58,7 @@ class Dataset:
     kind: Literal["image", "table", "array"] = "array"
     value_range: tuple[float, float] | None = None
     feature_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "y", np.asarray(self.y, dtype="int32"))
@@ -64,6 +68,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        """Return the facts and the notes, a line each: data is too long to be shown."""
+        return "\n".join((*facts(self), *(f"note: {note}" for note in self.notes)))
 
     @property
     def num_classes(self) -> int:

@@ -10,6 +10,7 @@ from reglab.data.builtin import BUILT_IN
 from reglab.data.dataset import Dataset
 from reglab.data.images import CHANNELS, load_images, parse_size
 from reglab.data.members import ARCHIVES, is_archive
+from reglab.data.reading import announce
 from reglab.data.tables import from_arrays, load_npz, load_table
 from reglab.errors import ReglabError, nearest
 
@@ -27,7 +28,7 @@ def load(
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> Dataset:
-    """Read labelled data.
+    """Read labelled data, and tell what was read (:mod:`reglab.data.reading`).
 
     Args:
         source: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"iris"``, ``"wine"``; a path: a directory or archive
@@ -52,6 +53,15 @@ def load(
     size = parse_size(image_size)
     if isinstance(source, Dataset):
         return source
+    data = _read(source, size=size, color_mode=color_mode, target=target, memory_limit=memory_limit, cache=cache)
+    announce(data)
+    return data
+
+
+def _read(
+    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, memory_limit: int | None,
+    cache: str | Path | None,
+) -> Dataset:  # fmt: skip
     if isinstance(source, tuple | list):
         return from_arrays(source)
     if not isinstance(source, str | os.PathLike):
