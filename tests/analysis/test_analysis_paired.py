@@ -51,7 +51,7 @@ def test_the_share_of_better_seeds_counts_ties_half():
     assert paired([0.1, 0.0, -0.1, 0.2]).better == 2.5 / 4
 
 
-@settings(max_examples=20)  # statsmodels takes a tenth of a second for each
+@settings(max_examples=8)  # statsmodels takes a tenth of a second for each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p):
     assert holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]))

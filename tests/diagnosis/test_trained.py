@@ -113,6 +113,7 @@ def test_wrong_labels_are_wrong_in_training_alone():
         wrong_labels(data, parts, share=1.0, seed=0)
 
 
+@pytest.mark.slow
 def test_the_measured_part_is_the_one_of_the_workbench(big):
     from reglab.study.spec import Task
     from reglab.study.workbench import Workbench

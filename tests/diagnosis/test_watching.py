@@ -56,6 +56,7 @@ def test_it_changes_neither_weights_nor_history(capsys):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_labels_learned_by_heart_are_overfitting(capsys):
     clean, other = reglab.Diagnose(clean=points(), validation=points(seed=1)), reglab.Diagnose()
     fit(model(256, eager=False), clean, other, epochs=40)

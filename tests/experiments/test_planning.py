@@ -7,6 +7,7 @@ import json
 import made
 import numpy as np
 import pytest
+from played import stage
 
 import reglab
 from reglab.analysis.paired import power
@@ -25,11 +26,14 @@ def make(**more):
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
     out = tmp_path_factory.mktemp("plan") / "study-noise"
-    return experiment.calibrate(make, out=out, repetitions=2, ways={"workers": 0})
+    with stage():
+        return experiment.calibrate(make, out=out, repetitions=2)
 
 
-def test_repetitions_share_split_and_start_and_differ_in_batches(calibrated):
-    one, other = (Results.load(calibrated.folder / f"repetition-{k}") for k in (0, 1))
+@pytest.mark.slow
+def test_repetitions_share_split_and_start_and_differ_in_batches(tmp_path):
+    trained = experiment.calibrate(make, out=tmp_path / "study-noise", repetitions=2, ways={"workers": 0})
+    one, other = (Results.load(trained.folder / f"repetition-{k}") for k in (0, 1))
     for seed in range(5):
         a, b = one.runs["none"][seed], other.runs["none"][seed]
         assert a.id != b.id

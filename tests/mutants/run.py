@@ -2,6 +2,8 @@
 
     python tests/mutants/run.py                  # the fast tests; those that survive them, the slow ones too
     python tests/mutants/run.py --only paired    # faults whose module or description has this word
+    python tests/mutants/run.py --scope named    # only the tests named with a fault: faster, and may miss kills
+    python tests/mutants/run.py --scope all      # every slow test too, and not only those named
     python tests/mutants/run.py --json kills.json
 
 The tests named by a mutant run first, then all others of the tier; the first that fails ends it. It runs on the backend
@@ -28,6 +30,8 @@ from mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 TIERS = {"fast": "not slow", "slow": "slow"}
+# After the tests named with a fault: which tiers are run whole, in each scope.
+WHOLE_TIERS = {"named": (), "fast": ("fast",), "all": ("fast", "slow")}
 LIMIT_S = 1800  # of one run of pytest; a fault can make a test wait
 
 
@@ -42,7 +46,7 @@ class Kill:
     seconds: float
 
 
-def judged(mutant: Mutant, *, everything: bool) -> Kill:
+def judged(mutant: Mutant, scope: str) -> Kill:
     """Run the tests on a source with the fault in it, until one fails."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="reglab-mutant-") as folder:
@@ -50,20 +54,20 @@ def judged(mutant: Mutant, *, everything: bool) -> Kill:
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
         text = mutant.applied(ROOT / "src" / "reglab")
         (source / "reglab" / mutant.file).write_text(text, encoding="utf-8")
-        for tier, targets in _attempts(mutant, everything=everything):
+        for tier, targets in _attempts(mutant, scope):
             test = _first_failure(targets, TIERS[tier], source)
             if test is not None:
                 return Kill(mutant.file, mutant.what, tier, test, time.monotonic() - began)
     return Kill(mutant.file, mutant.what, None, None, time.monotonic() - began)
 
 
-def _attempts(mutant: Mutant, *, everything: bool) -> Iterator[tuple[str, Sequence[str]]]:
+def _attempts(mutant: Mutant, scope: str) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield tiers and tests: the likely ones before all, the fast ones before the slow ones."""
     likely = [f"tests/{name}" for name in mutant.tests]
     for tier in TIERS:
         for place in likely:
             yield tier, [place]
-        if everything or tier == "fast":
+        if tier in WHOLE_TIERS[scope]:
             yield tier, ["tests"]
 
 
@@ -110,14 +114,15 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a word in the module or the description")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument(
-        "--everything", action="store_true", help="all slow tests, and not only those named, on survivors"
-    )
+        "--scope", choices=WHOLE_TIERS, default="fast",
+        help="what runs on the survivors of the named tests: nothing, all fast tests (default), or all tests",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="where to write what became of each")
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if options.only in f"{mutant.file} {mutant.what}"]
     kills: list[Kill] = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for kill in pool.map(lambda mutant: judged(mutant, everything=options.everything), chosen):
+        for kill in pool.map(lambda mutant: judged(mutant, options.scope), chosen):
             kills.append(kill)
             said = f"{kill.tier}: {kill.test}" if kill.tier else "SURVIVED"
             print(f"{len(kills)}/{len(chosen)} {kill.file}: {kill.what}: {said} ({kill.seconds:.0f} s)", flush=True)

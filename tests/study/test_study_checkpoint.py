@@ -67,7 +67,7 @@ def _slow(*given):
 @pytest.mark.parametrize(
     ("recipes", "settings"),
     [
-        (RANDOM, {"optimizer": "adamax"}) if TENSORFLOW else _slow(RANDOM, {"optimizer": "adamax"}),
+        _slow(RANDOM, {"optimizer": "adamax"}),
         (RIDERS, {"optimizer": "nadam"}) if TENSORFLOW else _slow(RIDERS, {"optimizer": "nadam"}),
         (DIVERGING, {"optimizer": "sgd", "learning_rate": 1.0}),
         _slow(["none", "early_stopping(patience=2)", "early_stopping(monitor=val_loss, patience=1)"], {}),

@@ -69,7 +69,7 @@ def test_dying_at_any_write_loses_nothing_and_trains_nothing_twice(memory, seeds
     assert found["deaths"] >= (30 if what == "kinds" else found["states"] // int(what.split("/")[1]))
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(300, marks=pytest.mark.slow)])
 def test_kills_at_random_times_in_a_loop(memory, kills):
     """A study is killed again and again until it gets through, and then the next one is."""
     found = _swept(memory, f"kills={kills}", seeds=2, every=0)

@@ -27,6 +27,7 @@ def results(study):
     return Results.load(study)
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_back_every_curve_and_metric(results, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     log = tracker("tensorboard")
@@ -68,6 +69,7 @@ def mlflow(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # of a store for tests alone
+@pytest.mark.slow
 def test_mlflow_reads_back_every_curve_metric_and_hyperparameter(results, mlflow):
     uri, client = mlflow
     log = tracker("mlflow")
