@@ -187,8 +187,9 @@ class Study:
 
             settings = self.settings
             self._dataset = load(
-                self.source, image_size=settings.image_size, color_mode=settings.color_mode, target=settings.target
-            )
+                self.source, image_size=settings.image_size, color_mode=settings.color_mode, target=settings.target,
+                skip_broken=settings.skip_broken,
+            )  # fmt: skip
         return self._dataset
 
     @property

@@ -143,14 +143,16 @@ def test_files_that_are_no_images_and_hidden_ones_are_passed_over(folder):
 
 def test_a_corrupt_image_is_named(folder):
     (folder / "bee" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
-    with pytest.raises(ReglabError, match=r"bee.2\.png cannot be read as an image.*Repair it or leave it out"):
+    with pytest.raises(
+        ReglabError, match=r"cannot be read as an image:\n.*bee.2\.png: .*\nRepair them or leave them out"
+    ):
         load(folder)
 
 
 def test_a_truncated_image_is_named(folder):
     content = (folder / "bee" / "2.png").read_bytes()
     (folder / "bee" / "2.png").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ReglabError, match=r"bee.2\.png cannot be read as an image"):
+    with pytest.raises(ReglabError, match=r"cannot be read as an image:\n.*bee.2\.png: image file is truncated"):
         load(folder)
 
 
@@ -159,7 +161,7 @@ def test_a_huge_image_is_refused_before_it_is_decoded(folder):
     Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
     assert len(buffer.getvalue()) < 10**6
     (folder / "bee" / "2.png").write_bytes(buffer.getvalue())
-    with pytest.raises(ReglabError, match=r"bee.2\.png (has 30000x30000 pixels, too many|cannot be read)"):
+    with pytest.raises(ReglabError, match=r"bee.2\.png: Image size \(900000000 pixels\) exceeds limit"):
         load(folder)
 
 
@@ -176,7 +178,7 @@ def test_images_outside_of_class_folders(folder):
 
 def test_one_class(folder):
     shutil.rmtree(folder / "bee")
-    with pytest.raises(ReglabError, match=r"all examples have the label 'ant'|lies in no class's folder"):
+    with pytest.raises(ReglabError, match=r"all 4 images lie in one folder.*\n  ant/  4 images"):
         load(folder)
 
 

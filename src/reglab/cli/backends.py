@@ -25,7 +25,7 @@ __all__ = ["backends"]
 # What a step, or the first one, can depend on; and how the data is read.
 _SETTINGS = (
     "batch_size", "train_size", "optimizer", "learning_rate", "precision", "preprocess", "image_size", "color_mode",
-    "target",
+    "skip_broken", "target",
 )  # fmt: skip
 
 

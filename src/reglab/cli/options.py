@@ -54,11 +54,15 @@ def declared_options(
 
     def decorate(function: Any) -> Any:
         for name, declared in reversed(params(owner).items()):
-            if declared.kind == "bool":  # ``sealed``, which is a command of its own and no option
+            if name == "sealed":  # which is a command of its own and no option
                 continue
             if only is not None and name not in only:
                 continue
             default = defaults.get(name, owner.__dataclass_fields__[name].default)
+            if declared.kind == "bool":
+                flag = f"--{name.replace('_', '-')}"
+                function = click.option(flag, name, is_flag=True, default=None, help=declared.doc)(function)
+                continue
             function = click.option(
                 f"--{name.replace('_', '-')}", name, type=_type(declared), help=_help(declared, default), default=None,
                 metavar=None if declared.kind == "choice" else {"int": "N", "float": "X"}.get(declared.kind, "TEXT"),

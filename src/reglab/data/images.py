@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tempfile
-import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
-from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
-from reglab.data.members import members
+from reglab.data.dataset import Dataset
+from reglab.data.layout import Layout, laid_out
+from reglab.data.members import Listing, contents, listing
+from reglab.data.pixels import CHANNELS, Broken, Decoder, Store, is_image
+from reglab.data.reading import alike, few
 from reglab.errors import ReglabError
 
 __all__ = ["CHANNELS", "load_images", "parse_size"]
 
-CHANNELS = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-_PART_NAMES = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "val": VAL,
-    "valid": VAL,
-    "validation": VAL,
-    "test": TEST,
-    "testing": TEST,
-}
-_MOST_PIXELS = 64 * 10**6  # of one image, decoded
+_MOST_BROKEN = 100  # named in an error
 
 
 @dataclass
@@ -39,43 +29,51 @@ class _Read:
 
     names: list[PurePosixPath] = field(default_factory=list)
     first: tuple[str, tuple[int, ...]] | None = None
+    broken: dict[PurePosixPath, str] = field(default_factory=dict)
 
 
 def load_images(
-    path: Path, *, image_size: tuple[int, int] | None, color_mode: str, memory_limit: int, cache: Path | None
-) -> Dataset:
+    path: Path, *, image_size: tuple[int, int] | None, color_mode: str, memory_limit: int, cache: Path | None,
+    skip_broken: bool = False,
+) -> Dataset:  # fmt: skip
     """Return the images of a folder or archive, uint8 ``(N, height, width, channels)``.
 
-    The layout is ``class/image`` or ``part/class/image``, where parts are ``train``, ``val`` and ``test`` (or the
-    longer words); one enclosing folder is passed over. Images are decoded as they come, so that an archive is read
-    once. What is larger than ``memory_limit`` bytes goes to a file in ``cache`` and is read from there.
+    The layout is ``class/image`` or ``part/class/image`` (:mod:`reglab.data.layout`). First the names are read, then
+    the images that belong to a class, which are decoded as they come. What is larger than ``memory_limit`` bytes goes
+    to a file in ``cache`` and is read from there. What was left out stands in the notes.
 
     Raises:
-        ReglabError: for a file that is no image, images of different sizes without ``image_size``, a folder without
-            classes, a class that only the test part has.
+        ReglabError: for files that are no images, all of them at once, unless ``skip_broken``; for images of different
+            sizes without ``image_size``; for a folder without classes; for a class that only the test part has.
     """
-    read = _Read()
-    pixels = _Pixels(memory_limit, cache)
+    found = listing(path, _SUFFIXES)
+    images = [name for name, head in found.files.items() if head is None or is_image(head)]
+    if not images:
+        raise ReglabError(
+            f"{path} holds no images. Expected is a folder per class with {', '.join(sorted(_SUFFIXES))} files, with "
+            f"or without train/, val/ and test/ around them.{_instead(found)}"
+        )
+    layout = laid_out(str(path), images)
+    read, decoder, store = _Read(), Decoder(color_mode, image_size), Store(memory_limit, cache)
     try:
-        for name, image in _decoded(path, read, image_size=image_size, color_mode=color_mode):
+        for name, image in _decoded(path, layout, read, decoder):
             read.names.append(name)
-            pixels.append(image)
-        if not read.names:
-            raise ReglabError(
-                f"{path} holds no images. Expected is a folder per class with {', '.join(sorted(_SUFFIXES))} files, "
-                "with or without train/, val/ and test/ around them."
-            )
-        order = sorted(range(len(read.names)), key=lambda i: read.names[i].parts)
-        parts, labels = _labels(path, [read.names[i] for i in order])
-        x = pixels.finish(np.array(order))
+            store.append(image)
+        if read.broken and not (skip_broken and read.names):
+            raise _are_broken(path, read)
+        order = np.array(sorted(range(len(read.names)), key=lambda i: read.names[i].parts))
+        x = store.finish(order, largest=decoder.largest())
     except BaseException:
-        pixels.discard()
+        store.discard()
         raise
-    class_names = tuple(sorted(set(labels)))
+    names = [read.names[i] for i in order]
+    class_names = tuple(sorted({layout.labels[name] for name in names}))
     index = {name: i for i, name in enumerate(class_names)}
     return Dataset(
-        name=_stem(path), x=x, y=np.array([index[label] for label in labels], "int32"), class_names=class_names,
-        part=None if parts is None else np.array(parts, "int8"), kind="image", value_range=(0.0, 255.0),
+        name=_stem(path), x=x, y=np.array([index[layout.labels[name]] for name in names], "int32"),
+        class_names=class_names, kind="image", value_range=(0.0, 255.0),
+        part=np.array([layout.parts[name] for name in names], "int8") if layout.parts else None,
+        notes=(*layout.notes, *_left_out(found, images), *_skipped(read), *decoder.notes(), *alike(x)),
     )  # fmt: skip
 
 
@@ -97,13 +95,15 @@ def parse_size(size: object) -> tuple[int, int] | None:
     return (values[0], values[-1])
 
 
-def _decoded(
-    path: Path, read: _Read, *, image_size: tuple[int, int] | None, color_mode: str
-) -> Iterator[tuple[PurePosixPath, np.ndarray]]:
-    for name, content in members(path):
-        if name.suffix.lower() not in _SUFFIXES:
+def _decoded(path: Path, layout: Layout, read: _Read, decoder: Decoder) -> Iterator[tuple[PurePosixPath, np.ndarray]]:
+    for name, content in contents(path, layout.labels):
+        try:
+            if isinstance(content, OSError):
+                raise Broken(content.strerror or str(content))
+            image = decoder(content, f"{path}{os.sep}{name}")
+        except Broken as error:
+            read.broken[name] = str(error)
             continue
-        image = _decode(content, f"{path}{os.sep}{name}", image_size=image_size, color_mode=color_mode)
         if read.first is None:
             read.first = (str(name), image.shape)
         elif image.shape != read.first[1]:
@@ -115,49 +115,53 @@ def _decoded(
         yield name, image
 
 
-def _decode(content: bytes, name: str, *, image_size: tuple[int, int] | None, color_mode: str) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    mode, channels = CHANNELS[color_mode]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(io.BytesIO(content))
-            if image.width * image.height > _MOST_PIXELS:
-                raise ReglabError(
-                    f"{name} has {image.width}x{image.height} pixels, too many. Leave it out or make it smaller."
-                )
-            image = ImageOps.exif_transpose(image).convert(mode)
-            if image_size is not None and image.size != (image_size[1], image_size[0]):
-                image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
-    except ReglabError:
-        raise
-    except Exception as error:  # Pillow raises many kinds for broken files
-        raise ReglabError(f"{name} cannot be read as an image: {error}. Repair it or leave it out.") from None
-    return np.asarray(image, dtype="uint8").reshape(image.height, image.width, channels)
+def _are_broken(path: Path, read: _Read) -> ReglabError:
+    named = [f"  {path}{os.sep}{name}: {why}" for name, why in sorted(read.broken.items())[:_MOST_BROKEN]]
+    named += [f"  and {len(read.broken) - _MOST_BROKEN:,} more"] if len(read.broken) > _MOST_BROKEN else []
+    whole = len(read.broken) + len(read.names)
+    return ReglabError(
+        "\n".join([f"{path}: {len(read.broken):,} of {whole:,} files cannot be read as an image:", *named])
+        + "\nRepair them or leave them out: skip_broken=True (--skip-broken) does that, and the study records it."
+    )
 
 
-def _labels(path: Path, names: list[PurePosixPath]) -> tuple[list[int] | None, list[str]]:
-    """Return the part (or None) and the class of each image from its path."""
-    folders = [name.parts[:-1] for name in names]
-    while len({folder[:1] for folder in folders}) == 1 and folders[0] and len(folders[0]) > 1:
-        folders = [folder[1:] for folder in folders]  # one folder around everything
-    loose = next((name for name, folder in zip(names, folders, strict=True) if not folder), None)
-    if loose is not None:
-        raise ReglabError(f"{path}: {loose} lies in no class's folder. Expected is class/image or train/class/image.")
-    tops = {folder[0].lower() for folder in folders}
-    if not (tops <= set(_PART_NAMES) and all(len(folder) > 1 for folder in folders)):
-        return None, [folder[0] for folder in folders]
-    parts = [_PART_NAMES[folder[0].lower()] for folder in folders]
-    labels = [folder[1] for folder in folders]
-    trained = {label for part, label in zip(parts, labels, strict=True) if part == TRAIN}
-    for part, label in zip(parts, labels, strict=True):
-        if label not in trained:
-            raise ReglabError(
-                f"{path}: the class {label!r} is in {('train', 'val', 'test')[part]}/ and not in train/. Every class "
-                "needs training images."
-            )
-    return parts, labels
+def _skipped(read: _Read) -> list[str]:
+    if not read.broken:
+        return []
+    count = "1 broken file was" if len(read.broken) == 1 else f"{len(read.broken):,} broken files were"
+    return [f"{count} left out, as skip_broken says ({few(sorted(read.broken))})."]
+
+
+def _left_out(found: Listing, images: list[PurePosixPath]) -> list[str]:
+    """Return what else is there: other files, pipes, hidden images, folders without any image."""
+    others = sorted(set(found.files) - set(images))
+    hidden = [name for name in found.hidden if name.suffix.lower() in _SUFFIXES]
+    inhabited = {folder for name in images for folder in name.parents}
+    empty = [folder for folder in found.folders if folder not in inhabited]
+    empty = [folder for folder in empty if folder.parent not in empty]
+    return [
+        *([f"{_files(others)} that are no images, or in a format that is not known ({few(others)}), were left out."]
+          if others else []),
+        *([f"Pipes, sockets, devices or links to a folder around them were left out ({few(found.special)})."]
+          if found.special else []),
+        *([f"Hidden images were left out ({few(hidden)})."] if hidden else []),
+        *([f"Folders that hold no images were left out ({few(f'{folder}/' for folder in empty)})."] if empty else []),
+    ]  # fmt: skip
+
+
+def _files(names: list[PurePosixPath]) -> str:
+    """Return how many files of which suffix.
+
+    >>> _files([PurePosixPath("a.txt"), PurePosixPath("b.txt"), PurePosixPath("LICENSE")])
+    '3 files (2 .txt, 1 without suffix)'
+    """
+    counts = Counter(name.suffix.lower() or "without suffix" for name in names)
+    kinds = few((f"{count:,} {suffix}" for suffix, count in counts.most_common()), 4)
+    return f"{len(names):,} files ({kinds})"
+
+
+def _instead(found: Listing) -> str:
+    return f" It holds {few(sorted(found.files))}." if found.files else " It is empty."
 
 
 def _stem(path: Path) -> str:
@@ -165,51 +169,3 @@ def _stem(path: Path) -> str:
     for suffix in (".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".txz", ".tar", ".zip"):
         name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
     return name
-
-
-class _Pixels:
-    """Images of one shape as they come in: in memory as long as they fit, then in a file."""
-
-    def __init__(self, limit: int, cache: Path | None) -> None:
-        self._limit, self._cache = limit, cache
-        self._images: list[np.ndarray] = []
-        self._file: Any = None
-        self._bytes = 0
-        self._count = 0
-        self._shape: tuple[int, ...] = ()
-
-    def append(self, image: np.ndarray) -> None:
-        self._shape = image.shape
-        self._count += 1
-        self._bytes += image.nbytes
-        if self._file is None and self._bytes > self._limit:
-            if self._cache is not None:
-                self._cache.mkdir(parents=True, exist_ok=True)
-            # The file has no name of its own to clean up: it goes with the process.
-            self._file = tempfile.TemporaryFile(dir=self._cache)  # noqa: SIM115
-            for earlier in self._images:
-                self._file.write(earlier.tobytes())
-            self._images = []
-        if self._file is None:
-            self._images.append(image)
-        else:
-            self._file.write(image.tobytes())
-
-    def finish(self, order: np.ndarray) -> np.ndarray:
-        """Return the images in another order; those in a file are brought into it there."""
-        if self._file is None:
-            return np.stack(self._images)[order]
-        self._file.flush()
-        with self._file as unordered:  # a mapping outlives the file object it was made from
-            raw = np.memmap(unordered, dtype="uint8", mode="r", shape=(self._count, *self._shape))
-        if (order == np.arange(len(order))).all():
-            return raw
-        with tempfile.TemporaryFile(dir=self._cache) as ordered:
-            for start in range(0, len(order), 4096):
-                ordered.write(raw[order[start : start + 4096]].tobytes())
-            ordered.flush()
-            return np.memmap(ordered, dtype="uint8", mode="r", shape=(self._count, *self._shape))
-
-    def discard(self) -> None:
-        if self._file is not None:
-            self._file.close()

@@ -1,27 +1,58 @@
-"""The files of a folder or an archive, one after another, without anything being extracted.
+"""The files of a folder or an archive: first their names, then the contents of some, without anything being extracted.
 
 An archive is text that somebody else wrote: names that lead outside, links, devices, and files that unpack to far more
-than was promised are refused before or while they are read.
+than was promised are refused before or while they are read. Of a folder only regular files are opened: a pipe would
+never end.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import TypeAlias
 
 from reglab.errors import ReglabError
 
-__all__ = ["ARCHIVES", "is_archive", "members"]
+__all__ = ["ARCHIVES", "Listing", "contents", "is_archive", "listing"]
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 LARGEST_FILE = 64 * 2**20  # bytes of one image file
 LARGEST_RATIO = 200  # unpacked bytes to packed bytes, above LARGEST_FREE
 LARGEST_FREE = 512 * 2**20  # bytes that may be unpacked whatever the ratio
+_HEAD = 64  # bytes that say what a file of unknown suffix is
+_HERE = PurePosixPath()
+_ASKED = {"zip": "Is it complete, and not encrypted?", "tar": "Is it complete?"}
+_SYSTEM = ("thumbs.db", "desktop.ini", ".ds_store", "__macosx")  # what systems leave everywhere
+
+# What reads the beginning of a file, while its entry is looked at;
+# an entry: name, "file", "folder" or "special", and that.
+_Read: TypeAlias = Callable[[int], bytes]
+_Entry: TypeAlias = tuple[PurePosixPath, str, _Read]
+
+
+@dataclass
+class Listing:
+    """What lies in a folder or an archive.
+
+    Attributes:
+        files: the regular files, with the first bytes of those whose suffix was not known, else None.
+        folders: the folders.
+        special: pipes, sockets and devices, and links to a folder around them.
+        hidden: files whose name, or whose folder's name, begins with a point; what systems leave is not among them.
+    """
+
+    files: dict[PurePosixPath, bytes | None] = field(default_factory=dict)
+    folders: list[PurePosixPath] = field(default_factory=list)
+    special: list[PurePosixPath] = field(default_factory=list)
+    hidden: list[PurePosixPath] = field(default_factory=list)
 
 
 def is_archive(path: Path) -> bool:
@@ -29,85 +60,146 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ARCHIVES)
 
 
-def members(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield the relative path and content of each file in a folder or archive; hidden files are passed over.
+def listing(path: Path, known: Container[str]) -> Listing:
+    """Return what lies in a folder or archive; files whose suffix is not ``known`` are looked into.
 
     Raises:
-        ReglabError: for a broken archive, a path that leads outside, a link, or a bomb, naming the member.
+        ReglabError: for a broken archive, a path that leads outside, a link, or a bomb, naming the member; for a folder
+            that cannot be listed.
     """
-    source = _folder(path) if path.is_dir() else _zip(path) if path.name.lower().endswith(".zip") else _tar(path)
-    for name, content in source:
-        if not _hidden(name):
-            yield name, content
+    found = Listing()
+    for name, kind, read in _entries(path):
+        if _system(name):
+            continue
+        if any(part.startswith(".") for part in name.parts):
+            found.hidden += [name] if kind == "file" else []
+        elif kind == "folder":
+            found.folders.append(name)
+        elif kind == "special":
+            found.special.append(name)
+        else:
+            found.files[name] = None if name.suffix.lower() in known else _head(read)
+    return found
 
 
-def _folder(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    for folder, folders, files in os.walk(path, followlinks=True):
-        folders.sort()
-        for file in sorted(files):
-            full = Path(folder) / file
-            name = PurePosixPath(full.relative_to(path).as_posix())
-            try:
-                if full.stat().st_size > LARGEST_FILE:
-                    raise _too_large(f"{path}/{name}")
-                yield name, full.read_bytes()
-            except OSError as error:
-                raise ReglabError(f"Cannot read {full}: {error.strerror}.") from None
+def contents(path: Path, wanted: Container[PurePosixPath]) -> Iterator[tuple[PurePosixPath, bytes | OSError]]:
+    """Yield the name and the content of each file that is wanted, or what the system says of one it cannot read.
+
+    Raises:
+        ReglabError: as in :func:`listing`; for a file that is too large.
+    """
+    for name, kind, read in _entries(path):
+        if kind != "file" or name not in wanted:
+            continue
+        try:
+            content = read(LARGEST_FILE + 1)  # the size in an archive's own list may be a lie
+        except OSError as error:
+            yield name, error
+            continue
+        if len(content) > LARGEST_FILE:
+            size = f"larger than {LARGEST_FILE // 2**20} MiB"
+            raise ReglabError(f"{path}{os.sep}{name} is {size}, too large for an image. Leave it out.")
+        yield name, content
 
 
-def _zip(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _head(read: _Read) -> bytes:
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            for entry in entries:
-                _check_name(path, entry.filename)
-                if entry.file_size > LARGEST_FILE:
-                    raise _too_large(f"{path}:{entry.filename}")
-            _check_ratio(path, sum(entry.file_size for entry in entries))
-            for entry in entries:
-                with archive.open(entry) as file:
-                    yield PurePosixPath(entry.filename), _read(file, f"{path}:{entry.filename}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ReglabError(
-            f"{path} is not a readable zip archive: {error}. Is it complete, and not encrypted?"
-        ) from None
+        return read(_HEAD)
+    except OSError:  # it counts among those that are no images
+        return b""
+
+
+def _entries(path: Path) -> Iterator[_Entry]:
+    return _folder(path) if path.is_dir() else _zip(path) if path.name.lower().endswith(".zip") else _tar(path)
+
+
+def _folder(path: Path, inside: PurePosixPath = _HERE, around: tuple[tuple[int, int], ...] = ()) -> Iterator[_Entry]:
+    """Walk through a folder in the order of names; links are followed, but not into a folder that is around them."""
+    here = path / inside
+    try:
+        places = (*around, _place(here.stat()))
+        entries = sorted(os.scandir(here), key=lambda entry: entry.name)
     except OSError as error:
-        raise ReglabError(f"Cannot read {path}: {error}.") from None
+        raise ReglabError(
+            f"Cannot read the folder {here}: {error.strerror}. Make it readable, or move it elsewhere if it is not "
+            "part of the data."
+        ) from None
+    for entry in entries:
+        name, read = inside / entry.name, functools.partial(_from_disk, here / entry.name)
+        try:
+            status = entry.stat()
+        except OSError:  # a link to nothing: told when it is read
+            yield name, "file", read
+            continue
+        if stat.S_ISREG(status.st_mode):
+            yield name, "file", read
+        elif stat.S_ISDIR(status.st_mode) and _place(status) not in places:
+            yield name, "folder", read
+            yield from _folder(path, name, places)
+        else:
+            yield name, "special", read
 
 
-def _tar(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _from_disk(path: Path, most: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(most)
+
+
+def _place(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _zip(path: Path) -> Iterator[_Entry]:
+    with _readable(path, "zip"), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        for entry in entries:
+            _check_name(path, entry.filename)
+        _check_ratio(path, sum(entry.file_size for entry in entries))
+        for entry in entries:
+            read = functools.partial(_from_zip, path, archive, entry)
+            yield PurePosixPath(entry.filename), "folder" if entry.is_dir() else "file", read
+
+
+def _from_zip(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
+    with _readable(path, "zip"), archive.open(entry) as file:
+        return file.read(most)
+
+
+def _tar(path: Path) -> Iterator[_Entry]:
+    unpacked = 0
+    # As a stream: a compressed tar can only be read from front to back.
+    with _readable(path, "tar"), tarfile.open(path, mode="r|*") as archive:
+        for entry in archive:
+            _check_name(path, entry.name)
+            if not entry.isdir() and not entry.isfile():
+                raise ReglabError(
+                    f"{path}: {entry.name!r} is a link or a device, not a file. Make the archive of plain files."
+                )
+            unpacked += entry.size
+            _check_ratio(path, unpacked)
+            read = functools.partial(_from_tar, path, archive, entry)
+            yield PurePosixPath(entry.name), "folder" if entry.isdir() else "file", read
+
+
+def _from_tar(path: Path, archive: tarfile.TarFile, entry: tarfile.TarInfo, most: int) -> bytes:
+    with _readable(path, "tar"):
+        file = archive.extractfile(entry)
+        assert file is not None  # it is a plain file
+        return file.read(most)
+
+
+@contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    """Tell in a sentence what the modules for archives raise."""
     import lzma
 
-    unpacked = 0
     try:
-        # As a stream: a compressed tar can only be read once from front to back.
-        with tarfile.open(path, mode="r|*") as archive:
-            for entry in archive:
-                _check_name(path, entry.name)
-                if entry.isdir():
-                    continue
-                if not entry.isfile():
-                    raise ReglabError(
-                        f"{path}: {entry.name!r} is a link or a device, not a file. Make the archive of plain files."
-                    )
-                if entry.size > LARGEST_FILE:
-                    raise _too_large(f"{path}:{entry.name}")
-                unpacked += entry.size
-                _check_ratio(path, unpacked)
-                file = archive.extractfile(entry)
-                assert file is not None  # it is a plain file
-                yield PurePosixPath(entry.name), _read(file, f"{path}:{entry.name}")
-    except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error) as error:
-        raise ReglabError(f"{path} is not a readable tar archive: {error}. Is it complete?") from None
+        yield
+    except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,
+            RuntimeError) as error:  # fmt: skip
+        raise ReglabError(f"{path} is not a readable {kind} archive: {error}. {_ASKED[kind]}") from None
     except OSError as error:
         raise ReglabError(f"Cannot read {path}: {error}.") from None
-
-
-def _read(file: IO[bytes], name: str) -> bytes:
-    content = file.read(LARGEST_FILE + 1)  # the size in the archive's own list may be a lie
-    if len(content) > LARGEST_FILE:
-        raise _too_large(name)
-    return content
 
 
 def _check_name(path: Path, name: str) -> None:
@@ -126,9 +218,5 @@ def _check_ratio(path: Path, unpacked: int) -> None:
         )
 
 
-def _too_large(name: str) -> ReglabError:
-    return ReglabError(f"{name} is larger than {LARGEST_FILE // 2**20} MiB, too large for an image. Leave it out.")
-
-
-def _hidden(name: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+def _system(name: PurePosixPath) -> bool:
+    return any(part.lower() in _SYSTEM or part.startswith("._") for part in name.parts)

@@ -13,7 +13,7 @@ from reglab.inert import shortened
 if TYPE_CHECKING:
     from reglab.data.dataset import Dataset
 
-__all__ = ["LOG", "announce", "facts", "few"]
+__all__ = ["LOG", "alike", "announce", "facts", "few"]
 
 LOG = logging.getLogger("reglab.data")  # facts at INFO, notes at WARNING; the command line shows both
 _MOST_CLASSES = 10  # named with their counts; of more, the first ones
@@ -45,6 +45,20 @@ def announce(data: Dataset) -> None:
             LOG.info("%s", fact)
     for note in data.notes:
         LOG.warning("%s", note)
+
+
+def alike(x: np.ndarray) -> list[str]:
+    """Return what has to be said of images that are all the same one.
+
+    >>> alike(np.zeros((3, 2, 2, 1), "uint8"))
+    ['All 3 images are alike, so nothing can be learned from them. ...']
+    """
+    if len(x) < 2 or any((np.asarray(x[i]) != x[0]).any() for i in range(1, len(x))):
+        return []
+    return [
+        f"All {len(x):,} images are alike, so nothing can be learned from them. Look at one; color_mode (--color-mode) "
+        "and preprocessing of your own can take away what differs."
+    ]
 
 
 def few(names: Iterable[object], most: int = 3) -> str:

@@ -25,6 +25,7 @@ def load(
     image_size: Any = None,
     color_mode: str = "rgb",
     target: str | None = None,
+    skip_broken: bool = False,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
 ) -> Dataset:
@@ -36,6 +37,7 @@ def load(
             ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``; or a :class:`Dataset`.
         image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
+        skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
         target: the column of a table that holds the label.
         memory_limit: bytes of decoded images that are kept in memory; more are kept in a file and streamed from it. By
             default a quarter of the machine's memory.
@@ -53,14 +55,17 @@ def load(
     size = parse_size(image_size)
     if isinstance(source, Dataset):
         return source
-    data = _read(source, size=size, color_mode=color_mode, target=target, memory_limit=memory_limit, cache=cache)
+    data = _read(
+        source, size=size, color_mode=color_mode, target=target, skip_broken=skip_broken, memory_limit=memory_limit,
+        cache=cache,
+    )  # fmt: skip
     announce(data)
     return data
 
 
 def _read(
-    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, memory_limit: int | None,
-    cache: str | Path | None,
+    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, skip_broken: bool,
+    memory_limit: int | None, cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
     if isinstance(source, tuple | list):
         return from_arrays(source)
@@ -84,7 +89,9 @@ def _read(
     if path.is_dir() or is_archive(path):
         limit = _quarter_of_memory() if memory_limit is None else memory_limit
         folder = None if cache is None else Path(cache)
-        return load_images(path, image_size=size, color_mode=color_mode, memory_limit=limit, cache=folder)
+        return load_images(
+            path, image_size=size, color_mode=color_mode, memory_limit=limit, cache=folder, skip_broken=skip_broken
+        )
     raise ReglabError(
         f"{path} is no data that can be read. Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, .csv or "
         f".parquet."

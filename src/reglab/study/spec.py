@@ -70,6 +70,9 @@ class Settings:
     )  # fmt: skip
     image_size: str | None = param(None, "resize images to N or HxW", kind="text", optional=True)
     color_mode: str = param("rgb", "how images are read", kind="choice", choices=("rgb", "grayscale", "rgba"))
+    skip_broken: bool = param(
+        False, "leave out image files that cannot be read; by default they are an error that names them", kind="bool"
+    )
     target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
 
     def __post_init__(self) -> None:
@@ -97,7 +100,7 @@ class Settings:
 
 
 _NEVER = object()
-_SINCE = {"repetition": 0, "sealed": False}
+_SINCE = {"repetition": 0, "sealed": False, "skip_broken": False}
 
 
 @dataclass(frozen=True, eq=False)

@@ -249,7 +249,7 @@ class Workbench:
 
 
 # Settings that do not change what one run gives: which seeds there are, and how the data was read (its content counts).
-_NOT_RESULT = ("seeds", "first_seed", "margin", "image_size", "color_mode", "target")
+_NOT_RESULT = ("seeds", "first_seed", "margin", "image_size", "color_mode", "skip_broken", "target")
 
 
 def _config_of(model: keras.Model) -> str:
