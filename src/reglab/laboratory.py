@@ -188,7 +188,7 @@ class Study:
             settings = self.settings
             self._dataset = load(
                 self.source, image_size=settings.image_size, color_mode=settings.color_mode, target=settings.target,
-                skip_broken=settings.skip_broken,
+                skip_broken=settings.skip_broken, **settings.table(),
             )  # fmt: skip
         return self._dataset
 

@@ -13,7 +13,7 @@ from reglab.backends import BACKENDS
 from reglab.cli.define import data_options
 from reglab.cli.options import declared_options, given
 from reglab.cli.say import say
-from reglab.study.spec import Settings
+from reglab.study.spec import TABLE, Settings
 
 if TYPE_CHECKING:
     from reglab.analysis.speed import Speed, Speeds
@@ -25,7 +25,7 @@ __all__ = ["backends"]
 # What a step, or the first one, can depend on; and how the data is read.
 _SETTINGS = (
     "batch_size", "train_size", "optimizer", "learning_rate", "precision", "preprocess", "image_size", "color_mode",
-    "skip_broken", "target",
+    "skip_broken", *TABLE,
 )  # fmt: skip
 
 

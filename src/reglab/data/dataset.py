@@ -37,6 +37,7 @@ class Dataset:
         value_range: lowest and highest valid raw value, or None.
         feature_names: what the columns of a table are called.
         notes: what was assumed, changed or left out when it was read, a sentence each.
+        missing: whether NaN stands for a missing value, which becomes the mean of the training split.
 
     Raises:
         ReglabError: for data that nothing can be learned from: values that are not numbers, one class, a label that
@@ -59,6 +60,7 @@ class Dataset:
     value_range: tuple[float, float] | None = None
     feature_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    missing: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "y", np.asarray(self.y, dtype="int32"))
@@ -180,7 +182,7 @@ def _check_numbers(data: Dataset) -> None:
         return
     first = 0
     for chunk in data.chunks():
-        bad = np.argwhere(~np.isfinite(chunk))
+        bad = np.argwhere(np.isinf(chunk) if data.missing else ~np.isfinite(chunk))
         if len(bad):
             row, *rest = bad[0]
             column = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,20 +28,32 @@ class Preprocess:
         mean, scale: arrays that broadcast against an example: float64 for float64 and wide integers, which float32
             cannot tell apart where they are large, else float32. They are applied in their own precision.
         value_range: lowest and highest valid raw value, or None.
+        fills: whether NaN stands for a missing value, which becomes the mean of its column: 0 after it.
     """
 
     mode: str
     mean: np.ndarray
     scale: np.ndarray
     value_range: tuple[float, float] | None = None
+    fills: bool = False
 
     @classmethod
     def fit(
-        cls, x: np.ndarray, mode: str = "standardize", *, value_range: tuple[float, float] | None = None
+        cls,
+        x: np.ndarray,
+        mode: str = "standardize",
+        *,
+        value_range: tuple[float, float] | None = None,
+        missing: bool = False,
     ) -> Preprocess:
-        """Learn what is needed from the training inputs ``(N, ...)``."""
+        """Learn what is needed from the training inputs ``(N, ...)``; ``missing`` says that NaN is a missing value."""
         if mode not in MODES:
             raise ReglabError(f"preprocess={mode!r} is not possible. Expected one of {', '.join(MODES)}.")
+        if missing and mode != "standardize":
+            raise ReglabError(
+                f"Missing values become the mean of their column, which preprocess={mode!r} does not know. Leave it at "
+                "'standardize', or leave rows with missing values out (missing='drop')."
+            )
         if mode == "none":
             return cls(mode, np.zeros((), "float32"), np.ones((), "float32"), value_range)
         if mode == "rescale":
@@ -49,7 +61,7 @@ class Preprocess:
             width = (high - low) or 1
             dtype = _precision(x.dtype)
             return cls(mode, np.array(low, dtype), np.array(width, dtype), (float(low), float(high)))
-        return cls.standardizing(*_moments(x), x=x, value_range=value_range)
+        return replace(cls.standardizing(*_moments(x), x=x, value_range=value_range), fills=missing)
 
     @classmethod
     def standardizing(
@@ -71,7 +83,8 @@ class Preprocess:
         x = np.asarray(x)
         if self.mode == "none":
             return x if x.dtype.kind in "iu" and x.dtype != np.uint8 else x.astype("float32")
-        return ((x.astype(self.mean.dtype) - self.mean) / self.scale).astype("float32", copy=False)
+        found = ((x.astype(self.mean.dtype) - self.mean) / self.scale).astype("float32", copy=False)
+        return np.nan_to_num(found) if self.fills else found
 
     def range(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return where the lowest and highest raw value lie after it, as arrays that broadcast against an example."""
@@ -110,12 +123,12 @@ class Preprocess:
             axis=axis, mean=mean.tolist(), variance=variance.tolist(), dtype="float32", name=name
         )
         scaled = [] if direct else [keras.layers.Rescaling((1 / scale).tolist(), dtype="float32", name="unit_scale")]
-        return [centred, *scaled]
+        return [centred, *scaled, *([keras.ops.nan_to_num] if self.fills else [])]
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "mode": self.mode, "mean": np.asarray(self.mean).tolist(), "scale": np.asarray(self.scale).tolist(),
-            "dtype": self.mean.dtype.name,
+            "dtype": self.mean.dtype.name, "fills": self.fills,
             "value_range": None if self.value_range is None else list(self.value_range),
         }  # fmt: skip
 
@@ -124,7 +137,7 @@ class Preprocess:
         limits = values["value_range"]
         return cls(
             values["mode"], np.asarray(values["mean"], values["dtype"]), np.asarray(values["scale"], values["dtype"]),
-            None if limits is None else (limits[0], limits[1]),
+            None if limits is None else (limits[0], limits[1]), values["fills"],
         )  # fmt: skip
 
 
@@ -134,12 +147,15 @@ def _precision(dtype: np.dtype) -> str:
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of the last axis, over all others, in float64 and in two passes."""
+    """Return mean and standard deviation of the last axis, over all others, in float64 and in two passes.
+
+    NaN, where a value is missing, counts for neither; a column that has no value has mean and deviation 0.
+    """
     axes = tuple(range(x.ndim - 1))
-    count = int(np.prod(x.shape[:-1]))
-    mean = sum(chunk.sum(axis=axes) for chunk in _chunks(x)) / count
-    squares = sum(np.square(chunk - mean).sum(axis=axes) for chunk in _chunks(x))
-    return np.asarray(mean), np.sqrt(np.asarray(squares) / count)
+    count = np.asarray(sum((~np.isnan(chunk)).sum(axis=axes) for chunk in _chunks(x)))
+    mean = np.asarray(sum(np.nansum(chunk, axis=axes) for chunk in _chunks(x))) / np.maximum(count, 1)
+    squares = sum(np.nansum(np.square(chunk - mean), axis=axes) for chunk in _chunks(x))
+    return mean, np.sqrt(np.asarray(squares) / np.maximum(count, 1))
 
 
 def _extremes(x: np.ndarray) -> tuple[float, float]:

@@ -75,7 +75,7 @@ def _first(names: Sequence[str], most: int) -> str:
 
 
 def _range(data: Dataset) -> str:
-    ends = [(chunk.min(), chunk.max()) for chunk in data.chunks()]
+    ends = [(np.fmin.reduce(chunk, axis=None), np.fmax.reduce(chunk, axis=None)) for chunk in data.chunks()]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return f"{low:g} to {high:g}" if data.x.dtype.kind != "b" else "0 or 1"
 

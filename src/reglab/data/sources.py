@@ -8,15 +8,18 @@ from typing import Any
 
 from reglab.data.builtin import BUILT_IN
 from reglab.data.dataset import Dataset
+from reglab.data.delimited import DELIMITED
 from reglab.data.images import CHANNELS, load_images, parse_size
 from reglab.data.members import ARCHIVES, is_archive
 from reglab.data.reading import announce
+from reglab.data.table_options import TableOptions
 from reglab.data.tables import from_arrays, load_npz, load_table
 from reglab.errors import ReglabError, nearest
 
 __all__ = ["load"]
 
-_TABLES = (".csv", ".parquet")
+_TABLES = (*DELIMITED, ".parquet")
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
 def load(
@@ -28,6 +31,7 @@ def load(
     skip_broken: bool = False,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
+    **table: Any,
 ) -> Dataset:
     """Read labelled data, and tell what was read (:mod:`reglab.data.reading`).
 
@@ -42,6 +46,7 @@ def load(
         memory_limit: bytes of decoded images that are kept in memory; more are kept in a file and streamed from it. By
             default a quarter of the machine's memory.
         cache: the folder of that file; by default the system's for temporary files.
+        **table: how a table is read: :class:`reglab.data.table_options.TableOptions`.
 
     Raises:
         ReglabError: for data that cannot be read or learned from, naming the file or row.
@@ -56,17 +61,23 @@ def load(
     if isinstance(source, Dataset):
         return source
     data = _read(
-        source, size=size, color_mode=color_mode, target=target, skip_broken=skip_broken, memory_limit=memory_limit,
-        cache=cache,
+        source, size=size, color_mode=color_mode, target=target, options=TableOptions.of(table), skip_broken=skip_broken,
+        memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
     announce(data)
     return data
 
 
 def _read(
-    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, skip_broken: bool,
+    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, options: TableOptions,
+    skip_broken: bool,
     memory_limit: int | None, cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
+    found = _is_table(source)
+    if not found and options.changed():
+        raise ReglabError(
+            f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
+        )
     if isinstance(source, tuple | list):
         return from_arrays(source)
     if not isinstance(source, str | os.PathLike):
@@ -84,8 +95,10 @@ def _read(
         )
     if path.suffix.lower() == ".npz":
         return load_npz(path)
-    if path.suffix.lower() in _TABLES:
-        return load_table(path, target=target)
+    if found:
+        return load_table(path, target=target, options=options)
+    if path.suffix.lower() in _SPREADSHEETS:
+        raise ReglabError(f"{path} is a spreadsheet, which reglab does not read. Save the sheet as CSV or Parquet.")
     if path.is_dir() or is_archive(path):
         limit = _quarter_of_memory() if memory_limit is None else memory_limit
         folder = None if cache is None else Path(cache)
@@ -96,6 +109,14 @@ def _read(
         f"{path} is no data that can be read. Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, .csv or "
         f".parquet."
     )
+
+
+def _is_table(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) and Path(source).name.lower().endswith(_TABLES)
+
+
+def _short(source: Any) -> str:
+    return repr(str(source)) if isinstance(source, str | os.PathLike) else f"a {type(source).__name__}"
 
 
 def _quarter_of_memory() -> int:

@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reglab.data.columns import Column, Raw, flag, listed, settled
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices
+from reglab.data.delimited import read_delimited
+from reglab.data.table_options import TableOptions
 from reglab.errors import ReglabError, nearest
 from reglab.rounding import narrowed
 
 __all__ = ["from_arrays", "load_npz", "load_table"]
 
-_MOST_CATEGORIES = 50  # distinct texts in a column; more are names or identifiers, not a feature
 
-
-def load_table(path: Path, *, target: str | None) -> Dataset:
+def load_table(path: Path, *, target: str | None, options: TableOptions | None = None) -> Dataset:
     """Return a CSV or Parquet file: features, and the classes of the column ``target``.
 
     Features are float32, or float64 where float32 cannot tell the values of a column apart. Columns of texts become one
-    0/1 column a value. Missing values are an error that names row and column.
+    0/1 column a value; ``docs/data.md`` says what else becomes of columns.
+
+    Raises:
+        ReglabError: for a file that is no table, a column that is nothing that can be learned from, or missing values
+            that nothing was said of.
     """
-    frame = _read_frame(path)
-    columns = [str(column) for column in frame.columns]
-    frame.columns = columns
+    options = options or TableOptions()
+    raws, lines, said = _read(path, options, target)
+    names = [raw.name for raw in raws]
     if target is None:
         raise ReglabError(
-            f"{path}: say which column holds the label: target (--target). The columns are {_list(columns)}."
+            f"{path}: say which column holds the label: target (--target). The columns are {listed(names)}."
         )
-    if target not in columns:
-        raise ReglabError(f"{path} has no column {target!r}.{nearest(target, columns)} It has {_list(columns)}.")
-    labels = frame.pop(target)
-    if labels.isna().any():
-        raise ReglabError(
-            f"{path}: row {int(labels.isna().to_numpy().argmax())} has no label in {target!r}. Leave it out."
-        )
-    if frame.shape[1] == 0:
+    _check_names(path, names, target, options)
+    label = raws[names.index(target)]
+    left = [raw for raw in raws if raw.name not in {target, *options.drop_columns}]
+    if not left:
         raise ReglabError(f"{path} has no column besides {target!r}. A classifier needs features.")
-    features = _numeric(path, frame)
-    y, names = class_indices(labels.to_numpy(), f"{path}, column {target!r}")
-    return Dataset(
-        name=path.stem, x=narrowed(features.to_numpy(dtype="float64")), y=y, class_names=names, kind="table",
-        feature_names=tuple(str(column) for column in features.columns),
+    columns = settled(
+        left, where=str(path), decimal=options.decimal, categorical=options.categorical, kept=options.keep_columns,
+        said=said,
     )  # fmt: skip
+    if not columns:
+        raise ReglabError(f"{path} has no feature besides {target!r}: {'; '.join(said)}.")
+    labels, unlabelled = _labels(path, label, options)
+    rows = _complete(path, columns, unlabelled, lines, target, options, said)
+    y, classes = class_indices(labels[rows], f"{path}, column {target!r}")
+    columns = [column.only(rows) for column in columns]
+    _check_copies(path, columns, y, classes, target, options.keep_columns, said)
+    x, features = _features(columns)
+    return Dataset(
+        name=stem(path), x=x, y=y, class_names=classes, kind="table", feature_names=features,
+        missing=bool(np.isnan(x).any()), notes=tuple(f"{path.name}: {each}." for each in said),
+    )  # fmt: skip
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without what says its format.
+
+    >>> stem(Path("a/wine.csv.gz"))
+    'wine'
+    """
+    return Path(path.stem).stem if path.suffix.lower() in (".gz", ".bz2", ".xz") else path.stem
 
 
 def load_npz(path: Path) -> Dataset:
@@ -107,39 +128,198 @@ def _is_pair(thing: Any) -> bool:
     return isinstance(thing, tuple | list) and len(thing) == 2
 
 
-def _read_frame(path: Path) -> Any:
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path, options: TableOptions, target: str | None) -> tuple[list[Raw], np.ndarray | None, list[str]]:
+    """Return the columns of a file, the line that each row ends in if it is of text, and what was assumed."""
+    if path.suffix.lower() == ".parquet":
+        frame = _read_parquet(path)
+        said = [f"{name!r}, the index of the table, was left out" for name in frame.index.names if name is not None]
+        return [Raw(str(name).strip(), frame.iloc[:, i]) for i, name in enumerate(frame.columns)], None, said
+    found = read_delimited(path, separator=options.separator, encoding=options.encoding, target=target)
+    raws = [
+        Raw(str(name).strip(), found.typed.iloc[:, i], functools.partial(found.texts, i))
+        for i, name in enumerate(found.typed.columns)
+    ]
+    return raws, found.lines, found.said
+
+
+def _read_parquet(path: Path) -> Any:
     import pandas
 
     try:
-        return pandas.read_parquet(path) if path.suffix.lower() == ".parquet" else pandas.read_csv(path)
+        return pandas.read_parquet(path)
     except ImportError:
         raise ReglabError(
             "Reading Parquet needs pyarrow: pip install 'reglab[parquet]'; or save the table as CSV."
         ) from None
-    except Exception as error:  # parser, encoding and OS errors
+    except Exception as error:  # parser and OS errors
         raise ReglabError(f"{path} cannot be read as a table: {error}") from None
 
 
-def _numeric(path: Path, frame: Any) -> Any:
+def _check_names(path: Path, names: list[str], target: str, options: TableOptions) -> None:
+    asked = [("target", target), *(("drop_columns", name) for name in options.drop_columns)]
+    asked += [("keep_columns", name) for name in options.keep_columns]
+    asked += [("categorical", name) for name in options.categorical]
+    for option, name in asked:
+        if name not in names:
+            alone = " Is it separated by another sign (--separator)?" if len(names) == 1 else ""
+            if sum(map(_is_number, names)) > len(names) / 2:
+                alone = " These look as values: the first line of a table holds the names of its columns."
+            given = "" if option == "target" else f" ({option})"
+            raise ReglabError(
+                f"{path} has no column {name!r}{given}.{nearest(name, names)} It has {listed(names)}.{alone}"
+            )
+        if names.count(name) > 1:
+            raise ReglabError(f"{path} has {names.count(name)} columns called {name!r}. Give each a name of its own.")
+    if target in options.drop_columns:
+        raise ReglabError(f"{path}: {target!r} holds the label (target), so it cannot be left out (drop_columns).")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _labels(path: Path, label: Raw, options: TableOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels, and where there is none."""
+    if label.name in options.categorical:
+        texts = label.written()
+        return texts, np.array([not text for text in texts])
+    missing = label.typed.isna().to_numpy()
+    values = label.typed.to_numpy()
+    if values.dtype == object or values.dtype.kind not in "iufb":
+        values = label.typed.astype(object).to_numpy()
+        held = next((value for value, gone in zip(values, missing, strict=True) if not gone), None)
+        if isinstance(held, str):
+            values = np.array(
+                ["" if gone else value.strip() for value, gone in zip(values, missing, strict=True)], object
+            )
+    return values, missing
+
+
+def _complete(
+    path: Path, columns: list[Column], unlabelled: np.ndarray, lines: np.ndarray | None, target: str,
+    options: TableOptions, said: list[str],
+) -> np.ndarray:  # fmt: skip
+    """Return which rows are used: all, or those without missing values, as the policy says."""
+    gaps = {column.name: column.missing for column in columns}
+    gaps = {name: missing for name, missing in gaps.items() if missing.any()}
+
+    def place(missing: np.ndarray) -> str:
+        row = int(missing.argmax())
+        return f"row {row} (counted from 0)" if lines is None else f"line {lines[row]}"
+
+    if unlabelled.any() and options.missing != "drop":
+        raise ReglabError(
+            f"{path}: {unlabelled.sum()} of {len(unlabelled)} rows have no label in {target!r}, the first in "
+            f"{place(unlabelled)}. Leave such rows out (--missing drop); or, if words such as None and NA are a class, "
+            f"say so ({flag('--categorical', target)})."
+        )
+    if gaps and options.missing == "refuse":
+        by_name = {column.name: column for column in columns}
+        found = [
+            f"{name!r} in {missing.sum()} of {len(missing)} rows ({_written(by_name[name])}; the first is {place(missing)})"
+            for name, missing in gaps.items()
+        ]
+        rows = np.logical_or.reduce(list(gaps.values()))
+        raise ReglabError(
+            f"{path}: values are missing: {listed(found, 5)}. Leave such rows out, {rows.sum()} of {len(rows)} (--missing "
+            "drop), put the mean of the training split in their place (--missing mean), or leave columns out "
+            f"({flag('--drop-columns', *gaps)})."
+        )
+    if options.missing == "mean":
+        if gaps:
+            said.append(
+                f"missing values of {listed([repr(name) for name in gaps], 5)} are replaced by the mean of the training "
+                "split"
+            )
+        return np.ones(len(unlabelled), bool)
+    incomplete = np.logical_or.reduce([unlabelled, *gaps.values()])
+    if incomplete.all():
+        raise ReglabError(f"{path}: each row has a missing value, so none is left. Leave columns out (--drop-columns).")
+    if incomplete.any():
+        said.append(f"{incomplete.sum()} of {len(incomplete)} rows were left out, for they have missing values")
+    return ~incomplete
+
+
+def _written(column: Column) -> str:
+    """Return what stands in place of missing values, and how often."""
+    found = [f"{repr(text) if text else 'nothing'} {count} times" for text, count in column.absent]
+    return listed([each.replace(" 1 times", " once") for each in found], 4)
+
+
+def _check_copies(
+    path: Path, columns: list[Column], y: np.ndarray, classes: tuple[str, ...], target: str, kept: tuple[str, ...],
+    said: list[str],
+) -> None:  # fmt: skip
+    """Raise a ReglabError for a column that is the label; say which tell the class of each row."""
     import pandas
 
-    texts = [column for column in frame.columns if not pandas.api.types.is_numeric_dtype(frame[column])]
-    for column in frame.columns:
-        missing = frame[column].isna()
-        if missing.any():
+    for column in columns:
+        values = column.numbers if column.numbers is not None else column.names
+        codes, different = pandas.factorize(values)
+        if (
+            column.name in kept
+            or len(different) != len(classes)
+            or len(set(zip(codes, y, strict=True))) != len(classes)
+        ):
+            continue
+        if _is_label(different, classes, codes, y):
             raise ReglabError(
-                f"{path}: row {int(missing.to_numpy().argmax())} has no value in column {column!r}. Fill such values "
-                "in, or leave the rows or the column out."
+                f"{path}: column {column.name!r} is the label {target!r} once more, so every model would be right. Leave "
+                f"it out ({flag('--drop-columns', column.name)}), or say that it is meant "
+                f"({flag('--keep-columns', column.name)})."
             )
-    for column in texts:
-        distinct = frame[column].nunique()
-        if distinct > _MOST_CATEGORIES:
-            raise ReglabError(
-                f"{path}: column {column!r} has {distinct} different texts, too many for a feature (at most "
-                f"{_MOST_CATEGORIES}). Leave it out or group its values."
-            )
-    return pandas.get_dummies(frame, columns=texts, dtype="float32") if texts else frame
+        said.append(
+            f"{column.name!r} tells the class of each row, as a copy of {target!r} would "
+            f"({flag('--drop-columns', column.name)} leaves it out)"
+        )
+
+
+def _is_label(different: Any, classes: tuple[str, ...], codes: np.ndarray, y: np.ndarray) -> bool:
+    for code, value in enumerate(different):
+        name = classes[y[int(np.argmax(codes == code))]]
+        try:
+            same = str(value) == name or float(value) == float(name)
+        except ValueError:
+            same = False
+        if not same:
+            return False
+    return True
+
+
+def _features(columns: list[Column]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return all features, numbers first, then a 0/1 column a text; NaN where a value is missing."""
+    found: list[np.ndarray] = []
+    names: list[str] = []
+    for column in columns:
+        if column.numbers is not None:
+            found.append(column.numbers)
+            names.append(column.name)
+    for column in columns:
+        if column.names is not None:
+            missing = column.missing
+            for level in column.levels or sorted({text for text in column.names if text is not None}):
+                found.append(np.where(missing, np.nan, column.names == level))
+                names.append(f"{column.name}_{level}")
+    x = np.column_stack(found)
+    missing = np.isnan(x)
+    if not missing.any():
+        return narrowed(x), tuple(names)
+    whole = narrowed(np.where(missing, _means(x, missing), x))  # a gap says nothing of what float32 can tell apart
+    whole[missing] = np.nan
+    return whole, tuple(names)
+
+
+def _means(x: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    counts = (~missing).sum(axis=0)
+    return np.where(missing, 0.0, x).sum(axis=0) / np.maximum(counts, 1)
 
 
 def _list(names: list[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return listed(names, most)

@@ -134,6 +134,8 @@ def _data(script: Script, facts: Facts) -> str:
     else:
         lines.append('MEAN, SCALE = data["mean"], data["scale"]')
         convert = '((x.astype(MEAN.dtype) - MEAN) / SCALE).astype("float32")'
+        if facts.settings.missing == "mean":
+            convert = f"np.nan_to_num({convert})"  # a missing value is the mean, which is 0 now
         doc = "Return raw inputs as the network gets them."
     binary = facts.head.kind in ("sigmoid", "binary_logits")
     if binary:

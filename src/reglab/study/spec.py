@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
 from reglab.strategies.declare import param, params
 from reglab.text import shown
 
-__all__ = ["PRECISIONS", "PROTOCOLS", "Settings", "Task", "named_recipes", "read_yaml"]
+__all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Settings", "Task", "named_recipes", "read_yaml"]
 
 if TYPE_CHECKING:
     from reglab.data import Dataset
 
 _LONGEST_NAME = 500  # characters of a recipe's name; the text of a long combination is one
+# How a table is read: its content counts for results, these do not.
+TABLE = ("target", "separator", "encoding", "decimal", "missing", "drop_columns", "keep_columns", "categorical")
 PROTOCOLS = ("honest", "test-as-validation")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("sgd", "adam", "adamw", "adamax", "nadam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "ftrl")
@@ -74,14 +77,53 @@ class Settings:
         False, "leave out image files that cannot be read; by default they are an error that names them", kind="bool"
     )
     target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
+    separator: str | None = param(
+        None, "what stands between the columns of a CSV table: a sign, or tab, space, semicolon; by default recognized",
+        kind="text", optional=True,
+    )  # fmt: skip
+    encoding: str | None = param(
+        None, "encoding of a CSV table, such as cp1252; by default recognized", kind="text", optional=True
+    )
+    decimal: str | None = param(
+        None, "mark before the decimals of numbers in a CSV table; by default what each column shows", kind="choice",
+        choices=(".", ","), optional=True,
+    )  # fmt: skip
+    missing: str = param(
+        "refuse", "what becomes of missing values in a table: refuse; drop leaves their rows out; mean puts the mean of "
+        "the training split in their place", kind="choice", choices=MISSING_POLICIES,
+    )  # fmt: skip
+    drop_columns: str | None = param(
+        None, "columns of a table that are left out, with commas between", kind="text", optional=True
+    )
+    keep_columns: str | None = param(
+        None, "columns of a table that are used although they look as identifiers, dates or a copy of the label",
+        kind="text", optional=True,
+    )  # fmt: skip
+    categorical: str | None = param(
+        None, "columns of a table whose values are names as they stand, also where they look as numbers or as missing",
+        kind="text", optional=True,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         size = self.image_size
         if isinstance(size, int | tuple | list) and not isinstance(size, bool):
             sides = (size,) if isinstance(size, int) else size
             object.__setattr__(self, "image_size", "x".join(map(str, sides)))
+        for key in ("drop_columns", "keep_columns", "categorical"):
+            if isinstance(names := getattr(self, key), list | tuple):
+                object.__setattr__(self, key, joined(names) or None)
+        if self.separator is not None:  # a text of white space is none, and YAML has no word for it
+            word = {"\t": "tab", " ": "space"}.get(self.separator, self.separator)
+            object.__setattr__(self, "separator", word)
         for key, declared in params(self).items():
             object.__setattr__(self, key, declared.check("study", key, getattr(self, key)))
+        if self.separator is not None:
+            separator_of(self.separator)
+        if self.missing == "mean" and self.preprocess != "standardize":
+            raise ReglabError(
+                f"missing='mean' puts the mean of the training split in the place of missing values, which "
+                f"preprocess={self.preprocess!r} does not know. Leave it at 'standardize', or give missing='drop'."
+            )
         if self.sealed and self.protocol == "test-as-validation":
             raise ReglabError(
                 "protocol='test-as-validation' chooses by the test set, and a search (sealed=True) must not read it. "
@@ -95,12 +137,19 @@ class Settings:
         """
         return {key: value for key, value in dataclasses.asdict(self).items() if value != _SINCE.get(key, _NEVER)}
 
+    def table(self) -> dict[str, Any]:
+        """Return how a table is read, as :func:`reglab.data.load` takes it."""
+        return {name: getattr(self, name) for name in TABLE if name != "target"}
+
     def seed_list(self) -> list[int]:
         return list(range(self.first_seed, self.first_seed + self.seeds))
 
 
 _NEVER = object()
-_SINCE = {"repetition": 0, "sealed": False, "skip_broken": False}
+_SINCE = {
+    "repetition": 0, "sealed": False, "skip_broken": False, "separator": None, "encoding": None, "decimal": None,
+    "missing": "refuse", "drop_columns": None, "keep_columns": None, "categorical": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

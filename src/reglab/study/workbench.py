@@ -24,7 +24,7 @@ from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
-from reglab.study.spec import Task
+from reglab.study.spec import TABLE, Task
 
 __all__ = ["Workbench"]
 
@@ -149,7 +149,7 @@ class Workbench:
     def _prepared(self, seed: int) -> SeedData:
         data, parts = self.data, self.split(seed)
         preprocess = Preprocess.fit(
-            data.x[np.sort(parts.train)], self.settings.preprocess, value_range=data.value_range
+            data.x[np.sort(parts.train)], self.settings.preprocess, value_range=data.value_range, missing=data.missing
         )
         random = np.random.default_rng(derive(seed, "clean"))
         clean = np.sort(random.choice(parts.train, size=min(len(parts.train), len(parts.val)), replace=False))
@@ -249,7 +249,7 @@ class Workbench:
 
 
 # Settings that do not change what one run gives: which seeds there are, and how the data was read (its content counts).
-_NOT_RESULT = ("seeds", "first_seed", "margin", "image_size", "color_mode", "skip_broken", "target")
+_NOT_RESULT = ("seeds", "first_seed", "margin", "image_size", "color_mode", "skip_broken", *TABLE)
 
 
 def _config_of(model: keras.Model) -> str:
