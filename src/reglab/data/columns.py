@@ -2,56 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from reglab.data.numerals import COMMA, POINT, Numerals, is_missing, notations, read_numerals
-from reglab.data.table_options import joined
+from reglab.data.decimals import FEW_NUMBERS, decimal_marks, numerals_of
+from reglab.data.identifiers import MOST_CATEGORIES, counts_rows, days, identifier, is_date
+from reglab.data.numerals import POINT, Numerals, is_missing
+from reglab.data.raw import Raw, flag, listed
 from reglab.errors import ReglabError
 
-__all__ = ["Column", "Raw", "flag", "identifier", "is_date", "listed", "settled"]
+__all__ = ["Column", "settled"]
 
-MOST_CATEGORIES = 50  # distinct texts in a column; more are names or identifiers, not a feature
-_FEW_NUMBERS = 10  # distinct numbers among other texts, up to which they are names too ("2", "3", "5 or more")
-_NEARLY_ALL = 0.9  # share of distinct values from which on a column called id is one
 _SHOWN = 4  # values that are named
-
-
-@dataclass(eq=False)
-class Raw:
-    """A column as it was read.
-
-    Attributes:
-        name: its name.
-        typed: a pandas series in which types were found.
-        texts: returns the values as they are written, of a text file; None of a file that has types.
-    """
-
-    name: str
-    typed: Any
-    texts: Callable[[], np.ndarray] | None = None
-
-    def __post_init__(self) -> None:
-        self._texts: np.ndarray | None = None
-
-    def written(self) -> np.ndarray:
-        """Return the values as text, without spaces around; a missing one is an empty text."""
-        if self._texts is None:
-            if self.texts is not None:
-                self._texts = self.texts()
-            else:
-                missing = self.typed.isna().to_numpy()
-                held = self.typed.astype(object).to_numpy()
-                self._texts = np.array(
-                    ["" if gone else str(value).strip() for value, gone in zip(held, missing, strict=True)],
-                    dtype=object,
-                )
-        return self._texts
 
 
 @dataclass(eq=False)
@@ -91,8 +55,10 @@ class Column:
 # --- kinds of columns ------------------------------------------------------------------------------------------------
 
 
-def settled(columns: Sequence[Raw], *, where: str, decimal: str | None, categorical: Sequence[str], kept: Sequence[str],
-            said: list[str]) -> list[Column]:  # fmt: skip
+def settled(
+    columns: Sequence[Raw], *, where: str, decimal: str | None, categorical: Sequence[str], kept: Sequence[str],
+    said: list[str],
+) -> list[Column]:  # fmt: skip
     """Return what the columns are, in their order; those that are left out are said.
 
     Args:
@@ -107,8 +73,8 @@ def settled(columns: Sequence[Raw], *, where: str, decimal: str | None, categori
         ReglabError: for a column that is nothing that can be learned from, or can be read in two ways.
     """
     own = [column for column in columns if column.name not in categorical]
-    numerals, others = _numerals(own, decimal)
-    marks = _marks(where, numerals, others, decimal, said)
+    numerals, others = numerals_of(own, decimal)
+    marks = decimal_marks(where, numerals, others, decimal, said)
     found: list[Column] = []
     for column in columns:
         if column.name in categorical:
@@ -139,15 +105,15 @@ def _settled(column: Raw, numerals: Numerals | None, mark: str, where: str, said
         said.append(f"{column.name!r} is a duration, taken in seconds")
         typed = typed.dt.total_seconds()
     if pandas.api.types.is_datetime64_any_dtype(typed):
-        return Column(column.name, names=_texts(column))
+        return Column(column.name, names=_texts(column), absent=_absent(column, typed.isna().to_numpy()))
     if pandas.api.types.is_numeric_dtype(typed):
         numbers = typed.to_numpy(dtype="float64", na_value=np.nan)
         return Column(column.name, numbers=numbers, absent=_absent(column, np.isnan(numbers)))
     held = typed.dropna().iloc[0]
     if isinstance(held, list | dict | tuple | set | np.ndarray | bytes):
         raise ReglabError(
-            f"{where}: column {column.name!r} holds a {type(held).__name__} in each row, and a feature is one number or "
-            f"text. Leave it out ({flag('--drop-columns', column.name)}), or give each of its values a column."
+            f"{where}: column {column.name!r} holds a {type(held).__name__} in each row, and a feature is one number "
+            f"or text. Leave it out ({flag('--drop-columns', column.name)}), or give each of its values a column."
         )
     levels = tuple(str(level) for level in typed.cat.categories) if hasattr(typed, "cat") else ()
     return Column(column.name, names=_texts(column), absent=_absent(column, typed.isna().to_numpy()), levels=levels)
@@ -164,8 +130,8 @@ def _of_numerals(column: Raw, numerals: Numerals, mark: str, where: str, said: l
     if len(units) > 1 or ("%" in units and "" in numerals.units):
         names = listed([repr(unit) if unit else "nothing" for unit in numerals.units])
         raise ReglabError(
-            f"{where}: numbers of column {column.name!r} have {names} beside them, so they are not of one unit. Give all "
-            f"in one, or leave the column out ({flag('--drop-columns', column.name)})."
+            f"{where}: numbers of column {column.name!r} have {names} beside them, so they are not of one unit. Give "
+            f"all in one, or leave the column out ({flag('--drop-columns', column.name)})."
         )
     if units:
         said.append(f"{column.name!r} is a number; {next(iter(units))!r} beside it was taken off")
@@ -177,11 +143,12 @@ def _mixed(column: Raw, numerals: Numerals, where: str) -> Column:
     numeric = np.array([text in numerals.written for text in texts])
     odd = set(numerals.odd)
     others = np.array([text in odd for text in texts])
-    if len(numerals.written) > _FEW_NUMBERS and numeric.sum() >= others.sum():
+    if len(numerals.written) > FEW_NUMBERS and numeric.sum() >= others.sum():
         raise ReglabError(
             f"{where}: column {column.name!r} has {numeric.sum()} numbers and {others.sum()} other texts: "
-            f"{_counted(texts[others])}. Make them numbers or empty, leave the column out ("
-            f"{flag('--drop-columns', column.name)}), or say that all its values are names ({flag('--categorical', column.name)})."
+            f"{_counted(texts[others])}. Make them numbers or empty, leave the column out "
+            f"({flag('--drop-columns', column.name)}), or say that all its values are names "
+            f"({flag('--categorical', column.name)})."
         )
     return Column(column.name, names=_texts(column), absent=_absent(column, column.typed.isna().to_numpy()))
 
@@ -193,12 +160,12 @@ def _used(column: Raw, found: Column, kept: bool, where: str, said: list[str]) -
         if not kept:
             said.append(f"{name!r} was left out: it is a date ({flag('--keep-columns', name)} takes it in, in days)")
             return None
-        return Column(name, numbers=_days(column, where), absent=found.absent)
-    if not kept and (reason := identifier(name, found)):
+        return Column(name, numbers=days(column, where), absent=found.absent)
+    if not kept and (reason := identifier(name, found.numbers, found.names)):
         said.append(f"{name!r} was left out: {reason} ({flag('--keep-columns', name)} takes it in)")
         return None
     if found.numbers is not None:
-        if not kept and _counts_rows(found.numbers):
+        if not kept and counts_rows(found.numbers):
             said.append(f"{name!r} counts the rows, and is a feature ({flag('--drop-columns', name)} leaves it out)")
         return found
     assert found.names is not None
@@ -207,7 +174,8 @@ def _used(column: Raw, found: Column, kept: bool, where: str, said: list[str]) -
         raise ReglabError(
             f"{where}: column {name!r} has {len(different)} different texts, too many for a feature (at most "
             f"{MOST_CATEGORIES}): {listed([repr(text) for text in sorted(different)], _SHOWN)}. Leave it out "
-            f"({flag('--drop-columns', name)}), group its values, or make each a feature ({flag('--categorical', name)})."
+            f"({flag('--drop-columns', name)}), group its values, or make each a feature "
+            f"({flag('--categorical', name)})."
         )
     return found
 
@@ -218,186 +186,6 @@ def _levels(column: Column) -> str:
     signs = [repr(text) for text in sorted(different) if is_missing(text)]
     among = f", {' and '.join(signs)} among them" if signs else ""
     return f"{column.name!r} ({len(different)}{among})"
-
-
-# --- numbers ---------------------------------------------------------------------------------------------------------
-
-
-def _numerals(columns: Sequence[Raw], decimal: str | None) -> tuple[dict[str, Numerals], set[str]]:
-    """Return what columns of texts are as numbers, where they are numbers at all, and the marks that others show.
-
-    Where decimals are written with a comma, pandas' numbers are such texts too: its 1.234 may be a thousand.
-    """
-    import pandas
-
-    found: dict[str, Numerals] = {}
-    others: set[str] = set()
-    for column in columns:
-        typed = column.typed
-        text = pandas.api.types.is_object_dtype(typed) or pandas.api.types.is_string_dtype(typed)
-        if not text or typed.isna().all() or not _may_be_number(column):
-            continue
-        numerals = read_numerals(dict.fromkeys(column.written()))
-        # A file that has types says that these are texts; few of them are names then.
-        if numerals.written and (column.texts is not None or len(numerals.written) > _FEW_NUMBERS):
-            found[column.name] = numerals
-    open_questions = (not each.odd and notations(each) != POINT and _marked(each) for each in found.values())
-    if decimal == COMMA or any(open_questions):
-        for column in columns:
-            if column.texts is not None and pandas.api.types.is_float_dtype(column.typed):
-                numerals = read_numerals(dict.fromkeys(column.written()))
-                if notations(numerals) == POINT and decimal != COMMA:
-                    others.add(POINT)
-                elif numerals.written:
-                    found[column.name] = numerals
-    return found, others
-
-
-def _may_be_number(column: Raw) -> bool:
-    import decimal
-
-    return column.texts is not None or isinstance(column.typed.dropna().iloc[0], str | decimal.Decimal)
-
-
-def _marks(
-    where: str, numerals: dict[str, Numerals], others: set[str], decimal: str | None, said: list[str]
-) -> dict[str, str]:
-    """Return the decimal mark of each column of texts that are numbers; ``others`` are those that further columns show."""
-    numeric = {name: found for name, found in numerals.items() if not found.odd}
-    shown = {name: notations(found) for name, found in numeric.items()}
-    others = others | {mark for mark in shown.values() if mark}
-    marks: dict[str, str] = {}
-    for name, found in numeric.items():
-        if len(shown[name]) > 1 or (decimal is not None and not found.fits(decimal)):
-            wrong = [text for mark in (COMMA, POINT) if mark != decimal and (text := found.example(mark))]
-            raise ReglabError(
-                f"{where}: column {name!r} has numbers such as {' and '.join(map(repr, wrong))}, which "
-                + ("are written in two ways" if decimal is None else f"have no decimal {_called(decimal)}")
-                + f". Write them in one way, or leave the column out ({flag('--drop-columns', name)})."
-            )
-        marks[name] = decimal or shown[name] or _by_others(where, name, found, others)
-    by_others = {name: _marked(numeric[name]) for name in marks if decimal is None and not shown[name]}
-    commas = {name: text for name, mark in marks.items() if mark == COMMA and (text := _marked(numeric[name]))}
-    if commas and decimal is None:
-        name = next(iter(commas))
-        said.append(
-            f"numbers of {listed([repr(each) for each in commas])} have decimal commas, as in {commas[name]!r} "
-            "(--decimal says otherwise)"
-        )
-    grouped = {name: text for name, text in by_others.items() if text and marks[name] == POINT}
-    if grouped:
-        name = next(iter(grouped))
-        said.append(
-            f"numbers of {listed([repr(each) for each in grouped])} have thousands, as in {grouped[name]!r} (--decimal "
-            "says otherwise)"
-        )
-    return marks
-
-
-def _marked(found: Numerals) -> str:
-    """Return a text with a comma or a point in it, one that shows which is which if there is one."""
-    return found.example(COMMA) or next((t for t, w in found.written.items() if {COMMA, POINT} & set(w.digits)), "")
-
-
-def _by_others(where: str, name: str, found: Numerals, others: set[str]) -> str:
-    """Return the decimal mark of a column that fits both, as do ``1,234`` and ``5``, by what other columns have."""
-    ambiguous = _marked(found)
-    if not ambiguous or (COMMA not in ambiguous and POINT in others):
-        return POINT
-    if len(others) == 1:
-        return next(iter(others))
-    raise ReglabError(
-        f"{where}: {ambiguous!r} in column {name!r} can be a number with decimals or with thousands. Say which mark "
-        f"numbers have before their decimals (--decimal), or leave the column out ({flag('--drop-columns', name)})."
-    )
-
-
-def _called(mark: str) -> str:
-    return "comma" if mark == COMMA else "point"
-
-
-# --- identifiers and dates -------------------------------------------------------------------------------------------
-
-_UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|__index_level_\d+__|)")
-_CALLED_ID = re.compile(
-    r"((?i:id|ids|idx|index|uuid|guid|key|no|nr|num|row|rowid|(row|record|line|serial|sample)[ _.-]?(id|no|nr|num|number|"
-    r"names?|index)|.+[ _.-](id|idx|uuid|guid|index)|id[ _.-].+)|.*[a-z]I[dD])"
-)
-
-
-def identifier(name: str, column: Column) -> str:
-    """Return why a column says which row it is and not how it is; an empty text if it does not."""
-    if column.numbers is not None:
-        values: np.ndarray = column.numbers[~np.isnan(column.numbers)]
-        if not len(values) or not (np.isfinite(values) & (values == np.round(values))).all():
-            return ""
-        distinct = len(np.unique(values))
-    else:
-        assert column.names is not None
-        values = np.array([text for text in column.names if text is not None], dtype=object)
-        distinct = len(set(values))
-        if distinct == len(values) > 2:
-            return "each row has another text"
-        if distinct > MOST_CATEGORIES and distinct >= _NEARLY_ALL * len(values):
-            return f"{distinct} of {len(values)} rows have a text of their own"
-    if distinct < 3:
-        return ""
-    if _UNNAMED.fullmatch(name) and distinct == len(values):
-        return "it has no name, and each row has another value"
-    if _CALLED_ID.fullmatch(name) and distinct >= _NEARLY_ALL * len(values):
-        return "by its name and values it says which row it is"
-    return ""
-
-
-def _counts_rows(numbers: np.ndarray) -> bool:
-    """Whether a column goes up by one from row to row."""
-    return len(numbers) > 2 and bool((np.diff(numbers) == 1).all())
-
-
-_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-_TIME = r"(?:[T ,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?)?"
-_DATE = re.compile(
-    rf"(?:\d{{4}}[-/.]\d{{1,2}}(?:[-/.]\d{{1,2}})?|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2,4}}|\d{{1,2}}[-/ .]*"
-    rf"(?i:{_MONTHS})[a-z]*[-/ .,]*\d{{2,4}}|(?i:{_MONTHS})[a-z]*[-/ .]*\d{{1,2}},? +\d{{4}}|(?i:{_MONTHS})[a-z]*[-/ .]*"
-    rf"\d{{4}}|(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? .*\d{{4}}){_TIME}|\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?"
-)
-
-
-def is_date(column: Raw, names: np.ndarray) -> bool:
-    """Whether all values of a column are dates or times of a day."""
-    import datetime
-
-    import pandas
-
-    if pandas.api.types.is_datetime64_any_dtype(column.typed):
-        return True
-    held = column.typed.dropna().iloc[0]
-    if isinstance(held, datetime.date | datetime.time | pandas.Period):
-        return True
-    different = {text for text in names if text is not None}
-    return bool(different) and all(_DATE.fullmatch(text) for text in different)
-
-
-def _days(column: Raw, where: str) -> np.ndarray:
-    """Return a column of dates as days since 1970."""
-    import pandas
-
-    held = column.typed
-    try:
-        if column.texts is not None:
-            held = pandas.Series([None if gone else t for t, gone in zip(column.written(), held.isna(), strict=True)])
-            if any(text is not None and not re.match(r"\d{4}-", text) for text in held):
-                raise ValueError("day and month could change places, or there is no day")
-        dates = pandas.to_datetime(held, utc=True, format="ISO8601" if column.texts is not None else None)
-    except (ValueError, TypeError) as error:
-        raise ReglabError(
-            f"{where}: the dates of column {column.name!r} cannot be read: {error}. Write them as 2026-01-31, or leave "
-            f"the column out ({flag('--drop-columns', column.name)})."
-        ) from None
-    return ((dates - pandas.Timestamp(0, tz="UTC")) / pandas.Timedelta(days=1)).to_numpy(dtype="float64")
-
-
-# --- texts -----------------------------------------------------------------------------------------------------------
 
 
 def _texts(column: Raw) -> np.ndarray:
@@ -417,17 +205,3 @@ def _counted(texts: np.ndarray) -> str:
     order = np.argsort(-counts)[:_SHOWN]
     more = len(different) - len(order)
     return ", ".join(f"{str(different[i])!r} ({counts[i]})" for i in order) + (f" and {more} more" if more else "")
-
-
-def flag(option: str, *names: str) -> str:
-    r"""Return an option of the command line with names of columns, as a shell takes it.
-
-    >>> flag("--drop-columns", "id", "width, mm")
-    '--drop-columns \'id,"width, mm"\''
-    """
-    return f"{option} {shlex.quote(joined(names))}"
-
-
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """Return names as text, the first ``most`` of them."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

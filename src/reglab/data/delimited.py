@@ -30,6 +30,7 @@ _UNPACKED: dict[str, Callable[[bytes], bytes]] = {
     ".bz2": bz2.decompress,
     ".xz": lzma.decompress,
 }
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _SNIFFED = 500  # rows that are looked at to find the separator; all are checked with it
 
 
@@ -89,8 +90,8 @@ def read_delimited(path: Path, *, separator: str | None, encoding: str | None, t
         raise ReglabError(f"{path} cannot be read as a table: {error}") from None
     if len(frame) != len(lines):
         raise ReglabError(
-            f"{path} cannot be read as a table: it has {len(lines)} or {len(frame)} rows, as quotes are read in one way "
-            "or another. Mend the quotes."
+            f"{path} cannot be read as a table: it has {len(lines)} or {len(frame)} rows, as quotes are read in one "
+            "way or another. Mend the quotes."
         )
     twice = [
         name for name, count in Counter(name.strip() for name in _header(text, sign)).items() if count > 1 and name
@@ -181,7 +182,9 @@ def _as(path: Path, held: bytes, encoding: str) -> str:
 
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_BROKEN_WORD = re.compile(r"[^\W\d_][\u00a1-\u00bf\u0080-\u009f\u00d7\u00f7]+[^\W\d_]")
+_BROKEN_WORD = re.compile(
+    r"[^\W\d_][\u00a1-\u00bf\u0080-\u009f\u00d7\u00f7\u201a\u201e\u2020\u2021\u2030\u2039\u203a\u02c6\u02dc]+[^\W\d_]"
+)
 
 
 def _western(text: str) -> bool:
@@ -256,8 +259,8 @@ def _shape(path: Path, text: str, separator: str) -> tuple[int, int, list[int]]:
                 expected = len(row) if len(row) == width + 1 else width
             if len(row) != expected:
                 raise ReglabError(
-                    f"{path}, line {line}: {_values(len(row))} for {expected} columns separated by {_called(separator)}. "
-                    "Mend that line, or say what separates the columns (--separator)."
+                    f"{path}, line {line}: {_values(len(row))} for {expected} columns separated by {_called(separator)}"
+                    ". Mend that line, or say what separates the columns (--separator)."
                 )
             lines.append(line)
     except csv.Error as error:

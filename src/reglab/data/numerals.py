@@ -17,9 +17,9 @@ POINT, COMMA = ".", ","
 # What stands where a number was not measured; pandas' own list, signs, and what spreadsheets and people write.
 MISSING = frozenset({
     "", "?", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "na", "n/a", "n.a.", "n.a", "n. a.", "n/d",
-    "nd", "n.d.", "nan", "-nan", "null", "(null)", "none", "nil", "missing", "unknown", "not available", "k.a.", "k. a.",
-    "#n/a", "#n/a n/a", "#na", "<na>", "#value!", "#div/0!", "#ref!", "#null!", "#num!", "#name?", "1.#ind", "-1.#ind",
-    "1.#qnan", "-1.#qnan",
+    "nd", "n.d.", "nan", "-nan", "null", "(null)", "none", "nil", "missing", "unknown", "not available", "k.a.",
+    "k. a.", "#n/a", "#n/a n/a", "#na", "<na>", "#value!", "#div/0!", "#ref!", "#null!", "#num!", "#name?", "1.#ind",
+    "-1.#ind", "1.#qnan", "-1.#qnan",
 })  # fmt: skip
 
 _EXPONENT = r"(?:[eE][+-]?\d+)?"

@@ -97,8 +97,8 @@ def joined(names: Iterable[Any]) -> str:
 def separator_of(given: str) -> str:
     """Return the sign that a word or a sign stands for.
 
-    >>> separator_of("tab"), separator_of(";")
-    ('\\t', ';')
+    >>> separator_of("bar"), separator_of(";")
+    ('|', ';')
     """
     found = _WORDS.get(given.lower(), given)
     if len(found) != 1 or found in '"\r\n' or found.isalnum():

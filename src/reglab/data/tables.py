@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from reglab.data.columns import Column, Raw, flag, listed, settled
+from reglab.data.columns import Column, settled
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices
 from reglab.data.delimited import read_delimited
+from reglab.data.raw import Raw, flag, listed
 from reglab.data.table_options import TableOptions
 from reglab.errors import ReglabError, nearest
 from reglab.rounding import narrowed
@@ -29,6 +30,8 @@ def load_table(path: Path, *, target: str | None, options: TableOptions | None =
             that nothing was said of.
     """
     options = options or TableOptions()
+    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise ReglabError(f"{path} is no file. Give a table as CSV or Parquet.")
     raws, lines, said = _read(path, options, target)
     names = [raw.name for raw in raws]
     if target is None:
@@ -223,21 +226,20 @@ def _complete(
     if gaps and options.missing == "refuse":
         by_name = {column.name: column for column in columns}
         found = [
-            f"{name!r} in {missing.sum()} of {len(missing)} rows ({_written(by_name[name])}; the first is {place(missing)})"
+            f"{name!r} in {missing.sum()} of {len(missing)} rows ({_written(by_name[name])}; the first is "
+            f"{place(missing)})"
             for name, missing in gaps.items()
         ]
         rows = np.logical_or.reduce(list(gaps.values()))
         raise ReglabError(
-            f"{path}: values are missing: {listed(found, 5)}. Leave such rows out, {rows.sum()} of {len(rows)} (--missing "
-            "drop), put the mean of the training split in their place (--missing mean), or leave columns out "
-            f"({flag('--drop-columns', *gaps)})."
+            f"{path}: values are missing: {listed(found, 5)}. Leave such rows out, {rows.sum()} of {len(rows)} "
+            "(--missing drop), put the mean of the training split in their place (--missing mean), or leave columns "
+            f"out ({flag('--drop-columns', *gaps)})."
         )
     if options.missing == "mean":
         if gaps:
-            said.append(
-                f"missing values of {listed([repr(name) for name in gaps], 5)} are replaced by the mean of the training "
-                "split"
-            )
+            names = listed([repr(name) for name in gaps], 5)
+            said.append(f"missing values of {names} are replaced by the mean of the training split")
         return np.ones(len(unlabelled), bool)
     incomplete = np.logical_or.reduce([unlabelled, *gaps.values()])
     if incomplete.all():
@@ -271,8 +273,8 @@ def _check_copies(
             continue
         if _is_label(different, classes, codes, y):
             raise ReglabError(
-                f"{path}: column {column.name!r} is the label {target!r} once more, so every model would be right. Leave "
-                f"it out ({flag('--drop-columns', column.name)}), or say that it is meant "
+                f"{path}: column {column.name!r} is the label {target!r} once more, so every model would be right. "
+                f"Leave it out ({flag('--drop-columns', column.name)}), or say that it is meant "
                 f"({flag('--keep-columns', column.name)})."
             )
         said.append(

@@ -89,8 +89,8 @@ class Settings:
         choices=(".", ","), optional=True,
     )  # fmt: skip
     missing: str = param(
-        "refuse", "what becomes of missing values in a table: refuse; drop leaves their rows out; mean puts the mean of "
-        "the training split in their place", kind="choice", choices=MISSING_POLICIES,
+        "refuse", "what becomes of missing values in a table: refuse; drop leaves their rows out; mean puts the mean "
+        "of the training split in their place", kind="choice", choices=MISSING_POLICIES,
     )  # fmt: skip
     drop_columns: str | None = param(
         None, "columns of a table that are left out, with commas between", kind="text", optional=True
