@@ -253,7 +253,8 @@ def _shape(path: Path, text: str, separator: str) -> tuple[int, int, list[int]]:
         rows = _rows(text, separator)
         _, header = next(rows, (0, []))
         width = len(header)
-        expected, lines = 0, []
+        expected = 0
+        lines: list[int] = []
         for line, row in rows:
             if not lines:
                 expected = len(row) if len(row) == width + 1 else width

@@ -61,8 +61,8 @@ def load(
     if isinstance(source, Dataset):
         return source
     data = _read(
-        source, size=size, color_mode=color_mode, target=target, options=TableOptions.of(table), skip_broken=skip_broken,
-        memory_limit=memory_limit, cache=cache,
+        source, size=size, color_mode=color_mode, target=target, options=TableOptions.of(table),
+        skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
     announce(data)
     return data
@@ -70,8 +70,7 @@ def load(
 
 def _read(
     source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, options: TableOptions,
-    skip_broken: bool,
-    memory_limit: int | None, cache: str | Path | None,
+    skip_broken: bool, memory_limit: int | None, cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
     found = _is_table(source)
     if not found and options.changed():

@@ -51,7 +51,7 @@ class TableOptions:
             if name not in known:
                 raise ReglabError(f"Data has no option {name!r}.{nearest(name, known)} A table has {', '.join(known)}.")
         lists = ("drop_columns", "keep_columns", "categorical")
-        found = {name: column_names(value) if name in lists else value for name, value in given.items()}
+        found: dict[str, Any] = {name: column_names(value) if name in lists else value for name, value in given.items()}
         if found.get("missing", "refuse") not in MISSING_POLICIES:
             raise ReglabError(
                 f"missing={found['missing']!r} is not possible. Expected one of {', '.join(MISSING_POLICIES)}."
