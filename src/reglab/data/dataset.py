@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reglab.data.reading import facts
+from reglab.data.reading import facts, few
 from reglab.errors import ReglabError
 
 __all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset", "class_indices"]
@@ -63,7 +63,7 @@ class Dataset:
     missing: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "y", np.asarray(self.y, dtype="int32"))
+        object.__setattr__(self, "y", _whole_numbers(self))
         _check_shapes(self)
         _check_labels(self)
         _check_numbers(self)
@@ -142,11 +142,46 @@ def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]
     return indices.reshape(-1).astype("int32"), tuple(str(name) for name in names)
 
 
-def _check_shapes(data: Dataset) -> None:
-    if data.x.dtype == object or data.x.dtype.kind not in "uifb":
+def _whole_numbers(data: Dataset) -> np.ndarray:
+    y = np.asarray(data.y)
+    if y.ndim != 1 or y.dtype.kind not in "uifb" or (y.dtype.kind == "f" and not (y == np.round(y)).all()):
         raise ReglabError(
-            f"{data.name}: examples have dtype {data.x.dtype}; expected numbers. Are they of different shapes?"
+            f"{data.name}: labels of a Dataset are class indices (N,); given were {y.dtype} of shape {y.shape}. "
+            "reglab.data.load((x, y)) makes them of texts, one-hot rows and other numbers."
         )
+    wrong = y[(y < 0) | (y >= data.num_classes)]
+    if len(wrong):
+        raise ReglabError(
+            f"{data.name}: the label {wrong[0]} is no class. There are {data.num_classes} class names, so labels are 0 "
+            f"to {data.num_classes - 1}."
+        )
+    return y.astype("int32")
+
+
+def no_numbers(x: np.ndarray) -> str:
+    """Return what is wrong with examples that are no numbers, or an empty text.
+
+    >>> no_numbers(np.array(["a film", "a book"]))
+    'examples are texts (dtype <U6). ...'
+    """
+    if x.dtype.kind in "uifb":
+        return ""
+    held = x.flat[0] if x.size else None
+    if isinstance(held, str | bytes):
+        return (
+            f"examples are texts (dtype {x.dtype}). Give numbers: x.astype('float32') for numbers that were read as "
+            "text, token ids as of keras.layers.TextVectorization for sentences; or save a table of them as CSV."
+        )
+    if x.dtype.kind in "mM":
+        return (
+            f"examples are dates or times (dtype {x.dtype}). Give numbers, such as days since a day: x.astype('int64')."
+        )
+    return f"examples have dtype {x.dtype}; expected numbers. Are they of different shapes?"
+
+
+def _check_shapes(data: Dataset) -> None:
+    if problem := no_numbers(data.x):
+        raise ReglabError(f"{data.name}: {problem}")
     if data.x.ndim < 2:
         raise ReglabError(
             f"{data.name}: examples have shape {data.x.shape}; expected (N, features) or (N, height, width, channels)."
@@ -175,6 +210,14 @@ def _check_labels(data: Dataset) -> None:
             )
         if count == 0:
             raise ReglabError(f"{data.name}: the class {data.class_names[index]!r} has no examples. Leave it out.")
+    if data.part is not None:
+        trained = np.bincount(data.y[np.asarray(data.part) == TRAIN], minlength=data.num_classes)
+        absent = [name for name, count in zip(data.class_names, trained, strict=True) if not count]
+        if absent:
+            raise ReglabError(
+                f"{data.name}: other parts have the labels {few(map(repr, absent))}, which training has not. Every "
+                "class needs training examples."
+            )
 
 
 def _check_numbers(data: Dataset) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reglab.data.arrays import from_arrays, from_mapping, load_npz
 from reglab.data.builtin import BUILT_IN
 from reglab.data.dataset import Dataset
 from reglab.data.delimited import DELIMITED
@@ -13,7 +15,7 @@ from reglab.data.images import CHANNELS, load_images, parse_size
 from reglab.data.members import ARCHIVES, is_archive
 from reglab.data.reading import announce
 from reglab.data.table_options import TableOptions
-from reglab.data.tables import from_arrays, load_npz, load_table
+from reglab.data.tables import load_table
 from reglab.errors import ReglabError, nearest
 
 __all__ = ["load"]
@@ -38,7 +40,8 @@ def load(
     Args:
         source: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"iris"``, ``"wine"``; a path: a directory or archive
             with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a ``.npz``, ``.csv`` or
-            ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``; or a :class:`Dataset`.
+            ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``, or a mapping of them
+            by these names; or a :class:`Dataset`.
         image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
@@ -79,10 +82,13 @@ def _read(
         )
     if isinstance(source, tuple | list):
         return from_arrays(source)
+    if isinstance(source, Mapping):
+        return from_mapping(source)
     if not isinstance(source, str | os.PathLike):
-        raise ReglabError(
-            f"{type(source).__name__} is not data. Give a name, a path, arrays (x, y), or a reglab.Dataset."
-        )
+        arrays = "arrays (x, y)" if not hasattr(source, "as_numpy_iterator") else (
+            "arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))"
+        )  # fmt: skip
+        raise ReglabError(f"{type(source).__name__} is not data. Give a name, a path, {arrays}, or a reglab.Dataset.")
     if str(source) in BUILT_IN and not Path(source).is_dir():
         return BUILT_IN[str(source)]()
     path = Path(source)
@@ -92,6 +98,8 @@ def _read(
             f"the path of a folder or archive ({', '.join(ARCHIVES)}) with a folder a class, or of a .npz, .csv or "
             ".parquet file."
         )
+    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise ReglabError(f"{path} is a pipe or a device. Give a file or a folder.")
     if path.suffix.lower() == ".npz":
         return load_npz(path)
     if found:
@@ -104,9 +112,10 @@ def _read(
         return load_images(
             path, image_size=size, color_mode=color_mode, memory_limit=limit, cache=folder, skip_broken=skip_broken
         )
+    single = " One array has no labels: save x and y with numpy.savez." if path.suffix.lower() == ".npy" else ""
     raise ReglabError(
-        f"{path} is no data that can be read. Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, .csv or "
-        f".parquet."
+        f"{path} is no data that can be read.{single} Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, "
+        ".csv or .parquet."
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables with a target column, and arrays in files."""
+"""Tables with a target column."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from reglab.data.columns import Column, settled
-from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices
+from reglab.data.dataset import Dataset, class_indices
 from reglab.data.delimited import read_delimited
 from reglab.data.raw import Raw, flag, listed
 from reglab.data.table_options import TableOptions
 from reglab.errors import ReglabError, nearest
 from reglab.rounding import narrowed
 
-__all__ = ["from_arrays", "load_npz", "load_table"]
+__all__ = ["load_table"]
 
 
 def load_table(path: Path, *, target: str | None, options: TableOptions | None = None) -> Dataset:
@@ -68,67 +68,6 @@ def stem(path: Path) -> str:
     'wine'
     """
     return Path(path.stem).stem if path.suffix.lower() in (".gz", ".bz2", ".xz") else path.stem
-
-
-def load_npz(path: Path) -> Dataset:
-    """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except Exception as error:  # zipfile, pickle, format and OS errors
-        raise ReglabError(
-            f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
-        ) from None
-    if {"x", "y"} <= set(arrays):
-        return from_arrays((arrays["x"], arrays["y"]), name=path.stem)
-    if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
-        pairs = [
-            (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "val", "test") if f"x_{part}" in arrays
-        ]
-        return from_arrays(tuple(pairs), name=path.stem)
-    raise ReglabError(
-        f"{path} holds {_list(list(arrays))}. Expected are x and y, or x_train, y_train, x_test and y_test."
-    )
-
-
-def from_arrays(source: Any, *, name: str = "arrays") -> Dataset:
-    """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three."""
-    pairs = [source] if not isinstance(source[0], tuple | list) or not _is_pair(source[0]) else list(source)
-    if not (1 <= len(pairs) <= 3 and all(_is_pair(pair) for pair in pairs)):
-        raise ReglabError("Arrays are given as (x, y) or as ((x_train, y_train), (x_test, y_test)).")
-    xs, ys = [_array(x, name) for x, _ in pairs], [np.asarray(y) for _, y in pairs]
-    for x, y in zip(xs, ys, strict=True):
-        if len(x) != len(y):
-            raise ReglabError(f"{name}: {len(x)} examples but {len(y)} labels. Each example needs one label.")
-        if x.shape[1:] != xs[0].shape[1:]:
-            raise ReglabError(
-                f"{name}: examples have shapes {xs[0].shape[1:]} and {x.shape[1:]}; all parts need one shape."
-            )
-    codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
-    labels, names = class_indices(np.concatenate(ys) if len(ys) > 1 else ys[0], name)
-    x = xs[0] if len(xs) == 1 else np.concatenate(xs)
-    part = None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys])
-    images = x.ndim == 4
-    return Dataset(
-        name=name, x=x, y=labels, class_names=names, part=part,
-        kind="image" if images else "table" if x.ndim == 2 else "array",
-        value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
-    )  # fmt: skip
-
-
-def _array(x: Any, name: str) -> np.ndarray:
-    try:
-        x = x if isinstance(x, np.memmap) else np.asarray(x)
-    except ValueError as error:
-        raise ReglabError(f"{name}: examples are not one array: {error}.") from None
-    x = narrowed(x)
-    if x.ndim == 3 and x.dtype == np.uint8:
-        x = x[..., np.newaxis]  # grey images
-    return x
-
-
-def _is_pair(thing: Any) -> bool:
-    return isinstance(thing, tuple | list) and len(thing) == 2
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,211 @@
+"""Arrays as people hold them: in Python, in a mapping, or in an .npz file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_numbers
+from reglab.data.reading import alike, few
+from reglab.errors import ReglabError
+from reglab.rounding import narrowed
+
+__all__ = ["from_arrays", "from_mapping", "load_npz"]
+
+_NAMES = {1: ("",), 2: ("train: ", "test: "), 3: ("train: ", "val: ", "test: ")}
+_FAR_APART = 50  # times as large are the values of one part: pixels to 255 and to 1, say
+_CHUNK = 8192
+
+
+def load_npz(path: Path) -> Dataset:
+    """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except Exception as error:  # zipfile, pickle, format and OS errors
+        raise ReglabError(
+            f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
+        ) from None
+    return from_mapping(arrays, where=str(path), name=path.stem)
+
+
+def from_mapping(arrays: Mapping[str, Any], *, where: str = "the mapping", name: str = "arrays") -> Dataset:
+    """Return what arrays called as in an .npz file hold."""
+    if {"x", "y"} <= set(arrays):
+        return from_arrays((arrays["x"], arrays["y"]), name=name)
+    if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
+        parts = [part for part in ("train", "val", "test") if f"x_{part}" in arrays and f"y_{part}" in arrays]
+        return from_arrays(tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name)
+    raise ReglabError(f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test.")
+
+
+def from_arrays(source: Sequence[Any], *, name: str = "arrays") -> Dataset:
+    """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three."""
+    pairs = list(source) if len(source) and _is_pair(source[0]) else [source]
+    if not (1 <= len(pairs) <= 3 and all(_is_pair(pair) for pair in pairs)):
+        raise ReglabError("Arrays are given as (x, y) or as ((x_train, y_train), (x_test, y_test)).")
+    where = [f"{name}: {part}" for part in _NAMES[len(pairs)]]
+    notes: list[str] = []
+    xs = [_examples(x, place) for (x, _), place in zip(pairs, where, strict=True)]
+    ys = _alike_labels([_labels(y, place) for (_, y), place in zip(pairs, where, strict=True)], where, notes)
+    for x, y, place in zip(xs, ys, where, strict=True):
+        if len(x) != len(y):
+            raise ReglabError(f"{place}{len(x)} examples but {len(y)} labels. Each example needs one label.")
+        if x.shape[1:] != xs[0].shape[1:]:
+            raise ReglabError(
+                f"{name}: examples have shapes {xs[0].shape[1:]} and {x.shape[1:]}; all parts need one shape."
+            )
+    _check_axes(name, xs[0])
+    _check_scales(name, xs, where, notes)
+    codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
+    labels, names = class_indices(np.concatenate(ys) if len(ys) > 1 else ys[0], name)
+    x = _with_channels(xs[0] if len(xs) == 1 else np.concatenate(xs), notes)
+    images = x.ndim == 4
+    if names[0] == "-1" and len(names) > 2:
+        notes.append("The label -1 counts as a class. If it stands for examples without a label, leave those out.")
+    return Dataset(
+        name=name, x=x, y=labels, class_names=names,
+        part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys]),
+        kind="image" if images else "table" if x.ndim == 2 else "array",
+        value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
+        notes=(*notes, *(alike(x) if images else ())),
+    )  # fmt: skip
+
+
+def _is_pair(thing: Any) -> bool:
+    return isinstance(thing, tuple | list) and len(thing) == 2
+
+
+# --- examples --------------------------------------------------------------------------------------------------------
+
+
+def _examples(x: Any, where: str) -> np.ndarray:
+    x = _array(x, where, "examples")
+    if problem := no_numbers(x):
+        raise ReglabError(f"{where}{problem}")
+    return narrowed(x)
+
+
+def _array(thing: Any, where: str, what: str) -> np.ndarray:
+    """Return an array, or say what was given in its place."""
+    kind = type(thing).__name__
+    if isinstance(thing, Mapping):
+        raise ReglabError(
+            f"{where}a study feeds one array of inputs; given was a dict of {few(thing, 20)}. Join them into one "
+            "array, or choose one."
+        )
+    if hasattr(thing, "toarray"):  # of scipy
+        raise ReglabError(f"{where}{what} are a sparse matrix, {kind}. Give an array: x.toarray().")
+    if hasattr(thing, "as_numpy_iterator") or hasattr(thing, "element_spec"):
+        raise ReglabError(
+            f"{where}{what} are a tf.data pipeline, {kind}. A study splits, shuffles and batches by its seeds, so it "
+            "takes arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))."
+        )
+    if not hasattr(thing, "__array__") and not isinstance(thing, Sequence):
+        raise ReglabError(f"{where}{what} are {kind}, which is no array. Give NumPy arrays (x, y).")
+    try:
+        return thing if isinstance(thing, np.memmap) else np.asarray(thing)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ReglabError(f"{where}{what} are not one array: {error}.") from None
+
+
+def _check_axes(name: str, x: np.ndarray) -> None:
+    """Refuse images whose channels come first, which would be images of few rows and many channels."""
+    if x.ndim == 4 and x.shape[1] in (1, 3, 4) and x.shape[-1] > 4 and x.shape[-2] > 4:
+        raise ReglabError(
+            f"{name}: examples have shape {x.shape[1:]}, which looks like {x.shape[1]} channels before height and "
+            "width. Channels come last here: give x.transpose(0, 2, 3, 1). If these are no such images, make a "
+            "reglab.Dataset(...) of them."
+        )
+
+
+def _with_channels(x: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Return grey images with an axis for the channel; what else has three axes stays, and that is said."""
+    if x.ndim != 3:
+        return x
+    height, width = x.shape[1:]
+    if x.dtype == np.uint8:
+        notes.append(
+            f"Examples of {height}x{width} in uint8 were taken for grey images, and got an axis of one channel."
+        )
+        return x[..., np.newaxis]
+    notes.append(
+        f"Examples of {height}x{width} in {x.dtype} were taken for sequences: {height} steps of {width} features. If "
+        "they are grey images, give x[..., numpy.newaxis]."
+    )
+    return x
+
+
+def _check_scales(name: str, xs: list[np.ndarray], where: list[str], notes: list[str]) -> None:
+    """Compare the values of parts: training in uint8 and a test in float/255 is a mistake."""
+    ends = [_ends(x) for x in xs]
+    sizes = [max(-low, high) for low, high in ends]
+    # Pixels in whole numbers beside some in [0, 1], or values that are far apart.
+    whole = len({x.dtype.kind == "f" for x in xs}) > 1 and min(sizes) <= 1 < max(sizes)
+    if min(sizes) <= 0 or not (whole or max(sizes) >= _FAR_APART * min(sizes)):
+        return
+    parts = "; ".join(
+        f"{place.removeprefix(f'{name}: ')}{low:g} to {high:g} ({x.dtype})"
+        for place, (low, high), x in zip(where, ends, xs, strict=True)
+    )
+    if xs[0].ndim == 4 or any(x.dtype == np.uint8 for x in xs):
+        raise ReglabError(
+            f"{name}: the parts differ in the range of their values ({parts}). Was one of them scaled? Give both alike."
+        )
+    notes.append(f"The parts differ in the range of their values ({parts}). Was one of them scaled?")
+
+
+def _ends(x: np.ndarray) -> tuple[float, float]:
+    chunks = [np.asarray(x[start : start + _CHUNK], "float64") for start in range(0, len(x), _CHUNK)]
+    finite = [chunk[np.isfinite(chunk)] for chunk in chunks]  # what is not is told to the user later on
+    finite = [chunk for chunk in finite if chunk.size] or [np.zeros(1)]
+    return float(min(chunk.min() for chunk in finite)), float(max(chunk.max() for chunk in finite))
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def _labels(y: Any, where: str) -> np.ndarray:
+    if isinstance(y, Mapping) or hasattr(y, "toarray"):
+        raise ReglabError(f"{where}labels are one array, one label per example; given was {type(y).__name__}.")
+    y = _array(y, where, "labels")
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _alike_labels(ys: list[np.ndarray], where: list[str], notes: list[str]) -> list[np.ndarray]:
+    """Return the labels of parts in one form: class indices, where some of them are one-hot."""
+    widths = {y.shape[1] for y in ys if y.ndim == 2}
+    if len(widths) > 1:
+        raise ReglabError(
+            f"{where[0]}one-hot labels have {' and '.join(map(str, sorted(widths)))} classes in different parts. Give "
+            "class indices (N,), or as many columns in each part."
+        )
+    if widths and any(y.ndim == 1 for y in ys):
+        ys = [_as_indices(y, place, widths.copy().pop()) for y, place in zip(ys, where, strict=True)]
+        notes.append("Labels are one-hot in one part and class indices in another; both were taken for class indices.")
+    if len({_holds_text(y) for y in ys}) > 1:
+        kinds = ", ".join(f"{place.split(': ')[1]} {y.dtype}" for y, place in zip(ys, where, strict=True))
+        raise ReglabError(
+            f"{where[0].split(': ')[0]}: labels are texts in one part and numbers in another ({kinds}). Give one kind."
+        )
+    return ys
+
+
+def _holds_text(y: np.ndarray) -> bool:
+    return y.dtype.kind in "US" or (y.dtype.kind == "O" and y.size > 0 and isinstance(y.flat[0], str))
+
+
+def _as_indices(y: np.ndarray, where: str, classes: int) -> np.ndarray:
+    if y.ndim == 2:
+        indices, _ = class_indices(y, where.removesuffix(": "))
+        return indices
+    known = np.isin(y, np.arange(classes))
+    if not known.all():
+        raise ReglabError(
+            f"{where}the label {y[~known][0]!s} is none of the {classes} columns of the one-hot labels, which are 0 to "
+            f"{classes - 1}."
+        )
+    return y.astype("int32")
