@@ -30,8 +30,6 @@ def load_table(path: Path, *, target: str | None, options: TableOptions | None =
             that nothing was said of.
     """
     options = options or TableOptions()
-    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
-        raise ReglabError(f"{path} is no file. Give a table as CSV or Parquet.")
     raws, lines, said = _read(path, options, target)
     names = [raw.name for raw in raws]
     if target is None:
