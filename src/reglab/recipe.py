@@ -177,7 +177,7 @@ class Recipe:
 
     def host(self) -> Recipe:
         """Return the recipe without its riders: the one whose training it can be computed from."""
-        return Recipe(*(strategy for strategy in self.strategies if not strategy.rider))
+        return Recipe(*(strategy for strategy in self.strategies if not strategy.rides()))
 
     def active_transforms(self) -> frozenset[str]:
         """Return the names of the random transforms that the recipe draws."""

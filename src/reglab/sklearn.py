@@ -51,7 +51,8 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
         validation: share of what ``fit`` is given that does not train and chooses the best epoch. None trains on all of
             it and keeps the last epoch; a recipe with early stopping needs a share.
         preprocess: ``"standardize"``, to mean 0 and standard deviation 1 of the training part, a feature of tables or a
-            channel of images; ``"rescale"``, to [0, 1]; ``"none"``.
+            channel of images; ``"rescale"``, to [0, 1]; ``"none"``. A model that looks its inputs up as indices (token
+            ids) is given them as they are.
         random_state: a whole number for the same result each time, a ``numpy.random.RandomState``, or None. The number
             means what a study's seed means.
         verbose: 1 prints a line an epoch.

@@ -20,6 +20,7 @@ from reglab.data.dataset import class_indices  # noqa: E402
 from reglab.errors import ReglabError  # noqa: E402
 from reglab.histories import read_log  # noqa: E402
 from reglab.models.head import Head, check_output  # noqa: E402
+from reglab.regularized.inputs import takes_indices  # noqa: E402
 
 __all__ = ["Diagnose"]
 
@@ -189,7 +190,9 @@ class Diagnose(keras.callbacks.Callback):
     def _kind(self) -> str:
         shape = getattr(self.model, "input_shape", None)
         image = isinstance(shape, tuple) and len(shape) == 4 and shape[-1] in (1, 3, 4)
-        return "image" if image else "array"
+        if image:
+            return "image"
+        return "indices" if takes_indices(getattr(self.model, "network", self.model)) else "array"
 
 
 _CROSS_ENTROPIES = frozenset({"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"})

@@ -178,3 +178,16 @@ def test_a_sigmoid_and_a_regularized_model(capsys, loss):
     assert watch.diagnosis.clean
     assert 0 < watch.diagnosis.runs[0].train_cross_entropy < 2  # without the penalty, which is far larger
     assert np.isfinite(watch.diagnosis.temperature.mean)
+
+
+def test_of_indices_it_prescribes_no_mixture():
+    built = keras.Sequential([keras.Input((4,)), keras.layers.Embedding(30, 8), keras.layers.Flatten()])
+    built.add(keras.layers.Dense(2, activation="softmax"))
+    built.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    watch = reglab.Diagnose(verbose=0)
+    x, y = np.random.default_rng(0).integers(0, 30, (80, 4)), np.arange(80) % 2
+    parts = {"validation_data": (x[40:], y[40:]), "batch_size": 40, "epochs": 12, "verbose": 0}
+    built.fit(x[:40], y[:40], callbacks=[watch], **parts)
+    recipes = [item.recipe for item in watch.prescription]
+    assert any("dropout" in recipe for recipe in recipes)  # it overfits, and is told so
+    assert not any("mixup" in recipe or "input" in recipe for recipe in recipes)

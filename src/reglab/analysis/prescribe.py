@@ -42,7 +42,8 @@ class Patient:
     """What is known of data and training beside the runs.
 
     Attributes:
-        kind: of the data: ``image``, ``table``, or ``array`` for what nothing is known of.
+        kind: of the data: ``image``, ``table``, ``indices`` for token ids and categories, which cannot be mixed, or
+            ``array`` for what nothing is known of.
         label_changing: transforms that make another example of one.
         epochs: how long it was trained.
         steps: for how many training steps, where that is known.
@@ -156,6 +157,8 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _mixup(d: Diagnosis, p: Patient) -> Item | None:
+    if p.kind == "indices":
+        return None
     memorizes = p.probes.labels is not None and p.probes.labels.memorizes
     reference = "Zhang et al. 2018, arXiv:1710.09412"
     if memorizes:

@@ -153,7 +153,9 @@ def measured_part(train: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def probe_noise(study: Study, results: Results) -> NoiseProbe | None:
-    """Predict validation with Gaussian noise on what the network gets; nothing is trained."""
+    """Predict validation with Gaussian noise on what the network gets; nothing is trained. Of indices there is none."""
+    if "inputs" in results.facts:
+        return None
     rows = []
     for _, program, data in _replayed(study, results):
         x, y = data.validation[0][:EXAMPLES], data.validation[1][:EXAMPLES]

@@ -138,6 +138,11 @@ def robustness(
     unit = "pixel" if data.kind == "image" and data.value_range is not None else "input"
     radii = _checked(epsilons or EPSILONS[unit])
     replay = Replay(study.out, Task(data, study.model, study.settings, study.recipes))
+    if "inputs" in replay.results.facts:
+        raise ReglabError(
+            "The model takes indices (token ids, categories), which no attack can move a little: there is nothing "
+            "between two of them."
+        )
     runs = replay.runs(list(recipes), seeds=seeds)
     if not runs:
         raise ReglabError(f"The study in {study.out} has no finished run to attack. Run it: reglab resume {study.out}")

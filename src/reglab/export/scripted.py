@@ -66,7 +66,7 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     )  # fmt: skip
     streams = iter(streams_of(recipe.host(), data.stream("training")))
     for strategy in recipe:
-        script.write(strategy, 0 if strategy.rider else next(streams))
+        script.write(strategy, 0 if strategy.rides() else next(streams))
     printer = Printer(
         tap=lambda tap: _inserted(script, strategy_of(tap), tap), more=lambda layer: _regularizers(script, layer),
         seeds=_seeds(model.network), policy=settings.precision, front=tuple(script.front),

@@ -10,9 +10,19 @@ import keras
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.regularized.graph import inputs_of, is_graph
+from reglab.regularized.inputs import known_inputs
 from reglab.regularized.parts import Part
+from reglab.strategies import LearningRate
 
-__all__ = ["check_ready", "check_shapes", "check_trainer", "model_of"]
+__all__ = [
+    "check_callbacks",
+    "check_path",
+    "check_ready",
+    "check_shapes",
+    "check_trainer",
+    "metric_names",
+    "model_of",
+]
 
 
 def model_of(source: Any) -> tuple[Any, bool]:
@@ -60,20 +70,23 @@ def check_trainer(model: Any) -> None:
 
 def check_shapes(model: Any, parts: list[Part]) -> None:
     """Raise a ReglabError if a strategy cannot act on the model's input."""
-    shapes = [tuple(tensor.shape) for tensor in inputs_of(model)] if is_graph(model) else []
-    for part in parts:
-        acts_on_x = part.overrides("on_batch") and part.strategy.changes_inputs
-        if acts_on_x and len(shapes) > 1:
+    asking = [part for part in parts if part.strategy.acts_on_inputs or part.overrides("check_input")]
+    known = known_inputs(model) if asking else []
+    outputs = [tuple(tensor.shape) for tensor in model.outputs] if is_graph(model) and inputs_of(model) else []
+    for part in asking:
+        if len(known) > 1 and part.strategy.acts_on_inputs and "input" not in part.strategy.places:
             raise ReglabError(
-                f"{part.strategy.name} acts on one array of inputs; the model has {len(shapes)} inputs. Leave it out, "
+                f"{part.strategy.name} acts on one array of inputs; the model has {len(known)} inputs. Leave it out, "
                 "or do it in the data pipeline of that input."
             )
-        if shapes:
-            part.strategy.check_input(shapes[0])
+        for given in known:
+            part.strategy.check_input(given)
+            for shape in outputs:
+                part.strategy.check_targets(given, shape)
 
 
-def check_ready(recipe: Recipe, callbacks: list[Any], *, fitted: bool, validated: bool) -> None:
-    """Raise a ReglabError if a strategy lacks what ``fit`` has to give it: adapted data, or a validation set."""
+def check_ready(recipe: Recipe, *, fitted: bool, validated: bool, metrics: list[str]) -> None:
+    """Raise a ReglabError if a strategy lacks what training has to give it: adapted data, validation, a metric."""
     for strategy in recipe:
         if (strategy.needs_data or strategy.needs_range) and not fitted:
             raise ReglabError(
@@ -81,9 +94,51 @@ def check_ready(recipe: Recipe, callbacks: list[Any], *, fitted: bool, validated
                 "Give it the training split alone; what it learns is applied to validation and test as it is."
             )
         monitor = getattr(strategy, "monitor", "")
-        provided = any(monitor in getattr(callback, "provides", ()) for callback in callbacks)
-        if monitor.startswith("val_") and not validated and not provided:
+        if monitor.startswith("val_") and not validated:
             raise ReglabError(
                 f"{strategy.name} monitors {monitor!r}, and fit was given no validation data. "
                 "Give validation_data or validation_split."
             )
+        metric = monitor.removeprefix("val_")
+        if metric not in ("", "loss", *metrics):
+            raise ReglabError(
+                f"{strategy.name} monitors {monitor!r}, and the model is compiled with "
+                f"{'metrics ' + ', '.join(map(repr, metrics)) if metrics else 'no metrics'}. Compile it with "
+                f"metrics=[{metric!r}], or use {strategy.name}(monitor=val_loss)."
+            )
+
+
+def check_callbacks(recipe: Recipe, callbacks: list[Any]) -> None:
+    """Raise a ReglabError for callbacks of the user's that would fail, or act against the recipe, in training."""
+    known = keras.callbacks
+    for callback in callbacks:
+        name = type(callback).__name__
+        if isinstance(callback, known.ReduceLROnPlateau | known.LearningRateScheduler) and any(
+            isinstance(strategy, LearningRate) and strategy.scheduled for strategy in recipe
+        ):
+            raise ReglabError(
+                f"{name} sets the learning rate, and so does the schedule of learning_rate in the recipe. Take one of "
+                "them out."
+            )
+        if isinstance(callback, known.ModelCheckpoint) and not callback.save_weights_only:
+            check_path(callback.filepath, f"{name}({callback.filepath!r}): ")
+
+
+def check_path(path: Any, whose: str = "") -> None:
+    """Raise a ReglabError if a regularized model cannot be saved under a name."""
+    if not str(path).endswith(".keras") and not str(path).startswith("hf://"):
+        raise ReglabError(
+            f"{whose}a regularized model is saved as a .keras file. Give a path that ends in .keras, save weights "
+            "alone (.weights.h5), or save the plain network, model.export_network().save(path)."
+        )
+
+
+def metric_names(declared: Any) -> list[str]:
+    """Return the names under which Keras will report what ``metrics=`` of ``compile`` was given, for one output."""
+    names = []
+    for metric in keras.tree.flatten(declared):
+        if isinstance(metric, str):
+            names.append(metric)
+        elif metric is not None:
+            names.append(str(getattr(metric, "name", None) or getattr(metric, "__name__", type(metric).__name__)))
+    return names

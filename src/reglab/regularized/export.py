@@ -20,10 +20,17 @@ def exported(network: Any, parts: list[Part], fitted: Fitted) -> keras.Model:
     """Return a copy of ``network`` in which no layer is reglab's, loadable with ``safe_mode=True``.
 
     Raises:
-        ReglabError: if something was fitted, and the network does not know the shape of its input.
+        ReglabError: if something was fitted, and the network does not know the shape of its input, or a strategy does
+            not say how it is done in Keras' layers.
     """
     plain = without_taps(network)
     preprocessing = [(i, part.strategy) for i, part in enumerate(parts) if part.strategy.preprocesses]
+    for _, strategy in preprocessing:
+        if not strategy.implements("as_layers"):
+            raise ReglabError(
+                f"{strategy.name} changes inputs (preprocess), and does not say how Keras' layers do that, so an "
+                "exported network would predict otherwise. Give it the method as_layers."
+            )
     if not preprocessing:
         return plain
     known = inputs_of(plain) if is_graph(plain) else []  # a Sequential one has no attribute input before it is called

@@ -15,7 +15,16 @@ import numpy as np
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.regularized.checks import check_ready, check_shapes, check_trainer, model_of
+from reglab.regularized.averages import averages_for
+from reglab.regularized.checks import (
+    check_callbacks,
+    check_path,
+    check_ready,
+    check_shapes,
+    check_trainer,
+    metric_names,
+    model_of,
+)
 from reglab.regularized.clone import clone, without_taps
 from reglab.regularized.export import exported
 from reglab.regularized.fitted import Fitted
@@ -25,6 +34,7 @@ from reglab.regularized.parts import Part, parts_of, seed_layers, streams_of
 from reglab.regularized.placing import add_activity_penalties, taps
 from reglab.regularized.step import Step, takes_training
 from reglab.regularized.targets import Targets
+from reglab.strategies import ModelInput
 
 __all__ = ["RegularizedModel"]
 
@@ -55,7 +65,8 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             program=recipe,
             parts=parts,
             offsets=None,
-            classes=None,
+            output=None,
+            labels=None,
             compiled_with={},
             targets=None,
             traces=0,
@@ -149,7 +160,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         if any(part.strategy.needs_data or part.strategy.needs_range for part in self._held.parts):
             arrays = {}
             for position, part in enumerate(self._held.parts):
-                part.strategy.check_input((None, *x.shape[1:]))
+                part.strategy.check_input(ModelInput((None, *x.shape[1:])))
                 arrays.update({f"{position}_{key}": value for key, value in part.strategy.fit_data(x).items()})
             arrays["low"] = np.float32(x.min() if low is None else low)
             arrays["high"] = np.float32(x.max() if high is None else high)
@@ -161,17 +172,33 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
 
     # --- Keras' entry points ---------------------------------------------------------------------------------------
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
-        self._held.compiled_with = {"optimizer": optimizer, "loss": loss, **kwargs}
-        scale_loss = kwargs.get("auto_scale_loss", True) and self._held.policy == "mixed_float16"
-        optimizer = prepared(keras.optimizers.get(optimizer), self._held.parts, scale_loss=scale_loss)
-        soft = next((part.strategy.name for part in self._held.parts if part.strategy.soft_targets), None)
-        self._held.targets = Targets(loss, soft)
-        super().compile(optimizer, self._held.targets.loss if soft else loss, **kwargs)
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile as ``keras.Model.compile`` does, which takes the same arguments."""
+        given = dict(inspect.signature(super().compile).bind(*args, **kwargs).arguments)
+        self._held.compiled_with = dict(given)
+        loss = given.get("loss")
+        targets = Targets(loss, self._held.parts, _output_shapes(self.network))
+        scale_loss = given.get("auto_scale_loss", True) and self._held.policy == "mixed_float16"
+        given["optimizer"] = prepared(
+            keras.optimizers.get(given.get("optimizer", "rmsprop")), self._held.parts, scale_loss=scale_loss
+        )
+        given["loss"] = targets.loss if targets.soft else loss
+        if given.get("jit_compile", "auto") == "auto" and self._refusal(jit_compile=True):
+            given["jit_compile"] = False  # what Keras would choose depends on the device
+        super().compile(**given)
+        self._held.targets, self._held.labels = targets, None
+        reason = self._refusal(jit_compile=bool(self.jit_compile))
+        if reason:
+            raise ReglabError(reason)
+        self.set_epoch(0)  # the strengths that live in the optimizer are new variables
+
+    def _refusal(self, *, jit_compile: bool) -> str | None:
+        """Return why the recipe cannot run in a program compiled so, or None."""
         for part in self._held.parts:
-            reason = part.strategy.refuses(backend=backends.name(), jit_compile=bool(self.jit_compile))
+            reason = part.strategy.refuses(backend=backends.name(), jit_compile=jit_compile)
             if reason:
-                raise ReglabError(f"{part.strategy.name}: {reason}.")
+                return f"{part.strategy.name}: {reason}."
+        return None
 
     def get_compile_config(self) -> dict[str, Any]:
         # As given: what a recipe makes of the optimizer and the loss is made anew from it.
@@ -189,15 +216,28 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
         arguments = bound.arguments
         validated = arguments.get("validation_data") is not None or bool(arguments.get("validation_split"))
-        check_ready(self.recipe, callbacks, fitted=self.fitted.ready, validated=validated)
-        if self.recipe.scheduled:
-            callbacks.append(_Schedules())
-        for strategy in self.recipe:
-            callbacks += strategy.callbacks()
-        bound.arguments["callbacks"] = callbacks
+        compiled_with = self._held.compiled_with
+        metrics = metric_names([compiled_with.get(name) for name in ("metrics", "weighted_metrics")])
+        check_ready(self.recipe, fitted=self.fitted.ready, validated=validated, metrics=metrics)
+        check_callbacks(self.recipe, callbacks)
+        bound.arguments["callbacks"] = self._callbacks(callbacks)
         history = super().fit(*bound.args, **bound.kwargs)
         self._settle()
         return history
+
+    def _callbacks(self, given: list[Any]) -> list[Any]:
+        """Return the callbacks of one call of ``fit``: the user's, the recipe's, and what goes with both."""
+        schedules = [_Schedules()] if self.recipe.scheduled else []
+        own = [callback for strategy in self.recipe for callback in strategy.callbacks()]
+        measuring = [callback for callback in given if getattr(callback, "measures", False)]
+        users = [callback for callback in given if callback not in measuring]
+        averages = averages_for(self, users=users, own=own)
+        return [*averages, *users, *schedules, *own, *measuring]
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        """Save as ``keras.Model.save`` does, to a .keras file."""
+        check_path(filepath)
+        return super().save(filepath, *args, **kwargs)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         y = self._forward(x, training=bool(training))
@@ -216,12 +256,12 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         if self._held.targets.soft:
-            y = self._held.targets.soften(y, y_pred.shape[-1])
+            y = self._held.targets.soften(y, tuple(y_pred.shape))
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        if self._held.targets.soft:
-            y = self._held.targets.harden(y)
+        if self._held.labels is not None and y is self._held.labels[0]:
+            y = self._held.labels[1]
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
@@ -249,6 +289,12 @@ def _input_shape(network: Any) -> Any:
         return None
     struct = network.inputs[0] if isinstance(network, keras.Sequential) else network.input
     return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), struct)
+
+
+def _output_shapes(network: Any) -> list[tuple[int | None, ...]] | None:
+    """Return the shapes of a network's outputs, or None where they are not known before it is run."""
+    outputs = getattr(network, "outputs", None) if is_graph(network) and inputs_of(network) else None
+    return [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)] if outputs else None
 
 
 class _Schedules(keras.callbacks.Callback):

@@ -80,7 +80,7 @@ class Part:
 
     def overrides(self, hook: str) -> bool:
         """Whether the strategy implements a hook."""
-        return getattr(type(self.strategy), hook) is not getattr(Strategy, hook)
+        return self.strategy.implements(hook)
 
     def on_activation(self, h: Any) -> Any:
         """Change what flows out of a layer."""

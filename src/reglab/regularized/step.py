@@ -13,11 +13,13 @@ from typing import Any
 import keras
 
 from reglab import backends
+from reglab.errors import ReglabError
 from reglab.regularized.fitted import Fitted
 from reglab.regularized.parts import Part
 from reglab.regularized.placing import at_input
 from reglab.regularized.roles import weights_by_role
-from reglab.strategies import Batch, InputRange, Strategy
+from reglab.regularized.targets import weighted
+from reglab.strategies import Batch, InputRange, ModelInput, Strategy
 
 __all__ = ["Step", "takes_training"]
 
@@ -39,18 +41,38 @@ class Step:
         """Turn a batch into the one that Keras' training step gets: augmented, mixed, attacked."""
         self._held.traces += 1
         batch = Batch(*(_tensors(part) for part in keras.utils.unpack_x_y_sample_weight(data)))
-        parts = self._held.parts
-        if self._held.targets.soft:
-            batch = batch._replace(y=self._held.targets.soften(batch.y, self._classes(batch.x)))
-        input_range = self.fitted.input_range()
+        parts, targets, given = self._held.parts, self._held.targets, batch.y
+        self._check_batch(batch)
+        if targets.soft:
+            batch = self._softened(batch)
+        input_range, each_its_own = self.fitted.input_range(), True
         for part in parts:
             if part.overrides("on_batch"):
+                before = batch.y
                 batch = part.strategy.on_batch(batch, part.strengths, part.random, input_range)
+                softened = part.strategy.soft_targets and not part.strategy.changes_inputs
+                each_its_own = each_its_own and (batch.y is before or softened)
         for part in parts:
             if part.overrides("perturb_inputs"):
                 batch = batch._replace(x=self._perturbed(part, batch, input_range))
         self._held.offsets = self._weight_offsets(batch)
-        return tuple(batch)
+        # What the loss gets, and what metrics get in place of it.
+        seen = (given if each_its_own else targets.harden(batch.y)) if targets.soft else batch.y
+        self._held.labels = (batch.y, seen)
+        return batch.x, batch.y, batch.sample_weight
+
+    def _softened(self, batch: Batch) -> Batch:
+        """Return a batch whose labels are distributions."""
+        targets = self._held.targets
+        return batch._replace(y=targets.soften(batch.y, self._output_shape(batch.x)), independent=targets.binary)
+
+    def _check_batch(self, batch: Batch) -> None:
+        """Raise a ReglabError where the first batch shows that a strategy cannot act on such data."""
+        if is_nested(batch.x) or is_nested(batch.y) or batch.y is None:
+            return
+        given = ModelInput(tuple(batch.x.shape))
+        for part in self._held.parts:
+            part.strategy.check_targets(given, tuple(batch.y.shape))
 
     def changed_inputs(self, x: Any, y: Any) -> list[tuple[Strategy, Any]]:
         """Return what each strategy that changes inputs makes of a batch, each by itself, for people to look at."""
@@ -59,7 +81,7 @@ class Step:
         for part in self._held.parts:
             if part.overrides("on_batch") and part.strategy.changes_inputs:
                 soft = part.strategy.soft_targets
-                of_part = batch._replace(y=self._held.targets.soften(y, self._classes(x))) if soft else batch
+                of_part = self._softened(batch) if soft else batch
                 found.append(
                     (part.strategy, part.strategy.on_batch(of_part, part.strengths, part.random, input_range).x)
                 )
@@ -105,7 +127,7 @@ class Step:
             with self._frozen_scope(zip(weights, values, strict=True)):
                 each = self._held.targets.each(batch.y, self._forward(batch.x, training=True))
                 if batch.sample_weight is not None:
-                    each = each * keras.ops.cast(batch.sample_weight, each.dtype)
+                    each = weighted(each, batch.sample_weight)
                 return keras.ops.sum(each)
 
         gradients = backends.adapter().gradient(loss, [keras.ops.convert_to_tensor(weight) for weight in weights])
@@ -179,16 +201,27 @@ class Step:
                     total = term if total is None else total + term
         return total
 
-    def _classes(self, x: Any) -> int:
-        if self._held.classes is None:
+    def _output_shape(self, x: Any) -> tuple[int | None, ...]:
+        if self._held.output is None:
             with self._frozen_scope():
-                self._held.classes = self._forward(x, training=False).shape[-1]
-        return self._held.classes
+                y = self._forward(x, training=False)
+            if is_nested(y):
+                raise ReglabError(
+                    f"{self._held.targets.soft} acts on the labels of one output; the model has several. Leave it out "
+                    "of the recipe, or train the outputs apart."
+                )
+            self._held.output = tuple(y.shape)
+        return self._held.output
 
 
 def _tensors(part: Any) -> Any:
     """Return part of a batch as tensors: ``train_on_batch`` hands on what it was given."""
     return None if part is None else keras.tree.map_structure(keras.ops.convert_to_tensor, part)
+
+
+def is_nested(data: Any) -> bool:
+    """Whether inputs, labels or outputs are several arrays and not one."""
+    return isinstance(data, dict | list | tuple)
 
 
 def takes_training(network: Any) -> bool:

@@ -1,7 +1,7 @@
 """Labels as the loss and the metrics want them, and the loss of each example.
 
 Mixup and label smoothing make distributions over classes out of class indices. The loss then has to be the dense form
-of the sparse one; metrics keep getting labels in the form the user gave.
+of the sparse one; metrics keep getting labels in the form the user gave. What needs none of that takes any losses.
 """
 
 from __future__ import annotations
@@ -9,12 +9,30 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras.src.backend import get_keras_mask  # where a loss leaves out padding; it has no public name
 
 from reglab.errors import ReglabError
+from reglab.regularized.parts import Part
 
-__all__ = ["Targets"]
+__all__ = ["Targets", "weighted"]
 
-_SPARSE = "sparse_categorical_crossentropy"
+_LOSSES = keras.losses
+# A loss is known by what it is. A function or a class of the user's may have the name of one of Keras'.
+_SPARSE = (_LOSSES.SparseCategoricalCrossentropy, _LOSSES.sparse_categorical_crossentropy)
+_DENSE = (
+    _LOSSES.CategoricalCrossentropy,
+    _LOSSES.CategoricalFocalCrossentropy,
+    _LOSSES.KLDivergence,
+    _LOSSES.categorical_crossentropy,
+    _LOSSES.categorical_focal_crossentropy,
+    _LOSSES.kl_divergence,
+)
+_BINARY = (
+    _LOSSES.BinaryCrossentropy,
+    _LOSSES.BinaryFocalCrossentropy,
+    _LOSSES.binary_crossentropy,
+    _LOSSES.binary_focal_crossentropy,
+)
 
 
 class Targets:
@@ -22,25 +40,42 @@ class Targets:
 
     Args:
         loss: as given to ``compile``.
-        soft: the strategy that turns labels into distributions, or None.
+        parts: the strategies at work.
+        outputs: the shapes of the model's outputs, batch first, or None where they are not known.
+
+    Raises:
+        ReglabError: if a strategy needs to know more of the loss than there is to know.
     """
 
-    def __init__(self, loss: Any, soft: str | None) -> None:
-        self.loss = keras.losses.get(loss) if loss is not None else None
-        self.soft = soft
-        self.sparse = _is_sparse(self.loss)
-        self.binary = _is_binary(self.loss)
-        if soft and self.sparse:
-            self.loss = _dense_form(self.loss, soft)
-        elif soft and not self.binary and not _is_dense(self.loss):
-            raise ReglabError(
-                f"{soft} needs a cross-entropy loss, whose labels can be distributions; compile() was given {loss!r}. "
-                "Use sparse_categorical_crossentropy, categorical_crossentropy or binary_crossentropy."
-            )
+    def __init__(self, loss: Any, parts: list[Part], outputs: list[tuple[int | None, ...]] | None = None) -> None:
+        self.soft = next((part.strategy.name for part in parts if part.strategy.soft_targets), None)
+        needing = self.soft or next((part.strategy.name for part in parts if _takes_gradients(part)), None)
+        self.loss = _only(loss, needing, outputs)
+        self.sparse = _is(self.loss, _SPARSE, exactly=True)
+        self.binary = _is(self.loss, _BINARY)
+        if self.loss is not None:
+            for part in parts:
+                part.strategy.check_loss(self.loss)
+        if self.soft:
+            self._prepare_for(self.soft, loss, outputs)
 
-    def soften(self, y: Any, classes: int) -> Any:
-        """Return labels as float32 distributions ``(batch, classes)``; those that are stay as they are."""
+    def _prepare_for(self, soft: str, loss: Any, outputs: list[tuple[int | None, ...]] | None) -> None:
+        if self.sparse:
+            self.loss = _dense_form(self.loss, soft)
+        elif not self.binary and not _is(self.loss, _DENSE):
+            raise ReglabError(
+                f"{soft} needs a cross-entropy loss of Keras', whose labels can be distributions; compile() was given "
+                f"{loss!r}. Use sparse_categorical_crossentropy, categorical_crossentropy or binary_crossentropy, or "
+                f"leave {soft} out of the recipe."
+            )
+        if outputs:
+            self._check_positions(outputs[0])
+
+    def soften(self, y: Any, output: tuple[int | None, ...]) -> Any:
+        """Return labels as float32 distributions, shaped as ``output``; those that are stay as they are."""
         ops = keras.ops
+        self._check_positions(output)
+        classes = output[-1]
         y = ops.convert_to_tensor(y)
         if self.binary:
             return ops.cast(ops.reshape(y, (-1, classes)), "float32")
@@ -48,54 +83,85 @@ class Targets:
             return ops.cast(y, "float32")
         return ops.one_hot(ops.cast(ops.reshape(y, (-1,)), "int32"), classes, dtype="float32")
 
+    def _check_positions(self, output: tuple[int | None, ...]) -> None:
+        if len(output) != 2:
+            raise ReglabError(
+                f"{self.soft} acts on one label per example, outputs (batch, classes); the model's output is "
+                f"{tuple(output)}, with a label per position. Leave {self.soft} out of the recipe."
+            )
+
     def harden(self, y: Any) -> Any:
         """Return labels in the form the user gave them, for metrics: the heaviest class of a distribution."""
         ops = keras.ops
-        if self.sparse and len(y.shape) == 2 and y.shape[-1] != 1:
-            return ops.argmax(y, axis=-1)
-        return ops.cast(ops.cast(y, "float32") > 0.5, "float32") if self.binary else y
+        if self.binary:
+            return ops.cast(ops.cast(y, "float32") > 0.5, "float32")
+        heaviest = ops.argmax(y, axis=-1)
+        return heaviest if self.sparse else ops.one_hot(heaviest, y.shape[-1], dtype="float32")
 
     def each(self, y: Any, y_pred: Any) -> Any:
-        """Return the loss of each example, in float32, without reduction."""
+        """Return the loss of each example, in float32, without reduction; what is masked counts nothing."""
+        if self.loss is None:
+            raise ReglabError("The model has no loss. Give one to compile(loss=...).")
+        if not keras.ops.is_tensor(y_pred):
+            raise ReglabError(
+                "A strategy of the recipe needs the loss of one output, and the model has several. Leave it out, or "
+                "train the outputs apart."
+            )
+        mask = get_keras_mask(y_pred)
         if y_pred.dtype in {"float16", "bfloat16"} or "16" in str(y_pred.dtype):
             y_pred = keras.ops.cast(y_pred, "float32")
         if len(y.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
             y = keras.ops.expand_dims(y, -1)
-        if isinstance(self.loss, keras.losses.Loss):
-            return self.loss.call(y, y_pred)
-        if self.loss is None:
-            raise ReglabError("The model has no loss. Give one to compile(loss=...).")
-        return self.loss(y, y_pred)
+        loss = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
+        if not _of_keras(loss):
+            y = keras.ops.cast(y, "float32")  # as Keras gives it to a loss of the user's
+        values = loss(y, y_pred)
+        return values if mask is None else weighted(values, mask)
 
 
-def _name(loss: Any) -> str:
+def weighted(values: Any, weights: Any) -> Any:
+    """Return losses times their weights, which may have an axis less, or one of size 1 more, as in Keras."""
+    ops = keras.ops
+    weights = ops.cast(weights, values.dtype)
+    if len(weights.shape) == len(values.shape) + 1 and weights.shape[-1] == 1:
+        weights = ops.squeeze(weights, axis=-1)
+    while 0 < len(weights.shape) < len(values.shape):
+        weights = ops.expand_dims(weights, axis=-1)
+    return values * weights
+
+
+def _takes_gradients(part: Part) -> bool:
+    """Whether a strategy asks for gradients of the data loss, for which that of each example is needed."""
+    return part.overrides("perturb_inputs") or part.strategy.perturbs_weights
+
+
+def _only(loss: Any, needing: str | None, outputs: list[tuple[int | None, ...]] | None) -> Any:
+    """Return the loss where it is one of one output, else None; refuse that if a strategy needs it."""
+    several = outputs is not None and len(outputs) > 1
+    structured = isinstance(loss, list | tuple) or (isinstance(loss, dict) and "class_name" not in loss)
+    if structured and len(loss) == 1 and not several and not isinstance(loss, dict):
+        loss, structured = loss[0], False
+    if not (structured or several):
+        return keras.losses.get(loss)
+    if needing:
+        given, of = (loss, "losses") if structured else (outputs or (), "outputs")
+        raise ReglabError(
+            f"{needing} needs one loss of one output; here are {len(given)} {of}. Leave it out of the "
+            "recipe, or train the outputs apart. Penalties, dropout, noise, weight decay and averaging take any losses."
+        )
+    return None
+
+
+def _is(loss: Any, known: tuple[Any, ...], *, exactly: bool = False) -> bool:
+    """Whether a loss is one of Keras' own, or of a class made of it; ``exactly`` counts no such class."""
     if isinstance(loss, keras.losses.Loss):
-        return type(loss).__name__
-    return getattr(loss, "__name__", "")
+        classes = tuple(one for one in known if isinstance(one, type))
+        return type(loss) in classes if exactly else isinstance(loss, classes)
+    return any(loss is one for one in known)
 
 
-def _is_sparse(loss: Any) -> bool:
-    return _name(loss) in {"SparseCategoricalCrossentropy", _SPARSE}
-
-
-def _is_dense(loss: Any) -> bool:
-    return _name(loss) in {
-        "CategoricalCrossentropy",
-        "categorical_crossentropy",
-        "CategoricalFocalCrossentropy",
-        "KLDivergence",
-        "categorical_focal_crossentropy",
-        "kl_divergence",
-    }
-
-
-def _is_binary(loss: Any) -> bool:
-    return _name(loss) in {
-        "BinaryCrossentropy",
-        "binary_crossentropy",
-        "BinaryFocalCrossentropy",
-        "binary_focal_crossentropy",
-    }
+def _of_keras(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("keras.")
 
 
 def _dense_form(loss: Any, soft: str) -> Any:

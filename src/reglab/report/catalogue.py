@@ -37,7 +37,7 @@ def card(name: str) -> dict[str, Any]:
         "formula": cls.formula,
         "paper": cls.paper,
         "order": cls.order,
-        "rider": cls.rider,
+        "rider": cls.rides(),
         "conflicts": _conflicts(cls),
         "zero": _zero(cls),
         "example": doc.rsplit("Example:", 1)[1].strip().strip("`") if "Example:" in doc else "",

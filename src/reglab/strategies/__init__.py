@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reglab.strategies.adversarial import Adversarial
 from reglab.strategies.augmentation import Augmentation
-from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
 from reglab.strategies.dropout import Dropout
 from reglab.strategies.early_stopping import EarlyStopping
 from reglab.strategies.ema import EMA
@@ -37,6 +37,7 @@ __all__ = [
     "LearningRate",
     "Linear",
     "Mixup",
+    "ModelInput",
     "Steps",
     "Strategy",
     "WeightDecay",

@@ -12,7 +12,7 @@ import numpy as np
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies import augmentation_script, whitening
-from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
 from reglab.strategies.declare import param
 from reglab.strategies.resample import FILL_MODES, affine_matrices, affine_resample
 from reglab.strategies.schedule import Schedule
@@ -208,16 +208,25 @@ class Augmentation(Strategy):
 
     # --- random transforms -----------------------------------------------------------------------------------------
 
-    def check_input(self, shape: tuple[int | None, ...]) -> None:
-        if len(shape) != 4 or None in shape[1:]:
+    def check_input(self, given: ModelInput) -> None:
+        super().check_input(given)
+        if len(given.shape) != 4 or None in given.shape[1:]:
             raise ReglabError(
                 f"augmentation transforms images (batch, height, width, channels) of one size; the model's input is "
-                f"{tuple(shape)}. Leave it out of the recipe, or give the model a fixed image size."
+                f"{tuple(given.shape)}. Leave it out of the recipe, or give the model a fixed image size."
+            )
+
+    def check_targets(self, given: ModelInput, shape: tuple[int | None, ...]) -> None:
+        moves = self._has("geometric") or self.horizontal_flip or self.vertical_flip
+        if moves and (len(shape) > 3 or (len(shape) == 3 and shape[1:] == given.shape[1:3])):
+            raise ReglabError(
+                f"augmentation moves the pixels of images, and the targets {tuple(shape)} are images or masks, which "
+                "would stay where they are. Leave it out of the recipe, and move both in the data pipeline."
             )
 
     def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
         x = keras.ops.cast(batch.x, "float32")
-        self.check_input(tuple(x.shape))
+        self.check_input(ModelInput(tuple(x.shape)))
         if not self._draws():
             return batch._replace(x=x)
         # One draw of uniform numbers in [0, 1), (kinds, batch).

@@ -37,15 +37,54 @@ from reglab.errors import ReglabError
 from reglab.strategies.declare import params
 from reglab.strategies.schedule import Schedule
 
-__all__ = ["Batch", "InputRange", "Strategy"]
+__all__ = ["Batch", "InputRange", "ModelInput", "Strategy"]
+
+# What acts on a training.
+_HOOKS = (
+    "fit_data",
+    "preprocess",
+    "on_batch",
+    "perturb_inputs",
+    "on_activation",
+    "forward",
+    "penalty",
+    "activity_penalty",
+    "perturb_weights",
+    "optimizer",
+    "callbacks",
+)
 
 
 class Batch(NamedTuple):
-    """A training batch: inputs, targets, and weights of the examples or None."""
+    """A training batch: inputs, targets, and weights of the examples or None.
+
+    ``independent`` says of soft targets that each column is a label of its own, given or not, as sigmoids tell it;
+    otherwise a row is one distribution over classes.
+    """
 
     x: Any
     y: Any
     sample_weight: Any = None
+    independent: bool = False
+
+
+class ModelInput(NamedTuple):
+    """What is known of an input of a model before anything is trained.
+
+    Attributes:
+        shape: its shape, batch first; None for a size that is not known.
+        dtype: the name of the dtype that the model takes.
+        indices: whether its numbers stand for things and measure nothing: token ids, categories.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+    indices: bool = False
+
+    @property
+    def continuous(self) -> bool:
+        """Whether a number between two of its values is a value too."""
+        return "float" in self.dtype and not self.indices
 
 
 class InputRange(NamedTuple):
@@ -71,7 +110,8 @@ class Strategy:
         zero: hyperparameters at which it leaves training exactly as it was, or None if there are none.
         changes_inputs: whether :meth:`on_batch`, where it is implemented, changes the inputs and not the targets alone.
         soft_targets: whether it turns class indices into distributions over classes.
-        rider: whether it leaves the trajectory of the weights alone, so that it can be computed from a run without it.
+        rider: of reglab's own early stopping and averaging: they leave the trajectory of the weights alone, and a
+            study computes them from a run without them. What others declare is trained by itself.
     """
 
     name: ClassVar[str]
@@ -88,6 +128,40 @@ class Strategy:
         for key, declared in params(self).items():
             object.__setattr__(self, key, declared.check(self.name, key, getattr(self, key)))
         self.validate()
+        self._check_hooks()
+
+    @classmethod
+    def implements(cls, hook: str) -> bool:
+        """Whether the class has a hook, or a property, of its own."""
+        return getattr(cls, hook) is not getattr(Strategy, hook)
+
+    @classmethod
+    def rides(cls) -> bool:
+        """Whether a study computes it from a run without it: a rider of reglab's, with the hooks it has there.
+
+        A study knows what each of its riders does with a training. It does not know that of anybody else's, nor of a
+        class that is made of a rider and does more, so these are trained.
+        """
+        origin = next(each for each in cls.__mro__ if each.__module__.startswith("reglab.strategies."))
+        return origin.rider and all(getattr(cls, hook) is getattr(origin, hook) for hook in _HOOKS)
+
+    def _check_hooks(self) -> None:
+        """Raise a ReglabError for a hook that would never be called, or that is to be called and is not there."""
+        if self.implements("on_activation") and not self.implements("places"):
+            raise ReglabError(
+                f"{self.name} has on_activation and does not say where it acts. Give it the property places, such as "
+                "('hidden',)."
+            )
+        for needed, hook in (
+            (bool(self.places), "on_activation"),
+            (self.penalizes("kernel") or self.penalizes("bias"), "penalty"),
+            (self.penalizes_activity, "activity_penalty"),
+            (self.perturbs_weights, "perturb_weights"),
+            (self.needs_data, "fit_data"),
+            (self.preprocesses, "preprocess"),
+        ):
+            if needed and not self.implements(hook):
+                raise ReglabError(f"{self.name} has no method {hook}, and says that it has to be called. Write it.")
 
     def validate(self) -> None:
         """Check what no single hyperparameter can: raise a ReglabError about their combination."""
@@ -139,8 +213,8 @@ class Strategy:
 
     @property
     def needs_data(self) -> bool:
-        """Whether :meth:`fit_data` has to run before training."""
-        return False
+        """Whether :meth:`fit_data` has to run before training; by default where it is implemented."""
+        return self.implements("fit_data")
 
     @property
     def needs_range(self) -> bool:
@@ -149,8 +223,8 @@ class Strategy:
 
     @property
     def preprocesses(self) -> bool:
-        """Whether :meth:`preprocess` does anything."""
-        return False
+        """Whether :meth:`preprocess` does anything; by default where it is implemented."""
+        return self.implements("preprocess")
 
     def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
         """Transform inputs in training and evaluation alike, with what :meth:`fit_data` returned."""
@@ -160,11 +234,37 @@ class Strategy:
         """Return what :meth:`preprocess` does to a symbolic input, as layers of Keras' own, for export."""
         return x
 
-    def check_input(self, shape: tuple[int | None, ...]) -> None:
-        """Raise a ReglabError if inputs of this shape, batch first, cannot be what it acts on."""
+    @property
+    def acts_on_inputs(self) -> bool:
+        """Whether a hook of it changes the numbers that the model is given."""
+        return (
+            (self.implements("on_batch") and self.changes_inputs)
+            or self.implements("perturb_inputs")
+            or self.preprocesses
+            or "input" in self.places
+        )
+
+    def check_input(self, given: ModelInput) -> None:
+        """Raise a ReglabError if such inputs cannot be what it acts on; called for each input, before training.
+
+        By default what changes inputs refuses those between whose values there is nothing: indices and whole numbers.
+        A strategy that knows what to do with them overrides this.
+        """
+        if self.acts_on_inputs and not given.continuous:
+            raise ReglabError(f"{self.name} changes the numbers that the model is given, and {_why_not(given, self)}")
+
+    def check_targets(self, given: ModelInput, shape: tuple[int | None, ...]) -> None:
+        """Raise a ReglabError if targets of this shape, batch first, do not go with what it does to the input."""
+
+    def check_loss(self, loss: Any) -> None:
+        """Raise a ReglabError if it cannot be used with this loss: a ``keras.losses.Loss`` or a function."""
 
     def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
-        """Change a training batch. With ``soft_targets``, ``batch.y`` holds distributions ``(batch, classes)``."""
+        """Change a training batch.
+
+        With ``soft_targets``, ``batch.y`` holds distributions ``(batch, classes)``, or where ``batch.independent`` is
+        set, for each of several labels whether it is given.
+        """
         return batch
 
     def perturb_inputs(
@@ -195,8 +295,11 @@ class Strategy:
     # --- hooks: the objective --------------------------------------------------------------------------------------
 
     def penalizes(self, role: str) -> bool:
-        """Whether a penalty on weights of this role, ``kernel`` or ``bias``, is part of the program."""
-        return False
+        """Whether a penalty on weights of this role, ``kernel`` or ``bias``, is part of the program.
+
+        By default it is on both, where :meth:`penalty` is implemented; that method is told the role.
+        """
+        return self.implements("penalty")
 
     def penalty(self, weight: Any, role: str, s: Any) -> Any:
         """Return the penalty on one weight, a float32 scalar."""
@@ -204,8 +307,8 @@ class Strategy:
 
     @property
     def penalizes_activity(self) -> bool:
-        """Whether :meth:`activity_penalty` is part of the program."""
-        return False
+        """Whether :meth:`activity_penalty` is part of the program; by default where it is implemented."""
+        return self.implements("activity_penalty")
 
     def activity_penalty(self, outputs: Any, s: Any) -> Any:
         """Return the penalty on a hidden layer's float32 outputs, summed over the batch: Keras divides by its size."""
@@ -215,8 +318,11 @@ class Strategy:
 
     @property
     def perturbs_weights(self) -> bool:
-        """Whether :meth:`perturb_weights` is part of the program, at the cost of a second pass."""
-        return False
+        """Whether :meth:`perturb_weights` is part of the program, at the cost of a second pass.
+
+        By default it is where that method is implemented.
+        """
+        return self.implements("perturb_weights")
 
     def perturb_weights(self, gradients: list[Any], s: Any) -> list[Any]:
         """Return what is added to each weight for the forward pass, given the gradients of the data loss."""
@@ -228,7 +334,7 @@ class Strategy:
     @property
     def changes_optimizer(self) -> bool:
         """Whether :meth:`optimizer` does anything."""
-        return type(self).optimizer is not Strategy.optimizer
+        return self.implements("optimizer")
 
     def callbacks(self) -> list[Any]:
         """Return callbacks for one call of ``fit``."""
@@ -265,3 +371,16 @@ class Strategy:
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         """Return why it cannot run there, and what to do; None where it can."""
         return None
+
+
+def _why_not(given: ModelInput, strategy: Strategy) -> str:
+    """Return why an input cannot be changed, and what to do."""
+    elsewhere = " Use where='hidden'." if "input" in strategy.places else " Leave it out of the recipe."
+    if given.indices:
+        return f"they are indices (token ids, categories): between two of them there is nothing.{elsewhere}"
+    if "int" in given.dtype:
+        return (
+            f"the model takes them as {given.dtype}, which cuts changed ones to whole numbers. Build it with "
+            f"keras.Input(..., dtype='float32'), or leave {strategy.name} out of the recipe."
+        )
+    return f"they are no numbers ({given.dtype}).{elsewhere}"

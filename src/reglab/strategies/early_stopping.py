@@ -18,7 +18,7 @@ class EarlyStopping(Strategy):
 
     It is ``keras.callbacks.EarlyStopping`` with ``restore_best_weights=True``. It does not alter the weights on the
     way, so a study computes it from the run without it. In a study the monitored values are the clean ones: measured in
-    inference mode and without penalties.
+    inference mode and without penalties. Together with ``ema`` the averages are validated, and restored.
 
     Differences from the paper (Srivastava, Table 1: val_accuracy, patience 40): it does not say whether best weights
     were restored; here they are.

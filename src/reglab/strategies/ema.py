@@ -18,7 +18,9 @@ class EMA(Strategy):
 
     ``A <- momentum * A + (1 - momentum) * W`` after every step, from ``A = W`` in the first. The trajectory of ``W`` is
     left alone. It is ``use_ema`` of Keras' optimizers: ``fit`` leaves the average in the weights when it ends. In a
-    study, and with ``keras.callbacks.SwapEMAWeights``, the average is what each epoch's validation measures.
+    study, and with ``keras.callbacks.SwapEMAWeights``, the average is what each epoch's validation measures. So it is
+    where the best epoch is restored (``early_stopping``, or Keras' callback): the averages are validated, and those of
+    the best epoch are what ``fit`` leaves.
     Statistics of BatchNormalization are not averaged; they are running averages already.
 
     Differences from the source: Polyak and Juditsky average all iterates equally.

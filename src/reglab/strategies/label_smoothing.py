@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab.errors import ReglabError
 from reglab.strategies.base import Batch, InputRange, Strategy
 from reglab.strategies.declare import param
 
@@ -16,7 +17,8 @@ class LabelSmoothing(Strategy):
     """Trains on ``(1 - smoothing) * y + smoothing / classes`` in place of the one-hot target ``y``.
 
     Works with sparse labels too, for which ``compile(loss=...)`` has no option. Evaluation, and every metric, see the
-    labels as they are. (Smoothing that is given to a Keras loss also changes ``val_loss``.)
+    labels as they are. (Smoothing that is given to a Keras loss also changes ``val_loss``; such a loss is refused, as
+    it would smooth twice.) With several sigmoids, each of which tells of a label whether it is given, ``classes`` is 2.
 
     Differences from the paper (Srivastava names noise on the output targets, without numbers): this is its expectation
     over label noise at rate ``smoothing`` (Goodfellow et al. 2016, section 7.5.1).
@@ -37,8 +39,16 @@ class LabelSmoothing(Strategy):
     )
 
     def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
-        classes = max(batch.y.shape[-1], 2)  # one sigmoid output stands for two classes
+        classes = 2 if batch.independent else max(batch.y.shape[-1], 2)  # a sigmoid stands for two classes
         return batch._replace(y=batch.y * (1.0 - s.smoothing) + s.smoothing / classes)
+
+    def check_loss(self, loss: Any) -> None:
+        smoothing = getattr(loss, "label_smoothing", None)
+        if smoothing:
+            raise ReglabError(
+                f"label_smoothing: the loss {type(loss).__name__}(label_smoothing={smoothing}) smooths labels already, "
+                "so they would be smoothed twice. Take label_smoothing out of the loss, or out of the recipe."
+            )
 
     def write_keras(self, script: Any) -> None:
         script.soft = True

@@ -22,7 +22,7 @@ class LearningRate(Strategy):
     fairly, so a search has to find both together; and because a schedule of it belongs to the recipe.
 
     The optimizer reads it from a variable, so another rate or a schedule over epochs takes effect without a retrace.
-    Callbacks that set the learning rate themselves, such as ``ReduceLROnPlateau``, cannot be used with it.
+    Callbacks that set the learning rate, such as ``ReduceLROnPlateau``, go on from it; not with a schedule.
 
     Differences from the paper (Srivastava): it names Adamax and no learning rate; every arm has the same.
 
@@ -46,7 +46,12 @@ class LearningRate(Strategy):
             )
         rate = s.variable("rate")
         optimizer.reglab_rate = rate  # as an attribute, so that the optimizer tracks it
-        optimizer.learning_rate = lambda: keras.ops.convert_to_tensor(rate)
+
+        def current() -> Any:
+            return keras.ops.convert_to_tensor(rate)
+
+        current.assign = rate.assign  # type: ignore[attr-defined]  # what Keras calls when a callback sets the rate
+        optimizer.learning_rate = current
 
     def write_keras(self, script: Any) -> None:
         script.optimizer["learning_rate"] = repr(self.rate)

@@ -52,11 +52,12 @@ class Mixup(Strategy):
         m = ops.where(s.alpha > 0, m, 1.0)
         x_mixed = _mix(x, m)
         if batch.sample_weight is None:
-            return Batch(x_mixed, _mix(batch.y, m), None)
+            return batch._replace(x=x_mixed, y=_mix(batch.y, m))
         w = ops.cast(batch.sample_weight, "float32")
         w_mixed = _mix(w, m)
         weighted = _mix(batch.y * ops.reshape(w, (-1, 1)), m)
-        return Batch(x_mixed, weighted / ops.reshape(ops.maximum(w_mixed, 1e-12), (-1, 1)), w_mixed)
+        y_mixed = weighted / ops.reshape(ops.maximum(w_mixed, 1e-12), (-1, 1))
+        return batch._replace(x=x_mixed, y=y_mixed, sample_weight=w_mixed)
 
     def write_keras(self, script: Any) -> None:
         if self.alpha == 0:

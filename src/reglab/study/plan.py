@@ -119,7 +119,7 @@ def rides(runs: list[Run]) -> list[Ride]:
     """
     groups: dict[Recipe, dict[EMA | None, list[Run]]] = {}
     for run in runs:
-        average = next((strategy for strategy in run.recipe if isinstance(strategy, EMA)), None)
+        average = next((each for each in run.recipe if isinstance(each, EMA) and each.rides()), None)
         of_host = groups.setdefault(run.recipe.host(), {})
         if average is None:
             # Runs without an average can watch any training of their host.

@@ -16,10 +16,12 @@ import numpy as np
 from reglab import backends
 from reglab.analysis.metrics import accuracy, cross_entropy
 from reglab.data.batches import Batches
+from reglab.errors import ReglabError
 from reglab.models import Head
 from reglab.recipe import Recipe
+from reglab.regularized.averages import averages_of
 from reglab.regularized.model import RegularizedModel
-from reglab.regularized.optimizer import unscaled
+from reglab.strategies import EMA
 from reglab.streams import derive
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Ride
@@ -122,6 +124,7 @@ class Program:
             backends.adapter().feed(batches), epochs=last, initial_epoch=first, steps_per_epoch=batches.steps,
             shuffle=False, verbose=0, callbacks=[watch],
         )  # fmt: skip
+        watch.check_end(ride.recipe)
         if last < epochs and not all(track.done for track in tracks):
             on_checkpoint(self._checkpoint(ride, tracks, last))
             return []
@@ -187,6 +190,8 @@ class Program:
 class _Watch(keras.callbacks.Callback):
     """Measures each epoch in inference mode and lets every track follow."""
 
+    measures = True  # after the callbacks of the recipe, so that it sees what they did
+
     def __init__(
         self,
         program: Program,
@@ -201,6 +206,7 @@ class _Watch(keras.callbacks.Callback):
         self._data = data
         self._on_epoch = on_epoch
         self._keep = keep
+        self._last: list[np.ndarray] = []
         self._x = np.concatenate([data.clean[0], data.validation[0]])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -213,11 +219,28 @@ class _Watch(keras.callbacks.Callback):
                 if track.averaged == averaged:
                     track.follow(epoch, {"loss": loss, **values}, weights)
             shown = shown or values
+        self._last = _copies(self._program.model.network) if self._follows_callbacks() else []
         self._on_epoch(epoch, shown)
         if all(track.done for track in self.tracks):
             self.model.stop_training = True
         else:
             self._keep(epoch)
+
+    def _follows_callbacks(self) -> bool:
+        """Whether a callback of the recipe may change weights; where they are averaged, Keras does at the end."""
+        recipe = self._program.model.recipe
+        averaged = any(isinstance(strategy, EMA) for strategy in recipe)
+        return not averaged and any(strategy.implements("callbacks") for strategy in recipe)
+
+    def check_end(self, recipe: Recipe) -> None:
+        """Raise a ReglabError if weights changed after the last epoch was measured, where a study does not look."""
+        network = self._program.model.network
+        if self._last and not all(map(np.array_equal, self._last, network.get_weights())):
+            names = ", ".join(strategy.name for strategy in recipe if strategy.implements("callbacks"))
+            raise ReglabError(
+                f"{names}: the weights change when training ends (on_train_end), and a study measures and keeps what "
+                "is there at the end of each epoch. Change them in on_epoch_end, and put them back in on_epoch_begin."
+            )
 
     def _measure(self, *, averaged: bool) -> tuple[dict[str, float], Callable[[], list[np.ndarray]]]:
         network = self._program.model.network
@@ -232,10 +255,8 @@ class _Watch(keras.callbacks.Callback):
 
             return values, weights
         moving = _copies(network)
-        averages = unscaled(self.model.optimizer)._model_variables_moving_average
-        for variable, average in zip(self.model.trainable_variables, averages, strict=True):
-            # By way of NumPy: on JAX, memory that two variables share is gone for both once a step was given it.
-            variable.assign(np.array(keras.ops.convert_to_numpy(average)))
+        for variable, average in zip(self.model.trainable_variables, averages_of(self.model), strict=True):
+            variable.assign(average)
         values, at_average = self._clean_metrics(), _copies(network)
         network.set_weights(moving)
         return values, lambda: at_average

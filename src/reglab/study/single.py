@@ -23,6 +23,7 @@ from reglab.errors import ReglabError
 from reglab.models import Head, check_output, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
+from reglab.regularized.inputs import takes_indices
 from reglab.regularized.model import RegularizedModel
 from reglab.rounding import narrowed
 from reglab.streams import derive
@@ -93,7 +94,8 @@ class Single:
         x = narrowed(x)
         ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
         program, initial = self._compiled(ride.recipe, x.shape[1:], num_classes)
-        data = self._prepared(x, y, weights, initial)
+        mode = "none" if takes_indices(program.model.network) else self.preprocess
+        data = self._prepared(x, y, weights, initial, mode)
         _name_anew()  # the step is traced in the first epoch
         (record,) = program.train(ride, data, epochs=self.epochs, batch_size=self.batch_size, on_epoch=on_epoch)
         if record.status == DIVERGED:
@@ -132,11 +134,11 @@ class Single:
         return program(regularized, head, shape), initial
 
     def _prepared(
-        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, initial: list[np.ndarray]
+        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, initial: list[np.ndarray], mode: str
     ) -> SeedData:
         train, val = self._parts(y)
         limits = (0.0, 255.0) if x.dtype == np.uint8 else None
-        preprocess = _fitted(x[train], self.preprocess, limits, None if weights is None else weights[train])
+        preprocess = _fitted(x[train], mode, limits, None if weights is None else weights[train])
         if self.validation is None:
             clean, val = train, train[:1]  # something has to be measured; nothing is chosen by it
         else:

@@ -31,7 +31,7 @@ class Track:
         self.diverged = ""
         self.seconds = 0.0
         self._began = time.perf_counter()
-        self._stopping = next((s for s in run.recipe if isinstance(s, EarlyStopping)), None)
+        self._stopping = next((s for s in run.recipe if isinstance(s, EarlyStopping) and s.rides()), None)
         self._stopper = self._stopping.callback(restore=False) if self._stopping else None
         if self._stopper is not None:
             # Keras' own rule decides; it asks its model for nothing but to stop.

@@ -18,7 +18,9 @@ from reglab.data import Preprocess, Split, split, test_part
 from reglab.models import check_output, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
+from reglab.regularized.checks import check_ready
 from reglab.regularized.export import why_not_saved
+from reglab.regularized.inputs import takes_indices
 from reglab.streams import derive
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
@@ -46,7 +48,7 @@ class Workbench:
         self.test = test_part(self.data, fraction=self.settings.test)
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
-        self._checked: tuple[Any, str] | None = None
+        self._checked: tuple[Any, str, bool] | None = None
 
     def plan(self) -> Plan:
         """Check that every recipe can act on the model, and return the runs with their identities.
@@ -79,8 +81,16 @@ class Workbench:
         )
 
     def _notes(self) -> tuple[str, ...]:
+        notes = []
+        if self._model()[2] and self.settings.preprocess != "none":
+            notes.append(
+                "The model looks its inputs up as indices (token ids, categories), so it gets them as they are: "
+                f"preprocess={self.settings.preprocess} is for numbers that measure something."
+            )
         reason = why_not_saved(self._program(next(iter(self.recipes.values()))).model.network)
-        return (f"The model can be compared, but not exported: it {reason}.",) if reason else ()
+        if reason:
+            notes.append(f"The model can be compared, but not exported: it {reason}.")
+        return tuple(notes)
 
     def facts(self) -> dict[str, str]:
         """Return what results depend on beside the spec, each as a short text."""
@@ -149,7 +159,7 @@ class Workbench:
     def _prepared(self, seed: int) -> SeedData:
         data, parts = self.data, self.split(seed)
         preprocess = Preprocess.fit(
-            data.x[np.sort(parts.train)], self.settings.preprocess, value_range=data.value_range, missing=data.missing
+            data.x[np.sort(parts.train)], self._preprocess(), value_range=data.value_range, missing=data.missing
         )
         random = np.random.default_rng(derive(seed, "clean"))
         clean = np.sort(random.choice(parts.train, size=min(len(parts.train), len(parts.val)), replace=False))
@@ -162,6 +172,10 @@ class Workbench:
             validation=ready(np.sort(parts.val)), test=None if self.settings.sealed else ready(np.sort(parts.test)),
             initial_weights=self._initial_weights(seed), repetition=self.settings.repetition,
         )  # fmt: skip
+
+    def _preprocess(self) -> str:
+        """Return what is done to inputs: nothing to indices, which measure nothing."""
+        return "none" if self._model()[2] else self.settings.preprocess
 
     def _initial_weights(self, seed: int) -> list[np.ndarray]:
         return [np.array(weight) for weight in self._build(seed).get_weights()]
@@ -198,19 +212,20 @@ class Workbench:
         return self._programs[key]
 
     def _compiled(self, recipe: Recipe) -> Program:
-        head, _ = self._model()
+        head, _, _ = self._model()
         model = self._build(self.settings.first_seed)
         with self._precision():
             regularized = regularize((lambda: model) if self._built_anew else model, recipe, seed=0)
         regularized.compile(optimizer=self._optimizer(), loss=head.loss())
+        check_ready(recipe.host(), fitted=True, validated=False, metrics=[])
         return Program(regularized, head, self.data.input_shape)
 
-    def _model(self) -> tuple[Any, str]:
-        """Return the model's head and its configuration, after checking that its output fits the data."""
+    def _model(self) -> tuple[Any, str, bool]:
+        """Return the model's head, its configuration and whether it takes indices, if its output fits the data."""
         if self._checked is None:
             model = self._build(self.settings.first_seed)
             head = check_output(model, num_classes=self.data.num_classes, input_shape=self.data.input_shape)
-            self._checked = head, _config_of(model)
+            self._checked = head, _config_of(model), takes_indices(model)
         return self._checked
 
     def _optimizer(self) -> keras.optimizers.Optimizer:
@@ -224,8 +239,10 @@ class Workbench:
         for weight in weights:
             digest.update(np.ascontiguousarray(weight).tobytes())
         settings = {k: v for k, v in self.settings.to_dict().items() if k not in _NOT_RESULT}
-        head, config = self._model()
+        head, config, indices = self._model()
+        read = {"inputs": "indices, as they are"} if indices else {}
         return {
+            **read,
             "data": self.data.fingerprint, "test_part": hashlib.sha256(self.test.tobytes()).hexdigest(),
             "model": config, "initial_weights": digest.hexdigest(), "seed": seed, "settings": settings,
             "loss": head.kind, "optimizer": self._optimizer().get_config(), "keras": keras.__version__,
@@ -237,6 +254,7 @@ class Workbench:
         """Return the facts of a study for people: what a later start of it has to find unchanged."""
         backend, version = facts["backend"]
         return {
+            **({"inputs": facts["inputs"]} if "inputs" in facts else {}),
             "data (content)": facts["data"][:12],
             "test part": facts["test_part"][:12],
             "model (configuration)": hashlib.sha256(facts["model"].encode()).hexdigest()[:12],

@@ -60,7 +60,7 @@ def families_of(strategies: Sequence[str], values: int) -> tuple[dict[str, list[
         ReglabError: for a strategy that is computed from another's training, and so costs nothing to compare.
     """
     for strategy in strategies:
-        if strategy in CATALOGUE and CATALOGUE[strategy].rider:
+        if strategy in CATALOGUE and CATALOGUE[strategy].rides():
             raise ReglabError(
                 f"{strategy} is computed from the training of the recipe without it, so there is nothing to save by a "
                 f"race. Compare its settings with reglab sweep --strategy {strategy}."

@@ -1,0 +1,125 @@
+"""What a model's inputs are: numbers that measure something, or indices that stand for something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from reglab.regularized.graph import flat_layers, history, inputs_of, is_graph
+from reglab.regularized.probes import probes
+from reglab.regularized.trial import run_alone
+from reglab.strategies import ModelInput
+
+__all__ = ["known_inputs", "takes_indices"]
+
+# Layers that look their input up.
+_LOOKUPS = (
+    keras.layers.Embedding,
+    keras.layers.IntegerLookup,
+    keras.layers.StringLookup,
+    keras.layers.TextVectorization,
+    keras.layers.CategoryEncoding,
+    keras.layers.Hashing,
+    keras.layers.HashedCrossing,
+)
+# Layers and operations behind which the same numbers stand, in another order or type.
+_PASSING = (
+    keras.layers.InputLayer,
+    keras.layers.Reshape,
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.RepeatVector,
+    keras.layers.Masking,
+    keras.layers.Identity,
+)
+_PASSING_OPERATIONS = {"Cast", "GetItem", "Reshape", "Squeeze", "ExpandDims", "Split", "Slice", "Take", "Transpose"}
+
+
+def known_inputs(model: Any) -> list[ModelInput]:
+    """Return what is known of each input of a model; of one that does not know its inputs yet, nothing."""
+    if is_graph(model):
+        tensors = inputs_of(model)
+        return [
+            ModelInput(
+                tuple(tensor.shape),
+                keras.backend.standardize_dtype(tensor.dtype),
+                indices=_looked_up(model, position) or _ignores_fractions(model, position),
+            )
+            for position, tensor in enumerate(tensors)
+        ]
+    # A subclassed model says neither shape nor dtype. It takes numbers as they are given to it.
+    return [ModelInput((None,), indices=True)] if _ignores_fractions(model, 0) else []
+
+
+def takes_indices(model: Any) -> bool:
+    """Whether a model of one input takes indices, such as token ids: numbers that measure nothing."""
+    return any(given.indices for given in known_inputs(model))
+
+
+def _looked_up(model: Any, position: int) -> bool:
+    """Whether a layer looks the numbers of an input up as they are."""
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            if isinstance(layer, _LOOKUPS):
+                return True
+            if is_graph(layer):
+                return _looked_up(layer, 0)
+            if not isinstance(layer, _PASSING):
+                return False
+        return False
+    waiting = [model.inputs[position]]
+    seen: set[tuple[str, int]] = set()
+    nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
+    while waiting:
+        tensor = waiting.pop()
+        if (key := history(tensor)) in seen:
+            continue
+        seen.add(key)
+        for node in nodes:
+            places = [at for at, taken in enumerate(node.input_tensors) if taken is tensor]
+            if not places:
+                continue
+            operation = node.operation
+            if isinstance(operation, _LOOKUPS):
+                return True
+            if is_graph(operation):
+                if any(_looked_up(operation, at) for at in places if at < len(inputs_of(operation))):
+                    return True
+            elif isinstance(operation, _PASSING) or type(operation).__name__ in _PASSING_OPERATIONS:
+                waiting += node.outputs
+    return False
+
+
+def _ignores_fractions(model: Any, position: int) -> bool:
+    """Whether a model with an embedding somewhere sees of an input the whole part of its numbers alone.
+
+    That is how an embedding inside a layer or model of the user's own is told from one that encodes places.
+    """
+    if not any(isinstance(layer, _LOOKUPS) for layer in flat_layers(model)):
+        return False
+    for x in probes(model):
+        flat = keras.tree.flatten(x)
+        given = np.asarray(keras.ops.convert_to_numpy(flat[position])) if keras.ops.is_tensor(flat[position]) else None
+        if given is None or given.dtype.kind != "f":
+            continue
+        whole = np.abs(np.floor(given))
+
+        def outputs(values: np.ndarray, x: Any = x, flat: list[Any] = flat) -> Any:
+            tensors = [*flat[:position], keras.ops.convert_to_tensor(values), *flat[position + 1 :]]
+            y = run_alone(model, keras.tree.pack_sequence_as(x, tensors))
+            if y is None:
+                return None
+            return [np.asarray(keras.ops.convert_to_numpy(each)) for each in keras.tree.flatten(y)]
+
+        first = outputs(whole)
+        if first is None:
+            continue
+        fractional, other = outputs(whole + 0.4), outputs(np.roll(whole, 1, axis=-1))
+        return _equal(first, fractional) and not _equal(first, other)
+    return False
+
+
+def _equal(some: list[np.ndarray], others: list[np.ndarray] | None) -> bool:
+    return others is not None and all(np.array_equal(one, other) for one, other in zip(some, others, strict=True))

@@ -1,0 +1,170 @@
+"""Strategies of third parties: what they implement is called, and what cannot be is said."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import keras
+import numpy as np
+import pytest
+
+import reglab
+from reglab import ReglabError
+from reglab.strategies import CATALOGUE, EMA, EarlyStopping, Strategy
+from reglab.strategies.declare import param
+from reglab.study.plan import Run, rides
+
+layers = keras.layers
+
+
+def declared(**methods):
+    """Return a strategy with these hooks."""
+    body = {"name": "own", "formula": "its own", "paper": "none", "order": 60, **methods}
+    return dataclass(frozen=True)(type("Own", (Strategy,), body))
+
+
+def network():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3, "relu"), layers.Dense(3, "softmax")])
+
+
+def called(**hooks):
+    """Return which of these hooks were called in a step of training and in its preparation."""
+    seen = set()
+
+    def recorded(name, hook):
+        def call(self, *args):
+            seen.add(name)
+            return hook(self, *args)
+
+        return call
+
+    strategy = declared(**{name: recorded(name, hook) for name, hook in hooks.items()})()
+    model = reglab.regularize(network(), strategy, seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    model.adapt(np.ones((6, 4), "float32"))
+    model.train_on_batch(np.ones((6, 4), "float32"), np.arange(6) % 3)
+    return seen
+
+
+HOOKS = {
+    "penalty": lambda self, weight, role, s: keras.ops.sum(weight**2),
+    "activity_penalty": lambda self, outputs, s: keras.ops.sum(outputs**2),
+    "perturb_weights": lambda self, gradients, s: gradients,
+    "perturb_inputs": lambda self, x, gradient, s, random, input_range: x,
+    "on_batch": lambda self, batch, s, random, input_range: batch,
+    "forward": lambda self, weight, s, random: weight,
+    "fit_data": lambda self, x: {},
+    "preprocess": lambda self, x, fitted: x,
+    "optimizer": lambda self, optimizer, s: None,
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_called_because_it_is_there(hook):
+    assert called(**{hook: HOOKS[hook]}) == {hook}
+
+
+def test_what_acts_on_activations_says_where():
+    hook = {"on_activation": lambda self, h, s, random: h}
+    with pytest.raises(ReglabError, match=r"own has on_activation .* Give it the property places"):
+        declared(**hook)()
+    assert declared(**hook, places=("hidden",))().places == ("hidden",)
+
+
+@pytest.mark.parametrize(
+    ("switch", "hook"), [("perturbs_weights", "perturb_weights"), ("penalizes_activity", "activity_penalty")]
+)
+def test_a_switch_without_its_hook_is_told(switch, hook):
+    with pytest.raises(ReglabError, match=f"own has no method {hook}"):
+        declared(**{switch: property(lambda self: True)})()
+
+
+def test_what_preprocesses_is_not_left_out_of_the_export():
+    model = reglab.regularize(network(), declared(preprocess=lambda self, x, fitted: 2 * x)())
+    with pytest.raises(ReglabError, match=r"own .* as_layers"):
+        model.export_network()
+
+
+class TestRiders:
+    """A study computes its own riders from another's training; it trains what it does not know."""
+
+    @staticmethod
+    def trained(*strategies):
+        recipes = [reglab.Recipe(*strategies), reglab.Recipe()]
+        runs = [Run(str(number), recipe.to_text(), recipe, 0) for number, recipe in enumerate(recipes)]
+        return [ride.recipe for ride in rides(runs)]
+
+    def test_reglabs_own_ride(self):
+        assert self.trained(EMA(), EarlyStopping()) == [reglab.Recipe(EMA())]
+
+    def test_a_third_partys_does_not(self):
+        own = declared(rider=True, callbacks=lambda self: [])()
+        assert not own.rides()
+        assert self.trained(own) == [reglab.Recipe(own), reglab.Recipe()]
+
+    def test_what_is_made_of_a_rider_and_does_more_does_not(self):
+        @dataclass(frozen=True)
+        class Twice(EMA):
+            name: ClassVar[str] = "twice"
+
+            def optimizer(self, optimizer, s):
+                super().optimizer(optimizer, s)
+
+        @dataclass(frozen=True)
+        class Renamed(EarlyStopping):
+            name: ClassVar[str] = "renamed"
+
+        assert self.trained(Twice()) == [reglab.Recipe(Twice()), reglab.Recipe()]
+        assert self.trained(Renamed()) == [reglab.Recipe()]
+
+
+@dataclass(frozen=True)
+class Halving(Strategy):
+    """Halves all weights, at the end of each epoch or of the training."""
+
+    name: ClassVar[str] = "halving"
+    formula: ClassVar[str] = "W / 2"
+    paper: ClassVar[str] = "none"
+    order: ClassVar[int] = 85
+    rider: ClassVar[bool] = True
+
+    at_end: bool = param(False, "whether at the end of the training", kind="bool")
+
+    def callbacks(self):
+        def halve(*args):
+            for weight in callback.model.trainable_variables:
+                weight.assign(0.5 * keras.ops.convert_to_tensor(weight))
+
+        where = "on_train_end" if self.at_end else "on_epoch_end"
+        callback = keras.callbacks.LambdaCallback(**{where: halve})
+        return [callback]
+
+
+@pytest.fixture
+def _known(monkeypatch):
+    monkeypatch.setitem(CATALOGUE, Halving.name, Halving)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_known")
+class TestInAStudy:
+    @staticmethod
+    def study(recipe, out):
+        rng = np.random.default_rng(0)
+        data = rng.normal(size=(60, 4)).astype("float32"), np.arange(60) % 3
+        return reglab.Study(data, network, {"own": recipe}, seeds=1, epochs=2, out=out)
+
+    def test_what_a_callback_does_to_weights_is_measured(self, tmp_path):
+        results = self.study(Halving(), tmp_path / "s").run(workers=0)
+        runs = [next(iter(of_name.values())) for of_name in results.runs.values()]
+        assert runs[0].history["val_cross_entropy"] != runs[1].history["val_cross_entropy"]
+        assert runs[0].fingerprint != runs[1].fingerprint
+
+    def test_what_changes_weights_where_nobody_looks_is_told(self, tmp_path):
+        with pytest.raises(ReglabError, match=r"halving: the weights change when training ends"):
+            self.study(Halving(at_end=True), tmp_path / "s").run(workers=0)
+
+    def test_what_watches_validation_is_refused_before_training(self, tmp_path):
+        own = declared(monitor="val_loss", callbacks=lambda self: [])()
+        with pytest.raises(ReglabError, match="own monitors 'val_loss'"):
+            self.study(own, tmp_path / "s").run(workers=0)
