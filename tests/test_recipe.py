@@ -57,6 +57,11 @@ def recipes(draw):
     return recipe
 
 
+def test_a_negative_zero_is_zero():
+    ours, other = (Recipe.parse(f"augmentation(cval={cval})") for cval in ("0.0", "-0.0"))
+    assert ours.fingerprint() == other.fingerprint()
+
+
 @given(recipes())
 def test_every_form_gives_the_recipe_back(recipe):
     assert Recipe.parse(recipe.to_text()) == recipe

@@ -7,7 +7,9 @@ import pytest
 import reglab
 from reglab.backends import name as backend
 
+pytestmark = pytest.mark.backend
 layers, callbacks = keras.layers, keras.callbacks
+EAGER = backend() != "jax"  # a few steps take less time as they are than compiled
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 4)).astype("float32"), np.arange(24) % 3
 VALIDATION = RNG.normal(size=(12, 4)).astype("float32"), np.arange(12) % 3
@@ -20,9 +22,8 @@ def network():
 
 def compiled(recipe, optimizer=None, metrics=("accuracy",)):
     model = reglab.regularize(network(), recipe, seed=0)
-    eager = backend() == "tensorflow"
     optimizer = optimizer or keras.optimizers.SGD(0.1)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=list(metrics), run_eagerly=eager)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=list(metrics), run_eagerly=EAGER)
     return model
 
 
@@ -35,7 +36,6 @@ def weights(model):
 
 
 class TestLearningRate:
-    @pytest.mark.backend
     @pytest.mark.parametrize("kind", ["plateau", "scheduler"])
     def test_callbacks_go_on_from_the_rate_of_the_recipe(self, kind):
         def made():
@@ -46,7 +46,7 @@ class TestLearningRate:
         model = compiled("learning_rate(rate=0.3)", keras.optimizers.SGD(0.7))
         fit(model, epochs=3, callbacks=[made()])
         plain = network()
-        plain.compile(keras.optimizers.SGD(0.3), "sparse_categorical_crossentropy")
+        plain.compile(keras.optimizers.SGD(0.3), "sparse_categorical_crossentropy", run_eagerly=EAGER)
         fit(plain, epochs=3, callbacks=[made()])
         np.testing.assert_allclose(float(model.optimizer.learning_rate), float(plain.optimizer.learning_rate))
         assert float(plain.optimizer.learning_rate) < 0.2
@@ -66,7 +66,7 @@ def test_compiling_again_keeps_what_set_recipe_said():
         model = compiled("weight_decay(decay=0.5) + learning_rate(rate=0.1)")
         model.set_recipe("weight_decay(decay=0.01) + learning_rate(rate=0.05)")
         if again:
-            model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+            model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=EAGER)
         fit(model, epochs=1)
         found.append(weights(model))
     for one, other in zip(*found, strict=True):
@@ -80,14 +80,14 @@ class TestAveragesAndTheBestEpoch:
     def of_keras(epochs):
         """The same in plain Keras, where it takes two callbacks in this order."""
         plain = network()
-        plain.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9), "sparse_categorical_crossentropy")
+        optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
+        plain.compile(optimizer, "sparse_categorical_crossentropy", run_eagerly=EAGER)
         both = [
             callbacks.SwapEMAWeights(swap_on_epoch=True),
             callbacks.EarlyStopping(monitor="val_loss", patience=1, restore_best_weights=True),
         ]
         return plain, fit(plain, epochs, validation_data=VALIDATION, callbacks=both).history
 
-    @pytest.mark.backend
     def test_the_averages_are_what_is_validated_and_restored(self):
         model = compiled(self.RECIPE, metrics=())
         history = fit(model, epochs=3, validation_data=VALIDATION).history
@@ -205,7 +205,7 @@ class TestFiles:
 
     def test_what_is_asked_before_fit(self, tmp_path):
         model = reglab.regularize(network(), "l2")
-        assert model.count_params() == network().count_params()
+        assert model.count_params() >= model.network.count_params() == network().count_params()
         assert model.output_shape == (None, 3)
         model.save_weights(tmp_path / "w.weights.h5")
         model.load_weights(tmp_path / "w.weights.h5")

@@ -60,7 +60,7 @@ def custom(layer):
 
 
 def built(model):
-    model.build((None, 6))
+    model(np.zeros((2, 6), "float32"))
     return model
 
 
@@ -101,6 +101,14 @@ def test_what_is_measured_is_not_taken_for_indices(build):
 def test_what_changes_numbers_refuses_indices(build, recipe):
     with pytest.raises(reglab.ReglabError, match=r"changes the numbers .*they are indices"):
         reglab.regularize(build(), recipe)
+
+
+@pytest.mark.parametrize("recipe", ["mixup", "adversarial", "gaussian_noise(where=input)"])
+def test_a_model_that_says_nothing_of_its_inputs_is_refused_with_the_first_batch(recipe):
+    model = reglab.regularize(Subclassed(layers.Embedding(WORDS, 3)), recipe, seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(reglab.ReglabError, match="they are indices"):
+        model.fit(np.zeros((4, 6), "int64"), np.zeros(4), verbose=0)
 
 
 def test_what_changes_no_input_trains_on_indices():
@@ -183,7 +191,9 @@ def test_a_study_gives_indices_to_the_model_as_they_are_and_says_so(tmp_path, pr
     asked, as_they_are = study(preprocess), study("none")
     assert any("looks its inputs up as indices" in note for note in asked.notes)
     assert not any("indices" in note for note in as_they_are.notes)
-    assert asked.runs["l2"][0].history == as_they_are.runs["l2"][0].history
+    for name, runs in asked.runs.items():
+        for seed, run in runs.items():
+            assert run.history == as_they_are.runs[name][seed].history
 
 
 def test_a_classifier_gives_indices_to_the_model_as_they_are():

@@ -161,8 +161,10 @@ class TestInAStudy:
         assert runs[0].fingerprint != runs[1].fingerprint
 
     def test_what_changes_weights_where_nobody_looks_is_told(self, tmp_path):
-        with pytest.raises(ReglabError, match=r"halving: the weights change when training ends"):
-            self.study(Halving(at_end=True), tmp_path / "s").run(workers=0)
+        results = self.study(Halving(at_end=True), tmp_path / "s").run(workers=0)
+        (run,) = results.runs["own"].values()
+        assert run.status == "failed"
+        assert "halving: the weights change when training ends" in run.error
 
     def test_what_watches_validation_is_refused_before_training(self, tmp_path):
         own = declared(monitor="val_loss", callbacks=lambda self: [])()

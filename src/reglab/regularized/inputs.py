@@ -12,7 +12,7 @@ from reglab.regularized.probes import probes
 from reglab.regularized.trial import run_alone
 from reglab.strategies import ModelInput
 
-__all__ = ["known_inputs", "takes_indices"]
+__all__ = ["known_inputs", "looks_up", "takes_indices"]
 
 # Layers that look their input up.
 _LOOKUPS = (
@@ -58,6 +58,28 @@ def takes_indices(model: Any) -> bool:
     return any(given.indices for given in known_inputs(model))
 
 
+def looks_up(model: Any, x: Any) -> bool:
+    """Whether a batch is taken for indices by a model that said nothing of its inputs before it was given them.
+
+    Integers in rows are, where a subclassed model has an embedding; images and sequences of vectors are not.
+    """
+    integers = keras.backend.standardize_dtype(x.dtype) in {"int32", "int64", "uint32", "uint64"}
+    return not is_graph(model) and integers and len(x.shape) == 2 and _has_lookup(model)
+
+
+def _has_lookup(model: Any) -> bool:
+    return any(isinstance(layer, _LOOKUPS) for layer in flat_layers(model))
+
+
+def _hides_lookup(model: Any) -> bool:
+    """Whether something looks numbers up where the graph does not say which."""
+    if isinstance(model, _LOOKUPS):
+        return False
+    if is_graph(model):
+        return any(_hides_lookup(layer) for layer in model.layers)
+    return any(isinstance(layer, _LOOKUPS) for layer in model._flatten_layers(include_self=False))
+
+
 def _looked_up(model: Any, position: int) -> bool:
     """Whether a layer looks the numbers of an input up as they are."""
     if isinstance(model, keras.Sequential):
@@ -93,11 +115,11 @@ def _looked_up(model: Any, position: int) -> bool:
 
 
 def _ignores_fractions(model: Any, position: int) -> bool:
-    """Whether a model with an embedding somewhere sees of an input the whole part of its numbers alone.
+    """Whether a model with an embedding inside something of the user's own sees the whole part of an input alone.
 
-    That is how an embedding inside a layer or model of the user's own is told from one that encodes places.
+    That is how such an embedding is told from one that encodes places.
     """
-    if not any(isinstance(layer, _LOOKUPS) for layer in flat_layers(model)):
+    if not _hides_lookup(model):
         return False
     for x in probes(model):
         flat = keras.tree.flatten(x)
@@ -116,7 +138,7 @@ def _ignores_fractions(model: Any, position: int) -> bool:
         first = outputs(whole)
         if first is None:
             continue
-        fractional, other = outputs(whole + 0.4), outputs(np.roll(whole, 1, axis=-1))
+        fractional, other = outputs(whole + 0.4), outputs(np.flip(whole, axis=0))
         return _equal(first, fractional) and not _equal(first, other)
     return False
 

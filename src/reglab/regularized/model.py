@@ -115,6 +115,10 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         return self.network.output_shape
 
     @property
+    def output_names(self) -> Any:
+        return self.network.output_names  # by which Keras names losses and metrics of several outputs
+
+    @property
     def traces(self) -> int:
         return self._held.traces
 

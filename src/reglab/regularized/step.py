@@ -15,6 +15,7 @@ import keras
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.regularized.fitted import Fitted
+from reglab.regularized.inputs import looks_up
 from reglab.regularized.parts import Part
 from reglab.regularized.placing import at_input
 from reglab.regularized.roles import weights_by_role
@@ -70,8 +71,10 @@ class Step:
         """Raise a ReglabError where the first batch shows that a strategy cannot act on such data."""
         if is_nested(batch.x) or is_nested(batch.y) or batch.y is None:
             return
-        given = ModelInput(tuple(batch.x.shape))
+        given = ModelInput(tuple(batch.x.shape), indices=looks_up(self.network, batch.x))
         for part in self._held.parts:
+            if given.indices:
+                part.strategy.check_input(given)
             part.strategy.check_targets(given, tuple(batch.y.shape))
 
     def changed_inputs(self, x: Any, y: Any) -> list[tuple[Strategy, Any]]:

@@ -115,7 +115,7 @@ class Param:
         above = number >= self.high if self.open_high else number > self.high
         if below or above:
             raise ValueError("out of range")
-        return number
+        return number + 0.0  # -0.0 is 0.0, and one recipe has one fingerprint
 
     def _check_int(self, value: Any) -> int:
         number = self._check_float(value)
