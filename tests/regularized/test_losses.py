@@ -209,6 +209,15 @@ class TestSmoothing:
         for name, values in found[0].items():
             np.testing.assert_allclose(found[1][name], values, rtol=1e-6, err_msg=name)
 
+    @pytest.mark.parametrize("recipe", ["mixup", "label_smoothing"])
+    @pytest.mark.parametrize("labels", [CLASSES + 1, CLASSES - 1], ids=["from 1", "from -1"])
+    def test_a_label_that_is_no_class_is_told(self, recipe, labels):
+        model = reglab.regularize(one_output(), recipe)
+        model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=EAGER)
+        with pytest.raises(reglab.ReglabError, match="for the labels 0 to 2; 4 of 12 are others, such as (3|-1)"):
+            model.fit(X, labels, verbose=0)
+        assert np.isnan(float(model.train_on_batch(X, labels)))  # where nobody looks it does not pass for training
+
     def test_metrics_see_the_heavier_label_of_a_mixture(self):
         model = reglab.regularize(one_output(), "mixup(alpha=1)", seed=0)
         model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])

@@ -224,6 +224,8 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         metrics = metric_names([compiled_with.get(name) for name in ("metrics", "weighted_metrics")])
         check_ready(self.recipe, fitted=self.fitted.ready, validated=validated, metrics=metrics)
         check_callbacks(self.recipe, callbacks)
+        if self._held.targets is not None:  # Keras says what is missing
+            self._held.targets.check_labels(arguments.get("y"), _output_shapes(self.network))
         bound.arguments["callbacks"] = self._callbacks(callbacks)
         history = super().fit(*bound.args, **bound.kwargs)
         self._settle()

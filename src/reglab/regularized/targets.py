@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend import get_keras_mask  # where a loss leaves out padding; it has no public name
 
 from reglab.errors import ReglabError
@@ -81,7 +82,23 @@ class Targets:
             return ops.cast(ops.reshape(y, (-1, classes)), "float32")
         if len(y.shape) == 2 and y.shape[-1] == classes and (classes > 1):
             return ops.cast(y, "float32")
-        return ops.one_hot(ops.cast(ops.reshape(y, (-1,)), "int32"), classes, dtype="float32")
+        labels = ops.cast(ops.reshape(y, (-1,)), "int32")
+        known = ops.expand_dims(ops.logical_and(labels >= 0, labels < classes), -1)
+        # A label that is no class would be no class at all, and train towards nothing.
+        return ops.where(known, ops.one_hot(labels, classes, dtype="float32"), np.float32("nan"))
+
+    def check_labels(self, y: Any, outputs: list[tuple[int | None, ...]] | None) -> None:
+        """Raise a ReglabError if class indices that are at hand are none of the model's classes."""
+        if not (self.soft and self.sparse and isinstance(y, np.ndarray) and y.size and outputs):
+            return
+        classes = outputs[0][-1]
+        given = y.reshape(-1) if y.ndim == 1 or y.shape[1:] == (1,) else None
+        if given is not None and classes and (given.min() < 0 or given.max() >= classes):
+            wrong = given[(given < 0) | (given >= classes)]
+            raise ReglabError(
+                f"The model has {classes} outputs, for the labels 0 to {classes - 1}; {wrong.size} of {given.size} are "
+                f"others, such as {wrong[0]}. Number the classes from 0 on, or give the last layer more units."
+            )
 
     def _check_positions(self, output: tuple[int | None, ...]) -> None:
         if len(output) != 2:
