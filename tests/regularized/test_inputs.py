@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 
 import reglab
+from reglab.backends import name as backend
 from reglab.regularized.inputs import known_inputs, takes_indices
 from reglab.sklearn import RegularizedClassifier
 from reglab.strategies import ModelInput
@@ -133,6 +135,17 @@ def test_what_acts_on_one_array_refuses_several_inputs(recipe):
     model = keras.Model([a, b], softmax(layers.Concatenate()([a, b])))
     with pytest.raises(reglab.ReglabError, match=f"{recipe} acts on one array of inputs; the model has 2 inputs"):
         reglab.regularize(model, recipe)
+
+
+@pytest.mark.parametrize("recipe", ["mixup", "adversarial", "gaussian_noise(where=input)"])
+def test_sparse_inputs_are_not_changed(recipe):
+    if backend() != "tensorflow":
+        pytest.skip("only TensorFlow hands a sparse matrix on as it is")
+    x, y = scipy.sparse.csr_matrix(np.eye(4, dtype="float32")), np.arange(4) % 2
+    model = reglab.regularize(keras.Sequential([keras.Input((4,)), layers.Dense(2, activation="softmax")]), recipe)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(reglab.ReglabError, match=r"sparse or ragged \(SparseTensor\).*toarray"):
+        model.fit(x, y, verbose=0)
 
 
 class TestMasks:

@@ -214,7 +214,7 @@ class TestSmoothing:
     def test_a_label_that_is_no_class_is_told(self, recipe, labels):
         model = reglab.regularize(one_output(), recipe)
         model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=EAGER)
-        with pytest.raises(reglab.ReglabError, match="for the labels 0 to 2; 4 of 12 are others, such as (3|-1)"):
+        with pytest.raises(reglab.ReglabError, match=r"for the labels 0 to 2; 4 of 12 are others, such as (3|-1)"):
             model.fit(X, labels, verbose=0)
         assert np.isnan(float(model.train_on_batch(X, labels)))  # where nobody looks it does not pass for training
 

@@ -24,6 +24,8 @@ from reglab.strategies import Batch, InputRange, ModelInput, Strategy
 
 __all__ = ["Step", "takes_training"]
 
+_NOT_DENSE = {"SparseTensor", "RaggedTensor", "BCOO"}  # of TensorFlow and JAX; where it is not used, it is not imported
+
 
 class Step:
     """What a training step of ``RegularizedModel`` does before and inside Keras' own.
@@ -69,7 +71,15 @@ class Step:
 
     def _check_batch(self, batch: Batch) -> None:
         """Raise a ReglabError where the first batch shows that a strategy cannot act on such data."""
-        if is_nested(batch.x) or is_nested(batch.y) or batch.y is None:
+        if is_nested(batch.x):
+            return
+        acting = [part.strategy.name for part in self._held.parts if part.strategy.acts_on_inputs]
+        if acting and type(batch.x).__name__ in _NOT_DENSE:
+            raise ReglabError(
+                f"{acting[0]} changes the numbers that the model is given, and they are sparse or ragged "
+                f"({type(batch.x).__name__}). Give an array (x.toarray()), or leave {acting[0]} out of the recipe."
+            )
+        if is_nested(batch.y) or batch.y is None:
             return
         given = ModelInput(tuple(batch.x.shape), indices=looks_up(self.network, batch.x))
         for part in self._held.parts:

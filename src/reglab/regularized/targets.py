@@ -82,6 +82,7 @@ class Targets:
             return ops.cast(ops.reshape(y, (-1, classes)), "float32")
         if len(y.shape) == 2 and y.shape[-1] == classes and (classes > 1):
             return ops.cast(y, "float32")
+        assert classes is not None  # a layer with weights has made it
         labels = ops.cast(ops.reshape(y, (-1,)), "int32")
         known = ops.expand_dims(ops.logical_and(labels >= 0, labels < classes), -1)
         # A label that is no class would be no class at all, and train towards nothing.

@@ -39,6 +39,7 @@ from reglab.strategies.schedule import Schedule
 
 __all__ = ["Batch", "InputRange", "ModelInput", "Strategy"]
 
+_OURS = "reglab.strategies."  # modules of ours
 # What acts on a training.
 _HOOKS = (
     "fit_data",
@@ -142,7 +143,7 @@ class Strategy:
         A study knows what each of its riders does with a training. It does not know that of anybody else's, nor of a
         class that is made of a rider and does more, so these are trained.
         """
-        origin = next(each for each in cls.__mro__ if each.__module__.startswith("reglab.strategies."))
+        origin = next(each for each in cls.__mro__ if issubclass(each, Strategy) and each.__module__.startswith(_OURS))
         return origin.rider and all(getattr(cls, hook) is getattr(origin, hook) for hook in _HOOKS)
 
     def _check_hooks(self) -> None:
