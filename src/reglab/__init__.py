@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from reglab.announced import announce
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -48,6 +50,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+announce()
 
 
 if TYPE_CHECKING:

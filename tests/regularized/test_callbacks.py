@@ -1,5 +1,9 @@
 """Callbacks, saving and what people call before fit, on a regularized model."""
 
+import subprocess
+import sys
+import textwrap
+
 import keras
 import numpy as np
 import pytest
@@ -212,3 +216,60 @@ class TestFiles:
         lines = []
         model.summary(print_fn=lines.append)
         assert any("network" in line or "sequential" in line for line in lines)
+
+
+_OWN = """
+    from dataclasses import dataclass
+    from typing import ClassVar
+    import keras
+    import reglab
+    from reglab.strategies.base import Strategy
+
+    @dataclass(frozen=True)
+    class Own(Strategy):
+        name: ClassVar[str] = "own"
+        formula: ClassVar[str] = "0"
+        paper: ClassVar[str] = "none"
+        order: ClassVar[int] = 60
+
+        def penalty(self, weight, role, s):
+            return 0.0 * keras.ops.sum(weight)
+
+    reglab.CATALOGUE["own"] = Own
+"""
+
+
+@pytest.mark.slow
+class TestLoadingInAnotherProcess:
+    """``import keras, reglab`` is all that a file of a regularized model needs, beside strategies of one's own."""
+
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("saved")
+        (folder / "own.py").write_text(textwrap.dedent(_OWN))
+        save = """
+            import keras, own, reglab
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+            for recipe in ("l2+dropout(where=input)", "own"):
+                reglab.regularize(model, recipe).save(f"{recipe[:2]}.keras")
+        """
+        assert self.run(folder, save).returncode == 0
+        return folder
+
+    @staticmethod
+    def run(folder, script):
+        command = [sys.executable, "-c", textwrap.dedent(script)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+    def test_a_recipe_of_reglabs(self, folder):
+        done = self.run(folder, "import keras, reglab; print(keras.models.load_model('l2.keras').recipe)")
+        assert "l2(kernel=0.001)" in done.stdout, done.stderr
+
+    def test_a_strategy_of_ones_own_once_it_is_imported(self, folder):
+        done = self.run(folder, "import keras, own; print(keras.models.load_model('ow.keras').recipe)")
+        assert done.stdout.strip() == "own", done.stderr
+
+    def test_one_that_is_not_imported_is_told(self, folder):
+        done = self.run(folder, "import keras, reglab; keras.models.load_model('ow.keras')")
+        assert "ReglabError: Unknown strategy 'own'" in done.stderr
+        assert "once its module is imported" in done.stderr

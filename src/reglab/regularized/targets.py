@@ -76,13 +76,12 @@ class Targets:
         """Return labels as float32 distributions, shaped as ``output``; those that are stay as they are."""
         ops = keras.ops
         self._check_positions(output)
-        classes = output[-1]
+        classes = int(output[-1] or 0)  # known: weights made it
         y = ops.convert_to_tensor(y)
         if self.binary:
             return ops.cast(ops.reshape(y, (-1, classes)), "float32")
         if len(y.shape) == 2 and y.shape[-1] == classes and (classes > 1):
             return ops.cast(y, "float32")
-        assert classes is not None  # a layer with weights has made it
         labels = ops.cast(ops.reshape(y, (-1,)), "int32")
         known = ops.expand_dims(ops.logical_and(labels >= 0, labels < classes), -1)
         # A label that is no class would be no class at all, and train towards nothing.
