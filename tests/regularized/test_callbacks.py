@@ -239,37 +239,39 @@ _OWN = """
 """
 
 
+def run(folder, script):
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    (folder / "own.py").write_text(textwrap.dedent(_OWN))
+    save = """
+        import keras, own, reglab
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+        for recipe in ("l2+dropout(where=input)", "own"):
+            reglab.regularize(model, recipe).save(f"{recipe[:2]}.keras")
+    """
+    done = run(folder, save)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.slow
 class TestLoadingInAnotherProcess:
     """``import keras, reglab`` is all that a file of a regularized model needs, beside strategies of one's own."""
 
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("saved")
-        (folder / "own.py").write_text(textwrap.dedent(_OWN))
-        save = """
-            import keras, own, reglab
-            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
-            for recipe in ("l2+dropout(where=input)", "own"):
-                reglab.regularize(model, recipe).save(f"{recipe[:2]}.keras")
-        """
-        assert self.run(folder, save).returncode == 0
-        return folder
-
-    @staticmethod
-    def run(folder, script):
-        command = [sys.executable, "-c", textwrap.dedent(script)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-
-    def test_a_recipe_of_reglabs(self, folder):
-        done = self.run(folder, "import keras, reglab; print(keras.models.load_model('l2.keras').recipe)")
+    def test_a_recipe_of_reglabs(self, saved):
+        done = run(saved, "import keras, reglab; print(keras.models.load_model('l2.keras').recipe)")
         assert "l2(kernel=0.001)" in done.stdout, done.stderr
 
-    def test_a_strategy_of_ones_own_once_it_is_imported(self, folder):
-        done = self.run(folder, "import keras, own; print(keras.models.load_model('ow.keras').recipe)")
+    def test_a_strategy_of_ones_own_once_it_is_imported(self, saved):
+        done = run(saved, "import keras, own; print(keras.models.load_model('ow.keras').recipe)")
         assert done.stdout.strip() == "own", done.stderr
 
-    def test_one_that_is_not_imported_is_told(self, folder):
-        done = self.run(folder, "import keras, reglab; keras.models.load_model('ow.keras')")
+    def test_one_that_is_not_imported_is_told(self, saved):
+        done = run(saved, "import keras, reglab; keras.models.load_model('ow.keras')")
         assert "ReglabError: Unknown strategy 'own'" in done.stderr
         assert "once its module is imported" in done.stderr

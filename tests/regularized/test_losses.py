@@ -77,6 +77,13 @@ class TestSeveralOutputs:
         with pytest.raises(reglab.ReglabError, match=f"{recipe} needs one loss of one output; here are 2"):
             reglab.regularize(two_outputs(), recipe).compile("sgd", loss)
 
+    def test_early_stopping_knows_how_metrics_of_outputs_are_called(self):
+        loss, y, _ = LOSSES["dict"]
+        model = reglab.regularize(two_outputs(by_name=True), "early_stopping(monitor=val_accuracy)")
+        model.compile("sgd", loss, metrics={"a": "accuracy"})
+        with pytest.raises(reglab.ReglabError, match=r"with metrics 'a_accuracy'.*monitor=val_loss"):
+            model.fit(X, y, validation_split=0.5, verbose=0)
+
     def test_it_is_told_of_a_model_that_says_its_outputs_only_when_it_runs(self):
         class Net(keras.Model):
             def __init__(self):

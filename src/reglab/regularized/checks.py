@@ -133,12 +133,17 @@ def check_path(path: Any, whose: str = "") -> None:
         )
 
 
-def metric_names(declared: Any) -> list[str]:
-    """Return the names under which Keras will report what ``metrics=`` of ``compile`` was given, for one output."""
+def metric_names(declared: Any, outputs: list[str]) -> list[str]:
+    """Return the names under which Keras may report what ``metrics=`` of ``compile`` was given.
+
+    Args:
+        declared: what was given.
+        outputs: the names of the model's outputs, which come before those of metrics if there are several.
+    """
     names = []
     for metric in keras.tree.flatten(declared):
         if isinstance(metric, str):
             names.append(metric)
         elif metric is not None:
             names.append(str(getattr(metric, "name", None) or getattr(metric, "__name__", type(metric).__name__)))
-    return names
+    return [f"{output}_{name}" for output in outputs for name in names] if len(outputs) > 1 else names

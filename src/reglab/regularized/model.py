@@ -221,7 +221,8 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         arguments = bound.arguments
         validated = arguments.get("validation_data") is not None or bool(arguments.get("validation_split"))
         compiled_with = self._held.compiled_with
-        metrics = metric_names([compiled_with.get(name) for name in ("metrics", "weighted_metrics")])
+        declared = [compiled_with.get(name) for name in ("metrics", "weighted_metrics")]
+        metrics = metric_names(declared, list(getattr(self.network, "output_names", ())))
         check_ready(self.recipe, fitted=self.fitted.ready, validated=validated, metrics=metrics)
         check_callbacks(self.recipe, callbacks)
         if self._held.targets is not None:  # Keras says what is missing

@@ -229,7 +229,11 @@ class Step:
 
 def _tensors(part: Any) -> Any:
     """Return part of a batch as tensors: ``train_on_batch`` hands on what it was given."""
-    return None if part is None else keras.tree.map_structure(keras.ops.convert_to_tensor, part)
+
+    def tensor(each: Any) -> Any:
+        return each if each is None or keras.ops.is_tensor(each) else keras.ops.convert_to_tensor(each)
+
+    return None if part is None else keras.tree.map_structure(tensor, part)
 
 
 def is_nested(data: Any) -> bool:
