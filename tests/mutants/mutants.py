@@ -242,9 +242,16 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "sample weights are ignored in the ascent",
-            "each = each * keras.ops.cast(batch.sample_weight, each.dtype)",
+            "each = weighted(each, batch.sample_weight)",
             "pass",
         ),
+        ("metrics see soft labels", "self._held.labels = (batch.y, seen)", "self._held.labels = None"),
+        (
+            "metrics under smoothing see the heaviest class",
+            "seen = (given if each_its_own else targets.harden(batch.y))",
+            "seen = (targets.harden(batch.y))",
+        ),
+        ("several labels are smoothed as one", "independent=targets.binary", "independent=False"),
         (
             "attacks run in training mode",
             "return keras.ops.sum(each(y, self._forward(x, training=False)))",
@@ -271,8 +278,51 @@ MUTANTS: list[Mutant] = [
             "        self.seed = seed\n        seed_layers(self.network, seed)",
             "        self.seed = seed",
         ),
-        ("callbacks of strategies are forgotten", "            callbacks += strategy.callbacks()", "            pass"),
-        ("metrics see soft labels", "y = self._held.targets.harden(y)", "pass"),
+        ("callbacks of strategies are forgotten", "for callback in strategy.callbacks()]", "for callback in ()]"),
+        ("compiling again forgets set_recipe", "self.set_epoch(0)  # the strengths", "pass  # the strengths"),
+        (
+            "XLA is chosen for what it cannot compile",
+            'given["jit_compile"] = False  # what Keras',
+            "pass  # what Keras",
+        ),
+        ("outputs lose their names", "return self.network.output_names", "raise AttributeError"),
+    ),
+    *_of(
+        "regularized/targets.py",
+        ("regularized/test_losses.py", *_REGULARIZED),
+        (
+            "a class made of a loss passes for it",
+            "type(loss) in classes if exactly",
+            "isinstance(loss, classes) if exactly",
+        ),
+        ("padding counts in the ascent", "return values if mask is None else weighted(values, mask)", "return values"),
+        (
+            "labels that are no class train towards nothing",
+            "ops.where(known, ops.one_hot(",
+            "ops.where(True, ops.one_hot(",
+        ),
+    ),
+    *_of(
+        "regularized/inputs.py",
+        ("regularized/test_inputs.py", *_REGULARIZED),
+        (
+            "indices inside a layer of one's own are not seen",
+            "return _equal(first, fractional) and not _equal(first, other)",
+            "return False",
+        ),
+        ("nothing is looked through on the way to an embedding", "waiting += node.outputs", "pass"),
+    ),
+    *_of(
+        "regularized/averages.py",
+        ("regularized/test_callbacks.py", *_REGULARIZED),
+        ("weights are validated, and not their averages", "weight.assign(average)", "pass"),
+        ("training goes on from the averages", "weight.assign(value)", "pass"),
+    ),
+    *_of(
+        "strategies/base.py",
+        ("strategies/test_own_strategies.py", *_STRATEGIES),
+        ("whoever says so rides", "return origin.rider and all(", "return cls.rider or all("),
+        ("indices are changed", "if self.acts_on_inputs and not given.continuous:", "if False:"),
     ),
     *_of(
         "regularized/parts.py",
@@ -302,8 +352,8 @@ MUTANTS: list[Mutant] = [
         ("strategies/test_targets.py", *_STRATEGIES),
         (
             "labels are not mixed",
-            "return Batch(x_mixed, _mix(batch.y, m), None)",
-            "return Batch(x_mixed, batch.y, None)",
+            "return batch._replace(x=x_mixed, y=_mix(batch.y, m))",
+            "return batch._replace(x=x_mixed)",
         ),
         (
             "one m for a whole batch",
