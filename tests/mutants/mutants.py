@@ -298,8 +298,8 @@ MUTANTS: list[Mutant] = [
         ("padding counts in the ascent", "return values if mask is None else weighted(values, mask)", "return values"),
         (
             "labels that are no class train towards nothing",
-            "ops.where(known, ops.one_hot(",
-            "ops.where(True, ops.one_hot(",
+            "ops.where(known, one_hot, ",
+            "ops.where(True, one_hot, ",
         ),
     ),
     *_of(

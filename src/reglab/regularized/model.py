@@ -263,7 +263,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         if self._held.targets.soft:
-            y = self._held.targets.soften(y, tuple(y_pred.shape))
+            y = self._held.targets.soften(y, y_pred)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:

@@ -67,7 +67,7 @@ class Step:
     def _softened(self, batch: Batch) -> Batch:
         """Return a batch whose labels are distributions."""
         targets = self._held.targets
-        return batch._replace(y=targets.soften(batch.y, self._output_shape(batch.x)), independent=targets.binary)
+        return batch._replace(y=targets.soften(batch.y, self._output(batch.x)), independent=targets.binary)
 
     def _check_batch(self, batch: Batch) -> None:
         """Raise a ReglabError where the first batch shows that a strategy cannot act on such data."""
@@ -214,17 +214,17 @@ class Step:
                     total = term if total is None else total + term
         return total
 
-    def _output_shape(self, x: Any) -> tuple[int | None, ...]:
+    def _output(self, x: Any) -> Any:
+        """Return what the network gives, as far as its shape goes."""
         if self._held.output is None:
             with self._frozen_scope():
                 y = self._forward(x, training=False)
-            if is_nested(y):
-                raise ReglabError(
-                    f"{self._held.targets.soft} acts on the labels of one output; the model has several. Leave it out "
-                    "of the recipe, or train the outputs apart."
-                )
-            self._held.output = tuple(y.shape)
+            self._held.output = keras.tree.map_structure(_spec, y)
         return self._held.output
+
+
+def _spec(tensor: Any) -> keras.KerasTensor:
+    return keras.KerasTensor(tuple(tensor.shape), dtype=keras.backend.standardize_dtype(tensor.dtype))
 
 
 def _tensors(part: Any) -> Any:

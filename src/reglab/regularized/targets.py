@@ -72,9 +72,15 @@ class Targets:
         if outputs:
             self._check_positions(outputs[0])
 
-    def soften(self, y: Any, output: tuple[int | None, ...]) -> Any:
-        """Return labels as float32 distributions, shaped as ``output``; those that are stay as they are."""
+    def soften(self, y: Any, y_pred: Any) -> Any:
+        """Return labels as float32 distributions, shaped as the outputs; those that are stay as they are."""
         ops = keras.ops
+        if isinstance(y_pred, dict | list | tuple):
+            raise ReglabError(
+                f"{self.soft} acts on the labels of one output; the model has several. Leave it out of the recipe, or "
+                "train the outputs apart."
+            )
+        output = tuple(y_pred.shape)
         self._check_positions(output)
         classes = int(output[-1] or 0)  # known: weights made it
         y = ops.convert_to_tensor(y)
@@ -85,7 +91,8 @@ class Targets:
         labels = ops.cast(ops.reshape(y, (-1,)), "int32")
         known = ops.expand_dims(ops.logical_and(labels >= 0, labels < classes), -1)
         # A label that is no class would be no class at all, and train towards nothing.
-        return ops.where(known, ops.one_hot(labels, classes, dtype="float32"), np.float32("nan"))
+        one_hot = ops.one_hot(ops.clip(labels, 0, classes - 1), classes, dtype="float32")
+        return ops.where(known, one_hot, np.float32("nan"))
 
     def check_labels(self, y: Any, outputs: list[tuple[int | None, ...]] | None) -> None:
         """Raise a ReglabError if class indices that are at hand are none of the model's classes."""
