@@ -356,7 +356,7 @@ class Study:
         whole = data.part is not None and bool((data.part == VAL).any())
         return {
             "kind": data.kind, "label_changing": sorted(data.label_changing), "train_size": len(parts.train),
-            "shared_validation": whole or settings.protocol == "test-as-validation",
+            "shared_validation": whole or settings.protocol == "test-as-validation", "read": list(data.facts),
         }  # fmt: skip
 
     def _extends(self) -> list[int]:

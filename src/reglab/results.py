@@ -70,8 +70,8 @@ class Results:
         facts: what results depend on beside it, each as a short text.
         classes: names of the classes.
         runs: for each recipe's name and each seed, the run.
-        data: what is known of the data: ``kind``, ``label_changing``, ``train_size``, and ``shared_validation``,
-            whether all runs have the same validation examples.
+        data: what is known of the data: ``kind``, ``label_changing``, ``train_size``, ``shared_validation``, whether
+            all runs have the same validation examples, and ``read``, what was read, in words.
     """
 
     comparison: Comparison

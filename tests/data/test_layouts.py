@@ -156,8 +156,8 @@ def test_other_files_and_empty_folders_are_counted_and_said(pets):
     furnish(pets, ".cache/hidden.png")
     (pets / "Thumbs.db").write_bytes(b"\0")
     assert load(pets).notes == (
-        "2 files (1 .txt, 1 .heic) that are no images, or in a format that is not known (cat/notes.txt, "
-        "cat/phone.heic), were left out.",
+        "2 files (1 .txt, 1 .heic) left out, which are no images or in a format that is not known: cat/notes.txt, "
+        "cat/phone.heic.",
         "Hidden images were left out (.cache/hidden.png).",
         "Folders that hold no images were left out (fox/).",
     )

@@ -60,3 +60,4 @@ def test_the_notes_of_the_data_stand_with_those_of_the_study():
     study = reglab.Study(made(60, notes=("Two rows were left out.",)), "mlp")
     about = study._about(Plan(runs={}, facts={}, versions={}), ["One more."])
     assert about["notes"] == ["Two rows were left out.", "One more."]
+    assert about["data"]["read"] == list(study.dataset.facts)

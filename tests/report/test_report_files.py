@@ -52,7 +52,8 @@ def hostile(tmp_path_factory):
     made.with_robustness(where, found)
     made.with_samples(where, recipe=HOSTILE[0], labels=HOSTILE[:2])
     # A lone surrogate cannot stand in a table of SQLite; it can in what Python holds.
-    return type(found)(**{**vars_of(found), "notes": tuple(HOSTILE), "headline": HOSTILE[0]})
+    return type(found)(**{**vars_of(found), "notes": tuple(HOSTILE), "headline": HOSTILE[0],
+                          "data": {"read": HOSTILE}})  # fmt: skip
 
 
 def vars_of(results):

@@ -73,7 +73,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         """Return the facts and the notes, a line each: data is too long to be shown."""
-        return "\n".join((*facts(self), *(f"note: {note}" for note in self.notes)))
+        return "\n".join((*self.facts, *(f"note: {note}" for note in self.notes)))
 
     @property
     def num_classes(self) -> int:
@@ -83,6 +83,11 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return tuple(self.x.shape[1:])
+
+    @functools.cached_property
+    def facts(self) -> tuple[str, ...]:
+        """What the data is, in a line or two: examples, shape, values, classes with counts, parts."""
+        return facts(self)
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -140,7 +140,7 @@ def _left_out(found: Listing, images: list[PurePosixPath]) -> list[str]:
     empty = [folder for folder in found.folders if folder not in inhabited]
     empty = [folder for folder in empty if folder.parent not in empty]
     return [
-        *([f"{_files(others)} that are no images, or in a format that is not known ({few(others)}), were left out."]
+        *([f"{_files(others)} left out, which are no images or in a format that is not known: {few(others)}."]
           if others else []),
         *([f"Pipes, sockets, devices or links to a folder around them were left out ({few(found.special)})."]
           if found.special else []),
@@ -157,7 +157,7 @@ def _files(names: list[PurePosixPath]) -> str:
     """
     counts = Counter(name.suffix.lower() or "without suffix" for name in names)
     kinds = few((f"{count:,} {suffix}" for suffix, count in counts.most_common()), 4)
-    return f"{len(names):,} files ({kinds})"
+    return f"{len(names):,} {'file' if len(names) == 1 else 'files'} ({kinds})"
 
 
 def _instead(found: Listing) -> str:

@@ -41,7 +41,7 @@ def facts(data: Dataset) -> tuple[str, ...]:
 def announce(data: Dataset) -> None:
     """Tell whoever listens what was read; the notes reach standard error where nobody does."""
     if LOG.isEnabledFor(logging.INFO):
-        for fact in facts(data):
+        for fact in data.facts:
             LOG.info("%s", fact)
     for note in data.notes:
         LOG.warning("%s", note)

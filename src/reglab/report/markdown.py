@@ -49,6 +49,9 @@ def _lines(results: Results, made: str) -> Iterator[str]:
         yield ""
     yield "## Run it again\n"
     yield fenced("\n".join(f"{command}" for command, _ in sections.commands(results)), "sh")
+    if sections.read(results):
+        yield "\nThe data, as it was read:\n"
+        yield fenced(sections.read(results))
     yield "\nThe spec, study.yaml:\n"
     yield fenced(sections.study_yaml(results), "yaml")
     yield "\nVersions, and what else results depend on:\n"

@@ -19,7 +19,18 @@ from reglab.study.records import DIVERGED, FAILED, reason
 if TYPE_CHECKING:
     from reglab.results import Results
 
-__all__ = ["Cell", "Failure", "Sheet", "by_class", "commands", "confused", "failures", "main_table", "study_yaml"]
+__all__ = [
+    "Cell",
+    "Failure",
+    "Sheet",
+    "by_class",
+    "commands",
+    "confused",
+    "failures",
+    "main_table",
+    "read",
+    "study_yaml",
+]
 
 
 @dataclass(frozen=True)
@@ -208,6 +219,12 @@ def commands(results: Results) -> list[tuple[str, str]]:
         (f"reglab resume {folder}", "trains what is missing here; what is recorded is not trained again"),
         (f"reglab report {folder}", "makes this page from the recorded runs"),
     ]
+
+
+def read(results: Results) -> str:
+    """Return what was read of data, a line each, or an empty text for a folder that does not say."""
+    held = results.data.get("read")
+    return "\n".join(map(str, held)) if isinstance(held, list) else ""
 
 
 def study_yaml(results: Results) -> str:
