@@ -119,6 +119,18 @@ class TestAveragesAndTheBestEpoch:
             for ours, theirs in zip(found, expected, strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
+    def test_averages_are_kept_where_the_training_loss_decides(self):
+        def stopping():
+            return callbacks.EarlyStopping(monitor="loss", restore_best_weights=True)
+
+        model = compiled("ema(momentum=0.9)", metrics=())
+        fit(model, callbacks=[stopping()])
+        plain = network()
+        plain.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9), "sparse_categorical_crossentropy")
+        fit(plain)  # the loss falls, so the last epoch is the best one; Keras leaves its averages
+        for ours, theirs in zip(weights(model), weights(plain), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
     def test_another_callback_that_swaps_is_refused(self):
         with pytest.raises(reglab.ReglabError, match="SwapEMAWeights is not needed"):
             fit(compiled(self.RECIPE), validation_data=VALIDATION, callbacks=[callbacks.SwapEMAWeights()])

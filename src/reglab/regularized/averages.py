@@ -42,13 +42,21 @@ def averages_for(model: Any, *, users: list[Any], own: list[Any]) -> list[Any]:
 
 
 class _Averages(keras.callbacks.Callback):
-    """Has the averages in the weights from validation until the next epoch begins."""
+    """Has the averages in the weights from validation, or the end of the epoch, until the next epoch begins."""
 
     def __init__(self) -> None:
         super().__init__()
         self._moving: list[np.ndarray] | None = None
 
     def on_test_begin(self, logs: Any = None) -> None:
+        self._show()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._show()  # where there was no validation
+
+    def _show(self) -> None:
+        if self._moving is not None:
+            return
         weights = self.model.trainable_variables
         self._moving = [np.array(keras.ops.convert_to_numpy(weight)) for weight in weights]
         for weight, average in zip(weights, averages_of(self.model), strict=True):
