@@ -219,6 +219,10 @@ class TestFiles:
         for one, other in zip(weights(again), weights(whole), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
 
+    def test_fit_without_compile_is_told_as_keras_does(self):
+        with pytest.raises(ValueError, match="compile"):
+            reglab.regularize(network(), "mixup + ema").fit(X, Y)
+
     def test_what_is_asked_before_fit(self, tmp_path):
         model = reglab.regularize(network(), "l2")
         assert model.count_params() >= model.network.count_params() == network().count_params()

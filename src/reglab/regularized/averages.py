@@ -29,7 +29,7 @@ def averages_of(model: Any) -> list[np.ndarray]:
 def averages_for(model: Any, *, users: list[Any], own: list[Any]) -> list[Any]:
     """Return the callback by which averages and best weights go together, where a recipe brought one of them."""
     restoring = [c for c in (*users, *own) if isinstance(c, keras.callbacks.EarlyStopping) and c.restore_best_weights]
-    averaging = getattr(unscaled(model.optimizer), "use_ema", False)
+    averaging = getattr(unscaled(getattr(model, "optimizer", None)), "use_ema", False)
     asked = any(isinstance(strategy, EMA) for strategy in model.recipe) or any(c in own for c in restoring)
     if not (restoring and averaging and asked):
         return []
