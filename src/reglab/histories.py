@@ -51,16 +51,17 @@ class Log:
     notes: tuple[str, ...] = ()
 
 
-def read_log(source: Any) -> Log:
+def read_log(source: Any, *, cross_entropy: bool = False) -> Log:
     """Return the histories of a training log.
 
     Args:
         source: what ``model.fit`` returned, or its ``.history``, a mapping from names to one number an epoch; several
             of them, one a run; the path of a file that Keras' ``CSVLogger`` wrote, or of a JSON file that holds such a
             mapping, several, or a list with a mapping an epoch.
+        cross_entropy: whether the loss is known to be one. Else it counts as one beside an accuracy alone.
 
     Raises:
-        ReglabError: if it holds no metric that is known.
+        ReglabError: if it holds no metric that is known, or is of another task than single-label classification.
 
     Example:
         >>> log = read_log({"loss": [2.0, 1.0], "val_acc": [0.4, 0.5]})
@@ -70,7 +71,7 @@ def read_log(source: Any) -> Log:
         False
     """
     where, raw = _raw(source)
-    read = [_canonical(history, where) for history in raw]
+    read = [_canonical(history, where, cross_entropy) for history in raw]
     if not read:
         raise ReglabError(f"{where}: there is no epoch in it. Give the log of a training that ran.")
     clean = all(each[1] for each in read)
@@ -151,24 +152,36 @@ def _runs(epochs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Sequence[Any
     return list(runs)
 
 
-def _canonical(history: Mapping[str, Sequence[Any]], where: str) -> tuple[History, bool, list[str]]:
+def _canonical(
+    history: Mapping[str, Sequence[Any]], where: str, cross_entropy: bool
+) -> tuple[History, bool, list[str]]:
     """Return a history under the study's names, whether it is clean, and what has to be said.
 
     Epochs that lack a metric, as those without validation under ``validation_freq``, are left out.
     """
     read: dict[str, list[float | None]] = {}
-    clean, notes = True, []
+    clean, notes, of_loss, named = True, [], False, cross_entropy
+    error = _other_loss(history)
     for part, prefixes in (("train", ("train_", "")), ("val", ("val_",))):
         for what, names in _NAMES.items():
             key = next((p + name for p in prefixes for name in names if p + name in history), None)
-            if key is None:
+            if key is None or (key.endswith("loss") and error):
                 continue
-            read[f"{part}_{what}"] = [_number(value, f"{where}: {key}") for value in history[key]]
+            read[f"{part}_{what}"] = _numbers(history[key], f"{where}: {key}")
             clean = clean and (part == "val" or key.startswith("train_"))
             if key.endswith("loss"):
+                of_loss = True
                 notes.append(_LOSS)
+            named = named or key.endswith("entropy")
+    notes += [f"loss is the same as {error}, so it is no cross-entropy and was left out."] if error else []
     notes += _as_shares(read, where)
     _check_classification(history, read, where)
+    if of_loss and not named and not any(key.endswith("accuracy") for key in read):
+        raise ReglabError(
+            f"{where} has a loss and no accuracy, and a loss alone does not say what is learned: classification or "
+            "something else. Log accuracy (metrics=['accuracy']), or the cross-entropy under its own name "
+            "(cross_entropy, val_cross_entropy)."
+        )
     lengths = {key: len(values) for key, values in read.items()}
     if not read or not any(lengths.values()):
         raise ReglabError(
@@ -226,6 +239,35 @@ def _check_classification(history: Mapping[str, Any], read: Mapping[str, Any], w
                 f"{where}: {key.replace('_', ' ')} is {lowest:g}, and a cross-entropy is never below 0, so the loss is "
                 "another one. Log a cross-entropy among the metrics, or leave the loss out and give accuracy."
             )
+
+
+def _other_loss(history: Mapping[str, Sequence[Any]]) -> str:
+    """Return the metric of regression that the loss is, number for number; an empty text if it is none."""
+    loss = list(history.get("loss", ()))
+    return next(
+        (str(key) for key, values in history.items() if key in _REGRESSION and loss and list(values) == loss), ""
+    )
+
+
+def _numbers(values: Sequence[Any], where: str) -> list[float | None]:
+    """Return numbers, None where a metric lacks one; texts may have decimal commas or a sign of per cent."""
+    try:
+        return [_number(value, where) for value in values]
+    except ReglabError:
+        from reglab.data.numerals import COMMA, POINT, notations, read_numerals
+
+        texts = {value for value in values if isinstance(value, str)}
+        found = read_numerals(texts)
+        mark = notations(found) or next(
+            (mark for mark in (POINT, COMMA) if found.fits(mark) and "%" in found.units), ""
+        )
+        if found.odd or mark not in (COMMA, POINT) or set(found.units) not in ({""}, {"%"}):
+            raise
+        known = found.values(mark)
+        return [
+            None if value in found.missing else known.get(value) if isinstance(value, str) else _number(value, where)
+            for value in values
+        ]
 
 
 def _number(value: Any, where: str = "epoch") -> float | None:

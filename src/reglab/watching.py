@@ -106,7 +106,7 @@ class Diagnose(keras.callbacks.Callback):
         if not self._logs:
             return
         try:
-            log = read_log(self._known())
+            log = read_log(self._known(), cross_entropy=True)
         except ReglabError as error:  # no metric that is known: never a reason to end somebody's program
             self._say(f"reglab: no diagnosis. {error}")
             return

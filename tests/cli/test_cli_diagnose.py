@@ -170,6 +170,7 @@ def test_a_study_as_yaml(run, stage, tmp_path):
         (("--data", "digits", "--model", "mlp", "--attainable", 0), "is not in the range"),
         (("empty",), "There is no study in empty"),
         (("empty", "--epochs", 3), "--epochs: the study in empty is what it is"),
+        (("empty", "--out", "other"), "--out: what is diagnosed of a study is kept in its own folder, empty"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_trained(run, tmp_path, arguments, said):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from reglab.analysis.diagnose import diagnose
+from reglab.analysis.prescribe import Patient, prescribe
 from reglab.errors import ReglabError
 from reglab.histories import read_log
+from reglab.report.diagnosis import whole
 
 
 def test_percent_is_read_as_percent_and_said():
@@ -25,6 +29,8 @@ def test_percent_is_read_as_percent_and_said():
         ({"loss": [2.0, 1.0], "mae": [1.0, 0.5], "val_loss": [2.0, 1.5]}, "mae and no accuracy"),
         ({"loss": [2.0, 1.0], "val_r2_score": [0.1, 0.9]}, "of a regression"),
         ({"loss": [-2.0, -3.0]}, "never below 0"),
+        ({"loss": [2.0, 1.0], "val_loss": [2.0, 1.5]}, "a loss alone does not say what is learned"),
+        ({"loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "f1": [0.1, 0.2]}, "a loss alone does not say"),
     ],
 )
 def test_what_is_no_log_of_classification_is_refused(history, said):
@@ -32,11 +38,76 @@ def test_what_is_no_log_of_classification_is_refused(history, said):
         read_log(history)
 
 
+def test_a_loss_is_a_cross_entropy_where_that_is_known():
+    log = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5]}
+    assert read_log(log, cross_entropy=True).histories[0]["val_cross_entropy"] == [2.0, 1.5]
+    assert read_log({"cross_entropy": [2.0], "val_cross_entropy": [1.0]}).notes == ()
+
+
+@pytest.mark.parametrize("name", ["mse", "mean_squared_error", "mae"])
+def test_a_squared_error_beside_accuracy_is_no_cross_entropy(name):
+    log = read_log({"accuracy": [0.5, 0.6], "loss": [0.3, 0.2], name: [0.3, 0.2], "val_loss": [0.4, 0.3]})
+    assert log.histories == ({"train_accuracy": [0.5, 0.6]},)
+    assert any(f"loss is the same as {name}" in note for note in log.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "accuracies"),
+    [
+        ("epoch;accuracy;val_accuracy\n0;0,5;0,4\n1;0,625;0,45\n", ([0.5, 0.625], [0.4, 0.45])),
+        ("epoch,accuracy,val_accuracy\n0,50 %,40.5%\n1,75 %,\n2,80%,41%\n", ([0.5, 0.8], [0.405, 0.41])),
+        ('epoch,accuracy,val_accuracy\n0,"0,5","0,4"\n', ([0.5], [0.4])),
+    ],
+)
+def test_numbers_as_spreadsheets_write_them(tmp_path, text, accuracies):
+    (tmp_path / "log.csv").write_text(text)
+    found = read_log(tmp_path / "log.csv").histories[0]
+    assert found["train_accuracy"] == pytest.approx(accuracies[0])
+    assert found["val_accuracy"] == pytest.approx(accuracies[1])
+
+
+@pytest.mark.parametrize("numbers", ["0,5 0.5", "1,234 2,345", "$1 $2", "0,5 high"])
+def test_numbers_that_can_be_read_in_two_ways_are_refused(tmp_path, numbers):
+    first, second = numbers.split(" ")
+    (tmp_path / "log.csv").write_text(f"epoch;accuracy\n0;{first}\n1;{second}\n")
+    with pytest.raises(ReglabError, match="is no number"):
+        read_log(tmp_path / "log.csv")
+
+
+# --- nothing is said of what a log does not have ---------------------------------------------------
+
+
+def _told(history):
+    found = diagnose([history], num_classes=10)
+    items = prescribe(found, Patient(kind="image", epochs=12, classes=10))
+    return found, " ".join(whole(found, items).lower().split())
+
+
+EPOCHS = np.arange(12)
+RISES = (2 - 0.1 * EPOCHS + 0.02 * EPOCHS**2).tolist()
+
+
+def test_without_validation_nothing_is_said_of_it():
+    falling = {"train_accuracy": (0.5 + 0.04 * EPOCHS).tolist(), "train_cross_entropy": (2 - 0.15 * EPOCHS).tolist()}
+    for start in (0.5, 0.15):
+        found, said = _told({**falling, "train_accuracy": (start + 0.04 * EPOCHS).tolist()})
+        assert "validation was" not in said
+        assert ("train longer" in said) == (found.word == "underfitting")
+
+
+def test_without_accuracy_nothing_is_said_of_it():
+    _, said = _told({"train_cross_entropy": (2 - 0.15 * EPOCHS).tolist(), "val_cross_entropy": RISES})
+    assert "rises for good" in said
+    assert "accuracy" not in said
+    _, said = _told({"val_accuracy": np.linspace(0.8, 0.4, 12).tolist(), "val_cross_entropy": RISES})
+    assert "validation accuracy falls" in said
+    assert "training accuracy" not in said
+
+
 @pytest.fixture(scope="module")
 def fitted():
     """Return a function that trains a few epochs on random data and returns what Diagnose says."""
     import keras
-    import numpy as np
 
     import reglab
 
@@ -54,7 +125,6 @@ def fitted():
 
 
 def test_several_labels_are_refused(fitted, capsys):
-    import numpy as np
 
     y = np.random.default_rng(1).integers(0, 2, (40, 4)).astype("float32")
     watch, said = fitted(4, "sigmoid", y, "binary_crossentropy", ["accuracy"], capsys)
@@ -64,7 +134,6 @@ def test_several_labels_are_refused(fitted, capsys):
 
 
 def test_regression_is_refused(fitted, capsys):
-    import numpy as np
 
     y = np.random.default_rng(1).normal(size=40).astype("float32")
     watch, said = fitted(1, None, y, "mse", None, capsys)
@@ -74,7 +143,6 @@ def test_regression_is_refused(fitted, capsys):
 
 
 def test_a_loss_of_ones_own_is_not_called_cross_entropy(fitted, capsys):
-    import numpy as np
     from keras import ops
 
     def own(y, p):

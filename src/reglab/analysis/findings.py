@@ -141,10 +141,10 @@ def _onset(found: Diagnosis) -> list[Finding]:
     low, high = _median([turn.lowest for turn in turns]), _median([turn.final for turn in turns])
     lost = _median([run.accuracy_lost for run in told])
     falls = found.kind == "accuracy" and lost >= limits.ACCURACY_FALLS
-    held = "accuracy falls too" if falls else "accuracy is not shown to fall"
+    held = "" if found.val_accuracy is None else f"; accuracy {'falls too' if falls else 'is not shown to fall'}"
     text = (
         f"Validation cross-entropy rises for good after epoch {found.onset}{between}, from {low:.3f} to {high:.3f}, "
-        f"in {of}; {held}."
+        f"in {of}{held}."
     )
     return [Finding("onset", "problem", text)]
 
@@ -212,9 +212,10 @@ def _seeds(found: Diagnosis) -> list[Finding]:
 def _measurement(found: Diagnosis) -> list[Finding]:
     if found.clean:
         return []
+    gap = found.gap is not None or found.cross_entropy_gap is not None
     text = (
-        "Training accuracy is Keras' running mean over the epoch: with dropout and augmentation on, while the weights "
-        "move; loss contains penalties. A gap found so is rather too small."
+        "Training metrics are Keras' running mean over the epoch: with dropout and augmentation on, while the weights "
+        f"move; loss contains penalties.{' A gap found so is rather too small.' if gap else ''}"
     )
     return [Finding("measurement", "note", text)]
 

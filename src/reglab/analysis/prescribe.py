@@ -134,7 +134,7 @@ def _augmentation(d: Diagnosis, p: Patient) -> Item | None:
     left_out = sorted(set(wanted) & set(p.label_changing))
     without = f" (without {', '.join(left_out)}, which can change what an image is)" if left_out else ""
     recipe = f"augmentation({', '.join(f'{key}={value}' for key, value in kept.items())})"
-    reason = f"training images are told better than new ones{few}"
+    reason = f"{_shown(d, 'training images are told better than new ones')}{few}"
     return Item(
         "augmentation", recipe, f"train on randomly moved images{without}", reason,
         "Shorten and Khoshgoftaar 2019, Journal of Big Data 6:60",
@@ -167,7 +167,7 @@ def _mixup(d: Diagnosis, p: Patient) -> Item | None:
         reason, recipe = _TOO_SURE if d.overconfident else _RISES, "mixup(alpha=0.2)"
         reference = "Thulasidasan et al. 2019, arXiv:1905.11001"
     elif _accuracy(d):
-        reason, recipe = "training examples are told better than new ones", "mixup(alpha=0.2)"
+        reason, recipe = _shown(d, "training examples are told better than new ones"), "mixup(alpha=0.2)"
     else:
         return None
     return Item(
@@ -183,9 +183,8 @@ def _mixup_of_images(d: Diagnosis, p: Patient) -> Item | None:
 def _dropout(d: Diagnosis, p: Patient) -> Item | None:
     if not _accuracy(d):
         return None
-    reason = "training accuracy runs ahead of validation"
     return Item(
-        "dropout", "dropout(rate=0.3)", "switch off units at random in training", reason,
+        "dropout", "dropout(rate=0.3)", "switch off units at random in training", _shown(d),
         "Srivastava et al. 2014, JMLR 15:1929",
     )  # fmt: skip
 
@@ -194,8 +193,7 @@ def _l2(d: Diagnosis, p: Patient) -> Item | None:
     if not _accuracy(d):
         return None
     return Item(
-        "L2 penalty", "l2(kernel=1e-3)", "make large weights cost something",
-        "training accuracy runs ahead of validation",
+        "L2 penalty", "l2(kernel=1e-3)", "make large weights cost something", _shown(d),
         "Krogh and Hertz 1992, NeurIPS 4; the paper's Table 3",
     )  # fmt: skip
 
@@ -216,13 +214,20 @@ def _sam(d: Diagnosis, p: Patient) -> Item | None:
         return None
     return Item(
         "sharpness-aware minimization", "sam(rho=0.05)", "look for weights whose neighbours are good too",
-        "training accuracy runs ahead of validation; at twice the cost of a step",
+        f"{_shown(d)}; at twice the cost of a step",
         "Foret et al. 2021, arXiv:2010.01412",
     )  # fmt: skip
 
 
 def _accuracy(d: Diagnosis) -> bool:
     return d.word == "overfitting" and d.kind == "accuracy"
+
+
+def _shown(d: Diagnosis, gap: str = "training accuracy runs ahead of validation") -> str:
+    """Return what shows that new examples are told worse: a gap, where the history has both accuracies."""
+    if d.apart:
+        return gap
+    return "validation accuracy falls" if d.val_accuracy is not None else "validation cross-entropy rises"
 
 
 # --- confidence and stability, whatever the word -----------------------------------------------------------------

@@ -107,6 +107,11 @@ def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tupl
     from reglab.study.view import study_in
 
     source = str(study_in(source))
+    if "out" in changes:
+        raise click.UsageError(
+            f"--out: what is diagnosed of a study is kept in its own folder, {source}, beside the runs that it is of. "
+            "Leave --out out, or copy the folder and diagnose the copy."
+        )
     elsewhere = {key: changes.pop(key) for key in ("data", "model", "backend") if key in changes}
     if changes:
         given = ", ".join(f"--{name.replace('_', '-')}" for name in changes)
