@@ -64,7 +64,9 @@ def test_sixteen_bits_resized_and_streamed(tmp_path):
                                     np.array([[0, -5, 5]], "int32")])  # fmt: skip
 def test_values_without_a_known_range_are_refused(tmp_path, pixels):
     root = folder(tmp_path / "d", Image.fromarray(pixels), end="tif")
-    with pytest.raises(ReglabError, match=r"0\.tif has pixels of (floats|32-bit integers) \(.*nothing says which"):
+    with pytest.raises(
+        ReglabError, match=r"0\.tif has pixels of (floats|whole numbers beyond 16 bits) \(.*nothing says which"
+    ):
         load(root, skip_broken=True)
 
 
@@ -130,6 +132,28 @@ def test_what_is_opaque_is_what_pillow_converts(tmp_path, mode, color_mode):
             load(root, color_mode=color_mode).x[0].squeeze(), np.asarray(saved.convert(target))
         )
     assert load(root, color_mode=color_mode).notes == ()
+
+
+@pytest.mark.parametrize("end", ["tif", "gif", "webp"])
+def test_further_pages_and_frames_are_said(tmp_path, end):
+    frames = [Image.fromarray(np.full((4, 4, 3), value, "uint8")) for value in (10, 200)]
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        frames[0].save(tmp_path / name / f"0.{end}", save_all=True, append_images=frames[1:])
+        frames[1].save(tmp_path / name / f"1.{end}")
+    data = load(tmp_path)
+    assert np.abs(data.x[0].astype(int) - 10).max() <= 2
+    assert data.notes == ("2 images have several pages or frames, of which the first was read.",)
+
+
+def test_an_image_of_a_kind_that_pillow_does_not_read_is_told_as_that(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.tif").write_bytes(b"II*\0" + bytes(60))
+    with pytest.raises(
+        ReglabError, match=r"0\.tif: its header is damaged, or it is of a kind that Pillow does not read"
+    ):
+        load(tmp_path)
 
 
 def test_a_file_of_another_kind_starts_no_other_program(tmp_path):

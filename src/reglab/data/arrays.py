@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_num
 from reglab.data.reading import alike, few
 from reglab.errors import ReglabError
 from reglab.rounding import narrowed
+from reglab.text import shown
 
 __all__ = ["from_arrays", "from_mapping", "load_npz"]
 
@@ -84,6 +86,9 @@ def _is_pair(thing: Any) -> bool:
 
 def _examples(x: Any, where: str) -> np.ndarray:
     x = _array(x, where, "examples")
+    if x.dtype == object and not any(isinstance(value, str | bytes) for value in x.flat):
+        with contextlib.suppress(TypeError, ValueError):  # numbers of several kinds, as of a data frame
+            x = x.astype("float64")
     if problem := no_numbers(x):
         raise ReglabError(f"{where}{problem}")
     return narrowed(x)
@@ -104,12 +109,17 @@ def _array(thing: Any, where: str, what: str) -> np.ndarray:
             f"{where}{what} are a tf.data pipeline, {kind}. A study splits, shuffles and batches by its seeds, so it "
             "takes arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))."
         )
+    if isinstance(thing, np.ma.MaskedArray) and np.ma.getmaskarray(thing).any():
+        raise ReglabError(f"{where}{what} are masked in places. Fill such values in, or leave the rows out.")
     if not hasattr(thing, "__array__") and not isinstance(thing, Sequence):
         raise ReglabError(f"{where}{what} are {kind}, which is no array. Give NumPy arrays (x, y).")
     try:
-        return thing if isinstance(thing, np.memmap) else np.asarray(thing)
+        found = thing if isinstance(thing, np.memmap) else np.asarray(thing)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ReglabError(f"{where}{what} are not one array: {error}.") from None
+    if found.ndim == 0:
+        raise ReglabError(f"{where}{what} are a single {kind}, {shown(thing)}. Give an array with one of each example.")
+    return found
 
 
 def _check_axes(name: str, x: np.ndarray) -> None:

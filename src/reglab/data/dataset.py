@@ -171,8 +171,7 @@ def no_numbers(x: np.ndarray) -> str:
     """
     if x.dtype.kind in "uifb":
         return ""
-    held = x.flat[0] if x.size else None
-    if isinstance(held, str | bytes):
+    if any(isinstance(value, str | bytes) for value in x.flat[:_CHUNK]):
         return (
             f"examples are texts (dtype {x.dtype}). Give numbers: x.astype('float32') for numbers that were read as "
             "text, token ids as of keras.layers.TextVectorization for sentences; or save a table of them as CSV."

@@ -20,6 +20,7 @@ __all__ = ["BACKGROUND", "CHANNELS", "Decoder", "Store", "is_image"]
 CHANNELS = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
 BACKGROUND = 255  # what transparent images are composed on, and the colour of what cannot be seen at all: white
 _MOST_PIXELS = 64 * 10**6  # of one image, decoded
+_PAGED = {"TIFF", "GIF", "WEBP", "PNG"}  # photographs of telephones (MPO) hold more than one too, of the same scene
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into 16
 # Formats of pixels; Pillow reads others too, some by starting other programs.
 _FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA", "PCX",
@@ -55,6 +56,7 @@ class Decoder:
         transparent: how many images had transparent pixels.
         deep: how many had 16 bits.
         deepest: the largest value of those.
+        several: how many hold several pages or frames.
     """
 
     color_mode: str
@@ -62,6 +64,7 @@ class Decoder:
     transparent: int = 0
     deep: int = 0
     deepest: int = 0
+    several: int = 0
     shallow: int = field(default=0, repr=False)
 
     def __call__(self, content: bytes, name: str) -> np.ndarray:
@@ -78,18 +81,18 @@ class Decoder:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                image: Image.Image = Image.open(io.BytesIO(content), formats=_formats())
-                if image.width * image.height > _MOST_PIXELS:
+                opened = Image.open(io.BytesIO(content), formats=_formats())
+                if opened.width * opened.height > _MOST_PIXELS:
                     raise ReglabError(
-                        f"{name} has {image.width}x{image.height} pixels, too many. Leave it out or make it smaller."
+                        f"{name} has {opened.width}x{opened.height} pixels, too many. Leave it out or make it smaller."
                     )
-                image = ImageOps.exif_transpose(image)
-                if image.mode.startswith("I") or image.mode == "F":
-                    return self._deep(image, name)
-                found = self._shallow(image)
-                self.shallow += 1
+                image = ImageOps.exif_transpose(opened)
+                deep = image.mode.startswith("I") or image.mode == "F"
+                found = self._deep(image, name) if deep else self._shallow(image)
+                self.shallow += not deep
+                self.several += opened.format in _PAGED and getattr(opened, "n_frames", 1) > 1
                 return found
-        except ReglabError:
+        except (ReglabError, MemoryError):
             raise
         except Image.UnidentifiedImageError:
             raise Broken(_instead(content)) from None
@@ -119,7 +122,7 @@ class Decoder:
         values = np.asarray(image)
         low, high = values.min(), values.max()
         if image.mode == "F" or low < 0 or high > 65535:
-            kind = "floats" if image.mode == "F" else "32-bit integers"
+            kind = "floats" if image.mode == "F" else "whole numbers beyond 16 bits"
             raise ReglabError(
                 f"{name} has pixels of {kind} ({low:g} to {high:g}), and nothing says which of them are black and "
                 "white. Save such images with 8 or 16 bits, or give arrays (x, y) in Python, or an .npz file."
@@ -143,6 +146,8 @@ class Decoder:
     def notes(self) -> list[str]:
         """Return what was done to pixels."""
         found = []
+        if self.several:
+            found.append(f"{_images(self.several)} several pages or frames, of which the first was read.")
         if self.transparent:
             how = (
                 "pixels that cannot be seen at all were made white" if self.color_mode == "rgba"
@@ -178,6 +183,8 @@ def _instead(content: bytes) -> str:
         return "it is a pointer of Git LFS: run git lfs pull"
     if content[4:8] == b"ftyp":
         return "it is in the format HEIC, or a film: convert it to JPEG"
+    if is_image(content):
+        return "its header is damaged, or it is of a kind that Pillow does not read, such as 16-bit colour in a TIFF"
     if not any(content):
         return "it holds nothing but zeros"
     return "its content is of no known format"
