@@ -445,6 +445,19 @@ def test_a_copy_of_the_label_is_refused_and_what_tells_the_class_is_said(frame, 
         read(frame.assign(kind=code, code=code * 1.0))
 
 
+def test_classes_that_differ_in_capitals_and_spaces(frame, read):
+    table = frame.assign(kind=np.where(np.arange(N) % 3 == 0, "Ant", frame["kind"]))
+    data = read(table)
+    assert data.class_names == ("Ant", "ant", "bee")
+    assert said(data, "the classes 'Ant', 'ant' differ in capital letters alone")
+    assert read(frame.assign(kind=np.where(np.arange(N) % 3 == 0, frame["kind"] + " ", frame["kind"]))).num_classes == 2
+
+
+def test_a_header_without_rows_is_told(frame, read):
+    with pytest.raises(ReglabError, match="names of columns and no rows"):
+        read(frame[:0])
+
+
 def test_options_name_columns_that_there_are(frame, read):
     for option in ("drop_columns", "keep_columns", "categorical"):
         with pytest.raises(ReglabError, match=rf"no column 'widht' \({option}\)\. Did you mean 'width'"):
@@ -454,6 +467,28 @@ def test_options_name_columns_that_there_are(frame, read):
     odd = frame.rename(columns={"width": "width, mm"})
     assert "width, mm" not in read(odd, drop_columns=["width, mm"]).feature_names
     assert "width, mm" not in read(odd, drop_columns='"width, mm",count').feature_names
+
+
+def test_options_stand_in_the_spec_and_are_read_from_it(frame, tmp_path):
+    import yaml
+
+    from reglab.study.spec import Settings, read_yaml
+
+    options = {"separator": "\t", "decimal": ",", "encoding": "cp1252", "missing": "drop",
+               "drop_columns": ["count", "x, y"], "target": "kind"}  # fmt: skip
+    settings = Settings(**options)
+    held = settings.to_dict()
+    assert (held["separator"], held["drop_columns"]) == ("tab", 'count,"x, y"')
+    assert not {"separator", "missing", "drop_columns"} & set(Settings().to_dict()), "specs of before stay as they are"
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({"data": "t.csv", **held}))
+    again = Settings(**{key: value for key, value in read_yaml(tmp_path / "s.yaml").items() if key != "data"})
+    assert again == settings
+    frame.assign(**{"x, y": "?"}).to_csv(tmp_path / "t.csv", sep="\t", decimal=",", encoding="cp1252", index=False)
+    assert load(tmp_path / "t.csv", target="kind", **again.table()).feature_names[0] == "width"
+    with pytest.raises(ReglabError, match="preprocess='none' does not know"):
+        Settings(missing="mean", preprocess="none")
+    with pytest.raises(ReglabError, match="separator='abc' is not possible"):
+        Settings(separator="abc")
 
 
 # --- typed tables -----------------------------------------------------------------------------------------------------

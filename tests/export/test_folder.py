@@ -110,6 +110,27 @@ def test_binary_logits_become_probabilities_of_both_classes_and_scripts_measure_
 @pytest.mark.backend
 @pytest.mark.slow_on("jax", "torch")
 @pytest.mark.slow
+def test_missing_values_are_replaced_in_the_exported_network_and_script_as_in_the_study(tmp_path, without_reglab):
+    random = np.random.default_rng(0)
+    rows = [f"{x:.3f},{'?' if i % 5 == 0 else i % 7},{'ab'[i % 2]}" for i, x in enumerate(random.normal(size=60))]
+    (tmp_path / "t.csv").write_text("\n".join(["width,count,kind", *rows]))
+    settings = {"target": "kind", "missing": "mean", "epochs": 2, "seeds": 1}
+    study = reglab.Study(tmp_path / "t.csv", "mlp(units=4)", ["l2"], out=tmp_path / "study", **settings)
+    accuracy = study.run(workers=0).shipped("l2(kernel=0.001)").metrics["accuracy"]
+    out = export(study, recipe="l2(kernel=0.001)", out=tmp_path / "out")  # its predictions are compared there
+    said = without_reglab(RUN, out / "train.py")
+    assert said.splitlines()[-1] == f"test accuracy {accuracy:.4f}, in the study {accuracy:.4f}"
+    code = """
+import runpy, sys, numpy as np
+example = runpy.run_path(sys.argv[1])
+print(example["FEATURES"], np.isfinite(example["predict"](np.array([[0.5, np.nan]], "float32"))).all())
+"""
+    assert without_reglab(code, out / "predict.py").strip() == "['width', 'count'] True"
+
+
+@pytest.mark.backend
+@pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_shared_and_nested_layers_operations_and_own_penalties_are_written(tmp_path, without_reglab):
     recipes = {"more": "l2(kernel=1e-3, bias=1e-4, activity=1e-4) + dropout(rate=0.1)"}
     settings = {**SETTINGS, "seeds": 1, "baseline": "more"}

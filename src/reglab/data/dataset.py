@@ -167,7 +167,7 @@ def no_numbers(x: np.ndarray) -> str:
     """Return what is wrong with examples that are no numbers, or an empty text.
 
     >>> no_numbers(np.array(["a film", "a book"]))
-    'examples are texts (dtype <U6). ...'
+    "examples are texts (dtype <U6). ..."
     """
     if x.dtype.kind in "uifb":
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def load_table(path: Path, *, target: str | None, options: TableOptions | None =
         )
     _check_names(path, names, target, options)
     label = raws[names.index(target)]
+    if not len(label.typed):
+        raise ReglabError(f"{path} has names of columns and no rows.")
     left = [raw for raw in raws if raw.name not in {target, *options.drop_columns}]
     if not left:
         raise ReglabError(f"{path} has no column besides {target!r}. A classifier needs features.")
@@ -50,6 +53,9 @@ def load_table(path: Path, *, target: str | None, options: TableOptions | None =
     labels, unlabelled = _labels(path, label, options)
     rows = _complete(path, columns, unlabelled, lines, target, options, said)
     y, classes = class_indices(labels[rows], f"{path}, column {target!r}")
+    alike = _alike(classes)
+    if alike:
+        said.append(f"the classes {alike} differ in capital letters alone; make them one if they are")
     columns = [column.only(rows) for column in columns]
     _check_copies(path, columns, y, classes, target, options.keep_columns, said)
     x, features = _features(columns)
@@ -140,6 +146,12 @@ def _labels(path: Path, label: Raw, options: TableOptions) -> tuple[np.ndarray, 
                 ["" if gone else value.strip() for value, gone in zip(values, missing, strict=True)], object
             )
     return values, missing
+
+
+def _alike(classes: tuple[str, ...]) -> str:
+    """Return classes whose names differ in capital letters alone; an empty text if there are none."""
+    plain = Counter(name.casefold() for name in classes)
+    return listed([repr(name) for name in classes if plain[name.casefold()] > 1])
 
 
 def _complete(

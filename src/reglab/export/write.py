@@ -226,6 +226,8 @@ def _predict(replay: Replay) -> str:
     data = replay.task.data
     names = _list(replay.results.classes or data.class_names)
     shape = ", ".join(map(str, ("N", *data.input_shape)))
+    features = f"\nFEATURES = {_list(data.feature_names)}  # of an example, in this order" if data.feature_names else ""
+    gaps = "\n# NaN stands for a missing value." if data.missing else ""
     return f'''"""Predict classes of raw examples with the trained network; its preprocessing is inside."""
 
 import sys
@@ -234,7 +236,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-CLASSES = {names}
+CLASSES = {names}{features}{gaps}
 
 model = keras.models.load_model(Path(__file__).parent / "model.keras", safe_mode=True)
 
