@@ -139,6 +139,30 @@ MUTANTS: list[Mutant] = [
         ("inputs are not centred", "((x.astype(self.mean.dtype) - self.mean) / self.scale)", "(x / self.scale)"),
     ),
     *_of(
+        "data/preprocess.py",
+        ("data",),
+        ("a missing value is more than the mean", "np.nan_to_num(found)", "np.nan_to_num(found, nan=1.0)"),
+    ),
+    *_of(
+        "data/tables.py",
+        ("data",),
+        (
+            "labels do not follow the rows that are left",
+            "class_indices(labels[rows],",
+            "class_indices(labels[: rows.sum()],",
+        ),
+    ),
+    *_of(
+        "data/decimals.py",
+        ("data",),
+        ("what fits two notations has a point", "return next(iter(others))", "return POINT"),
+    ),
+    *_of(
+        "data/delimited.py",
+        ("data",),
+        ("short lines are filled up", "if len(row) != expected:", "if len(row) > expected:"),
+    ),
+    *_of(
         "data/batches.py",
         ("data", "study"),
         ("every epoch has the same order", 'derive(seed, "epoch", epoch)', 'derive(seed, "epoch", 0)'),
