@@ -254,6 +254,19 @@ def test_numbers_that_contradict_each_other_are_refused(read, texts, message):
     assert read(table, categorical="n").input_shape == (len(set(many)),)
 
 
+@pytest.mark.parametrize("unit", [" kg", "ml", " m²", " km/h"])
+def test_many_numbers_with_a_unit_are_numbers(read, unit):
+    values = np.arange(N) * 1.25
+    table = pd.DataFrame({"n": [f"{value}{unit}" for value in values], "kind": ["ant", "bee"] * (N // 2)})
+    data = read(table)
+    np.testing.assert_array_equal(data.x[:, 0], values)
+    assert said(data, f"'{unit.strip()}' beside it was taken off")
+    few = read(table.assign(n=[f"{i % 3}{unit}" for i in range(N)]))
+    assert few.feature_names == tuple(f"n_{i}{unit}" for i in range(3))
+    codes = table.assign(n=[f"{i}{'ab'[i % 2]}" for i in range(N)], m=1.5)
+    assert read(codes).feature_names == ("m",)
+
+
 def test_numbers_that_are_few_among_texts_stay_texts(read):
     table = pd.DataFrame({"doors": ["2", "3", "4", "5more"] * 5, "kind": ["ant", "bee"] * 10})
     data = read(table)

@@ -9,7 +9,7 @@ import numpy as np
 
 from reglab.data.decimals import FEW_NUMBERS, decimal_marks, numerals_of
 from reglab.data.identifiers import MOST_CATEGORIES, counts_rows, days, identifier, is_date
-from reglab.data.numerals import POINT, Numerals, is_missing
+from reglab.data.numerals import POINT, Numerals, is_missing, one_unit
 from reglab.data.raw import Raw, flag, listed
 from reglab.errors import ReglabError
 
@@ -161,6 +161,10 @@ def _used(column: Raw, found: Column, kept: bool, where: str, said: list[str]) -
             said.append(f"{name!r} was left out: it is a date ({flag('--keep-columns', name)} takes it in, in days)")
             return None
         return Column(name, numbers=days(column, where), absent=found.absent)
+    if found.names is not None and (measured := _measured(found)) is not None:
+        unit, numbers = measured
+        said.append(f"{name!r} is a number; {unit!r} beside it was taken off")
+        return Column(name, numbers=numbers, absent=found.absent)
     if not kept and (reason := identifier(name, found.numbers, found.names)):
         said.append(f"{name!r} was left out: {reason} ({flag('--keep-columns', name)} takes it in)")
         return None
@@ -178,6 +182,19 @@ def _used(column: Raw, found: Column, kept: bool, where: str, said: list[str]) -
             f"({flag('--categorical', name)})."
         )
     return found
+
+
+def _measured(column: Column) -> tuple[str, np.ndarray] | None:
+    """Return unit and numbers of a column such as ``12.5 kg`` that has too many texts for a feature each."""
+    assert column.names is not None
+    different = {text for text in column.names if text is not None}
+    if len(different) <= MOST_CATEGORIES and len(different) < len(column.names):
+        return None
+    found = one_unit(different)
+    if found is None:
+        return None
+    unit, values = found
+    return unit, np.array([values.get(text, np.nan) for text in column.names])
 
 
 def _levels(column: Column) -> str:

@@ -70,7 +70,7 @@ def read_delimited(path: Path, *, separator: str | None, encoding: str | None, t
     """
     said: list[str] = []
     text = _decoded(path, _unpacked(path), encoding, said)
-    text, declared = _without_declaration(re.sub(r"(\r?\n *)+\Z", "\n", text))
+    text, declared = _without_declaration(text.rstrip(" \r\n") + "\n")
     sign = separator_of(separator) if separator is not None else declared or _recognized(path, text, target)
     if separator is None and sign != ",":
         said.append(f"columns are separated by {_called(sign)} (--separator says otherwise)")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["COMMA", "MISSING", "POINT", "Numerals", "is_missing", "notations", "read_numerals"]
+__all__ = ["COMMA", "MISSING", "POINT", "Numerals", "is_missing", "notations", "one_unit", "read_numerals"]
 
 POINT, COMMA = ".", ","
 
@@ -37,6 +37,7 @@ _WRITTEN = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<before>{_CURRENCY})?\s*(?P<after_unit>[+-])?\s*"
     rf"(?P<number>[\d.,][\d.,' \u2019]*{_EXPONENT})\s*(?P<after>%|{_CURRENCY})?\s*(?P<close>\))?"
 )
+_WITH_UNIT = re.compile(r"(?P<number>[+-]?[\d.,' ]*\d) *(?P<unit>[^\W\d_]\S{0,9})")
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-"})
 
 
@@ -124,6 +125,29 @@ def notations(found: Numerals) -> str:
     [',', '.', ',.', '', '']
     """
     return "".join(mark for mark in (COMMA, POINT) if found.example(mark))
+
+
+def one_unit(texts: Iterable[str]) -> tuple[str, dict[str, float]] | None:
+    """Return the unit that stands behind every number, and the numbers; None if these are not such texts.
+
+    >>> one_unit(["12.5 kg", "7 kg"]), one_unit(["1a", "2b"])
+    (('kg', {'12.5 kg': 12.5, '7 kg': 7.0}), None)
+    """
+    numbers: dict[str, str] = {}
+    units = set()
+    for text in texts:
+        found = _WITH_UNIT.fullmatch(text)
+        if found is None:
+            return None
+        numbers[text] = found["number"]
+        units.add(found["unit"])
+    read = read_numerals(numbers.values())
+    plain = read.fits(POINT) and not any(COMMA in number for number in numbers.values())
+    mark = notations(read) or (POINT if plain else "")
+    if len(units) != 1 or read.odd or read.missing or mark not in (COMMA, POINT):
+        return None
+    values = read.values(mark)
+    return units.pop(), {text: values[number] for text, number in numbers.items()}
 
 
 def _read(text: str) -> Written | None:
