@@ -206,7 +206,7 @@ def recurrent_network():
             marks=pytest.mark.slow,
         ),
         pytest.param(Subclassed, "none", "subclassed model, which cannot be written as layers", marks=pytest.mark.slow),
-        pytest.param(lambda_network, "none", "cannot be loaded with safe_mode=True", marks=pytest.mark.slow),
+        pytest.param(lambda_network, "none", "a file does not hold in full", marks=pytest.mark.slow),
         ("mlp(units=8)", "l2(kernel=linear(0, 1e-3, 2))", "follows a schedule"),
     ],
 )
