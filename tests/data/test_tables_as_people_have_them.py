@@ -395,6 +395,9 @@ def test_dates_are_left_out_or_days(frame, plain, read, name, count):
     assert kept.feature_names[2] == "when"
     days = (column - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")
     np.testing.assert_allclose(kept.x[:, 2], days, rtol=1e-6)
+    table.loc[5, "when"] = None
+    gap = read(table, name, keep_columns="when", missing="mean")
+    np.testing.assert_allclose(gap.x[:, 2], np.where(np.arange(N) == 5, np.nan, days), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

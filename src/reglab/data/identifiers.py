@@ -87,9 +87,10 @@ def days(column: Raw, where: str) -> np.ndarray:
     held = column.typed
     try:
         if column.texts is not None:
-            held = pandas.Series([None if gone else t for t, gone in zip(column.written(), held.isna(), strict=True)])
-            if any(text is not None and not re.match(r"\d{4}-", text) for text in held):
+            texts = [None if gone else text for text, gone in zip(column.written(), held.isna(), strict=True)]
+            if any(text is not None and not re.match(r"\d{4}-", text) for text in texts):
                 raise ValueError("day and month could change places, or there is no day")
+            held = pandas.Series(texts, dtype=object)
         dates = pandas.to_datetime(held, utc=True, format="ISO8601" if column.texts is not None else None)
     except (ValueError, TypeError) as error:
         raise ReglabError(
