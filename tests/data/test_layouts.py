@@ -106,6 +106,8 @@ def test_images_that_are_left_out_may_be_of_any_size_and_broken(tmp_path):
         (("train/*3", "test/*3"), r"images lie loose in the parts.*\n  test/  3 images.*\n  train/  3 images"),
         (("train/cat/*2", "train/dog/*2", "docs/*2"), r"beside it are docs\. Which are the classes\?.*train/cat/  2"),
         (("images/*3", "masks/*3"), r"images and masks look like images with masks.*for segmentation"),
+        (("train/images/*3", "valid/images/*3"), r"images look like images with masks or annotations"),
+        (("cat/*3", "dog/*3", "test/*3"), r"test is called as a part.* beside it are cat, dog.*test/  3"),
         (("train/images/*3", "train/masks/*3", "test/images/*2"), r"look like images with masks"),
         (("cat/*3", "dog/*3", "a.png", "b.png"), r"a\.png, b\.png lies in no class's folder"),
         (("train/cat/*2", "train/dog/*2", "test/cat/*2", "test/fox/*2"), r"'fox' is in test/ and not in train/"),
@@ -161,6 +163,16 @@ def test_other_files_and_empty_folders_are_counted_and_said(pets):
         "Hidden images were left out (.cache/hidden.png).",
         "Folders that hold no images were left out (fox/).",
     )
+
+
+def test_names_that_are_no_text_are_written_as_what_they_are(pets):
+    os.rename(pets / "cat", os.fsencode(pets) + b"/c\xe9t")
+    (pets / "dog" / "note.txt").write_text("")
+    os.rename(pets / "dog" / "note.txt", os.fsencode(pets) + b"/dog/n\xff.txt")
+    data = load(pets)
+    assert data.class_names == ("c\\udce9t", "dog")
+    assert "dog/n\\udcff.txt" in data.notes[0]
+    "".join((*data.class_names, *data.facts, *data.notes)).encode("utf-8")  # as the folder of a study holds them
 
 
 def test_only_regular_files_are_opened(pets, monkeypatch):

@@ -14,7 +14,7 @@ from reglab.data.dataset import Dataset
 from reglab.data.layout import Layout, laid_out
 from reglab.data.members import Listing, contents, listing
 from reglab.data.pixels import CHANNELS, Broken, Decoder, Store, is_image
-from reglab.data.reading import alike, few
+from reglab.data.reading import alike, few, readable
 from reglab.errors import ReglabError
 
 __all__ = ["CHANNELS", "load_images", "parse_size"]
@@ -71,7 +71,7 @@ def load_images(
     index = {name: i for i, name in enumerate(class_names)}
     return Dataset(
         name=_stem(path), x=x, y=np.array([index[layout.labels[name]] for name in names], "int32"),
-        class_names=class_names, kind="image", value_range=(0.0, 255.0),
+        class_names=tuple(map(readable, class_names)), kind="image", value_range=(0.0, 255.0),
         part=np.array([layout.parts[name] for name in names], "int8") if layout.parts else None,
         notes=(*layout.notes, *_left_out(found, images), *_skipped(read), *decoder.notes(), *alike(x)),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from reglab.data.dataset import TEST, TRAIN, VAL
-from reglab.data.reading import few
+from reglab.data.reading import few, readable
 from reglab.errors import ReglabError
 from reglab.inert import shortened
 
@@ -73,7 +73,7 @@ def tree(images: Iterable[PurePosixPath], *, most: int = 8) -> str:
     for name in sorted(images):
         by_folder.setdefault(name.parent, []).append(name.name)
     lines = [
-        f"  {shortened(f'{folder}/' if folder.parts else './', 60)}  {len(names):,} "
+        f"  {shortened(f'{readable(folder)}/' if folder.parts else './', 60)}  {len(names):,} "
         f"{'image' if len(names) == 1 else 'images'} ({few(names, 2)})"
         for folder, names in list(by_folder.items())[:most]
     ]
@@ -181,13 +181,14 @@ def _by_classes(where: str, below: dict[PurePosixPath, tuple[str, ...]]) -> Layo
             f"{where}: {one}, so nothing says which class they have. What is there:\n{tree(below)}\n"
             f"{_advice(list(below))}"
         )
-    found = Layout({name: folders[0] for name, folders in below.items()})
-    found.notes += [
-        f"The folder {top}/ counts as a class, because no training part is beside it." for top, code in codes.items()
-        if code != TRAIN
-    ]  # fmt: skip
-    found.notes += _deeper(below)
-    return found
+    unlike = sorted(top for top in classes if _WORDS.get(top.lower(), TRAIN) != TRAIN)
+    if unlike:
+        raise ReglabError(
+            f"{where}: {few(unlike)} is called as a part of the data is, and beside it are "
+            f"{few(sorted(classes - set(unlike)))}. Which are the classes?\n{tree(below)}\n{_EXPECTED} If "
+            f"{few(unlike, 1)} is a class, give it another name."
+        )
+    return Layout({name: folders[0] for name, folders in below.items()}, notes=_deeper(below))
 
 
 def _deeper(below: dict[PurePosixPath, tuple[str, ...]]) -> list[str]:
@@ -215,7 +216,7 @@ def _advice(images: Sequence[PurePosixPath]) -> str:
 def _check_classes(where: str, found: Layout) -> None:
     """Refuse folders that hold images and what is to be found in them, which are no classes."""
     names = {label.lower() for label in found.labels.values()}
-    if names & _MASKS and names & _IMAGES and names <= _MASKS | _IMAGES:
+    if names & _IMAGES and names <= _MASKS | _IMAGES:
         raise ReglabError(
             f"{where}: {' and '.join(sorted(names))} look like images with masks or annotations, as for segmentation "
             f"or detection. reglab compares classifiers of whole images.\n{tree(found.labels)}\n{_EXPECTED} If these "

@@ -13,7 +13,7 @@ from reglab.inert import shortened
 if TYPE_CHECKING:
     from reglab.data.dataset import Dataset
 
-__all__ = ["LOG", "alike", "announce", "facts", "few"]
+__all__ = ["LOG", "alike", "announce", "facts", "few", "readable"]
 
 LOG = logging.getLogger("reglab.data")  # facts at INFO, notes at WARNING; the command line shows both
 _MOST_CLASSES = 10  # named with their counts; of more, the first ones
@@ -67,7 +67,16 @@ def few(names: Iterable[object], most: int = 3) -> str:
     >>> few(["a.txt", "b.txt", "c.txt", "d.txt", "e.txt"])
     'a.txt, b.txt, c.txt and 2 more'
     """
-    return _first([shortened(str(name), 2 * _LONGEST) for name in names], most)
+    return _first([shortened(readable(name), 2 * _LONGEST) for name in names], most)
+
+
+def readable(name: object) -> str:
+    r"""Return the name of a file as text that can be written, though it be no UTF-8.
+
+    >>> readable("caf\xe9"), readable("caf\udce9")
+    ('café', 'caf\\udce9')
+    """
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _first(names: Sequence[str], most: int) -> str:
