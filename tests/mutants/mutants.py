@@ -144,6 +144,27 @@ MUTANTS: list[Mutant] = [
         ("a missing value is more than the mean", "np.nan_to_num(found)", "np.nan_to_num(found, nan=1.0)"),
     ),
     *_of(
+        "data/pixels.py",
+        ("data/test_pixels.py",),
+        ("hidden colours are seen", 'if whole.getchannel("A").getextrema()[0] < 255:', "if False:"),
+        ("16 bits are cut", "wide = np.minimum(image, largest)", "wide = np.minimum(image, 255)"),
+    ),
+    *_of(
+        "data/images.py",
+        ("data/test_layouts.py",),
+        ("broken files vanish without a word", "if read.broken and not (skip_broken and read.names):", "if False:"),
+    ),
+    *_of(
+        "data/members.py",
+        ("data/test_layouts.py",),
+        ("links to a folder around them are followed", "and _place(status) not in places", ""),
+    ),
+    *_of(
+        "data/arrays.py",
+        ("data/test_arrays.py",),
+        ("parts of other scales are not compared", "if min(sizes) <= 0 or not", "if True or not"),
+    ),
+    *_of(
         "data/tables.py",
         ("data",),
         (
