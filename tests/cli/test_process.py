@@ -97,7 +97,7 @@ class Gate(keras.layers.Layer):
 
 def build(input_shape, num_classes):
     inputs = keras.Input(input_shape)
-    h = Gate()(keras.layers.Flatten()(inputs))
+    h = keras.layers.Dense(8, "relu")(Gate()(keras.layers.Flatten()(inputs)))
     return keras.Model(inputs, keras.layers.Dense(num_classes, "softmax")(h))
 """
 
