@@ -67,7 +67,7 @@ TRAINED = """
 
     class Trap(keras.layers.Layer):
         def call(self, x, training=None):
-            if training:
+            if training and not hasattr(x, "numpy"):  # in the program of a step; a copy is tried in eager mode before
                 spring()
             return x
 
@@ -472,7 +472,7 @@ def whole(tmp_path_factory):
     """What the study gives that nobody interrupts."""
     folder = tmp_path_factory.mktemp("whole") / "study"
     _, err = _begin(folder).communicate(timeout=300)
-    assert err == ""
+    assert all(line.startswith("data: ") for line in err.splitlines()), err
     return results_of(folder)
 
 
