@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import reglab
 from reglab.cli.console import Console
 from reglab.cli.say import say
+from reglab.data.dataset import Dataset
 from reglab.export import write
 from reglab.export.source import comment, docstring, literal
 from reglab.inert import visible
@@ -49,16 +50,18 @@ def test_a_comment_stays_one_line(name):
 
 
 @given(names=st.lists(NAMES, min_size=2, max_size=12, unique=True))
-def test_classes_in_a_script_are_the_names(names):
-    data = SimpleNamespace(
-        class_names=names, input_shape=(2,), num_classes=len(names), x=np.zeros((1, 2), "float32"), kind="table"
-    )
+def test_classes_and_columns_in_a_script_are_the_names(names):
+    k = len(names)
+    data = Dataset(
+        name="made", x=np.tile(np.eye(k, dtype="float32"), (2, 1)), y=np.tile(np.arange(k), 2), kind="table",
+        class_names=tuple(names), feature_names=tuple(names),
+    )  # fmt: skip
     text = write._predict(SimpleNamespace(task=SimpleNamespace(data=data), results=SimpleNamespace(classes=names)))
-    values = [
-        ast.literal_eval(node.value) for node in ast.parse(text).body
-        if isinstance(node, ast.Assign) and node.targets[0].id == "CLASSES"
-    ]  # fmt: skip
-    assert values == [names]
+    values = {
+        node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("CLASSES", "FEATURES")
+    }  # fmt: skip
+    assert values == {"CLASSES": names, "FEATURES": names}
     assert ast.literal_eval(literal(names)) == names
 
 

@@ -135,7 +135,7 @@ def test_conformance_of_what_is_fitted(text, check):
     "check",
     [
         testing.check_reproducible,
-        testing.check_inert_at_evaluation,
+        pytest.param(testing.check_inert_at_evaluation, marks=pytest.mark.slow_on("jax")),
         pytest.param(testing.check_zero_strength, marks=pytest.mark.slow),
         pytest.param(testing.check_schedules, marks=pytest.mark.slow_on("tensorflow", "torch")),
         pytest.param(testing.check_strengths_take_effect, marks=pytest.mark.slow),
