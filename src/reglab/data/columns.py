@@ -10,7 +10,8 @@ import numpy as np
 from reglab.data.decimals import FEW_NUMBERS, decimal_marks, numerals_of
 from reglab.data.identifiers import MOST_CATEGORIES, counts_rows, days, identifier, is_date
 from reglab.data.numerals import POINT, Numerals, is_missing, one_unit
-from reglab.data.raw import Raw, flag, listed
+from reglab.data.raw import Raw, flag
+from reglab.data.reading import listed
 from reglab.errors import ReglabError
 
 __all__ = ["Column", "settled"]

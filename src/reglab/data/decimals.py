@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reglab.data.numerals import COMMA, POINT, Numerals, notations, read_numerals
-from reglab.data.raw import Raw, flag, listed
+from reglab.data.raw import Raw, flag
+from reglab.data.reading import listed
 from reglab.errors import ReglabError
 
 __all__ = ["FEW_NUMBERS", "decimal_marks", "numerals_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from reglab.data.table_options import joined
 
-__all__ = ["Raw", "flag", "listed"]
+__all__ = ["Raw", "flag"]
 
 
 @dataclass(eq=False)
@@ -53,8 +53,3 @@ def flag(option: str, *names: str) -> str:
     '--drop-columns \'id,"width, mm"\''
     """
     return f"{option} {shlex.quote(joined(names))}"
-
-
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """Return names as text, the first ``most`` of them."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -13,7 +13,7 @@ from reglab.inert import shortened
 if TYPE_CHECKING:
     from reglab.data.dataset import Dataset
 
-__all__ = ["LOG", "alike", "announce", "facts", "few", "readable"]
+__all__ = ["LOG", "alike", "announce", "facts", "few", "listed", "readable"]
 
 LOG = logging.getLogger("reglab.data")  # facts at INFO, notes at WARNING; the command line shows both
 _MOST_CLASSES = 10  # named with their counts; of more, the first ones
@@ -33,7 +33,7 @@ def facts(data: Dataset) -> tuple[str, ...]:
     classes = [f"{shortened(name, _LONGEST)} {count:,}" for name, count in zip(data.class_names, counts, strict=True)]
     return (
         f"{data.name}: {len(data):,} examples of {shape} ({data.x.dtype}, {_range(data)}), {data.num_classes} classes: "
-        f"{_first(classes, _MOST_CLASSES)}",
+        f"{listed(classes, _MOST_CLASSES)}",
         _parts(data),
     )
 
@@ -67,7 +67,7 @@ def few(names: Iterable[object], most: int = 3) -> str:
     >>> few(["a.txt", "b.txt", "c.txt", "d.txt", "e.txt"])
     'a.txt, b.txt, c.txt and 2 more'
     """
-    return _first([shortened(readable(name), 2 * _LONGEST) for name in names], most)
+    return listed([shortened(readable(name), 2 * _LONGEST) for name in names], most)
 
 
 def readable(name: object) -> str:
@@ -79,7 +79,8 @@ def readable(name: object) -> str:
     return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _first(names: Sequence[str], most: int) -> str:
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names as text, the first ``most`` of them, and how many there are besides."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 

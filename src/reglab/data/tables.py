@@ -12,7 +12,8 @@ import numpy as np
 from reglab.data.columns import Column, settled
 from reglab.data.dataset import Dataset, class_indices
 from reglab.data.delimited import read_delimited
-from reglab.data.raw import Raw, flag, listed
+from reglab.data.raw import Raw, flag
+from reglab.data.reading import listed
 from reglab.data.table_options import TableOptions
 from reglab.errors import ReglabError, nearest
 from reglab.rounding import narrowed
@@ -270,7 +271,3 @@ def _features(columns: list[Column]) -> tuple[np.ndarray, tuple[str, ...]]:
 def _means(x: np.ndarray, missing: np.ndarray) -> np.ndarray:
     counts = (~missing).sum(axis=0)
     return np.where(missing, 0.0, x).sum(axis=0) / np.maximum(counts, 1)
-
-
-def _list(names: list[str], most: int = 20) -> str:
-    return listed(names, most)
