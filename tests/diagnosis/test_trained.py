@@ -169,7 +169,7 @@ def test_a_treatment_says_what_worked_and_where_it_acted(big):
     assert "screening" in treated.conclusion()
     for mine, theirs in zip(treated.results.runs["none"].values(), results.runs["none"].values(), strict=True):
         assert mine.id == theirs.id  # the baseline was taken over, not trained again
-    write(results.folder, found, items, treated=treated)
+    write(results.folder, "none", found, items, treated=treated)
     expected = as_dict(found, items, treated=treated)
     held = answers.latest(results.folder, "diagnosis")
     assert {key: held[key] for key in expected} == expected
