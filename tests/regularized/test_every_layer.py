@@ -174,6 +174,8 @@ def arrays(outputs: Any) -> list[np.ndarray]:
 
 
 @pytest.mark.backend
+# Keras' HashedCrossing asks for 64-bit integers, which JAX cuts to 32 and says.
+@pytest.mark.filterwarnings("ignore:(?s).*Explicitly requested dtype int64:UserWarning")
 @pytest.mark.parametrize("name", every_layer())
 def test_copy_of_a_layer_gives_what_the_layer_gives(name: str) -> None:
     model, x = example(name)
