@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reglab import EMA, L1, L1L2, L2, Augmentation, Dropout, GaussianNoise, Linear, Recipe, ReglabError
+from reglab.declare import params
 from reglab.paper import table2, table3, without_transforms
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.strategies.declare import params
 
 
 def values(declared):

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reglab import Cosine, Linear, ReglabError, Steps
-from reglab.strategies.schedule import from_call
+from reglab.schedules import from_call
 from reglab.streams import derive
 from reglab.text import format_value, parse_call, parse_sum
 

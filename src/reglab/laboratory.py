@@ -416,8 +416,8 @@ def _longer(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
 
 
 def _check_names(settings: dict[str, Any]) -> None:
+    from reglab.declare import params
     from reglab.errors import nearest
-    from reglab.strategies.declare import params
 
     known = params(Settings)
     for name in settings:

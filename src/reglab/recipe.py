@@ -12,11 +12,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
+from reglab.schedules import Schedule
+from reglab.schedules import from_call as schedule_from_call
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.strategies.declare import Param, params
-from reglab.strategies.schedule import Schedule
-from reglab.strategies.schedule import from_call as schedule_from_call
 from reglab.text import Call, format_value, parse_sum
 
 __all__ = ["Recipe", "spoken"]

@@ -182,7 +182,7 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
 
     def _settings(self) -> dict[str, Any]:
         """Return the parameters that studies have too, checked by what studies declare."""
-        from reglab.strategies.declare import params
+        from reglab.declare import params
         from reglab.study.spec import Settings
 
         declared = params(Settings)

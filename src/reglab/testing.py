@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from reglab import backends
+from reglab.declare import Param, params
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE, Dropout, GaussianNoise, Linear, Strategy
-from reglab.strategies.declare import Param, params
 
 __all__ = [
     "CHECKS",

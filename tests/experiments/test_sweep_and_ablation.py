@@ -8,12 +8,12 @@ from click.testing import CliRunner
 
 import reglab
 from reglab.cli import cli
+from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.experiments.ablation import ablate, parts_of
 from reglab.experiments.sweep import grid, spaced, validation_curve
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
-from reglab.strategies.declare import params
 
 SWEEPABLE = [(name, key) for name, cls in CATALOGUE.items() for key, each in params(cls).items() if each.search]
 

@@ -455,7 +455,7 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *_of(
-        "strategies/schedule.py",
+        "schedules.py",
         ("test_recipe.py", *_STRATEGIES),
         (
             "a linear schedule ends one epoch late",

@@ -9,8 +9,8 @@ import pytest
 
 import reglab
 from reglab import ReglabError
+from reglab.declare import param
 from reglab.strategies import CATALOGUE, EMA, EarlyStopping, Strategy
-from reglab.strategies.declare import param
 from reglab.study.plan import Run, rides
 
 layers = keras.layers

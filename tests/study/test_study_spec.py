@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.laboratory import Study
 from reglab.recipe import Recipe
 from reglab.strategies import L2, Dropout
-from reglab.strategies.declare import params
 from reglab.study.spec import Settings, named_recipes
 
 

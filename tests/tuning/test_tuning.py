@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import reglab
 from reglab.cli import cli
+from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.results import Results
 from reglab.strategies import CATALOGUE
-from reglab.strategies.declare import params
 from reglab.study.progress import Progress
 from reglab.tuning.confirm import every_strategy, tune
 from reglab.tuning.each import tune_each

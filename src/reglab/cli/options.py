@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from reglab.backends import BACKENDS
-from reglab.strategies.declare import Param, params
+from reglab.declare import Param, params
 from reglab.study.executors.choice import Ways
 from reglab.study.spec import Settings
 

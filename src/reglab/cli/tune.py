@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reglab.cli.options import declared_options, given, settings_options, split, ways_options, where_options
-from reglab.strategies.declare import params
+from reglab.declare import params
 from reglab.tuning.search import Budget
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.strategies.declare import Param, params
 from reglab.text import format_value
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import dataclasses
 import inspect
 from typing import Any
 
+from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.strategies.declare import Param, params
 from reglab.text import format_value
 
 __all__ = ["card", "cards", "markdown"]

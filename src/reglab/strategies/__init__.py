@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reglab.schedules import Cosine, Linear, Steps
 from reglab.strategies.adversarial import Adversarial
 from reglab.strategies.augmentation import Augmentation
 from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
@@ -14,7 +15,6 @@ from reglab.strategies.label_smoothing import LabelSmoothing
 from reglab.strategies.learning_rate import LearningRate
 from reglab.strategies.mixup import Mixup
 from reglab.strategies.sam import SAM
-from reglab.strategies.schedule import Cosine, Linear, Steps
 from reglab.strategies.weight_decay import WeightDecay
 from reglab.strategies.weight_noise import WeightNoise
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
+from reglab.schedules import Schedule
 from reglab.strategies import augmentation_script, whitening
 from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
-from reglab.strategies.declare import param
 from reglab.strategies.resample import FILL_MODES, affine_matrices, affine_resample
-from reglab.strategies.schedule import Schedule
 
 __all__ = ["Augmentation"]
 

@@ -33,9 +33,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from reglab.declare import params
 from reglab.errors import ReglabError
-from reglab.strategies.declare import params
-from reglab.strategies.schedule import Schedule
+from reglab.schedules import Schedule
 
 __all__ = ["Batch", "InputRange", "ModelInput", "Strategy"]
 

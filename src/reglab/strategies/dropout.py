@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reglab import backends
+from reglab.declare import Places, param
 from reglab.strategies.base import Strategy
-from reglab.strategies.declare import Places, param
 
 __all__ = ["PLACES", "Dropout"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab.declare import Places, param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.declare import Places, param
 from reglab.strategies.dropout import PLACES
 
 __all__ = ["GaussianNoise"]

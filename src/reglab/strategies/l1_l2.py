@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reglab import backends
+from reglab.declare import param
 from reglab.lazy import keras
+from reglab.schedules import Schedule
 from reglab.strategies.base import Strategy
-from reglab.strategies.declare import param
-from reglab.strategies.schedule import Schedule
 
 __all__ = ["L1", "L1L2", "L2"]
 

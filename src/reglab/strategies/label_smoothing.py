@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Batch, InputRange, Strategy
-from reglab.strategies.declare import param
 
 __all__ = ["LabelSmoothing"]
 

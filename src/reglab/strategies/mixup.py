@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Batch, InputRange, Strategy
-from reglab.strategies.declare import param
 
 __all__ = ["Mixup"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
+from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
-from reglab.strategies.declare import param, params
 from reglab.text import shown
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Settings", "Task", "named_recipes", "read_yaml"]

@@ -40,8 +40,8 @@ def entries(results: Results) -> list[RunResult]:
 
 def hyperparameters(results: Results, run: RunResult) -> dict[str, Any]:
     """Return what a run was trained with: the recipe, each number of it by name, the seed, and the study's settings."""
+    from reglab.declare import params
     from reglab.recipe import Recipe
-    from reglab.strategies.declare import params
 
     recipe = Recipe.parse(results.spec["recipes"][run.name])
     numbers = {f"{s.name}.{key}": getattr(s, key) for s in recipe for key in params(s) if getattr(s, key) is not None}

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
-from reglab.strategies.declare import params
 from reglab.study import naming, owned
 from reglab.tuning.search import Budget, Trial, search
 from reglab.tuning.seeds import searching_study

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reglab.declare import param, params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.strategies.declare import param, params
 from reglab.study import disk
 from reglab.study.coordinate import Limits, coordinate
 from reglab.study.executors.choice import Ways

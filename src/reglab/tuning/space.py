@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.strategies.declare import Param, params
 
 if TYPE_CHECKING:
     import optuna

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reglab.declare import param, params
 from reglab.errors import ReglabError
-from reglab.strategies.declare import param, params
 from reglab.study.executors.base import Executor
 from reglab.study.spec import Task
 

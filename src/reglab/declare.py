@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from reglab.errors import ReglabError, nearest
-from reglab.strategies.schedule import Schedule
+from reglab.schedules import Schedule
 from reglab.text import shown
 
 __all__ = ["Param", "Places", "param", "params"]
