@@ -174,6 +174,34 @@ def test_a_first_line_of_values_is_told(read):
         read("1,2.5,3,ant\n" * 9)
 
 
+def test_a_first_line_that_may_be_an_example_is_said(frame, read):
+    header, *rows = frame.to_csv(index=False).splitlines()
+    numbers = frame[["width", "count"]].assign(kind=frame["kind"]).to_csv(index=False, header=False)
+    data = read(numbers, target=numbers.partition("\n")[0].rpartition(",")[2])
+    assert len(data) == len(frame) - 1
+    assert said(data, "is taken as names of columns; if it is an example, put names above it")
+    assert not said(read("\n".join([header, *rows])), "is taken as names")
+
+
+def test_comments_above_the_names_are_left_out_and_lines_keep_their_numbers(frame, plain, read):
+    text = frame.to_csv(index=False)
+    data = read("# measured by hand, in 2026\n#\n\n" + text)
+    np.testing.assert_array_equal(data.x, plain)
+    assert said(data, "comments above the names of columns were left out (2 of its lines begin with '#')")
+    with pytest.raises(ReglabError, match=r"line 65: 3 values for 4 columns"):
+        read("# a\n# b\n\n" + text + "1,2,3\n")
+    marked = read("# a, note\n#" + text)
+    assert marked.feature_names[0] == "#width"
+    np.testing.assert_array_equal(marked.x, plain)
+
+
+def test_numbers_that_stand_for_a_missing_value_are_said(frame, read):
+    width = frame["width"].where(~frame.index.isin([3, 9, 20]), -999)
+    data = read(frame.assign(width=width).to_csv(index=False))
+    assert said(data, "'width' is -999 in 3 rows, far from all other values")
+    assert len(data) == len(frame)
+
+
 def test_what_is_packed_wrongly_or_no_table_at_all(frame, read, tmp_path):
     with pytest.raises(ReglabError, match="cannot be unpacked"):
         read(frame.to_csv(index=False), "insects.csv.gz")

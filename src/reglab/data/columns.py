@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from reglab.errors import ReglabError
 __all__ = ["Column", "settled"]
 
 _SHOWN = 4  # values that are named
+_NINES = re.compile(r"-?99+(\.9+)?")
 
 
 @dataclass(eq=False)
@@ -172,6 +174,11 @@ def _used(column: Raw, found: Column, kept: bool, where: str, said: list[str]) -
     if found.numbers is not None:
         if not kept and counts_rows(found.numbers):
             said.append(f"{name!r} counts the rows, and is a feature ({flag('--drop-columns', name)} leaves it out)")
+        for value, count in _stand_ins(found.numbers):
+            said.append(
+                f"{name!r} is {value:g} in {count} rows, far from all other values; if that stands for a missing one, "
+                "leave it empty in the file (--missing)"
+            )
         return found
     assert found.names is not None
     different = {text for text in found.names if text is not None}
@@ -182,6 +189,24 @@ def _used(column: Raw, found: Column, kept: bool, where: str, said: list[str]) -
             f"({flag('--drop-columns', name)}), group its values, or make each a feature "
             f"({flag('--categorical', name)})."
         )
+    return found
+
+
+def _stand_ins(numbers: np.ndarray) -> list[tuple[float, int]]:
+    """Return values of nines, such as -999, further from all others than these are from one another, and their counts.
+
+    >>> _stand_ins(np.array([1.0, 2.5, -999, 3, -999]))
+    [(-999.0, 2)]
+    >>> _stand_ins(np.array([900.0, 999, 999, 1001]))
+    []
+    """
+    values, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
+    found = []
+    for end in (0, -1):
+        others = np.delete(values, end)
+        nines = counts[end] > 1 and len(others) and _NINES.fullmatch(f"{values[end]:.15g}")
+        if nines and np.abs(others - values[end]).min() > np.ptp(others):
+            found.append((float(values[end]), int(counts[end])))
     return found
 
 

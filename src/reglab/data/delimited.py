@@ -70,7 +70,7 @@ def read_delimited(path: Path, *, separator: str | None, encoding: str | None, t
     """
     said: list[str] = []
     text = _decoded(path, _unpacked(path), encoding, said)
-    text, declared = _without_declaration(text.rstrip(" \r\n") + "\n")
+    text, declared = _without_declaration(_without_comments(text.rstrip(" \r\n") + "\n", said))
     sign = separator_of(separator) if separator is not None else declared or _recognized(path, text, target)
     if separator is None and sign != ",":
         said.append(f"columns are separated by {_called(sign)} (--separator says otherwise)")
@@ -202,10 +202,27 @@ def _example(text: str) -> str:
 # --- from text to columns --------------------------------------------------------------------------------------------
 
 
+def _without_comments(text: str, said: list[str]) -> str:
+    """Return the text with empty lines in place of comments above the header, so that lines keep their numbers.
+
+    A line that begins with ``#`` and has as many values as the line below is a header (``#id,width,label``).
+    """
+    above = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)*", text)
+    assert above is not None
+    comments = above[0].splitlines(keepends=True)
+    below = text[above.end() :].partition("\n")[0]
+    if comments and any(0 < below.count(sign) == comments[-1].count(sign) for sign in SEPARATORS):
+        comments.pop()
+    count = sum(bool(line.strip()) for line in comments)
+    if count:
+        said.append(f"comments above the names of columns were left out ({count} of its lines begin with '#')")
+    return "\n" * len(comments) + text[sum(map(len, comments)) :]
+
+
 def _without_declaration(text: str) -> tuple[str, str | None]:
-    """Return the text without the line in which Excel says what separates columns, and that sign."""
-    found = re.match(r"sep=(.)\r?\n", text)
-    return (text, None) if found is None else (text[found.end() :], found[1])
+    """Return the text with an empty line in place of Excel's, which says what separates columns, and that sign."""
+    found = re.match(r"\n*sep=(.)\r?(?=\n)", text)
+    return (text, None) if found is None else ("\n" * found[0].count("\n") + text[found.end() :], found[1])
 
 
 def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -39,6 +39,10 @@ def load_table(path: Path, *, target: str | None, options: TableOptions | None =
             f"{path}: say which column holds the label: target (--target). The columns are {listed(names)}."
         )
     _check_names(path, names, target, options)
+    if _are_values(names):
+        said.append(
+            f"the first line, {listed(names)}, is taken as names of columns; if it is an example, put names above it"
+        )
     label = raws[names.index(target)]
     if not len(label.typed):
         raise ReglabError(f"{path} has names of columns and no rows.")
@@ -112,7 +116,7 @@ def _check_names(path: Path, names: list[str], target: str, options: TableOption
     for option, name in asked:
         if name not in names:
             alone = " Is it separated by another sign (--separator)?" if len(names) == 1 else ""
-            if sum(map(_is_number, names)) > len(names) / 2:
+            if _are_values(names):
                 alone = " These look as values: the first line of a table holds the names of its columns."
             given = "" if option == "target" else f" ({option})"
             raise ReglabError(
@@ -122,6 +126,10 @@ def _check_names(path: Path, names: list[str], target: str, options: TableOption
             raise ReglabError(f"{path} has {names.count(name)} columns called {name!r}. Give each a name of its own.")
     if target in options.drop_columns:
         raise ReglabError(f"{path}: {target!r} holds the label (target), so it cannot be left out (drop_columns).")
+
+
+def _are_values(names: list[str]) -> bool:
+    return sum(map(_is_number, names)) > len(names) / 2
 
 
 def _is_number(text: str) -> bool:
