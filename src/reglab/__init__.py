@@ -20,7 +20,7 @@ _HOME = {
     "load": "reglab.data",
     "Study": "reglab.laboratory",
     "Results": "reglab.results",
-    "Diagnose": "reglab.watching",
+    "Diagnose": "reglab.callbacks",
     "RegularizedClassifier": "reglab.sklearn",
     **dict.fromkeys(
         (
@@ -56,6 +56,7 @@ announce()
 
 
 if TYPE_CHECKING:
+    from reglab.callbacks import Diagnose
     from reglab.data import Dataset, load
     from reglab.errors import ReglabError
     from reglab.laboratory import Study
@@ -86,4 +87,3 @@ if TYPE_CHECKING:
         WeightDecay,
         WeightNoise,
     )
-    from reglab.watching import Diagnose

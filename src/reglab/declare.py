@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from reglab.errors import ReglabError, nearest
+from reglab.expressions import shown
 from reglab.schedules import Schedule
-from reglab.text import shown
 
 __all__ = ["Param", "Places", "param", "params"]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
+from reglab.expressions import Call, format_value, parse_sum
 from reglab.schedules import Schedule
 from reglab.schedules import from_call as schedule_from_call
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.text import Call, format_value, parse_sum
 
 __all__ = ["Recipe", "spoken"]
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from reglab.errors import ReglabError, nearest
-from reglab.text import Call, format_value
+from reglab.expressions import Call, format_value
 
 __all__ = ["SCHEDULES", "Cosine", "Linear", "Schedule", "Steps"]
 

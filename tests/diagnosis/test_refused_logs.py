@@ -8,7 +8,7 @@ import pytest
 from reglab.analysis.diagnose import diagnose
 from reglab.analysis.prescribe import Patient, prescribe
 from reglab.errors import ReglabError
-from reglab.histories import read_log
+from reglab.logs import read_log
 from reglab.report.diagnosis import whole
 
 

@@ -96,7 +96,7 @@ def test_recipes_in_the_text_can_be_read(document):
 
 @pages
 def test_names_in_the_text_are_there(document):
-    """``reglab.histories.read_log`` can be imported; ``tests/export/test_scripts.py`` exists."""
+    """``reglab.logs.read_log`` can be imported; ``tests/export/test_scripts.py`` exists."""
     for code in inline_code(document):
         for dotted in re.findall(r"\breglab((?:\.[A-Za-z]\w*)+)", code):
             assert there(dotted.split(".")[1:]), f"{name(document)}: reglab{dotted}"

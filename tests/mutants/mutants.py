@@ -61,7 +61,7 @@ _EXPORT = ("export", "test_sklearn.py")
 MUTANTS: list[Mutant] = [
     # --- study: what is trained, from which numbers ------------------------------------------------------------------
     *_of(
-        "streams.py",
+        "seeds.py",
         ("test_sklearn.py", "study", "strategies"),
         ("the seed is not used: every seed draws the same", "(int(seed), *names)", "(0, *names)"),
     ),

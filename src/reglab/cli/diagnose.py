@@ -87,7 +87,7 @@ def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
     from reglab.analysis.diagnose import diagnose as of
     from reglab.analysis.prescribe import Patient, prescribe
     from reglab.experiments.diagnosis import as_dict
-    from reglab.histories import read_log
+    from reglab.logs import read_log
     from reglab.report.diagnosis import lines
 
     log, attainable = read_log(source), (own["attainable"] or 100) / 100

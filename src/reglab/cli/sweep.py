@@ -49,7 +49,7 @@ def _read(text: str) -> list[Any]:
     """Return the values that a text names: a list, or a range."""
     from reglab.errors import ReglabError
     from reglab.experiments.sweep import spaced
-    from reglab.text import parse_sum
+    from reglab.expressions import parse_sum
 
     if ":" in text:
         try:

@@ -12,8 +12,8 @@ import numpy as np
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_numbers
 from reglab.data.reading import alike, few
 from reglab.errors import ReglabError
+from reglab.expressions import shown
 from reglab.rounding import narrowed
-from reglab.text import shown
 
 __all__ = ["from_arrays", "from_mapping", "load_npz"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from reglab.streams import derive
+from reglab.seeds import derive
 
 __all__ = ["Batches", "epoch_order"]
 

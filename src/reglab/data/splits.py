@@ -8,7 +8,7 @@ import numpy as np
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
 from reglab.errors import ReglabError
-from reglab.streams import derive
+from reglab.seeds import derive
 
 __all__ = ["Split", "split", "test_part"]
 

@@ -25,7 +25,7 @@ from reglab.analysis.probed import (
     weight_probe,
 )
 from reglab.errors import ReglabError
-from reglab.streams import derive
+from reglab.seeds import derive
 from reglab.study import naming
 from reglab.study.records import FINISHED
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
+from reglab.expressions import format_value
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.text import format_value
 
 if TYPE_CHECKING:
     from reglab.results import Results

@@ -16,11 +16,11 @@ from typing import Any
 
 from reglab import backends
 from reglab.errors import ReglabError, nearest
+from reglab.expressions import parse_call
 from reglab.lazy import keras
 from reglab.models.inception import inception
 from reglab.models.mlp import mlp
 from reglab.models.resnet import resnet
-from reglab.text import parse_call
 
 __all__ = ["MODELS", "resolve"]
 

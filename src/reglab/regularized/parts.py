@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from reglab.recipe import Recipe
+from reglab.seeds import derive
 from reglab.strategies import Strategy
-from reglab.streams import derive
 
 __all__ = ["Part", "Strengths", "parts_of", "seed_layers", "streams_of"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
+from reglab.expressions import format_value
 from reglab.strategies import CATALOGUE, Strategy
-from reglab.text import format_value
 
 __all__ = ["card", "cards", "markdown"]
 

@@ -26,7 +26,7 @@ from reglab.regularized import regularize
 from reglab.regularized.inputs import takes_indices
 from reglab.regularized.model import RegularizedModel
 from reglab.rounding import narrowed
-from reglab.streams import derive
+from reglab.seeds import derive
 from reglab.study.plan import Run, rides
 from reglab.study.records import DIVERGED, Record
 from reglab.study.run import Program, SeedData

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
+from reglab.expressions import shown
 from reglab.recipe import Recipe
-from reglab.text import shown
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Settings", "Task", "named_recipes", "read_yaml"]
 

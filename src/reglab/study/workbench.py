@@ -21,7 +21,7 @@ from reglab.regularized import regularize
 from reglab.regularized.checks import check_ready
 from reglab.regularized.export import why_not_saved
 from reglab.regularized.inputs import takes_indices
-from reglab.streams import derive
+from reglab.seeds import derive
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record

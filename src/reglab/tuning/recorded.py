@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.streams import derive
+from reglab.seeds import derive
 
 if TYPE_CHECKING:
     from reglab.tuning.search import Budget

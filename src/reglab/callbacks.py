@@ -18,7 +18,7 @@ from reglab.analysis.metrics import accuracy, cross_entropy  # noqa: E402
 from reglab.analysis.prescribe import Item, Patient, prescribe  # noqa: E402
 from reglab.data.dataset import class_indices  # noqa: E402
 from reglab.errors import ReglabError  # noqa: E402
-from reglab.histories import read_log  # noqa: E402
+from reglab.logs import read_log  # noqa: E402
 from reglab.models.head import Head, check_output  # noqa: E402
 from reglab.regularized.inputs import takes_indices  # noqa: E402
 

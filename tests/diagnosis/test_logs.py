@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reglab.errors import ReglabError
-from reglab.histories import read_log
+from reglab.logs import read_log
 
 KERAS = {"accuracy": [0.5, 0.8], "loss": [2.0, 1.0], "val_accuracy": [0.4, 0.6], "val_loss": [2.1, 1.5]}
 CANONICAL = {

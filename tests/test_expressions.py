@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reglab import Cosine, Linear, ReglabError, Steps
+from reglab.expressions import format_value, parse_call, parse_sum
 from reglab.schedules import from_call
-from reglab.streams import derive
-from reglab.text import format_value, parse_call, parse_sum
+from reglab.seeds import derive
 
 numbers = st.floats(-1e6, 1e6)
 scalars = (
