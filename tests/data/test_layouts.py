@@ -47,6 +47,8 @@ def counts(data):
           "seg_test/seg_test/ice/*2", "seg_pred/seg_pred/*3"), ("ice", "sea"), {TRAIN: 6, TEST: 4}),
         (("data/Train/cat/*3", "data/Train/dog/*3", "data/valid/cat/*2", "data/valid/dog/*2"), ("cat", "dog"),
          {TRAIN: 6, VAL: 4}),
+        (("train/cat/*3", "train/dog/*3", "dev/cat/*2", "dev/dog/*2", "test/cat/*1", "test/dog/*1"), ("cat", "dog"),
+         {TRAIN: 6, VAL: 4, TEST: 2}),
         (("train/cat/*3", "train/dog/*3", "test/*4"), ("cat", "dog"), {TRAIN: 6}),
         (("train/cat/*3", "train/dog/*3", "test1/unknown/*4"), ("cat", "dog"), {TRAIN: 6}),
         (("train/cat/*3", "train/dog/*3", "train/stray.png", "test/cat/*2", "test/dog/*2"), ("cat", "dog"),
@@ -124,6 +126,14 @@ def test_what_nothing_says_is_refused_with_the_tree_that_is_seen(tmp_path, names
 @pytest.fixture
 def pets(tmp_path):
     return furnish(tmp_path / "pets", "cat/*3", "dog/*3")
+
+
+def test_pieces_of_the_data_are_no_classes(tmp_path):
+    pieces = furnish(tmp_path / "pieces", *(f"fold{k}/{kind}/*2" for k in (1, 2, 3) for kind in ("cat", "dog")))
+    with pytest.raises(ReglabError, match=r"(?s)fold1, fold2, fold3 are called as pieces.*cat, dog.*Join the pieces"):
+        load(pieces)
+    kinds = furnish(tmp_path / "kinds", "part1/*3", "part2/*3")  # of a machine, say: nothing in them looks as classes
+    assert load(kinds).class_names == ("part1", "part2")
 
 
 @pytest.mark.parametrize("suffix", [".jfif", "", ".JPG", ".bin"])

@@ -16,8 +16,8 @@ from reglab.inert import shortened
 __all__ = ["Layout", "laid_out", "tree"]
 
 _WORDS = {
-    "train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST, "testing": TEST,
-    "trainset": TRAIN, "valset": VAL, "testset": TEST,
+    "train": TRAIN, "training": TRAIN, "trainset": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "dev": VAL,
+    "valset": VAL, "test": TEST, "testing": TEST, "testset": TEST,
 }  # fmt: skip
 _FILLERS = {"set", "data", "dataset", "images", "image", "imgs", "img", "split", "folder"}  # "training_set"
 # Folders of images beside what is to be found in them: data for another task.
@@ -26,6 +26,7 @@ _MASKS = {
     "masks", "mask", "labels", "label", "annotations", "annotation", "segmentation", "segmentations", "trimaps",
     "segmentationclass", "segmentationobject", "groundtruth", "ground_truth", "gt", "gts", "target", "targets",
 }  # fmt: skip
+_PIECE = re.compile(r"(fold|split|part|batch|subset|chunk|shard|cv)[ _-]?\d+", re.IGNORECASE)  # of data: no class
 _EXPECTED = (
     "Expected is a folder for each class (class/image), with or without train/, val/ and test/ around them "
     "(train/class/image)."
@@ -187,6 +188,14 @@ def _by_classes(where: str, below: dict[PurePosixPath, tuple[str, ...]]) -> Layo
             f"{where}: {few(unlike)} is called as a part of the data is, and beside it are "
             f"{few(sorted(classes - set(unlike)))}. Which are the classes?\n{tree(below)}\n{_EXPECTED} If "
             f"{few(unlike, 1)} is a class, give it another name."
+        )
+    pieces = sorted(top for top in classes if _PIECE.fullmatch(top))
+    inner = {folders[1] for folders in below.values() if len(folders) > 1}
+    if len(pieces) == len(classes) and len(inner) > 1:
+        raise ReglabError(
+            f"{where}: {few(pieces)} are called as pieces of the data are, and the folders in them, "
+            f"{few(sorted(inner))}, as classes.\n{tree(below)}\n{_EXPECTED} Join the pieces, so that each class is one "
+            f"folder; or, if {few(pieces)} are the classes, give them other names."
         )
     return Layout({name: folders[0] for name, folders in below.items()}, notes=_deeper(below))
 
