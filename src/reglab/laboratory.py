@@ -269,7 +269,7 @@ class Study:
     def opened(self, ways: Ways, progress: Progress) -> Iterator[tuple[Store, Executor, Plan]]:
         """Open the folder and whoever trains, with the plan entered: for those who decide what is trained."""
         from reglab.study.executors import choice
-        from reglab.study.spec import Task
+        from reglab.study.spec import Assignment
         from reglab.study.view import holds_study
 
         out = self.out
@@ -279,8 +279,8 @@ class Study:
             store = stack.enter_context(self._entered(out)) if holds_study(out) else None
             threads = store.execution().get("threads") if store else None
             notes = self.notes()
-            task = Task(self.dataset, self.model, self.settings, self.recipes)
-            trainer = stack.enter_context(choice.opened(task, ways, threads=threads))
+            assignment = Assignment(self.dataset, self.model, self.settings, self.recipes)
+            trainer = stack.enter_context(choice.opened(assignment, ways, threads=threads))
             plan = trainer.plan()
             if store is not None and self._out is None and store.changed(plan.facts):
                 progress.note(_moves_on(store, plan.facts))

@@ -14,7 +14,7 @@ from reglab.study import run_folder
 from reglab.study.frozen import differences
 from reglab.study.records import FINISHED
 from reglab.study.run import Program, SeedData
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 from reglab.study.workbench import Workbench
 
 __all__ = ["Replay"]
@@ -27,18 +27,18 @@ class Replay:
 
     Args:
         folder: the study folder.
-        task: data, model, settings and recipes of it.
+        assignment: data, model, settings and recipes of it.
 
     Raises:
         ReglabError: if data, model or versions are not those the study was trained with.
     """
 
-    def __init__(self, folder: str | Path, task: Task) -> None:
+    def __init__(self, folder: str | Path, assignment: Assignment) -> None:
         self.results = Results.load(folder)
-        if task.settings.sealed:
+        if assignment.settings.sealed:
             raise ReglabError(f"The study in {folder} is a search: its test set is sealed, and nothing is shown on it.")
-        self.task = task
-        self._bench = Workbench(task)
+        self.assignment = assignment
+        self._bench = Workbench(assignment)
         changed = [
             # Versions may have moved on: whether a network still predicts what it did is looked at for each run.
             each for each in differences(self.results.facts, self._bench.facts())
@@ -69,7 +69,7 @@ class Replay:
         """
         weights = run_folder.weights(self.results.folder / "runs" / run.id)
         data = self._bench.seed_data(run.seed)
-        program = self._bench.restored(self.task.recipes[run.name], run.seed, weights)
+        program = self._bench.restored(self.assignment.recipes[run.name], run.seed, weights)
         kept = run_folder.predictions(self.results.folder / "runs" / run.id, "test").probabilities
         some = slice(0, 256)
         assert data.test is not None  # the study is not sealed
@@ -85,7 +85,7 @@ class Replay:
     def in_training(self, run: RunResult) -> tuple[Program, SeedData]:
         """Return the program that trained a run, at its best weights, and what its seed fixes."""
         weights = run_folder.weights(self.results.folder / "runs" / run.id)
-        program = self._bench.in_training(self.task.recipes[run.name], run.seed, weights)
+        program = self._bench.in_training(self.assignment.recipes[run.name], run.seed, weights)
         return program, self._bench.seed_data(run.seed)
 
     def split(self, seed: int) -> Split:

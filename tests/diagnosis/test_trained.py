@@ -115,11 +115,11 @@ def test_wrong_labels_are_wrong_in_training_alone():
 
 @pytest.mark.slow
 def test_the_measured_part_is_the_one_of_the_workbench(big):
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
     from reglab.study.workbench import Workbench
 
     made, _ = big
-    bench = Workbench(Task(made.dataset, made.model, made.settings, made.recipes))
+    bench = Workbench(Assignment(made.dataset, made.model, made.settings, made.recipes))
     for seed in (0, 2):
         parts = bench.split(seed)
         mine = measured_part(parts.train, len(parts.val), seed)

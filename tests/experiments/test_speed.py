@@ -14,7 +14,7 @@ from reglab.recipe import Recipe
 from reglab.study.executors.base import KILLED
 from reglab.study.executors.process import Exit
 from reglab.study.executors.wire import Answer, Ready, Refused
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 
 
 def seen(backend, epochs, first_step=4.0):
@@ -102,7 +102,7 @@ def stage(monkeypatch, tmp_path):
     monkeypatch.setattr(backends, "installed", lambda: ("tensorflow", "jax"))
 
     class Worker:
-        def __init__(self, name, inbox, *, task, scratch, threads, backend, alone):
+        def __init__(self, name, inbox, *, assignment, scratch, threads, backend, alone):
             assert scratch.is_dir()
             self.name, self.inbox, self.threads = name, inbox, threads
             inbox.put((self, Ready()))
@@ -215,7 +215,9 @@ def bench():
     from reglab.study.workbench import Workbench
 
     made = study(batch_size=16, sealed=True, epochs=1)
-    yield Workbench(Task(made.dataset, made.model, made.settings, {"both": Recipe.parse("dropout(rate=0.5)+ema")}))
+    yield Workbench(
+        Assignment(made.dataset, made.model, made.settings, {"both": Recipe.parse("dropout(rate=0.5)+ema")})
+    )
     steps._training.cache_clear()
 
 

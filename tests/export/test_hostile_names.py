@@ -56,7 +56,9 @@ def test_classes_and_columns_in_a_script_are_the_names(names):
         name="made", x=np.tile(np.eye(k, dtype="float32"), (2, 1)), y=np.tile(np.arange(k), 2), kind="table",
         class_names=tuple(names), feature_names=tuple(names),
     )  # fmt: skip
-    text = write._predict(SimpleNamespace(task=SimpleNamespace(data=data), results=SimpleNamespace(classes=names)))
+    text = write._predict(
+        SimpleNamespace(assignment=SimpleNamespace(data=data), results=SimpleNamespace(classes=names))
+    )
     values = {
         node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(text).body
         if isinstance(node, ast.Assign) and node.targets[0].id in ("CLASSES", "FEATURES")

@@ -57,51 +57,51 @@ def record(run: Run, curve: list[float], *, weights: int = 50, classes: int = 3,
     )  # fmt: skip
 
 
-def plan_of(task, *, result_bytes=0) -> Plan:
+def plan_of(assignment, *, result_bytes=0) -> Plan:
     """The plan of a study; some settings change its runs' identities, as all do that change a real run."""
-    settings, data = task.settings, task.data
+    settings, data = assignment.settings, assignment.data
     same = {"data": data.fingerprint, "epochs": settings.epochs, "repetition": settings.repetition}
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     facts = {"keras": "1", "backend": f"{backend} played", "data (content)": data.fingerprint[:12]}
     bases = {seed: as_text({**same, "seed": seed}) for seed in settings.seed_list()}
-    return Plan({}, facts, {"played": "1"}, result_bytes=result_bytes, bases=bases).of(task.recipes)
+    return Plan({}, facts, {"played": "1"}, result_bytes=result_bytes, bases=bases).of(assignment.recipes)
 
 
-def curve_of(task, run) -> list[float]:
+def curve_of(assignment, run) -> list[float]:
     """The validation accuracy of each epoch of a run."""
     if run.name == "diverges":
         return [0.5, math.nan]
-    return luck(run).random(task.settings.epochs).tolist()
+    return luck(run).random(assignment.settings.epochs).tolist()
 
 
 class Bench:
     """What a worker process trains with, played.
 
     A model that is a function hears what is going on, and can do there whatever a training can: it is called with
-    ``"plan"``, and with ``"epoch"`` at the end of each epoch, beside the ``task``, the ``ride`` and the ``epoch``.
+    ``"plan"``, and with ``"epoch"`` at the end of each epoch, beside the ``assignment``, the ``ride``, the ``epoch``.
     """
 
-    def __init__(self, task):
-        self.task = task
-        resolve(task.model, input_shape=task.data.input_shape, num_classes=task.data.num_classes)
-        self._model = _function_of(task.model)
+    def __init__(self, assignment):
+        self.assignment = assignment
+        resolve(assignment.model, input_shape=assignment.data.input_shape, num_classes=assignment.data.num_classes)
+        self._model = _function_of(assignment.model)
 
     def plan(self):
-        self._model("plan", task=self.task)
-        return plan_of(self.task)
+        self._model("plan", assignment=self.assignment)
+        return plan_of(self.assignment)
 
     def train(self, ride, *, start=None, checkpoint_every=None, until=None, on_epoch, on_checkpoint):
-        epochs = self.task.settings.epochs
+        epochs = self.assignment.settings.epochs
         for epoch in range(start.epoch if start else 0, until or epochs):
-            self._model("epoch", task=self.task, ride=ride, epoch=epoch)
+            self._model("epoch", assignment=self.assignment, ride=ride, epoch=epoch)
             on_epoch(epoch, {"val_accuracy": 0.5})
             if checkpoint_every and (epoch + 1) % checkpoint_every == 0 and epoch + 1 < epochs:
                 on_checkpoint(stand(ride, epoch + 1))
         if until:
             on_checkpoint(stand(ride, until))
             return []
-        how = {"classes": self.task.data.num_classes, "sealed": self.task.settings.sealed}
-        return [record(run, curve_of(self.task, run), **how) for run in ride.runs]
+        how = {"classes": self.assignment.data.num_classes, "sealed": self.assignment.settings.sealed}
+        return [record(run, curve_of(self.assignment, run), **how) for run in ride.runs]
 
 
 def _function_of(model):
@@ -122,9 +122,9 @@ class Player(Executor):
         ends: how trainings end badly, in turn: events that stand in for a training's results.
     """
 
-    def __init__(self, task, *, workers=2, weights=50):
-        self._task, self._weights = task, weights
-        self.data = task.data
+    def __init__(self, assignment, *, workers=2, weights=50):
+        self._task, self._weights = assignment, weights
+        self.data = assignment.data
         self._workers = {f"worker {i + 1}": deque() for i in range(workers)}
         self.trained: list[str] = []
         self.ends: deque[tuple[str, str]] = deque()
@@ -203,8 +203,8 @@ def stage(player=None, **how):
     """Play all studies that are run meanwhile; yields the players, one for each time that a study is opened."""
     used = []
 
-    def opened(task, _ways, *, threads):
-        used.append((player or Player)(task, **how))
+    def opened(assignment, _ways, *, threads):
+        used.append((player or Player)(assignment, **how))
         return used[-1]
 
     before, choice.opened = choice.opened, opened

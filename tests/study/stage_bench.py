@@ -24,23 +24,23 @@ __version__ = "1"
 class Workbench:
     """Plans and plays the study's runs."""
 
-    def __init__(self, task):
-        self.task = task
-        path = str(task.model).partition(":")[0]
+    def __init__(self, assignment):
+        self.assignment = assignment
+        path = str(assignment.model).partition(":")[0]
         if path.endswith(".py") and not Path(path).is_file():
             raise FileNotFoundError(path)
 
     def plan(self):
-        seeds = self.task.settings.seed_list()
+        seeds = self.assignment.settings.seed_list()
         runs = {
             name: tuple(Run(_digest(recipe.fingerprint(), seed)[:20], name, recipe, seed) for seed in seeds)
-            for name, recipe in self.task.recipes.items()
+            for name, recipe in self.assignment.recipes.items()
         }
         versions = {"reglab": reglab.__version__, "keras": __version__, "stage_bench": __version__}
         return Plan(runs, {"keras": __version__}, versions, result_bytes=100)
 
     def train(self, ride, *, on_epoch, **_):
-        for epoch in range(self.task.settings.epochs):
+        for epoch in range(self.assignment.settings.epochs):
             _obey()
             on_epoch(epoch, {"val_accuracy": 0.5})
         return [_record(run) for run in ride.runs]

@@ -33,8 +33,8 @@ class Player(played.Player):
     error: type[BaseException] = KeyboardInterrupt
     trainings = 0
 
-    def __init__(self, task, *, workers=1, weights=3):
-        super().__init__(task, workers=workers, weights=weights)
+    def __init__(self, assignment, *, workers=1, weights=3):
+        super().__init__(assignment, workers=workers, weights=weights)
 
     def plan(self):
         seeds = self._task.settings.seed_list()
@@ -107,7 +107,7 @@ def _history():
 
 @pytest.fixture(autouse=True)
 def _plays(monkeypatch, tmp_path):
-    monkeypatch.setattr(choice, "opened", lambda task, ways, *, threads: Player(task))
+    monkeypatch.setattr(choice, "opened", lambda assignment, ways, *, threads: Player(assignment))
     monkeypatch.setattr(Player, "fault", None)
     monkeypatch.setattr(Player, "error", KeyboardInterrupt)
     monkeypatch.setattr(Player, "trainings", 0)

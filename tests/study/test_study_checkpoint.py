@@ -13,7 +13,7 @@ import reglab
 from reglab.recipe import Recipe
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Plan, Ride, Run
-from reglab.study.spec import Settings, Task
+from reglab.study.spec import Assignment, Settings
 from reglab.study.store import Store
 
 EPOCHS = 5
@@ -35,7 +35,7 @@ def _bench(recipes, **settings):
 
     chosen = Settings(**{"seeds": 1, "epochs": EPOCHS, "train_size": 60, "batch_size": 25, "learning_rate": 0.02,
                          **settings})  # fmt: skip
-    return Workbench(Task(reglab.load("digits"), build, chosen, {text: Recipe.parse(text) for text in recipes}))
+    return Workbench(Assignment(reglab.load("digits"), build, chosen, {text: Recipe.parse(text) for text in recipes}))
 
 
 def _train(bench, ride, **options):

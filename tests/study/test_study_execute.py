@@ -266,11 +266,13 @@ class TestFolders:
 
 
 def _identities(model=MODEL, data="digits", **changes):
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
     from reglab.study.workbench import Workbench
 
     study = _study([], None, data=data, model=model, **{"seeds": 1, **changes})
-    return [run.id for run in Workbench(Task(study.dataset, model, study.settings, study.recipes)).plan().unique()]
+    return [
+        run.id for run in Workbench(Assignment(study.dataset, model, study.settings, study.recipes)).plan().unique()
+    ]
 
 
 def _moved(data):

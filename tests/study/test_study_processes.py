@@ -165,7 +165,7 @@ def test_two_workers_share_the_work_and_the_cores(tmp_path, played_workers, monk
         def started(self, *, workers, **_):
             said.append(workers)
 
-    def meets(moment=None, *, task=None, ride=None, epoch=None):
+    def meets(moment=None, *, assignment=None, ride=None, epoch=None):
         if moment == "epoch" and epoch == 0 and ride.seed == 0:
             (folder / f"{os.getpid()}").touch()
             deadline = time.monotonic() + 60

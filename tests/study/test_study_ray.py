@@ -29,7 +29,7 @@ from reglab.study.executors.ray import cluster as of_cluster
 from reglab.study.executors.ray import node, tasks
 from reglab.study.executors.ray import parcel as of_parcel
 from reglab.study.progress import Progress
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 from reglab.study.view import View
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -47,12 +47,12 @@ def _study(out, recipes=(), model=MODEL, **changes):
     return reglab.Study("digits", model, list(recipes), out=out, **{**SMALL, **changes})
 
 
-def _task(study):
-    return Task(study.dataset, study.model, study.settings, study.recipes)
+def _assignment(study):
+    return Assignment(study.dataset, study.model, study.settings, study.recipes)
 
 
 def _plan(study):
-    return Workbench(_task(study)).plan()
+    return Workbench(_assignment(study)).plan()
 
 
 def _recorded(folder):
@@ -102,7 +102,7 @@ def test_a_model_in_a_file_is_packed_with_the_files_beside_it_and_found_where_it
         " keras.layers.Dense(10, 'softmax')])\n"
     )
     (tmp_path / "own" / "deeper" / "no.py").touch()
-    parcel = of_parcel.packed(_task(_study(None, model=f"{tmp_path / 'own' / 'net.py'}:build(units=5)")))
+    parcel = of_parcel.packed(_assignment(_study(None, model=f"{tmp_path / 'own' / 'net.py'}:build(units=5)")))
     assert sorted(parcel.files) == ["beside.py", "net.py"]
     shutil.rmtree(tmp_path / "own")
     (tmp_path / "node").mkdir()
@@ -115,18 +115,18 @@ def test_too_many_files_beside_a_model_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(of_parcel, "_FILES_BYTES", 10)
     (tmp_path / "net.py").write_text("def build(): raise NotImplementedError")
     with pytest.raises(ReglabError, match="in a folder of its own"):
-        of_parcel.packed(_task(_study(None, model=f"{tmp_path / 'net.py'}:build")))
+        of_parcel.packed(_assignment(_study(None, model=f"{tmp_path / 'net.py'}:build")))
 
 
 def test_a_module_that_a_node_has_not_is_told_with_what_to_do(tmp_path, monkeypatch):
-    parcel = of_parcel.packed(_task(_study(None, model="no_such_package.nets:build")))
+    parcel = of_parcel.packed(_assignment(_study(None, model="no_such_package.nets:build")))
     with pytest.raises(ReglabError, match=r"no_such_package.*installed on every node"):
         node._bench(parcel, tmp_path)
     (tmp_path / "here_only.py").write_text("def build(): pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     import here_only
 
-    parcel = of_parcel.packed(_task(_study(None, model=here_only.build)))
+    parcel = of_parcel.packed(_assignment(_study(None, model=here_only.build)))
     monkeypatch.setitem(sys.modules, "here_only", None)
     with pytest.raises(ReglabError, match=r"here_only.*Install what is missing"):
         node._bench(parcel, tmp_path)
@@ -138,7 +138,7 @@ def test_data_on_disk_is_sent_by_its_content_and_opened_read_only(tmp_path):
     study = reglab.Study(
         (np.memmap(tmp_path / "x", dtype="float32", mode="r", shape=(60, 4)), np.arange(60) % 3), MODEL
     )
-    parcel = of_parcel.packed(_task(study))
+    parcel = of_parcel.packed(_assignment(study))
     assert type(parcel.x) is np.ndarray
     assert len(parcel.rest) < 10_000
     opened = of_parcel.unpacked(parcel, tmp_path)
@@ -149,7 +149,7 @@ def test_data_on_disk_is_sent_by_its_content_and_opened_read_only(tmp_path):
 def test_a_node_with_other_versions_gives_no_results():
     study = _study(None)
     jobs = [Job(number, ride) for number, ride in enumerate(_plan(study).missing(()))]
-    events = list(node.train_jobs(of_parcel.packed(_task(study)), "task 1", jobs, {"keras": "2.0"}))
+    events = list(node.train_jobs(of_parcel.packed(_assignment(study)), "task 1", jobs, {"keras": "2.0"}))
     assert [(event.job, event.how) for event in events] == [(job.number, "exception") for job in jobs]
     assert "planned with keras 2.0" in events[0].detail
 
@@ -159,7 +159,7 @@ def test_a_task_tells_when_each_job_begins_and_little_of_its_epochs(stage, monke
     study = _study(None, epochs=20)
     plan = _plan(study)
     jobs = [Job(number, ride) for number, ride in enumerate(plan.missing(())[:2])]
-    events = list(node.train_jobs(of_parcel.packed(_task(study)), "task 1", jobs, plan.versions))
+    events = list(node.train_jobs(of_parcel.packed(_assignment(study)), "task 1", jobs, plan.versions))
     for job in jobs:
         of_job = [event for event in events if event.job == job.number]
         assert isinstance(of_job[0], Started)
@@ -431,8 +431,8 @@ def test_a_job_that_is_stopped_says_no_more_and_those_behind_it_come_back(cluste
     plan, events = _plan(study), []
     ray.init(cluster.address, log_to_driver=False, logging_level="error")
     with pytest.raises(ReglabError, match=r"not 127\.0\.0\.1:1"):
-        tasks.RayTasks(_task(study), address="127.0.0.1:1")
-    with tasks.RayTasks(_task(study)) as trainer:
+        tasks.RayTasks(_assignment(study), address="127.0.0.1:1")
+    with tasks.RayTasks(_assignment(study)) as trainer:
         trainer._versions = plan.versions
         assert trainer.free() == ["task 1"]
         trainer.start("task 1", [Job(number, ride) for number, ride in enumerate(plan.missing(())[:2])])

@@ -194,13 +194,13 @@ def measured(study: Study, *, ways: Mapping[str, Any] = MappingProxyType({})) ->
     from reglab.study.executors.choice import Ways
     from reglab.study.executors.processes import default_workers
     from reglab.study.plan import Run, rides
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
 
     settings = study.settings
     plan = rides([Run(name, name, recipe, 0) for name, recipe in study.recipes.items()])
     workers = Ways(**ways).workers
     if workers is None:
-        workers = default_workers(Task(study.dataset, study.model, settings, study.recipes))
+        workers = default_workers(Assignment(study.dataset, study.model, settings, study.recipes))
     # Enough seeds that every worker has something to do: trainings beside each other are slower than one alone.
     seeds = min(settings.seeds, -(-max(1, workers) // len(plan)))
     changes = {**settings.to_dict(), "epochs": min(_EPOCHS, settings.epochs), "seeds": seeds}

@@ -197,9 +197,9 @@ def _norm(weights: list[np.ndarray]) -> float:
 
 def _replayed(study: Study, results: Results) -> Any:
     from reglab.replay import Replay
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
 
-    replay = Replay(results.folder, Task(study.dataset, study.model, study.settings, study.recipes))
+    replay = Replay(results.folder, Assignment(study.dataset, study.model, study.settings, study.recipes))
     each: Any = replay.each(replay.runs([study.baseline]))
     return each
 

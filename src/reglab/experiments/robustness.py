@@ -132,12 +132,12 @@ def robustness(
     """
     from reglab.experiments.attack import Attacker
     from reglab.replay import Replay
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
 
     data = study.dataset
     unit = "pixel" if data.kind == "image" and data.value_range is not None else "input"
     radii = _checked(epsilons or EPSILONS[unit])
-    replay = Replay(study.out, Task(data, study.model, study.settings, study.recipes))
+    replay = Replay(study.out, Assignment(data, study.model, study.settings, study.recipes))
     if "inputs" in replay.results.facts:
         raise ReglabError(
             "The model takes indices (token ids, categories), which no attack can move a little: there is nothing "

@@ -91,13 +91,13 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
         ReglabError: if the data are no images, or not those that the study was trained on.
     """
     from reglab.replay import Replay
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
 
     data = study.dataset
     if len(data.input_shape) != 3 or data.input_shape[-1] not in (1, 3):
         raise ReglabError(f"{data.name} has examples of shape {data.input_shape}, which are no images to show.")
     changing = {name: recipe for name, recipe in study.recipes.items() if may_change(recipe)}
-    replay = Replay(study.out, Task(data, study.model, study.settings, study.recipes))
+    replay = Replay(study.out, Assignment(data, study.model, study.settings, study.recipes))
     found: list[Sample] = []
     for name in changing:
         run = next(iter(replay.runs([name])), None)

@@ -64,7 +64,7 @@ def measure(
     Raises:
         ReglabError: for what cannot work on any backend, before anything is measured.
     """
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
 
     for name in only:
         if name not in backends.BACKENDS:
@@ -77,12 +77,12 @@ def measure(
     _check_model(study)
     threads = threads or cores()
     settings = replace(study.settings, sealed=True)
-    task = Task(study.dataset, study.model, settings, {name: chosen})
+    assignment = Assignment(study.dataset, study.model, settings, {name: chosen})
     headline = f"{_headline(study, name)}, {threads} thread{'s' if threads > 1 else ''}"
     with ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="reglab-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        packed = pack(task, scratch)
+        packed = pack(assignment, scratch)
         seats: list[_Seat] = []
         for backend in dict.fromkeys(only):
             seats.append(_Seat(backend))
@@ -168,12 +168,12 @@ class _Seat:
     def going(self) -> bool:
         return self._worker is not None
 
-    def start(self, task: bytes, scratch: Path, threads: int) -> None:
+    def start(self, assignment: bytes, scratch: Path, threads: int) -> None:
         """Start the process and do the first step."""
         began = time.perf_counter()
         name = self.speed.backend
         self._worker = Worker(
-            name, self._inbox, task=task, scratch=scratch, threads=threads, backend=name, alone=False
+            name, self._inbox, assignment=assignment, scratch=scratch, threads=threads, backend=name, alone=False
         )  # fmt: skip
         found = self._ask("first")
         if found is not None:

@@ -58,11 +58,11 @@ def export(
             written as plain Keras, or the folder holds something else. Nothing is written then.
     """
     from reglab.replay import Replay
-    from reglab.study.spec import Task
+    from reglab.study.spec import Assignment
 
     if out is not None:  # before anything that takes time
         owned.check(owned.given(out), owned.EXPORT)
-    replay = Replay(study.out, Task(study.dataset, study.model, study.settings, study.recipes))
+    replay = Replay(study.out, Assignment(study.dataset, study.model, study.settings, study.recipes))
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
     what = {"recipe": name, "run": run.id, "script": script}
@@ -136,17 +136,17 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
     from reglab.study import run_folder
 
     program, data = replay.trained(run)
-    recipe = replay.task.recipes[run.name]
+    recipe = replay.assignment.recipes[run.name]
     model = deployed(
-        program.model.export_network(), data=replay.task.data, preprocess=data.preprocess, head=program.head,
+        program.model.export_network(), data=replay.assignment.data, preprocess=data.preprocess, head=program.head,
         recipe=recipe,
     )  # fmt: skip
     if reason := why_not_saved(model):
         raise ReglabError(f"The trained network {reason}, and compare again.")
     model.save(path)
     stored = run_folder.predictions(replay.results.folder / "runs" / run.id, "test").probabilities
-    raw = replay.task.data.x[np.sort(replay.split(run.seed).test)[:256]]
-    exact = replay.task.settings.precision == "float32"
+    raw = replay.assignment.data.x[np.sort(replay.split(run.seed).test)[:256]]
+    exact = replay.assignment.settings.precision == "float32"
     return check(path, x=raw, probabilities=stored[:256], tolerance=1e-3 if exact else 2e-2)
 
 
@@ -164,7 +164,7 @@ def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, ma
     examples = _examples(replay, data, run.seed, max_data)
     optimizer = type(unscaled(program.model.optimizer)).__name__
     rate = study.settings.learning_rate
-    recipe = replay.task.recipes[run.name]
+    recipe = replay.assignment.recipes[run.name]
     binary = program.head.kind in ("sigmoid", "binary_logits")
     facts = Facts(
         title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
@@ -211,7 +211,7 @@ def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
     results = replay.results
     spec = {**study.spec(), "recipes": {}, "baseline": results.baseline}
     for name in dict.fromkeys([results.baseline, run.name]):
-        spec["recipes"][name] = replay.task.recipes[name].to_text()
+        spec["recipes"][name] = replay.assignment.recipes[name].to_text()
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     said = [
         f"The recipe {run.name!r} of a study by reglab, with the settings it was compared under and its baseline.",
@@ -223,7 +223,7 @@ def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
 
 
 def _predict(replay: Replay) -> str:
-    data = replay.task.data
+    data = replay.assignment.data
     names = _list(replay.results.classes or data.class_names)
     shape = ", ".join(map(str, ("N", *data.input_shape)))
     features = f"\nFEATURES = {_list(data.feature_names)}  # of an example, in this order" if data.feature_names else ""
@@ -259,7 +259,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
-    recipe, data = replay.task.recipes[run.name].to_text(), replay.task.data
+    recipe, data = replay.assignment.recipes[run.name].to_text(), replay.assignment.data
     shape = ", ".join(map(str, ("N", *data.input_shape)))
     rows = {
         "model.keras": "the trained network, of Keras' own layers: raw examples in, class probabilities out",

@@ -14,7 +14,7 @@ from reglab.errors import ReglabError, nearest
 from reglab.expressions import shown
 from reglab.recipe import Recipe
 
-__all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Settings", "Task", "named_recipes", "read_yaml"]
+__all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml"]
 
 if TYPE_CHECKING:
     from reglab.data import Dataset
@@ -153,7 +153,7 @@ _SINCE = {
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Assignment:
     """All that whoever trains a study has to know of it."""
 
     data: Dataset

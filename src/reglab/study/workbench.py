@@ -26,7 +26,7 @@ from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
-from reglab.study.spec import TABLE, Task
+from reglab.study.spec import TABLE, Assignment
 
 __all__ = ["Workbench"]
 
@@ -41,10 +41,12 @@ class Workbench:
     runs are trained.
     """
 
-    def __init__(self, task: Task) -> None:
-        self.data, self.settings, self.recipes = task.data, task.settings, task.recipes
-        self.builder = resolve(task.model, input_shape=self.data.input_shape, num_classes=self.data.num_classes)
-        self._built_anew = not isinstance(task.model, keras.Model)  # so that nobody else has what the builder gives
+    def __init__(self, assignment: Assignment) -> None:
+        self.data, self.settings, self.recipes = assignment.data, assignment.settings, assignment.recipes
+        self.builder = resolve(assignment.model, input_shape=self.data.input_shape, num_classes=self.data.num_classes)
+        self._built_anew = not isinstance(
+            assignment.model, keras.Model
+        )  # so that nobody else has what the builder gives
         self.test = test_part(self.data, fraction=self.settings.test)
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()

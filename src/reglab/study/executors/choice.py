@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reglab.declare import param, params
 from reglab.errors import ReglabError
 from reglab.study.executors.base import Executor
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 
 __all__ = ["EXECUTORS", "Ways", "opened"]
 
@@ -50,11 +50,11 @@ class Ways:
             raise ReglabError("An address is that of a Ray cluster. Give executor='ray' with it, or leave it out.")
 
 
-def opened(task: Task, ways: Ways, *, threads: int | None) -> Executor:
+def opened(assignment: Assignment, ways: Ways, *, threads: int | None) -> Executor:
     """Return the executor.
 
     Args:
-        task: what will be trained.
+        assignment: what will be trained.
         ways: how.
         threads: of each worker where the study was trained before, since the last bits of a result depend on them; by
             default the cores are divided.
@@ -62,14 +62,16 @@ def opened(task: Task, ways: Ways, *, threads: int | None) -> Executor:
     if ways.executor == "ray":
         from reglab.study.executors.ray.tasks import RayTasks
 
-        return RayTasks(task, workers=ways.workers, address=ways.address, threads=threads)
+        return RayTasks(assignment, workers=ways.workers, address=ways.address, threads=threads)
     if ways.workers == 0:
         from reglab.study.executors.here import Here
 
-        return Here(task)
+        return Here(assignment)
     from reglab.study.executors.process import cores
     from reglab.study.executors.processes import Processes, default_workers
 
     if ways.workers is not None:
-        return Processes(task, workers=ways.workers)
-    return Processes(task, workers=max(1, cores() // threads) if threads else default_workers(task), threads=threads)
+        return Processes(assignment, workers=ways.workers)
+    return Processes(
+        assignment, workers=max(1, cores() // threads) if threads else default_workers(assignment), threads=threads
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reglab.study.executors.base import Done, Event, Executor, Gone, Handler, Job, Started, work
 from reglab.study.plan import Plan
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 from reglab.study.workbench import Workbench
 
 __all__ = ["Here"]
@@ -15,8 +15,8 @@ _NAME = "this process"
 class Here(Executor):
     """Trains in the process that asks, one job at a time."""
 
-    def __init__(self, task: Task) -> None:
-        self._bench = Workbench(task)
+    def __init__(self, assignment: Assignment) -> None:
+        self._bench = Workbench(assignment)
         self._jobs: list[Job] = []
 
     def plan(self) -> Plan:

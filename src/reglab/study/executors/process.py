@@ -49,8 +49,8 @@ class Worker:
     Args:
         name: for people.
         inbox: where its messages arrive, each beside the worker itself; the last one is an ``Exit``.
-        task: the packed task.
-        scratch: the folder that the task was packed with.
+        assignment: the packed assignment.
+        scratch: the folder that the assignment was packed with.
         threads: processor threads.
         place: which of several workers it is; their cores lie beside each other.
         backend: the Keras backend; by default that of this process, or what ``KERAS_BACKEND`` says.
@@ -62,7 +62,7 @@ class Worker:
         name: str,
         inbox: queue.SimpleQueue[tuple[Worker, Any]],
         *,
-        task: bytes,
+        assignment: bytes,
         scratch: Path,
         threads: int,
         place: int = 0,
@@ -84,7 +84,7 @@ class Worker:
         )  # fmt: skip
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        self.tell(Hello(tuple(sys.path), str(scratch), _pinned(place, threads), task))
+        self.tell(Hello(tuple(sys.path), str(scratch), _pinned(place, threads), assignment))
 
     def tell(self, message: Any) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and we shall hear of it

@@ -15,7 +15,7 @@ from reglab.study.executors.process import Exit, Worker, cores
 from reglab.study.executors.shipment import pack
 from reglab.study.executors.wire import Planned, Ready, Refused
 from reglab.study.plan import Plan
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 
 __all__ = ["Processes", "default_workers"]
 
@@ -23,7 +23,7 @@ _WORKER_BYTES = 2 * 2**30  # of memory for each worker: a backend, a data set, s
 _STARTS = 3  # workers in a row that end before they have done anything, until the study gives up
 
 
-def default_workers(task: Task) -> int:
+def default_workers(assignment: Assignment) -> int:
     """Return how many workers train a study fastest here: one a core, as far as trainings and memory go round.
 
     Small networks gain little from a second thread, and large ones lose nothing (docs/scaling.md). Where there is a
@@ -31,26 +31,26 @@ def default_workers(task: Task) -> int:
     """
     if _has_gpu():
         return 1
-    hosts = {recipe.host() for recipe in task.recipes.values()}
-    return max(1, min(cores(), _memory() // _WORKER_BYTES, len(hosts) * task.settings.seeds))
+    hosts = {recipe.host() for recipe in assignment.recipes.values()}
+    return max(1, min(cores(), _memory() // _WORKER_BYTES, len(hosts) * assignment.settings.seeds))
 
 
 class Processes(Executor):
     """Trains in worker processes.
 
     Args:
-        task: the study.
+        assignment: the study.
         workers: how many.
         threads: processor threads of each; by default they share the cores.
     """
 
-    def __init__(self, task: Task, *, workers: int, threads: int | None = None) -> None:
+    def __init__(self, assignment: Assignment, *, workers: int, threads: int | None = None) -> None:
         self.threads: int = threads or max(1, cores() // workers)
         self._inbox: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
         self._scratch = Path(tempfile.mkdtemp(prefix="reglab-"))
         self._failed_starts = 0
         try:
-            self._task = pack(task, self._scratch)
+            self._assignment = pack(assignment, self._scratch)
         except BaseException:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
@@ -159,9 +159,14 @@ class Processes(Executor):
 
     def _hire(self, slot: int) -> Worker:
         worker = Worker(
-            f"worker {slot + 1}", self._inbox, task=self._task, scratch=self._scratch, threads=self.threads, place=slot,
+            f"worker {slot + 1}",
+            self._inbox,
+            assignment=self._assignment,
+            scratch=self._scratch,
+            threads=self.threads,
+            place=slot,
             alone=self._count == 1,
-        )  # fmt: skip
+        )
         self._slots[slot] = worker
         return worker
 

@@ -1,4 +1,4 @@
-"""A task as it is sent to worker processes on this machine: large arrays go by way of a file that all of them map."""
+"""An assignment as it is sent to worker processes on this machine: large arrays go by way of a file that all map."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 
 __all__ = ["Shipment", "pack"]
 
-_INLINE_BYTES = 2**22  # smaller arrays are sent with the task
+_INLINE_BYTES = 2**22  # smaller arrays are sent with the assignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,35 +33,35 @@ class _Mapped:
 
 @dataclass(frozen=True, eq=False)
 class Shipment:
-    """A task whose examples may lie in a file."""
+    """An assignment whose examples may lie in a file."""
 
-    task: Task
+    assignment: Assignment
     x: _Mapped | None
 
-    def open(self) -> Task:
-        """Return the task, at its destination."""
+    def open(self) -> Assignment:
+        """Return the assignment, at its destination."""
         if self.x is None:
-            return self.task
-        data = self.task.data
+            return self.assignment
+        data = self.assignment.data
         fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
-        return dataclasses.replace(self.task, data=type(data)(**{**fields, "x": self.x.open()}))
+        return dataclasses.replace(self.assignment, data=type(data)(**{**fields, "x": self.x.open()}))
 
 
-def pack(task: Task, scratch: Path) -> bytes:
-    """Return a task as bytes; its examples go into a file in ``scratch``, unless they lie in one already.
+def pack(assignment: Assignment, scratch: Path) -> bytes:
+    """Return an assignment as bytes; its examples go into a file in ``scratch``, unless they lie in one already.
 
     Raises:
         ReglabError: if the user's model or strategies cannot be sent to another process.
     """
     import cloudpickle
 
-    x = task.data.x
+    x = assignment.data.x
     mapped = None
     if x.nbytes > _INLINE_BYTES:
         mapped = _file_of(x) or _written(x, scratch)
-        task = dataclasses.replace(task, data=_without_examples(task.data))
+        assignment = dataclasses.replace(assignment, data=_without_examples(assignment.data))
     try:
-        return cloudpickle.dumps(Shipment(task, mapped), protocol=pickle.HIGHEST_PROTOCOL)
+        return cloudpickle.dumps(Shipment(assignment, mapped), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise ReglabError(
             f"The study cannot be sent to a worker process ({type(error).__name__}: {error}). Give the model as a "

@@ -25,13 +25,13 @@ class Hello:
         paths: where modules are looked for, as where the study was started.
         scratch: a folder to clear away if whoever started the worker dies.
         cores: the processor cores it keeps to; None for all.
-        task: the pickled task, opened when the rest is in place.
+        assignment: the pickled assignment, opened when the rest is in place.
     """
 
     paths: Sequence[str]
     scratch: str
     cores: Sequence[int] | None
-    task: bytes
+    assignment: bytes
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Refused:
-    """Planning, opening the task or an ``Ask`` failed: a sentence for the user, or the traceback of a bug."""
+    """Planning, opening the assignment or an ``Ask`` failed: a sentence for the user, or the traceback of a bug."""
 
     message: str
     expected: bool

@@ -30,7 +30,7 @@ def main() -> None:
     _settle_in(hello)
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(commands, inbox, hello.scratch), daemon=True).start()
-    bench = _opened(hello.task, events)
+    bench = _opened(hello.assignment, events)
     send(events, Ready())
     while True:
         _serve(bench, inbox.get(), events)
@@ -56,14 +56,14 @@ def _answer(bench: Any, ask: Ask) -> Answer:
     return Answer(pkgutil.resolve_name(ask.function)(bench, *ask.arguments))
 
 
-def _opened(task: bytes, events: BinaryIO) -> Any:
+def _opened(assignment: bytes, events: BinaryIO) -> Any:
     """Return the workbench; where it cannot be made, tell and end."""
     import pickle
 
     try:
         from reglab.study.workbench import Workbench
 
-        return Workbench(pickle.loads(task).open())
+        return Workbench(pickle.loads(assignment).open())
     except Exception as error:
         send(events, _refusal(error))
         events.close()

@@ -74,11 +74,13 @@ def _bench(parcel: Parcel, folder: Path, *, versions: dict[str, str] | None = No
         )
     from reglab.study.workbench import Workbench
 
-    task = unpacked(parcel, folder)
+    assignment = unpacked(parcel, folder)
     try:
-        return Workbench(task)
+        return Workbench(assignment)
     except ReglabError as error:
-        found = IN_A_MODULE.fullmatch(task.model) if isinstance(task.model, str) and not parcel.files else None
+        found = (
+            IN_A_MODULE.fullmatch(assignment.model) if isinstance(assignment.model, str) and not parcel.files else None
+        )
         if found and importlib.util.find_spec(found["package"]) is None:
             raise ReglabError(
                 f"{error} That was on the node {platform.node()} of the Ray cluster, and a module has to be installed "

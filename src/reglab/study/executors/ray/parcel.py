@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 
 __all__ = ["IN_A_MODULE", "Parcel", "packed", "unpacked"]
 
@@ -30,7 +30,7 @@ class Parcel:
 
     Attributes:
         x: the examples, by their content; read-only in a task.
-        rest: the task without them, pickled, so that what is missing on a node can be told there.
+        rest: the assignment without them, pickled, so that what is missing on a node can be told there.
         model: where the model is in a file, its name and call.
         files: that file and those beside it.
     """
@@ -41,7 +41,7 @@ class Parcel:
     files: dict[str, bytes]
 
 
-def packed(task: Task) -> Parcel:
+def packed(assignment: Assignment) -> Parcel:
     """Return a study as it can be sent.
 
     Raises:
@@ -49,19 +49,19 @@ def packed(task: Task) -> Parcel:
     """
     import cloudpickle
 
-    found = _IN_A_FILE.fullmatch(task.model) if isinstance(task.model, str) else None
+    found = _IN_A_FILE.fullmatch(assignment.model) if isinstance(assignment.model, str) else None
     path = Path(found["path"]) if found else None
     files = _files_beside(path) if path is not None and path.is_file() else {}
     model = f"{path.name}:{found['call']}" if found and path is not None and files else ""
     try:
-        bare = dataclasses.replace(task, data=_with_examples(task.data, None))
+        bare = dataclasses.replace(assignment, data=_with_examples(assignment.data, None))
         rest = cloudpickle.dumps(bare, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise ReglabError(
             f"The study cannot be sent to a Ray cluster ({type(error).__name__}: {error}). Give the model as a "
             "function that builds it, or train in this process with workers=0."
         ) from error
-    return Parcel(np.asarray(task.data.x), rest, model, files)
+    return Parcel(np.asarray(assignment.data.x), rest, model, files)
 
 
 def _files_beside(path: Path) -> dict[str, bytes]:
@@ -75,14 +75,14 @@ def _files_beside(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in beside}
 
 
-def unpacked(parcel: Parcel, folder: Path) -> Task:
+def unpacked(parcel: Parcel, folder: Path) -> Assignment:
     """Return the study on a node; ``folder`` takes the files of the model.
 
     Raises:
         ReglabError: if something it needs is not installed there.
     """
     try:
-        task: Task = pickle.loads(parcel.rest)
+        assignment: Assignment = pickle.loads(parcel.rest)
     except (ImportError, AttributeError) as error:
         raise ReglabError(
             f"The node {platform.node()} cannot load the study: {error}. Install what is missing there, as on every "
@@ -90,8 +90,8 @@ def unpacked(parcel: Parcel, folder: Path) -> Task:
         ) from error
     for name, content in parcel.files.items():
         (folder / name).write_bytes(content)
-    model = f"{folder / parcel.model}" if parcel.files else task.model
-    return dataclasses.replace(task, model=model, data=_with_examples(task.data, parcel.x))
+    model = f"{folder / parcel.model}" if parcel.files else assignment.model
+    return dataclasses.replace(assignment, model=model, data=_with_examples(assignment.data, parcel.x))
 
 
 def _with_examples(data: Any, x: np.ndarray | None) -> Any:

@@ -35,7 +35,7 @@ from reglab.study.executors.ray.cluster import Node, connect, cores_of_a_task, h
 from reglab.study.executors.ray.node import plan_study, train_jobs
 from reglab.study.executors.ray.parcel import packed
 from reglab.study.plan import Plan
-from reglab.study.spec import Task
+from reglab.study.spec import Assignment
 
 __all__ = ["RayTasks"]
 
@@ -57,7 +57,7 @@ class RayTasks(Executor):
     each task imports and compiles anew, and one in the end, so that slots end together and late ones find work.
 
     Args:
-        task: the study.
+        assignment: the study.
         workers: trainings at the same time; by default as many as the cluster has room for.
         address: ``host:port`` of a cluster that this machine belongs to. By default the one that this process is
             connected to already, or ``RAY_ADDRESS`` names, or runs here; where there is none, one is started.
@@ -68,10 +68,15 @@ class RayTasks(Executor):
     """
 
     def __init__(
-        self, task: Task, *, workers: int | None = None, address: str | None = None, threads: int | None = None
+        self,
+        assignment: Assignment,
+        *,
+        workers: int | None = None,
+        address: str | None = None,
+        threads: int | None = None,
     ) -> None:
         self._ray = imported()
-        parcel = packed(task)
+        parcel = packed(assignment)
         self._workers = workers
         self._tasks: dict[str, _Running] = {}
         self._untold: list[Event] = []
