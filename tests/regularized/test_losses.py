@@ -225,6 +225,27 @@ class TestSmoothing:
             model.fit(X, labels, verbose=0)
         assert np.isnan(float(model.train_on_batch(X, labels)))  # where nobody looks it does not pass for training
 
+    def test_it_is_told_whatever_the_recipe_and_where_a_label_has_a_place(self):
+        network = keras.Sequential([keras.Input((4, 2)), layers.Dense(3, activation="softmax")])
+        x, y = np.ones((5, 4, 2), "float32"), np.arange(20).reshape(5, 4) % 3
+        model = reglab.regularize(network, "none")
+        model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=EAGER)
+        with pytest.raises(reglab.ReglabError, match=r"for the labels 0 to 2; 6 of 20 are others, such as 3"):
+            model.fit(x, y + 1, verbose=0)
+        model.fit(x, y, verbose=0)
+        loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=3)
+        model.compile("sgd", loss, run_eagerly=EAGER)
+        model.fit(x, y + 1, verbose=0)  # 3 is declared to be none
+        with pytest.raises(reglab.ReglabError, match=r"7 of 20 are others, such as -1"):
+            model.fit(x, y - 1, verbose=0)
+
+    def test_binary_labels_of_minus_one_are_told(self):
+        model = reglab.regularize(one_output(1, "sigmoid"), "none")
+        model.compile("sgd", "binary_crossentropy", run_eagerly=EAGER)
+        with pytest.raises(reglab.ReglabError, match=r"labels from 0 to 1; 6 of 12 are others, such as -1"):
+            model.fit(X, np.arange(12) % 2 * 2 - 1, verbose=0)
+        model.fit(X, np.linspace(0, 1, 12), verbose=0)
+
     def test_metrics_see_the_heavier_label_of_a_mixture(self):
         model = reglab.regularize(one_output(), "mixup(alpha=1)", seed=0)
         model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])

@@ -53,6 +53,10 @@ class Targets:
         needing = self.soft or next((part.strategy.name for part in parts if _takes_gradients(part)), None)
         self.loss = _only(loss, needing, outputs)
         self.sparse = _is(self.loss, _SPARSE, exactly=True)
+        config = self.loss.get_config() if self.sparse and isinstance(self.loss, keras.losses.Loss) else {}
+        self.indices = self.sparse and config.get("axis", -1) == -1  # of classes, along the last axis of the outputs
+        self.ignored = config.get("ignore_class")
+        self.probabilities = _is(self.loss, _BINARY, exactly=True)
         self.binary = _is(self.loss, _BINARY)
         if self.loss is not None:
             for part in parts:
@@ -95,15 +99,29 @@ class Targets:
         return ops.where(known, one_hot, np.float32("nan"))
 
     def check_labels(self, y: Any, outputs: list[tuple[int | None, ...]] | None) -> None:
-        """Raise a ReglabError if class indices that are at hand are none of the model's classes."""
-        if not (self.soft and self.sparse and isinstance(y, np.ndarray) and y.size and outputs):
+        """Raise a ReglabError if labels that are at hand are none of the model's classes.
+
+        TensorFlow stops at such a class index in the middle of an epoch; on JAX, Keras would train it towards nothing,
+        as it does on all backends with labels of a binary cross-entropy below 0 or above 1.
+        """
+        if not (isinstance(y, np.ndarray) and y.dtype.kind in "iuf" and y.size):
+            return
+        if self.probabilities and ((y < 0) | (y > 1)).any():
+            wrong = y[(y < 0) | (y > 1)]
+            raise ReglabError(
+                f"A binary cross-entropy takes labels from 0 to 1; {wrong.size} of {y.size} are others, such as "
+                f"{wrong[0]}. Give 0 and 1, or another loss."
+            )
+        if not (self.indices and outputs):
             return
         classes = outputs[0][-1]
-        given = y.reshape(-1) if y.ndim == 1 or y.shape[1:] == (1,) else None
-        if given is not None and classes and (given.min() < 0 or given.max() >= classes):
-            wrong = given[(given < 0) | (given >= classes)]
+        per_output = y.ndim == len(outputs[0]) - 1 or y.shape[1:] == (1,)
+        if not (per_output and classes):
+            return
+        wrong = y[((y < 0) | (y >= classes)) & (y != self.ignored)]
+        if wrong.size:
             raise ReglabError(
-                f"The model has {classes} outputs, for the labels 0 to {classes - 1}; {wrong.size} of {given.size} are "
+                f"The model has {classes} outputs, for the labels 0 to {classes - 1}; {wrong.size} of {y.size} are "
                 f"others, such as {wrong[0]}. Number the classes from 0 on, or give the last layer more units."
             )
 
