@@ -11,9 +11,10 @@ from reglab import backends
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.results import Results
-from reglab.study import naming, owned
+from reglab.study import naming
 from reglab.study.progress import Progress
 from reglab.study.spec import Settings, named_recipes, read_yaml
+from reglab.study.storage import folders, owned
 
 if TYPE_CHECKING:
     from reglab.data import Dataset
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from reglab.study.executors.base import Executor
     from reglab.study.executors.choice import Ways
     from reglab.study.plan import Plan
-    from reglab.study.store import Store
+    from reglab.study.storage.store import Store
 
 __all__ = ["Results", "Study"]
 
@@ -128,7 +129,7 @@ class Study:
         Raises:
             ReglabError: if there is none, or what the folder says of it is damaged or needs such an object.
         """
-        from reglab.study.view import began_with, resumable_spec
+        from reglab.study.storage.view import began_with, resumable_spec
 
         held = resumable_spec(folder)
         missing = [key for key in held.get("python_objects", ()) if key not in elsewhere]
@@ -150,7 +151,7 @@ class Study:
         spec = self.spec()
         if self._out is None and self._found is not None and self._found[0] == spec:
             return self._found[1]
-        return self._out or naming.folder_for(self._name, spec)
+        return self._out or folders.folder_for(self._name, spec)
 
     @property
     def reuse(self) -> tuple[Path, ...]:
@@ -161,7 +162,7 @@ class Study:
         """Return the folders whose results are taken over."""
         if self._reuse is not None or self._out is not None:
             return self._reuse or []
-        return [folder for folder in naming.by_name(self._name) if folder != self.out]
+        return [folder for folder in folders.by_name(self._name) if folder != self.out]
 
     def spec(self) -> dict[str, Any]:
         """Return the study as ``study.yaml`` holds it; data and models given as Python objects stand by their name."""
@@ -270,7 +271,7 @@ class Study:
         """Open the folder and whoever trains, with the plan entered: for those who decide what is trained."""
         from reglab.study.executors import choice
         from reglab.study.spec import Assignment
-        from reglab.study.view import holds_study
+        from reglab.study.storage.view import holds_study
 
         out = self.out
         owned.check(out)
@@ -285,7 +286,7 @@ class Study:
             if store is not None and self._out is None and store.changed(plan.facts):
                 progress.note(_moves_on(store, plan.facts))
                 store.close()
-                out, store = naming.folder_for(self._name, self.spec(), plan.facts), None
+                out, store = folders.folder_for(self._name, self.spec(), plan.facts), None
             if store is None:  # nothing is written before it is known that the study can work
                 store = stack.enter_context(self._entered(out))
             if self._out is None:
@@ -295,7 +296,7 @@ class Study:
 
     def _entered(self, out: Path) -> Store:
         """Open the folder, with the spec frozen in it."""
-        from reglab.study.store import Store
+        from reglab.study.storage.store import Store
 
         store = Store(out)
         try:
@@ -361,7 +362,7 @@ class Study:
 
     def _extends(self) -> list[int]:
         """Return how many seeds studies have that were concluded, of which this one is a longer version."""
-        from reglab.study import disk
+        from reglab.study.storage import disk
 
         found = []
         mine = self.spec()

@@ -10,11 +10,11 @@ import numpy as np
 from reglab.data import Split
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
-from reglab.study import run_folder
-from reglab.study.frozen import differences
 from reglab.study.records import FINISHED
 from reglab.study.run import Program, SeedData
 from reglab.study.spec import Assignment
+from reglab.study.storage import run_folder
+from reglab.study.storage.frozen import differences
 from reglab.study.workbench import Workbench
 
 __all__ = ["Replay"]

@@ -16,9 +16,9 @@ from reglab.analysis.compare import Comparison, compare
 from reglab.analysis.metrics import Calibration, calibration, confusion, scores, sparsity
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe, spoken
-from reglab.study import run_folder, sound
 from reglab.study.records import FINISHED, Predictions, Record
-from reglab.study.view import View, study_in
+from reglab.study.storage import run_folder, sound
+from reglab.study.storage.view import View, study_in
 
 if TYPE_CHECKING:
     from reglab.export.best import Best

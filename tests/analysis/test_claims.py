@@ -168,7 +168,7 @@ def test_a_bound_is_a_bound_in_every_format(bounded, tmp_path):
     row = spreadsheet.recipes(bounded).splitlines()
     at = dict(zip(row[0].split(","), row[-1].split(","), strict=True))
     assert (at["low"], at["high"], at["confidence"], at["bound"]) == ("0.0", "", "", ">0")
-    from reglab.study import disk
+    from reglab.study.storage import disk
 
     disk.write_json(tmp_path / "results.json", bounded.to_dict())
     held = json.loads((tmp_path / "results.json").read_text())["recipes"][-1]["verdict"]

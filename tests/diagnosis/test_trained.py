@@ -14,7 +14,7 @@ from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
 from reglab.experiments.probes import measured_part, probe_data, probed, wrong_labels
 from reglab.experiments.treatment import treat, treatment
 from reglab.results import Results
-from reglab.study import answers
+from reglab.study.storage import answers
 
 
 def run(study):

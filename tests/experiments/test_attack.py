@@ -17,8 +17,8 @@ from reglab.experiments.robustness import Robustness, robustness
 from reglab.models.head import Head
 from reglab.regularized import regularize
 from reglab.results import Results
-from reglab.study import answers
 from reglab.study.run import Program
+from reglab.study.storage import answers
 
 
 def linear(kind, scale=1.0, seed=0):

@@ -15,7 +15,7 @@ from reglab.cli import cli
 from reglab.errors import ReglabError
 from reglab.export.deploy import deployed
 from reglab.export.write import export
-from reglab.study import run_folder
+from reglab.study.storage import run_folder
 
 SETTINGS = {"epochs": 2, "seeds": 2, "learning_rate": 0.02}
 

@@ -23,8 +23,8 @@ from reglab.data.dataset import Dataset
 from reglab.export import write
 from reglab.export.source import comment, docstring, literal
 from reglab.inert import visible
-from reglab.study.frozen import Frozen
 from reglab.study.naming import slug, slugs
+from reglab.study.storage.frozen import Frozen
 
 FRAGMENTS = [
     '"""', "'''", '"', "'", "\\", "\n", "\r", "\t", "\x1b[31m", "\x1b]0;t\x07", "\x00", "\x85", "\u2028", "\u202e",

@@ -107,7 +107,7 @@ def exported(recipes, folder, without_reglab, **settings):
 
 def off(results, folders, name):
     """How far the weights that a script trained are from those of the study."""
-    from reglab.study import run_folder
+    from reglab.study.storage import run_folder
 
     run = results.shipped(name)
     kept = run_folder.weights(results.folder / "runs" / run.id)

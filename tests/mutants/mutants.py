@@ -196,7 +196,7 @@ MUTANTS: list[Mutant] = [
     ),
     # --- study: what is kept -----------------------------------------------------------------------------------------
     *_of(
-        "study/ledger.py",
+        "study/storage/ledger.py",
         _STORE,
         (
             "a lease is not checked",
@@ -212,7 +212,7 @@ MUTANTS: list[Mutant] = [
         ("a transaction is not rolled back", 'self._database.execute("ROLLBACK")', 'self._database.execute("COMMIT")'),
     ),
     *_of(
-        "study/disk.py",
+        "study/storage/disk.py",
         _STORE,
         (
             "a file is not synced",
@@ -229,7 +229,7 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *_of(
-        "study/store.py",
+        "study/storage/store.py",
         _STORE,
         (
             "a folder without a row is thrown away",
@@ -259,7 +259,7 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *_of(
-        "study/checkpoints.py",
+        "study/storage/checkpoint_store.py",
         _CHECKPOINT,
         ("the oldest checkpoint is read", "reverse=True", "reverse=False"),
     ),

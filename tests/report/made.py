@@ -14,9 +14,9 @@ import numpy as np
 
 from reglab.analysis.metrics import scores
 from reglab.recipe import Recipe
-from reglab.study import disk
 from reglab.study.records import DIVERGED, FAILED, FINISHED, Predictions, Record
-from reglab.study.store import Store
+from reglab.study.storage import disk
+from reglab.study.storage.store import Store
 
 RECIPES = {
     "none": "none",

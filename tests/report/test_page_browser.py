@@ -11,8 +11,8 @@ import pytest
 
 from reglab.report.page import page as page_of
 from reglab.results import Results
-from reglab.study import disk
-from reglab.study.view import Status
+from reglab.study.storage import disk
+from reglab.study.storage.view import Status
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [

@@ -18,7 +18,7 @@ from reglab.report import latex, markdown, sections, spreadsheet, words
 from reglab.report.page import page
 from reglab.report.write import FILES, watch, write_report
 from reglab.results import Results
-from reglab.study.store import Store
+from reglab.study.storage.store import Store
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

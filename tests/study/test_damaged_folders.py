@@ -121,8 +121,8 @@ def test_a_table_that_is_a_folder(whole, tmp_path):
 @pytest.mark.parametrize("name", ["weights.npz", "predictions.npz", "history.json"])
 @pytest.mark.parametrize("junk", [None, b"", b"PK\x03\x04"], ids=["gone", "empty", "cut"])
 def test_a_file_of_a_run_is_named(whole, tmp_path, name, junk):
-    from reglab.study import run_folder
-    from reglab.study.view import View
+    from reglab.study.storage import run_folder
+    from reglab.study.storage.view import View
 
     folder = shutil.copytree(whole, tmp_path / "study")
     run = next(path for path in sorted((folder / "runs").iterdir()))
@@ -133,7 +133,7 @@ def test_a_file_of_a_run_is_named(whole, tmp_path, name, junk):
 
 def test_metrics_that_were_lost_are_entered_again(whole, tmp_path):
     from reglab.results import Results
-    from reglab.study.store import Store
+    from reglab.study.storage.store import Store
 
     folder = shutil.copytree(whole, tmp_path / "study")
     before = Results.load(folder).to_dict()
@@ -145,7 +145,7 @@ def test_metrics_that_were_lost_are_entered_again(whole, tmp_path):
 
 
 def test_an_identity_that_leads_out_of_the_folder_removes_nothing(whole, tmp_path):
-    from reglab.study.store import Store
+    from reglab.study.storage.store import Store
 
     folder = shutil.copytree(whole, tmp_path / "study")
     (tmp_path / "mine.txt").write_text("mine")

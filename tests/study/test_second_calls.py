@@ -23,7 +23,7 @@ from reglab.study.executors import choice
 from reglab.study.executors.base import Done, Kept, Started
 from reglab.study.plan import Plan
 from reglab.study.records import FINISHED, Record
-from reglab.study.store import Store
+from reglab.study.storage.store import Store
 
 
 class Player(played.Player):

@@ -14,7 +14,7 @@ from reglab.recipe import Recipe
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Plan, Ride, Run
 from reglab.study.spec import Assignment, Settings
-from reglab.study.store import Store
+from reglab.study.storage.store import Store
 
 EPOCHS = 5
 TENSORFLOW = os.environ["KERAS_BACKEND"] == "tensorflow"

@@ -325,7 +325,7 @@ def test_a_diverged_run_is_a_record(tmp_path):
 
 def test_a_run_that_raises_is_a_record_with_its_traceback_and_stops_no_other(tmp_path, monkeypatch):
     from reglab.strategies import L2
-    from reglab.study.store import Store
+    from reglab.study.storage.store import Store
 
     def broken(self, *arguments):
         raise RuntimeError("no such luck")

@@ -7,7 +7,7 @@ import pytest
 import reglab
 from reglab import backends
 from reglab.backends import plain
-from reglab.study import run_folder
+from reglab.study.storage import run_folder
 
 pytestmark = pytest.mark.skipif("backends.name() != 'tensorflow'", reason="the fast ways are TensorFlow's")
 

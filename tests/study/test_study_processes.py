@@ -25,7 +25,7 @@ import reglab
 from reglab.errors import ReglabError
 from reglab.study.executors import process as of_process
 from reglab.study.progress import Progress
-from reglab.study.view import View
+from reglab.study.storage.view import View
 
 SMALL = {"seeds": 2, "epochs": 3, "train_size": 60, "batch_size": 20, "learning_rate": 0.01}
 MODEL = "mlp(units=(16,))"

@@ -30,7 +30,7 @@ from reglab.study.executors.ray import node, tasks
 from reglab.study.executors.ray import parcel as of_parcel
 from reglab.study.progress import Progress
 from reglab.study.spec import Assignment
-from reglab.study.view import View
+from reglab.study.storage.view import View
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'reglab[ray]'")

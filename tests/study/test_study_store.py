@@ -10,8 +10,8 @@ import pytest
 
 from reglab.errors import ReglabError
 from reglab.study.records import DIVERGED, FAILED, FINISHED, Predictions, Record
-from reglab.study.store import Store
-from reglab.study.view import View, frozen_spec
+from reglab.study.storage.store import Store
+from reglab.study.storage.view import View, frozen_spec
 
 
 def _record(identity="a" * 20, status=FINISHED, **changes):

@@ -26,8 +26,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from reglab.errors import ReglabError
 from reglab.study.plan import Run
 from reglab.study.records import FAILED, Record
-from reglab.study.store import Store
-from reglab.study.view import View
+from reglab.study.storage.store import Store
+from reglab.study.storage.view import View
 
 HERE = Path(__file__).parent
 

@@ -36,7 +36,7 @@ def calibrate(
     from reglab.cli.progress import bars
     from reglab.experiments import calibrate as experiment
     from reglab.experiments.planning import noise_folder
-    from reglab.study.owned import given
+    from reglab.study.storage.owned import given
 
     options.setdefault("seeds", None)
     options["seeds"] = options["seeds"] or (None if study else 10)

@@ -104,7 +104,7 @@ def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tupl
     """Return what a study folder holds, and how its study is made where something has to be trained."""
     from reglab.laboratory import Study
     from reglab.results import Results
-    from reglab.study.view import study_in
+    from reglab.study.storage.view import study_in
 
     source = str(study_in(source))
     if "out" in changes:

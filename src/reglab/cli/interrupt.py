@@ -33,7 +33,7 @@ def keeping(folder: Callable[[], Path | None]) -> Iterator[None]:
 
 
 def _what_is_kept(folder: Path | None) -> str:
-    from reglab.study.view import holds_study, studies_in
+    from reglab.study.storage.view import holds_study, studies_in
 
     if folder is not None and holds_study(folder):
         return (

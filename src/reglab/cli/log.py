@@ -27,7 +27,7 @@ def log(folder: str, name: str, where: str | None, watch: bool) -> None:
     Runs that are there already are left as they are, so it can be called at any time, and again.
     """
     from reglab.results import Results
-    from reglab.study.view import View
+    from reglab.study.storage.view import View
     from reglab.trackers import tracker
 
     hand_over, count = tracker(name), 0

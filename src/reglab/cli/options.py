@@ -27,7 +27,7 @@ class StudyFolder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         from reglab.cli.say import say
-        from reglab.study.view import study_in
+        from reglab.study.storage.view import study_in
 
         given = str(super().convert(value, param, ctx))
         found = str(study_in(given))

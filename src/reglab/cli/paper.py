@@ -38,7 +38,7 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
     from reglab.cli.show import run_and_show, show_table
     from reglab.laboratory import Study
     from reglab.report.paper import assumptions, markdown, published_table
-    from reglab.study.store import Store
+    from reglab.study.storage.store import Store
 
     recipes = _chosen(reference.arms(table), only)
     console = Console()

@@ -53,7 +53,7 @@ def race(
     from reglab.cli.trials import Checking
     from reglab.laboratory import Study
     from reglab.study.naming import slug
-    from reglab.study.owned import given
+    from reglab.study.storage.owned import given
     from reglab.tuning.raced import families_of, run_race
 
     options["seeds"] = options["seeds"] or 10

@@ -27,7 +27,7 @@ def resume(folder: str, **options: Any) -> None:
     from reglab.cli.show import run_and_show
     from reglab.errors import ReglabError
     from reglab.laboratory import Study
-    from reglab.study.view import frozen_spec
+    from reglab.study.storage.view import frozen_spec
 
     if (frozen_spec(folder) or {}).get("sealed"):
         raise ReglabError(

@@ -24,7 +24,7 @@ _STYLES = {"failed": "red", "diverged": "yellow"}
 def runs(folder: str, failed: bool, as_json: bool) -> None:
     """List the runs of the study in FOLDER: how each ended, its metrics, and how often it was tried."""
     from reglab.study.records import DIVERGED, FAILED
-    from reglab.study.view import View
+    from reglab.study.storage.view import View
 
     with View(folder) as view:
         found = [run for run in view.runs() if not failed or run["status"] in (FAILED, DIVERGED)]

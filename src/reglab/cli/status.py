@@ -13,7 +13,7 @@ from reglab.cli.options import StudyFolder
 from reglab.report.units import duration
 
 if TYPE_CHECKING:
-    from reglab.study.view import Status
+    from reglab.study.storage.view import Status
 
 __all__ = ["duration", "status"]
 
@@ -52,7 +52,7 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 
 
 def _look(folder: str) -> Status:
-    from reglab.study.view import View
+    from reglab.study.storage.view import View
 
     with View(folder) as view:
         return view.status()

@@ -53,7 +53,7 @@ def tune(
     from reglab.cli.trials import Checking, Trials
     from reglab.laboratory import Study
     from reglab.study.naming import slug
-    from reglab.study.owned import given as given_folder
+    from reglab.study.storage.owned import given as given_folder
     from reglab.tuning.confirm import tune as tuned
 
     options["seeds"] = options["seeds"] or 10

@@ -14,7 +14,7 @@ from reglab.analysis.noise import Noise, noise
 from reglab.analysis.paired import detectable
 from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
 from reglab.errors import ReglabError
-from reglab.study import answers, owned
+from reglab.study.storage import answers, owned
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study

@@ -13,8 +13,8 @@ from reglab.analysis.diagnose import diagnose
 from reglab.analysis.findings import plain
 from reglab.analysis.prescribe import Item, Patient
 from reglab.analysis.probed import Probes
-from reglab.study import answers
 from reglab.study.records import DIVERGED, FINISHED
+from reglab.study.storage import answers
 
 if TYPE_CHECKING:
     from reglab.analysis.diagnosis import Diagnosis

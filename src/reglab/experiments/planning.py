@@ -18,7 +18,7 @@ from reglab.errors import ReglabError
 from reglab.experiments import calibrate
 from reglab.results import Results
 from reglab.study.progress import Progress
-from reglab.study.view import holds_study
+from reglab.study.storage.view import holds_study
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study

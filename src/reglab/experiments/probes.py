@@ -26,8 +26,8 @@ from reglab.analysis.probed import (
 )
 from reglab.errors import ReglabError
 from reglab.seeds import derive
-from reglab.study import naming
 from reglab.study.records import FINISHED
+from reglab.study.storage import folders
 
 if TYPE_CHECKING:
     from reglab.data import Dataset, Split
@@ -218,7 +218,7 @@ def _split(study: Study, seed: int) -> Split:
 def _inside(study: Study, folder: Path, **changes: Any) -> Study:
     """Return the study of a probe: in ``folder``, or with a number where that has the probe of another recipe."""
     made = alone(study, folder, **changes)
-    free = naming.free(folder, made.spec())
+    free = folders.free(folder, made.spec())
     return made if free == folder else alone(study, free, **changes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from reglab.analysis.robustness import Curve, curves, epsilon_text, resists_fgsm_only
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
-from reglab.study import answers
+from reglab.study.storage import answers
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study

@@ -14,7 +14,7 @@ import numpy as np
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.study import disk
+from reglab.study.storage import disk
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from reglab.analysis.decompose import Change, adjusted, decompose_change
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.study import naming
 from reglab.study.records import FINISHED
-from reglab.study.view import frozen_spec
+from reglab.study.storage import folders
+from reglab.study.storage.view import frozen_spec
 
 if TYPE_CHECKING:
     from reglab.analysis.prescribe import Item
@@ -136,8 +136,8 @@ def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -
     if out is not None:
         return made(out)
     first = study.out / FOLDER
-    folder = naming.free(first, made(first).spec())
-    return made(folder, *(each for each in naming.known(first) if each != folder))
+    folder = folders.free(first, made(first).spec())
+    return made(folder, *(each for each in folders.known(first) if each != folder))
 
 
 def _recipes(baseline: str, base: Recipe, items: Sequence[Item]) -> dict[str, Recipe]:
@@ -156,7 +156,7 @@ def treated_before(results: Results, items: Sequence[Item]) -> Treated | None:
         wanted = _recipes(baseline, Recipe.parse(results.spec["recipes"][baseline]), items)
     except ReglabError:  # strategies of a third party that are not here: nothing can be compared
         return None
-    for folder in reversed(naming.known(results.folder / FOLDER)):
+    for folder in reversed(folders.known(results.folder / FOLDER)):
         spec = frozen_spec(folder) or {}
         held = spec.get("recipes") or {}
         if spec.get("baseline") != baseline or held.get(baseline) != wanted[baseline].to_text():

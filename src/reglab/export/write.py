@@ -14,9 +14,10 @@ from reglab import backends
 from reglab.errors import ReglabError
 from reglab.export.source import comment, literal
 from reglab.inert import fenced, markdown
-from reglab.study import disk, naming, owned
-from reglab.study.frozen import as_yaml
-from reglab.study.view import View
+from reglab.study import naming
+from reglab.study.storage import disk, folders, owned
+from reglab.study.storage.frozen import as_yaml
+from reglab.study.storage.view import View
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
@@ -70,7 +71,7 @@ def export(
         target = owned.given(out)
         _check_target(target, what)
     else:
-        numbered = naming.numbered(Path(study.out) / "export" / naming.slugs(replay.results.runs)[name])
+        numbered = folders.numbered(Path(study.out) / "export" / naming.slugs(replay.results.runs)[name])
         target = next(each for each in numbered if not _in_the_way(each, what))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = disk.new_folder(target)
@@ -133,7 +134,7 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
     """Write the trained network, and return how far its predictions are from those of the run."""
     from reglab.export.deploy import check, deployed
     from reglab.regularized.export import why_not_saved
-    from reglab.study import run_folder
+    from reglab.study.storage import run_folder
 
     program, data = replay.trained(run)
     recipe = replay.assignment.recipes[run.name]

@@ -13,8 +13,8 @@ import numpy as np
 from reglab.analysis.diagnose import diagnose
 from reglab.experiments.diagnosis import diagnosed
 from reglab.experiments.samples import Sample, load
-from reglab.study import answers, disk
 from reglab.study.records import FINISHED
+from reglab.study.storage import answers, disk
 
 if TYPE_CHECKING:
     from reglab.analysis.diagnose import Diagnosis

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from reglab.results import Results
-    from reglab.study.view import Status
+    from reglab.study.storage.view import Status
 
 __all__ = ["page"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from reglab.analysis.compare import Row
 from reglab.report import tables
 from reglab.report.bands import class_names, class_scores, pooled_confusion
-from reglab.study.frozen import as_yaml
 from reglab.study.records import DIVERGED, FAILED, reason
+from reglab.study.storage.frozen import as_yaml
 
 if TYPE_CHECKING:
     from reglab.results import Results

@@ -11,9 +11,9 @@ from pathlib import Path
 from reglab.errors import ReglabError
 from reglab.report import latex, markdown, spreadsheet
 from reglab.results import Results
-from reglab.study import disk, owned
 from reglab.study.plan import as_text
-from reglab.study.view import Status, View
+from reglab.study.storage import disk, owned
+from reglab.study.storage.view import Status, View
 
 __all__ = ["FILES", "watch", "write_report"]
 

@@ -35,7 +35,7 @@ from reglab.study.executors.base import (
 from reglab.study.plan import Plan, Queue, Ride
 from reglab.study.progress import Progress
 from reglab.study.records import FAILED, Record, reason
-from reglab.study.store import Store
+from reglab.study.storage.store import Store
 
 __all__ = ["Limits", "coordinate"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
-from reglab.study import disk, owned
 from reglab.study.naming import slugs
+from reglab.study.storage import disk, owned
 from reglab.trackers import entries, hyperparameters
 
 __all__ = ["log"]

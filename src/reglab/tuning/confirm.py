@@ -12,7 +12,7 @@ from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
-from reglab.study import naming, owned
+from reglab.study.storage import folders, owned
 from reglab.tuning.search import Budget, Trial, search
 from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
@@ -77,8 +77,8 @@ def confirming(make: Callable[..., Study], recipes: Mapping[str, Any], out: Path
     Results that an earlier confirmation has are taken over.
     """
     first = make(recipes=recipes, baseline=baseline, out=out / "confirmation")
-    folder = naming.free(first.out, first.spec())
-    earlier = [each for each in naming.known(first.out) if each != folder]
+    folder = folders.free(first.out, first.spec())
+    earlier = [each for each in folders.known(first.out) if each != folder]
     return make(recipes=recipes, baseline=baseline, out=folder, reuse=[*first.reuse, *earlier])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from reglab.analysis.effort import expected_best
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.study import disk, owned
+from reglab.study.storage import disk, owned
 from reglab.tuning.confirm import confirming
 from reglab.tuning.search import Budget, Trial, search
 from reglab.tuning.seeds import searching_study

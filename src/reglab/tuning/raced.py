@@ -12,12 +12,12 @@ from reglab.errors import ReglabError
 from reglab.experiments.sweep import grid
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
-from reglab.study import answers, owned
 from reglab.study.coordinate import Limits, coordinate
 from reglab.study.executors.choice import Ways
 from reglab.study.plan import Run, rides
 from reglab.study.progress import Progress
 from reglab.study.records import FAILED
+from reglab.study.storage import answers, owned
 from reglab.tuning.confirm import confirming
 from reglab.tuning.racing import Race, race
 from reglab.tuning.seeds import searching_study
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reglab.results import Results
     from reglab.study.executors.base import Executor
     from reglab.study.plan import Plan
-    from reglab.study.store import Store
+    from reglab.study.storage.store import Store
 
 __all__ = ["Raced", "families_of", "run_race"]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from reglab.declare import param, params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.study import disk
 from reglab.study.coordinate import Limits, coordinate
 from reglab.study.executors.choice import Ways
 from reglab.study.progress import Progress
+from reglab.study.storage import disk
 from reglab.tuning.recorded import COMPLETE, RUNNING, Proposal, Sampler, Trial
 from reglab.tuning.space import Space
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reglab.laboratory import Study
     from reglab.study.executors.base import Executor
     from reglab.study.plan import Plan
-    from reglab.study.store import Store
+    from reglab.study.storage.store import Store
 
 __all__ = ["Budget", "Trial", "search"]
 

@@ -3,8 +3,9 @@
 A folder is known by its marker, the file ``.reglab``, written before anything else, or by a ``study.sqlite`` that says
 in its header whose it is (copying ``study/*`` leaves hidden files behind). A folder that is neither reglab's nor empty
 is refused before anything is written. Inside reglab's own folders three things are ever taken away, and links never:
-names with the mark of temporary files (:data:`reglab.study.disk.TEMPORARY`), and folders of runs and of checkpoints,
-whose name is an identity and which hold the record that reglab put there. Anything else is somebody's, and stays.
+names with the mark of temporary files (:data:`reglab.study.storage.disk.TEMPORARY`), and folders of runs and of
+checkpoints, whose name is an identity and which hold the record that reglab put there. Anything else is somebody's, and
+stays.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study import disk
+from reglab.study.storage import disk
 
 __all__ = ["APPLICATION_ID", "EXPORT", "MARKER", "REPORT", "STUDY", "check", "check_group", "empty", "given", "kind",
            "mark", "marked", "removable", "strangers", "sweep"]  # fmt: skip

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study import disk, owned, run_folder, sound
-from reglab.study.frozen import Frozen
-from reglab.study.ledger import Ledger
 from reglab.study.records import ACCEPTED, FAILED, PLANNED, Record
+from reglab.study.storage import disk, owned, run_folder, sound
+from reglab.study.storage.frozen import Frozen
+from reglab.study.storage.ledger import Ledger
 
 __all__ = ["Status", "View", "began_with", "frozen_facts", "frozen_spec", "holds_study", "resumable_spec",
            "studies_in", "study_in"]  # fmt: skip

@@ -30,11 +30,11 @@ import filelock
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study import disk, owned, run_folder, sound
-from reglab.study.checkpoints import Checkpoints
-from reglab.study.frozen import Frozen, differences
-from reglab.study.ledger import Ledger
 from reglab.study.records import ACCEPTED, Record
+from reglab.study.storage import disk, owned, run_folder, sound
+from reglab.study.storage.checkpoint_store import CheckpointStore
+from reglab.study.storage.frozen import Frozen, differences
+from reglab.study.storage.ledger import Ledger
 
 __all__ = ["Store"]
 
@@ -58,7 +58,7 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.notes: list[str] = []
-        self.checkpoints = Checkpoints(self.folder)
+        self.checkpoints = CheckpointStore(self.folder)
         self._lock: filelock.BaseFileLock | None = None
         self._ledger: Ledger = None  # type: ignore[assignment]  # until it is opened
         owned.check(self.folder)

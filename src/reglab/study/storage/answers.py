@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reglab.study import disk
 from reglab.study.plan import as_text
+from reglab.study.storage import disk
 
 __all__ = ["every", "find", "keep", "latest"]
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study import sound
-from reglab.study.owned import APPLICATION_ID
 from reglab.study.records import ACCEPTED, FAILED, FINISHED, PLANNED
+from reglab.study.storage import sound
+from reglab.study.storage.owned import APPLICATION_ID
 
 __all__ = ["Ledger"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from reglab.study import disk, owned
 from reglab.study.checkpoint import Checkpoint
+from reglab.study.storage import disk, owned
 
-__all__ = ["Checkpoints"]
+__all__ = ["CheckpointStore"]
 
 
-class Checkpoints:
+class CheckpointStore:
     """The checkpoints of a study, by the key of the training (:attr:`reglab.study.plan.Ride.key`)."""
 
     def __init__(self, study: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.study import disk, sound
 from reglab.study.records import ACCEPTED, FINISHED, Predictions, Record
+from reglab.study.storage import disk, sound
 
 __all__ = ["Damaged", "complete", "damaged", "fill", "predictions", "read", "weights"]
 
