@@ -19,10 +19,12 @@ FLOATS = np.random.default_rng(0).normal(3, 7, (32, 5)).astype("float32")
 
 # What is no layer of a network by itself, or wraps a program of one framework that has no configuration.
 NOT_ALONE = {"InputLayer", "Layer", "Wrapper", "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"}
-# What Keras itself makes no model of: Equalization gives a symbolic input back as it is, and on JAX there are no texts.
+# What Keras itself makes no model of: Equalization gives a symbolic input back as it is, and texts are TensorFlow's alone.
 NO_MODEL = {"Equalization"}
+if keras.backend.backend() != "tensorflow":
+    NO_MODEL |= {"StringLookup", "TextVectorization"}
 if keras.backend.backend() == "jax":
-    NO_MODEL |= {"StackedRNNCells", "StringLookup", "TextVectorization"}
+    NO_MODEL |= {"StackedRNNCells"}
 CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell"}
 
 VECTOR, SEQUENCE, IMAGE, VOLUME = (5,), (6, 4), (8, 8, 3), (4, 4, 4, 2)
