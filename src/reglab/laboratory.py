@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reglab.data import Dataset
     from reglab.export.best import Best
     from reglab.study.executors.base import Executor
-    from reglab.study.executors.choice import Ways
+    from reglab.study.executors.choice import Execution
     from reglab.study.plan import Plan
     from reglab.study.storage.store import Store
 
@@ -246,15 +246,16 @@ class Study:
                 if the folder holds another study; or if the disk is full, and then what was recorded is kept.
         """
         from reglab.study.coordinate import Limits, coordinate
-        from reglab.study.executors.choice import Ways
+        from reglab.study.executors.choice import Execution
 
-        ways = Ways(workers=workers, timeout=timeout, checkpoint_every=checkpoint_every, executor=executor,
-                    address=address)  # fmt: skip
+        execution = Execution(workers=workers, timeout=timeout, checkpoint_every=checkpoint_every, executor=executor,
+                              address=address)  # fmt: skip
         progress = progress or Progress()
-        with self.opened(ways, progress) as (store, trainer, plan):
+        with self.opened(execution, progress) as (store, trainer, plan):
             coordinate(
                 store, trainer, plan, epochs=self.settings.epochs,
-                limits=Limits(timeout=ways.timeout, checkpoint_every=ways.checkpoint_every), progress=progress,
+                limits=Limits(timeout=execution.timeout, checkpoint_every=execution.checkpoint_every),
+                progress=progress,
             )  # fmt: skip
             return self._concluded(store)
 
@@ -267,7 +268,7 @@ class Study:
         return Results.load(self.out).best(self)
 
     @contextmanager
-    def opened(self, ways: Ways, progress: Progress) -> Iterator[tuple[Store, Executor, Plan]]:
+    def opened(self, execution: Execution, progress: Progress) -> Iterator[tuple[Store, Executor, Plan]]:
         """Open the folder and whoever trains, with the plan entered: for those who decide what is trained."""
         from reglab.study.executors import choice
         from reglab.study.spec import Assignment
@@ -281,7 +282,7 @@ class Study:
             threads = store.execution().get("threads") if store else None
             notes = self.notes()
             assignment = Assignment(self.dataset, self.model, self.settings, self.recipes)
-            trainer = stack.enter_context(choice.opened(assignment, ways, threads=threads))
+            trainer = stack.enter_context(choice.opened(assignment, execution, threads=threads))
             plan = trainer.plan()
             if store is not None and self._out is None and store.changed(plan.facts):
                 progress.note(_moves_on(store, plan.facts))

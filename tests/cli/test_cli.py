@@ -11,7 +11,7 @@ from PIL import Image
 
 import reglab
 from reglab.cli import main
-from reglab.study.executors.base import Done, Gone
+from reglab.study.executors.base import JobFinished, JobLost
 
 TRAINING = ("compare", "paper", "demo", "resume")
 
@@ -236,7 +236,7 @@ class Stopped(played.Player):
     def poll(self, handle, timeout):
         def counted(event):
             handle(event)
-            self.over += isinstance(event, Done | Gone)
+            self.over += isinstance(event, JobFinished | JobLost)
 
         super().poll(counted, timeout)
         if self.over == 3:

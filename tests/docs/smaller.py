@@ -25,13 +25,13 @@ def apply(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     from sklearn.model_selection import _search, _validation, check_cv
 
     from reglab.experiments import speed
-    from reglab.study.executors.choice import Ways
+    from reglab.study.executors.choice import Execution
     from reglab.study.spec import Settings
     from reglab.tuning.search import Budget
 
     _after_checks(Settings, lambda key, value: min(value or SETTINGS[key], SETTINGS[key]), SETTINGS, patch)
     _after_checks(Budget, lambda key, value: min(value or SEARCH[key], SEARCH[key]), SEARCH, patch)
-    _after_checks(Ways, lambda key, value: WAYS[key], WAYS, patch)
+    _after_checks(Execution, lambda key, value: WAYS[key], WAYS, patch)
     measure, is_number = speed.measure, lambda cv: cv is None or isinstance(cv, int)
     patch(speed, "measure", lambda *args, **kwargs: measure(*args, **{**kwargs, "seconds": SECONDS}))
     patch(speed, "_WARM_S", SECONDS)

@@ -12,7 +12,7 @@ from furnished import furnish, names
 from reader import Reader, file_of
 
 import reglab
-from reglab.study.executors.choice import Ways
+from reglab.study.executors.choice import Execution
 from reglab.study.spec import Settings
 from reglab.tuning.search import Budget
 
@@ -114,7 +114,7 @@ def test_what_documents_train_is_small_and_still_checked(in_small):
     assert (settings.seeds, settings.epochs, settings.train_size) == (5, 2, 40)
     assert Settings(seeds=3, train_size=20) == Settings(seeds=3, train_size=20, epochs=2)
     assert Budget(minutes=30).trials == 3
-    assert Ways(workers=4, timeout=60) == Ways(workers=0)
-    for wrong in (lambda: Settings(seeds=0), lambda: Budget(), lambda: Ways(timeout=-1)):
+    assert Execution(workers=4, timeout=60) == Execution(workers=0)
+    for wrong in (lambda: Settings(seeds=0), lambda: Budget(), lambda: Execution(timeout=-1)):
         with pytest.raises(reglab.ReglabError):
             wrong()

@@ -32,7 +32,7 @@ def calibrated(tmp_path_factory):
 
 @pytest.mark.slow
 def test_repetitions_share_split_and_start_and_differ_in_batches(tmp_path):
-    trained = experiment.calibrate(make, out=tmp_path / "study-noise", repetitions=2, ways={"workers": 0})
+    trained = experiment.calibrate(make, out=tmp_path / "study-noise", repetitions=2, execution={"workers": 0})
     one, other = (Results.load(trained.folder / f"repetition-{k}") for k in (0, 1))
     for seed in range(5):
         a, b = one.runs["none"][seed], other.runs["none"][seed]
@@ -155,7 +155,7 @@ def test_the_cost_is_measured_by_training_a_little_and_nothing_is_left_of_it(tmp
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     study = make(out=tmp_path / "s", recipes=["l2", "early_stopping"], epochs=50)
-    cost = look_ahead(study, ways={"workers": 0}).cost
+    cost = look_ahead(study, execution={"workers": 0}).cost
     assert (cost.trainings, cost.workers) == (2, 1), "early stopping rides on the baseline"
     assert cost.seconds > 50 * 2 * 1e-4
     assert cost.start > 0

@@ -12,8 +12,8 @@ from reglab.experiments import speed
 from reglab.experiments.speed import VISITS, measure
 from reglab.recipe import Recipe
 from reglab.study.executors.base import KILLED
-from reglab.study.executors.process import Exit
 from reglab.study.executors.wire import Answer, Ready, Refused
+from reglab.study.executors.worker_handle import Exit
 from reglab.study.spec import Assignment
 
 
@@ -101,7 +101,7 @@ def stage(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr(backends, "installed", lambda: ("tensorflow", "jax"))
 
-    class Worker:
+    class WorkerHandle:
         def __init__(self, name, inbox, *, assignment, scratch, threads, backend, alone):
             assert scratch.is_dir()
             self.name, self.inbox, self.threads = name, inbox, threads
@@ -120,7 +120,7 @@ def stage(monkeypatch, tmp_path):
         def end(self):
             played.ended.append(self.name)
 
-    monkeypatch.setattr(speed, "Worker", Worker)
+    monkeypatch.setattr(speed, "WorkerHandle", WorkerHandle)
     yield played
     assert sorted(set(played.ended)) == sorted({name for name, *_ in played.asked}), "every process has been ended"
     assert list((tmp_path / "temporary").iterdir()) == []

@@ -132,7 +132,7 @@ def _takes_apart(tmp_path):
     def make(**more):
         return reglab.Study("iris", "mlp(units=8)", seeds=5, epochs=3, learning_rate=0.05, out=tmp_path / "s", **more)
 
-    found = ablate("l2(kernel=0.3) + dropout(rate=0.2)", make, ways={"workers": 0})
+    found = ablate("l2(kernel=0.3) + dropout(rate=0.2)", make, execution={"workers": 0})
     rows = {row.name: row.values["accuracy"] for row in found.results.comparison.rows}
     assert set(rows) == {"none", "l2", "dropout", "all"}
     l2 = next(i for i in found.contribution.ingredients if i.name == "l2")

@@ -23,7 +23,15 @@ from reglab.models import resolve
 from reglab.recipe import Recipe
 from reglab.study.checkpoint import Checkpoint, TrackState
 from reglab.study.executors import choice
-from reglab.study.executors.base import Done, Ended, Epoch, Executor, Gone, Kept, Started
+from reglab.study.executors.base import (
+    CheckpointSaved,
+    EpochFinished,
+    Executor,
+    JobFinished,
+    JobLost,
+    JobStarted,
+    RunFinished,
+)
 from reglab.study.plan import Plan, Run, as_text
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 
@@ -149,23 +157,23 @@ class Player(Executor):
         self._workers[worker].extend(event for job in jobs for event in self._script(job, worker))
 
     def _script(self, job, worker):
-        yield Started(job.number, worker)
+        yield JobStarted(job.number, worker)
         first = job.checkpoint.epoch if job.checkpoint else 0
         if self.ends:
             how, detail = self.ends.popleft()
-            yield Gone(job.number, how, detail, worker_lost=how != "exception")
+            yield JobLost(job.number, how, detail, worker_lost=how != "exception")
             return
         last = job.until or self._task.settings.epochs
         for epoch in range(first, last):
-            yield Epoch(job.number, epoch, {"val_accuracy": 0.5})
+            yield EpochFinished(job.number, epoch, {"val_accuracy": 0.5})
             if job.checkpoint_every and (epoch + 1) % job.checkpoint_every == 0 and epoch + 1 < last:
-                yield Kept(job.number, self._stand(job.ride, epoch + 1))
+                yield CheckpointSaved(job.number, self._stand(job.ride, epoch + 1))
         if job.until:
-            yield Kept(job.number, self._stand(job.ride, last))
+            yield CheckpointSaved(job.number, self._stand(job.ride, last))
         else:
             for run in job.ride.runs:
-                yield Ended(job.number, self.result(run))
-        yield Done(job.number)
+                yield RunFinished(job.number, self.result(run))
+        yield JobFinished(job.number)
 
     def _stand(self, ride, epoch):
         return stand(ride, epoch, {run.id: self.curve(run)[:epoch] for run in ride.runs})
@@ -175,7 +183,7 @@ class Player(Executor):
         if busy:
             self.turn += 1
             event = busy[self.turn % len(busy)].popleft()
-            if isinstance(event, Ended):
+            if isinstance(event, RunFinished):
                 self.trained.append(event.record.id)
             handle(event)
 
@@ -203,7 +211,7 @@ def stage(player=None, **how):
     """Play all studies that are run meanwhile; yields the players, one for each time that a study is opened."""
     used = []
 
-    def opened(assignment, _ways, *, threads):
+    def opened(assignment, _execution, *, threads):
         used.append((player or Player)(assignment, **how))
         return used[-1]
 
@@ -214,12 +222,12 @@ def stage(player=None, **how):
         choice.opened = before
 
 
-def play(folder, *, recipes=RECIPES, seeds=2, player=None, progress=None, workers=2, weights=50, **ways):
+def play(folder, *, recipes=RECIPES, seeds=2, player=None, progress=None, workers=2, weights=50, **execution):
     """Run the study in a folder; return its results.json without times, and the player."""
     with stage(player, workers=workers, weights=weights) as used:
         study = reglab.Study("iris", "mlp", recipes, seeds=seeds, epochs=EPOCHS, out=folder)
         study.backend = "played"
-        study.run(progress, **ways)
+        study.run(progress, **execution)
     return results(folder), used[0]
 
 

@@ -19,13 +19,13 @@ COMMAND = (sys.executable, str(Path(__file__).resolve()))
 @contextlib.contextmanager
 def employed() -> Iterator[None]:
     """Let worker processes be played ones."""
-    from reglab.study.executors import process
+    from reglab.study.executors import worker_handle
 
-    before, process.COMMAND = process.COMMAND, COMMAND
+    before, worker_handle.COMMAND = worker_handle.COMMAND, COMMAND
     try:
         yield
     finally:
-        process.COMMAND = before
+        worker_handle.COMMAND = before
 
 
 def main() -> None:

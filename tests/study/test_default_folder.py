@@ -52,7 +52,7 @@ class Notes(Progress):
 
 @pytest.fixture(autouse=True)
 def _plays(monkeypatch, tmp_path):
-    monkeypatch.setattr(choice, "opened", lambda assignment, ways, *, threads: Player(assignment))
+    monkeypatch.setattr(choice, "opened", lambda assignment, execution, *, threads: Player(assignment))
     monkeypatch.chdir(tmp_path)
 
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from reglab.cli import cli
 from reglab.errors import ReglabError
 from reglab.study.executors import choice
-from reglab.study.executors.base import Done, Kept, Started
+from reglab.study.executors.base import CheckpointSaved, JobFinished, JobStarted
 from reglab.study.plan import Plan
 from reglab.study.records import FINISHED, Record
 from reglab.study.storage.store import Store
@@ -46,12 +46,12 @@ class Player(played.Player):
 
     def _script(self, job, worker):
         if job.until is not None:
-            yield Started(job.number, worker)
+            yield JobStarted(job.number, worker)
             stood = played.stand(job.ride, job.until)
             history = {key: values[: job.until] for key, values in _history().items()}
             tracks = {run: replace(track, history=history) for run, track in stood.tracks.items()}
-            yield Kept(job.number, replace(stood, tracks=tracks))
-            yield Done(job.number)
+            yield CheckpointSaved(job.number, replace(stood, tracks=tracks))
+            yield JobFinished(job.number)
             return
         for event in super()._script(job, worker):
             if hasattr(event, "record"):
@@ -107,7 +107,7 @@ def _history():
 
 @pytest.fixture(autouse=True)
 def _plays(monkeypatch, tmp_path):
-    monkeypatch.setattr(choice, "opened", lambda assignment, ways, *, threads: Player(assignment))
+    monkeypatch.setattr(choice, "opened", lambda assignment, execution, *, threads: Player(assignment))
     monkeypatch.setattr(Player, "fault", None)
     monkeypatch.setattr(Player, "error", KeyboardInterrupt)
     monkeypatch.setattr(Player, "trainings", 0)

@@ -361,7 +361,7 @@ def test_what_planning_finds_in_a_worker_is_told_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    ("ways", "message"),
+    ("execution", "message"),
     [
         ({"workers": -1}, "workers=-1"),
         ({"workers": 1, "timeout": 0}, "timeout=0"),
@@ -372,9 +372,9 @@ def test_what_planning_finds_in_a_worker_is_told_before_anything_is_written(
         ({"executor": "ray", "workers": 0}, "ray"),
     ],
 )
-def test_ways_of_training_that_are_none_are_told(tmp_path, ways, message):
+def test_an_execution_that_cannot_be_is_told(tmp_path, execution, message):
     with pytest.raises(ReglabError, match=message):
-        _study(tmp_path / "study").run(**ways)
+        _study(tmp_path / "study").run(**execution)
     assert not (tmp_path / "study").exists()
 
 

@@ -24,7 +24,7 @@ from stage_bench import Workbench
 
 import reglab
 from reglab.errors import ReglabError
-from reglab.study.executors.base import Done, Ended, Epoch, Job, Started
+from reglab.study.executors.base import EpochFinished, Job, JobFinished, JobStarted, RunFinished
 from reglab.study.executors.ray import cluster as of_cluster
 from reglab.study.executors.ray import node, tasks
 from reglab.study.executors.ray import parcel as of_parcel
@@ -162,11 +162,11 @@ def test_a_task_tells_when_each_job_begins_and_little_of_its_epochs(stage, monke
     events = list(node.train_jobs(of_parcel.packed(_assignment(study)), "task 1", jobs, plan.versions))
     for job in jobs:
         of_job = [event for event in events if event.job == job.number]
-        assert isinstance(of_job[0], Started)
-        epochs = [event.epoch for event in of_job if isinstance(event, Epoch)]
+        assert isinstance(of_job[0], JobStarted)
+        epochs = [event.epoch for event in of_job if isinstance(event, EpochFinished)]
         assert len(epochs) < 10
         assert epochs[-1] == 19
-        assert [type(event) for event in of_job[-2:]] == [Ended, Done]
+        assert [type(event) for event in of_job[-2:]] == [RunFinished, JobFinished]
     assert [event.job for event in events] == sorted(event.job for event in events)
 
 
@@ -306,10 +306,10 @@ def _disconnected():
 
 def _whole(study):
     """Return what results.json says of a played study that nothing disturbed."""
-    from reglab.study.executors import here
+    from reglab.study.executors import in_process
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(here, "Workbench", Workbench)
+        patch.setattr(in_process, "Workbench", Workbench)
         study.run(workers=0)
     return results_of(study.out)
 
@@ -325,9 +325,9 @@ def test_a_cluster_gives_what_this_process_gives(tmp_path, cluster, monkeypatch)
         def training(self, job, names, seed, worker):
             workers.add(worker)
 
-    for folder, ways in (("here", {"workers": 0}), ("ray", {"executor": "ray", "address": cluster.address})):
+    for folder, execution in (("here", {"workers": 0}), ("ray", {"executor": "ray", "address": cluster.address})):
         study = _study(tmp_path / folder, recipes=["l2", "early_stopping(patience=1)"], seeds=2, epochs=4)
-        study.run(Watch() if folder == "ray" else None, checkpoint_every=1, **ways)
+        study.run(Watch() if folder == "ray" else None, checkpoint_every=1, **execution)
     assert results_of(tmp_path / "ray") == results_of(tmp_path / "here")
     assert workers == {"task 1", "task 2"}
     with View(tmp_path / "ray") as view:
@@ -439,7 +439,7 @@ def test_a_job_that_is_stopped_says_no_more_and_those_behind_it_come_back(cluste
         assert trainer.free() == []
         while not events:
             trainer.poll(events.append, timeout=1)
-        assert isinstance(events.pop(), Started)
+        assert isinstance(events.pop(), JobStarted)
         trainer.stop(0)
         assert trainer.free() == ["task 1"]
         for _ in range(3):

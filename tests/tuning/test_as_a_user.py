@@ -21,7 +21,7 @@ def test_a_cocktail_for_a_table_is_searched_confirmed_and_used(tmp_path):
     def make(**more):
         return reglab.Study("wine", "mlp(units=16)", **{"seeds": 5, "epochs": 15, "learning_rate": 0.01, **more})
 
-    found = tune(make, Budget(trials=6), out=tmp_path / "wine", learning_rate=True, ways={"workers": 0})
+    found = tune(make, Budget(trials=6), out=tmp_path / "wine", learning_rate=True, execution={"workers": 0})
     assert len(found.trials) == 6
     used = {strategy.name for trial in found.trials for strategy in trial.recipe}
     assert used <= {*every_strategy(reglab.load("wine")), "learning_rate"}

@@ -143,7 +143,7 @@ class Rising(played.Player):
 def raced(out, progress=None):
     families, recipes = families_of(["dropout", "weight_noise"], 3)
     return run_race(make, families, recipes, epoch_budget=140, out=out, search_seeds=3, rivals=1, progress=progress,
-                    ways={"workers": 0})  # fmt: skip
+                    execution={"workers": 0})  # fmt: skip
 
 
 @pytest.fixture(scope="module")

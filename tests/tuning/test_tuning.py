@@ -382,11 +382,11 @@ def test_a_command_without_a_budget_is_refused(tmp_path):
 @pytest.mark.slow
 def test_a_search_with_real_trainings_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
     budget, here = Budget(trials=6), {"workers": 0}
-    whole = search(made(tmp_path / "whole"), SPACE, budget, ways=here)
+    whole = search(made(tmp_path / "whole"), SPACE, budget, execution=here)
     first, second = Counting(4), Counting()
     with pytest.raises(KeyboardInterrupt):
-        search(made(tmp_path / "s"), SPACE, budget, progress=first, ways=here)
-    found = search(made(tmp_path / "s"), SPACE, budget, progress=second, ways=here)
+        search(made(tmp_path / "s"), SPACE, budget, progress=first, execution=here)
+    found = search(made(tmp_path / "s"), SPACE, budget, progress=second, execution=here)
     assert [trial.to_dict() for trial in found] == [trial.to_dict() for trial in whole]
     assert len(first.trained) == 4
     assert not set(first.trained) & set(second.trained)

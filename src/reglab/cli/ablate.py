@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.cli.options import execution_options, settings_options, split, where_options
 
 if TYPE_CHECKING:
     from reglab.cli.console import Console
@@ -22,7 +22,7 @@ __all__ = ["ablate"]
 @click.option("--model", help="as for reglab compare")
 @settings_options()
 @where_options
-@ways_options
+@execution_options
 def ablate(recipe: str, **options: Any) -> None:
     """Take a combination apart: what each ingredient of RECIPE contributes, and which to drop.
 
@@ -39,7 +39,7 @@ def ablate(recipe: str, **options: Any) -> None:
     from reglab.experiments import ablation
     from reglab.laboratory import Study
 
-    study, ways = split(options)
+    study, execution = split(options)
     console = Console()
 
     made: list[Study] = []
@@ -49,7 +49,7 @@ def ablate(recipe: str, **options: Any) -> None:
         return made[-1]
 
     with keeping(lambda: made[-1].out if made else None), bars(console) as (progress, _):
-        found = ablation.ablate(recipe, make, progress=progress, ways=ways)
+        found = ablation.ablate(recipe, make, progress=progress, execution=execution)
     _show(found, console)
 
 

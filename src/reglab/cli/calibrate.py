@@ -40,7 +40,7 @@ def calibrate(
 
     options.setdefault("seeds", None)
     options["seeds"] = options["seeds"] or (None if study else 10)
-    define, ways = defined(study, recipes, options)
+    define, execution = defined(study, recipes, options)
     console = Console(stderr=as_json)
     first = define()
     baseline = {first.baseline: first.recipes[first.baseline]}
@@ -55,7 +55,7 @@ def calibrate(
     with keeping(lambda: folder), bars(console) as (progress, _):
         found = experiment.calibrate(
             make, out=folder, repetitions=repetitions, progress=progress,
-            ways=ways, began=began,
+            execution=execution, began=began,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"folder": str(found.folder), **found.to_dict()}, indent=1))

@@ -38,14 +38,14 @@ def compare(study: str | None, recipes: tuple[str, ...], tune_each: int | None, 
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     from reglab.cli.show import run_and_show
 
-    make, ways = defined(study, recipes, options)
+    make, execution = defined(study, recipes, options)
     if tune_each is None:
-        run_and_show(make(), ways=ways)
+        run_and_show(make(), execution=execution)
         return
-    _tuned(make, ways, tune_each)
+    _tuned(make, execution, tune_each)
 
 
-def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
+def _tuned(make: Any, execution: dict[str, Any], trials: int) -> None:
     from rich.text import Text
 
     from reglab.cli.console import Console
@@ -68,7 +68,7 @@ def _tuned(make: Any, ways: dict[str, Any], trials: int) -> None:
     with keeping(lambda: folder), bars(console) as (progress, check):
         found: Tuning = tune_each(
             make, tuple(tuned.values()), trials, out=folder, beside=fixed, baseline=first.baseline,
-            progress=Checking(check, progress), confirmation=progress, ways=ways,
+            progress=Checking(check, progress), confirmation=progress, execution=execution,
             told=lambda name, trial: lines.told(trial, name),
         )  # fmt: skip
     console.print()

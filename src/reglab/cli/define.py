@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.cli.options import execution_options, settings_options, split, where_options
 
 if TYPE_CHECKING:
     from reglab.laboratory import Study
@@ -19,7 +19,7 @@ def study_options(**defaults: Any) -> Callable[[Any], Any]:
     """Add the argument and the options that say what a study is and how it is trained."""
 
     def decorate(function: Any) -> Any:
-        function = settings_options(**defaults)(where_options(ways_options(function)))
+        function = settings_options(**defaults)(where_options(execution_options(function)))
         function = click.option("--baseline", help="name of the recipe the others are compared with [default: none]")(
             function
         )
@@ -46,7 +46,7 @@ def data_options(function: Any) -> Any:
 
 
 def defined(study: str | None, recipes: tuple[str, ...], options: dict[str, Any]) -> tuple[Callable[..., Study], dict]:
-    """Return a function that makes the study, with further changes to it, and the ways in which it is trained.
+    """Return a function that makes the study, with further changes to it, and how it is trained.
 
     Args:
         study: path of a YAML file, or None.
@@ -55,13 +55,13 @@ def defined(study: str | None, recipes: tuple[str, ...], options: dict[str, Any]
     """
     from reglab.laboratory import Study
 
-    changes, ways = split(options)
+    changes, execution = split(options)
     if recipes:
         changes["recipes"] = list(recipes)
     if study is not None:
-        return lambda **more: Study.from_yaml(study, **{**changes, **more}), ways
+        return lambda **more: Study.from_yaml(study, **{**changes, **more}), execution
     if "data" not in changes:
         raise click.UsageError(
             "Say which data: --data digits, a folder of images, a table; or give a study's YAML file."
         )
-    return lambda **more: Study(**{**changes, **more}), ways
+    return lambda **more: Study(**{**changes, **more}), execution

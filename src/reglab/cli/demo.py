@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reglab.cli.options import given, ways_options, where_options
+from reglab.cli.options import execution_options, given, where_options
 
 __all__ = ["DEMO", "demo"]
 
@@ -30,8 +30,10 @@ DEMO = {
     "--epochs", type=click.IntRange(min=1), default=DEMO["epochs"], show_default=True, help="epochs of each run"
 )
 @where_options
-@ways_options
-def demo(seeds: int, epochs: int, out: str | None, reuse: tuple[str, ...], backend: str | None, **ways: Any) -> None:
+@execution_options
+def demo(
+    seeds: int, epochs: int, out: str | None, reuse: tuple[str, ...], backend: str | None, **execution: Any
+) -> None:
     """Compare the paper's ten arms on scikit-learn's digits, in a few minutes.
 
     The model is the paper's Inception scaled to 8x8 images. The paper warns that a flipped digit is another digit, so
@@ -47,4 +49,4 @@ def demo(seeds: int, epochs: int, out: str | None, reuse: tuple[str, ...], backe
         **settings,
     )  # fmt: skip
     study.recipes, notes = paper.without_transforms(study.recipes, study.dataset.label_changing)
-    run_and_show(study, notes=tuple(notes), ways=given(ways))
+    run_and_show(study, notes=tuple(notes), execution=given(execution))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.cli.options import execution_options, settings_options, split, where_options
 from reglab.cli.say import say
 from reglab.experiments.probes import PROBES
 
@@ -47,7 +47,7 @@ _STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 @settings_options()
 @where_options
-@ways_options
+@execution_options
 def diagnose(source: str | None, **options: Any) -> None:
     """Say whether a model overfits, since when and by how much, and what to do.
 
@@ -67,17 +67,17 @@ def diagnose(source: str | None, **options: Any) -> None:
     if source is not None and Path(source).is_file() and Path(source).suffix.lower() not in (".yaml", ".yml"):
         _of_log(source, own, options)
         return
-    changes, ways = split(options)
+    changes, execution = split(options)
     if source is not None and Path(source).is_dir():
         results, make = _of_folder(source, own["recipe"], changes)
     else:
-        results, make = _of_options(source, own["recipe"], changes, ways, console)
-    _diagnose(results, make, own, ways, console)
+        results, make = _of_options(source, own["recipe"], changes, execution, console)
+    _diagnose(results, make, own, execution, console)
 
 
 def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
-    study, ways = split(options)
-    asked = [f"--{name.replace('_', '-')}" for name in (*study, *ways)]
+    study, execution = split(options)
+    asked = [f"--{name.replace('_', '-')}" for name in (*study, *execution)]
     asked += ["--probe"] * bool(own["probes"]) + ["--treat"] * own["treat"] + ["--recipe"] * bool(own["recipe"])
     if asked:
         raise click.UsageError(
@@ -132,7 +132,7 @@ def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tupl
 
 
 def _of_options(
-    source: str | None, recipe: str | None, changes: dict[str, Any], ways: dict[str, Any], console: Console
+    source: str | None, recipe: str | None, changes: dict[str, Any], execution: dict[str, Any], console: Console
 ) -> tuple[Results, Callable[[], Study]]:
     """Train the study that the options or a YAML file name, its baseline alone."""
     from reglab.cli.show import trained
@@ -150,11 +150,11 @@ def _of_options(
         raise click.UsageError(
             "Say what to diagnose: a study folder, a log (CSV or JSON), or --data and --model to train one."
         )
-    return trained(study, console, ways=ways), lambda: study
+    return trained(study, console, execution=execution), lambda: study
 
 
 def _diagnose(
-    results: Results, make: Callable[[], Study], own: dict[str, Any], ways: dict[str, Any], console: Console
+    results: Results, make: Callable[[], Study], own: dict[str, Any], execution: dict[str, Any], console: Console
 ) -> None:
     from reglab.analysis.prescribe import prescribe
     from reglab.analysis.probed import Probes
@@ -166,7 +166,7 @@ def _diagnose(
     from reglab.report.diagnosis import Line, lines, treated_lines
 
     def run(study: Study) -> Results:
-        return trained(study, console, ways=ways)
+        return trained(study, console, execution=execution)
 
     found = diagnosed(results, attainable=(own["attainable"] or 100) / 100)
     study = make() if own["probes"] or own["treat"] else None

@@ -11,10 +11,18 @@ import click
 
 from reglab.backends import BACKENDS
 from reglab.declare import Param, params
-from reglab.study.executors.choice import Ways
+from reglab.study.executors.choice import Execution
 from reglab.study.spec import Settings
 
-__all__ = ["StudyFolder", "declared_options", "given", "settings_options", "split", "ways_options", "where_options"]
+__all__ = [
+    "StudyFolder",
+    "declared_options",
+    "execution_options",
+    "given",
+    "settings_options",
+    "split",
+    "where_options",
+]
 
 _TYPES = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 
@@ -42,9 +50,9 @@ def settings_options(**defaults: Any) -> Callable[[Any], Any]:
     return declared_options(Settings, defaults)
 
 
-def ways_options(function: Any) -> Any:
+def execution_options(function: Any) -> Any:
     """Add an option for each way of training a study."""
-    return declared_options(Ways, {})(function)
+    return declared_options(Execution, {})(function)
 
 
 def declared_options(
@@ -95,7 +103,7 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 
 def split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options that were given, in two: what the study is, and how it is trained."""
-    known = params(Ways)
+    known = params(Execution)
     found = given(options)
     study = {name: value for name, value in found.items() if name not in known}
     return study, {name: value for name, value in found.items() if name in known}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.cli.options import execution_options, settings_options, split, where_options
 
 __all__ = ["paper"]
 
@@ -25,7 +25,7 @@ PAPER = {"seeds": 3, "epochs": 200, "batch_size": 100, "optimizer": "adamax", "l
 )
 @settings_options(**PAPER)
 @where_options
-@ways_options
+@execution_options
 def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: Any) -> None:
     """Run the paper's study: TABLE2, the ten strategies, or TABLE3, four strengths of L2.
 
@@ -42,10 +42,10 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
 
     recipes = _chosen(reference.arms(table), only)
     console = Console()
-    changes, ways = split(options)
+    changes, execution = split(options)
     study = Study(data, model, recipes, baseline=reference.BASELINE, **{**PAPER, **changes})
     study.recipes, notes = reference.without_transforms(study.recipes, study.dataset.label_changing)
-    results = run_and_show(study, notes=tuple(notes), ways=ways, console=console)
+    results = run_and_show(study, notes=tuple(notes), execution=execution, console=console)
     with Store(results.folder) as store:
         written = store.write_report(f"paper-{table}.md", markdown(results, table))
     console.print()

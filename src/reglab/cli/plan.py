@@ -38,11 +38,11 @@ def plan(
     from reglab.cli.console import Console
     from reglab.experiments.planning import look_ahead
 
-    make, ways = defined(study, recipes, options)
+    make, execution = defined(study, recipes, options)
     console = Console(stderr=as_json)
     planned = make()
     with console.status("Training a few epochs of every recipe ..." if measure else "Looking ahead ..."):
-        found = look_ahead(planned, spread=spread, source=source, measure=measure, ways=ways)
+        found = look_ahead(planned, spread=spread, source=source, measure=measure, execution=execution)
     if as_json:
         click.echo(json.dumps(_dict(found), indent=1))
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.cli.options import execution_options, settings_options, split, where_options
 
 if TYPE_CHECKING:
     from reglab.cli.console import Console
@@ -32,7 +32,7 @@ __all__ = ["race"]
               "afresh with other seeds; 0 for none")  # fmt: skip
 @settings_options(seeds=10)
 @where_options
-@ways_options
+@execution_options
 def race(
     strategies: tuple[str, ...], values: int, epoch_budget: int | None, search_seeds: int, rivals: int, out: str | None,
     **options: Any,
@@ -57,7 +57,7 @@ def race(
     from reglab.tuning.raced import families_of, run_race
 
     options["seeds"] = options["seeds"] or 10
-    study, ways = split(options)
+    study, execution = split(options)
     name = f"{study['data']}-{study.get('model', 'inception(pooled=true)')}-race"
     folder = given(out) if out is not None else Path("reglab-out") / slug(name)
     families, recipes = families_of(strategies, values)
@@ -72,7 +72,7 @@ def race(
         waiting = Checking(check, progress)
         found = run_race(
             make, families, recipes, epoch_budget=budget, out=folder, search_seeds=search_seeds, rivals=rivals,
-            progress=waiting, confirmation=progress if not console.is_terminal else waiting, ways=ways,
+            progress=waiting, confirmation=progress if not console.is_terminal else waiting, execution=execution,
         )  # fmt: skip
     _show(found, console)
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from reglab.backends import BACKENDS
-from reglab.cli.options import StudyFolder, split, ways_options
+from reglab.cli.options import StudyFolder, execution_options, split
 
 __all__ = ["resume"]
 
@@ -17,7 +17,7 @@ __all__ = ["resume"]
 @click.option("--data", help="where the data lie now, if elsewhere; their content must be the same")
 @click.option("--model", help="where the model is found now, if elsewhere; it must be the same")
 @click.option("--backend", type=click.Choice(BACKENDS), help="Keras backend [default: the one the study began with]")
-@ways_options
+@execution_options
 def resume(folder: str, **options: Any) -> None:
     """Go on with the study in FOLDER, however it was stopped, and print its table.
 
@@ -34,5 +34,5 @@ def resume(folder: str, **options: Any) -> None:
             f"The study in {folder} belongs to a search, which decides what is trained in it. Give the command that "
             "began the search once more: it goes on where it stopped."
         )
-    elsewhere, ways = split(options)
-    run_and_show(Study.resume(folder, **elsewhere), ways=ways)
+    elsewhere, execution = split(options)
+    run_and_show(Study.resume(folder, **elsewhere), execution=execution)

@@ -31,12 +31,12 @@ _DISPENSABLE = (
 
 
 def run_and_show(
-    study: Study, *, notes: tuple[str, ...] = (), ways: Mapping[str, Any] = MappingProxyType({}),
+    study: Study, *, notes: tuple[str, ...] = (), execution: Mapping[str, Any] = MappingProxyType({}),
     console: Console | None = None,
 ) -> Results:  # fmt: skip
     """Run a study with bars, then print its table and where it was written."""
     console = console or Console()
-    results = trained(study, console, notes=notes, ways=ways)
+    results = trained(study, console, notes=notes, execution=execution)
     console.print()
     show_results(results, console)
     return results
@@ -52,15 +52,15 @@ def show_results(results: Results, console: Console) -> None:
 
 
 def trained(
-    study: Study, console: Console, *, notes: tuple[str, ...] = (), ways: Mapping[str, Any] = MappingProxyType({})
+    study: Study, console: Console, *, notes: tuple[str, ...] = (), execution: Mapping[str, Any] = MappingProxyType({})
 ) -> Results:  # fmt: skip
     """Run a study with bars and return its results."""
-    if ways.get("workers") == 0:
+    if execution.get("workers") == 0:
         start_backend()
     for note in notes:  # those of the study itself come with its progress
         console.print(Text("note: ", style="yellow") + Text(note))
     with keeping(lambda: study.out), bars(console) as (progress, _):
-        return study.run(progress, **ways)
+        return study.run(progress, **execution)
 
 
 def show_table(table: Table, console: Console) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reglab.cli.options import settings_options, split, ways_options, where_options
+from reglab.cli.options import execution_options, settings_options, split, where_options
 
 __all__ = ["sweep"]
 
@@ -22,7 +22,7 @@ __all__ = ["sweep"]
               "strategy of the same name there keeps its other hyperparameters")  # fmt: skip
 @settings_options()
 @where_options
-@ways_options
+@execution_options
 def sweep(
     strategy: str, parameter: str | None, values: str | None, beside: str, **options: Any
 ) -> None:  # fmt: skip
@@ -40,9 +40,9 @@ def sweep(
     from reglab.experiments.sweep import grid
     from reglab.laboratory import Study
 
-    study, ways = split(options)
+    study, execution = split(options)
     swept = grid(strategy, parameter, None if values is None else _read(values), beside=beside)
-    run_and_show(Study(recipes=swept.recipes, baseline=swept.baseline, **study), ways=ways)
+    run_and_show(Study(recipes=swept.recipes, baseline=swept.baseline, **study), execution=execution)
 
 
 def _read(text: str) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reglab.cli.options import declared_options, given, settings_options, split, ways_options, where_options
+from reglab.cli.options import declared_options, execution_options, given, settings_options, split, where_options
 from reglab.declare import params
 from reglab.tuning.search import Budget
 
@@ -32,7 +32,7 @@ __all__ = ["tune"]
 @declared_options(Budget)
 @settings_options(seeds=10)
 @where_options
-@ways_options
+@execution_options
 def tune(
     strategies: tuple[str, ...], all_on: bool, tune_learning_rate: bool, beside: str, rivals: int, out: str | None,
     **options: Any,
@@ -58,7 +58,7 @@ def tune(
 
     options["seeds"] = options["seeds"] or 10
     budget = Budget(**given({key: options.pop(key) for key in list(options) if key in params(Budget)}))
-    study, ways = split(options)
+    study, execution = split(options)
     model = study.get("model", "inception(pooled=true)")
     folder = given_folder(out) if out is not None else Path("reglab-out") / slug(f"{study['data']}-{model}-tuned")
     console = Console()
@@ -70,7 +70,7 @@ def tune(
         found = tuned(
             make, budget, out=folder, strategies=strategies, optional=not all_on,
             learning_rate=tune_learning_rate, beside=beside, rivals=rivals,
-            progress=Checking(check, progress), confirmation=progress, ways=ways, told=Trials(console).told,
+            progress=Checking(check, progress), confirmation=progress, execution=execution, told=Trials(console).told,
         )  # fmt: skip
     _show(found, console)
 

@@ -87,7 +87,7 @@ def ablate(
     make: Callable[..., Study],
     *,
     progress: Progress | None = None,
-    ways: Mapping[str, Any] = MappingProxyType({}),
+    execution: Mapping[str, Any] = MappingProxyType({}),
 ) -> Ablation:
     """Train a combination and its parts under identical conditions, and return what each ingredient contributes.
 
@@ -95,7 +95,7 @@ def ablate(
         recipe: the combination.
         make: from ``recipes`` and ``baseline`` to a study.
         progress: hears of every training.
-        ways: how trainings run, see :meth:`Study.run`.
+        execution: how trainings run, see :meth:`Study.run`.
 
     Example:
         >>> make = lambda **kwargs: reglab.Study("digits", "mlp", seeds=10, epochs=30, **kwargs)
@@ -105,7 +105,7 @@ def ablate(
     """
     parts = parts_of(Recipe.of(recipe))
     study = make(recipes=dict(parts.values()), baseline=parts[frozenset()][0])
-    results = study.run(progress, **ways)
+    results = study.run(progress, **execution)
     return Ablation(results, taken_apart(results, parts))
 
 

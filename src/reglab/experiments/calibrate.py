@@ -65,7 +65,7 @@ def calibrate(
     out: str | Path,
     repetitions: int = 3,
     progress: Progress | None = None,
-    ways: Mapping[str, Any] = MappingProxyType({}),
+    execution: Mapping[str, Any] = MappingProxyType({}),
     began: Callable[[int, Study], None] = lambda number, study: None,
 ) -> Calibration:
     """Train one recipe again and again and compare it with itself.
@@ -79,7 +79,7 @@ def calibrate(
         out: a folder; each repetition gets one in it.
         repetitions: how often, two at least.
         progress: hears of every training.
-        ways: how trainings run, see :meth:`Study.run`.
+        execution: how trainings run, see :meth:`Study.run`.
         began: hears of each repetition before it is trained.
 
     Raises:
@@ -106,7 +106,7 @@ def calibrate(
     results = []
     for number, study in enumerate(studies):
         began(number, study)
-        results.append(study.run(progress, **ways))
+        results.append(study.run(progress, **execution))
     found = _found(out, results, studies[0])
     answers.keep(out, STEM, {"recipe": found.recipe, "repetitions": repetitions}, found.to_dict())
     return found

@@ -118,7 +118,7 @@ def look_ahead(
     spread: float | None = None,
     source: str | Path | None = None,
     measure: bool = True,
-    ways: Mapping[str, Any] = MappingProxyType({}),
+    execution: Mapping[str, Any] = MappingProxyType({}),
 ) -> Outlook:
     """Return what a study can show and what it will cost, before it is run.
 
@@ -128,7 +128,7 @@ def look_ahead(
         source: a folder that tells it: of a finished study, of an A/A study (:func:`calibrate`). By default the study's
             own folder, or the A/A study beside it, where there is one.
         measure: whether to train a few epochs of every recipe, in a folder that is thrown away, to know the cost.
-        ways: how trainings will run, see :meth:`Study.run`.
+        execution: how trainings will run, see :meth:`Study.run`.
 
     Raises:
         ReglabError: for a source that tells nothing, or anything that would stop the study itself.
@@ -149,7 +149,7 @@ def look_ahead(
     settings = study.settings
     return Outlook(
         headline=study.headline, seeds=settings.seeds, runs=settings.seeds * len(study.recipes),
-        recipes=len(study.recipes) - 1, spread=known, cost=measured(study, ways=ways) if measure else None,
+        recipes=len(study.recipes) - 1, spread=known, cost=measured(study, execution=execution) if measure else None,
         test_examples=len(test_part(study.dataset, fraction=settings.test)),
         margin=None if settings.margin is None else settings.margin / 100,
     )  # fmt: skip
@@ -188,17 +188,17 @@ def _told(folder: Path) -> Spread | None:
     return Spread(statistics.median(spreads), f"the study in {folder}") if spreads else None
 
 
-def measured(study: Study, *, ways: Mapping[str, Any] = MappingProxyType({})) -> Cost:
+def measured(study: Study, *, execution: Mapping[str, Any] = MappingProxyType({})) -> Cost:
     """Train a few epochs of every recipe, as the study will be trained, and return what they take."""
     from reglab.laboratory import Study
-    from reglab.study.executors.choice import Ways
+    from reglab.study.executors.choice import Execution
     from reglab.study.executors.processes import default_workers
     from reglab.study.plan import Run, rides
     from reglab.study.spec import Assignment
 
     settings = study.settings
     plan = rides([Run(name, name, recipe, 0) for name, recipe in study.recipes.items()])
-    workers = Ways(**ways).workers
+    workers = Execution(**execution).workers
     if workers is None:
         workers = default_workers(Assignment(study.dataset, study.model, settings, study.recipes))
     # Enough seeds that every worker has something to do: trainings beside each other are slower than one alone.
@@ -207,7 +207,7 @@ def measured(study: Study, *, ways: Mapping[str, Any] = MappingProxyType({})) ->
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="reglab-plan-") as folder:
         pilot = Study(study.source, study.model, study.recipes, baseline=study.baseline, out=folder, **changes)
-        pilot.run(clock, **{**ways, "workers": workers})
+        pilot.run(clock, **{**execution, "workers": workers})
         size = sum(path.stat().st_size for path in (Path(folder) / "runs").rglob("*") if path.is_file())
     spans = clock.spans()
     return Cost(

@@ -23,9 +23,9 @@ from reglab.analysis.speed import Speed, Speeds, Visit
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.study import naming
-from reglab.study.executors.process import Exit, Worker, cores
 from reglab.study.executors.shipment import pack
 from reglab.study.executors.wire import Answer, Ask, Refused
+from reglab.study.executors.worker_handle import Exit, WorkerHandle, cores
 from reglab.study.records import reason
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class _Seat:
         self.speed = Speed(backend, installed=installed, problem=problem)
         self.refusal: str | None = None
         self.steps, self.examples = 0, 0  # of an epoch, and measured after it; known with the first step
-        self._worker: Worker | None = None
-        self._inbox: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
+        self._worker: WorkerHandle | None = None
+        self._inbox: queue.SimpleQueue[tuple[WorkerHandle, Any]] = queue.SimpleQueue()
 
     @property
     def going(self) -> bool:
@@ -172,7 +172,7 @@ class _Seat:
         """Start the process and do the first step."""
         began = time.perf_counter()
         name = self.speed.backend
-        self._worker = Worker(
+        self._worker = WorkerHandle(
             name, self._inbox, assignment=assignment, scratch=scratch, threads=threads, backend=name, alone=False
         )  # fmt: skip
         found = self._ask("first")

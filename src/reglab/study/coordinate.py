@@ -22,15 +22,15 @@ from reglab.study.executors.base import (
     RAISED,
     TIMED_OUT,
     UNREACHED,
-    Done,
-    Ended,
-    Epoch,
+    CheckpointSaved,
+    EpochFinished,
     Event,
     Executor,
-    Gone,
     Job,
-    Kept,
-    Started,
+    JobFinished,
+    JobLost,
+    JobStarted,
+    RunFinished,
 )
 from reglab.study.plan import Plan, Queue, Ride
 from reglab.study.progress import Progress
@@ -176,29 +176,29 @@ class _Course:
         if job is None:
             return  # it was given up
         match event:
-            case Started(worker=worker):
+            case JobStarted(worker=worker):
                 job.began, job.worker = time.monotonic(), worker
                 job.leases = self.store.begin([run.id for run in job.ride.runs], worker)
                 self.pace.began()
                 self.progress.training(event.job, job.ride.names, job.ride.seed, worker)
                 self._tell()
-            case Epoch(epoch=epoch, metrics=metrics):
+            case EpochFinished(epoch=epoch, metrics=metrics):
                 self.pace.epochs_done(epoch + 1 - job.epoch)  # some executors tell of the last of several
                 job.epoch = epoch + 1
                 self._tell()
                 self.progress.epoch(event.job, epoch, metrics)
-            case Kept(checkpoint=checkpoint):
+            case CheckpointSaved(checkpoint=checkpoint):
                 self.store.checkpoints.write(job.ride.key, checkpoint)
-            case Ended(record=record):
+            case RunFinished(record=record):
                 self._record(job, record)
-            case Done():
+            case JobFinished():
                 self._over(event.job)
                 if job.leases:  # it was to stop before its end
                     self.store.settle(job.leases.values(), "paused")
                 else:
                     self.store.checkpoints.drop(job.ride.key)
                 self.progress.training_ended(event.job)
-            case Gone(how=how, detail=detail, worker_lost=worker_lost):
+            case JobLost(how=how, detail=detail, worker_lost=worker_lost):
                 if worker_lost:
                     self.compiled.pop(job.worker, None)
                 self._over(event.job)

@@ -94,7 +94,7 @@ def tune(
     rivals: int = 3,
     progress: Progress | None = None,
     confirmation: Progress | None = None,
-    ways: Mapping[str, Any] = MappingProxyType({}),
+    execution: Mapping[str, Any] = MappingProxyType({}),
     told: Callable[[Trial], None] = lambda trial: None,
 ) -> Tuned:
     """Search for a recipe, then train the best trials afresh with seeds that the search has not seen.
@@ -113,7 +113,7 @@ def tune(
         rivals: how many of the best trials are confirmed; 0 for none.
         progress: hears of the trainings of the search, which come in many small rounds.
         confirmation: hears of those of the confirmation.
-        ways: how trainings run, see :meth:`Study.run`.
+        execution: how trainings run, see :meth:`Study.run`.
         told: hears of each trial.
 
     Raises:
@@ -133,11 +133,11 @@ def tune(
         strategies or every_strategy(searching.dataset), optional=optional, beside=fixed,
         without=searching.dataset.label_changing, always=("learning_rate",) if learning_rate else (),
     )  # fmt: skip
-    trials = search(searching, space, budget, progress=progress, ways=ways, told=told)
+    trials = search(searching, space, budget, progress=progress, execution=execution, told=told)
     best = [trial for trial in trials if trial.state == "complete" and trial.recipe != Recipe()][:rivals]
     if not best:
         return Tuned(out, trials, None, {})
     named = {f"trial {trial.number}": trial for trial in best}
     recipes = {"none": Recipe(), **{name: trial.recipe for name, trial in named.items()}}
     study = confirming(make, recipes, out)
-    return Tuned(out, trials, study.run(confirmation, **ways), named)
+    return Tuned(out, trials, study.run(confirmation, **execution), named)

@@ -64,7 +64,7 @@ def tune_each(
     learning_rate: bool = True,
     progress: Progress | None = None,
     confirmation: Progress | None = None,
-    ways: Mapping[str, Any] = MappingProxyType({}),
+    execution: Mapping[str, Any] = MappingProxyType({}),
     told: Callable[[str, Trial], None] = lambda name, trial: None,
 ) -> Tuning:
     """Give every strategy the same number of random trials, and compare the best of each on other seeds.
@@ -84,7 +84,7 @@ def tune_each(
             alone. A strategy compared at a learning rate tuned for the baseline is not compared fairly.
         progress: hears of the trainings of the searches.
         confirmation: hears of those of the confirmation.
-        ways: how trainings run, see :meth:`Study.run`.
+        execution: how trainings run, see :meth:`Study.run`.
         told: hears of each trial.
 
     Raises:
@@ -104,11 +104,11 @@ def tune_each(
         def hears(trial: Trial, of: str = name) -> None:
             told(of, trial)
 
-        ranked = search(study, space, budget, progress=progress, ways=ways, told=hears)
+        ranked = search(study, space, budget, progress=progress, execution=execution, told=hears)
         found[name] = sorted(ranked, key=lambda trial: trial.number)
     best = {name: max(of_name, key=lambda trial: trial.value).recipe for name, of_name in found.items()}
     study = confirming(make, {"none": Recipe(), **best, **beside}, out, baseline=baseline)
-    tuning = Tuning(out, found, study.run(confirmation, **ways))
+    tuning = Tuning(out, found, study.run(confirmation, **execution))
     _keep(tuning, trials)
     return tuning
 

@@ -13,7 +13,7 @@ from reglab.experiments.sweep import grid
 from reglab.recipe import Recipe
 from reglab.strategies import CATALOGUE
 from reglab.study.coordinate import Limits, coordinate
-from reglab.study.executors.choice import Ways
+from reglab.study.executors.choice import Execution
 from reglab.study.plan import Run, rides
 from reglab.study.progress import Progress
 from reglab.study.records import FAILED
@@ -84,7 +84,7 @@ def run_race(
     rivals: int = 3,
     progress: Progress | None = None,
     confirmation: Progress | None = None,
-    ways: Mapping[str, Any] = MappingProxyType({}),
+    execution: Mapping[str, Any] = MappingProxyType({}),
 ) -> Raced:
     """Race recipes on sealed data, then train those that are left afresh with seeds that the race has not seen.
 
@@ -101,7 +101,7 @@ def run_race(
         rivals: how many of those that are left are confirmed; 0 for none.
         progress: hears of the trainings of the race.
         confirmation: hears of those of the confirmation.
-        ways: how trainings run, see :meth:`Study.run`.
+        execution: how trainings run, see :meth:`Study.run`.
 
     Raises:
         ReglabError: if the budget is too small for these recipes, or the confirmation would have seeds of the race,
@@ -113,7 +113,7 @@ def run_race(
     seeds, epochs = racing.settings.seed_list(), racing.settings.epochs
     # On curves that are all alike the race takes its longest way, and says if the budget does not reach.
     race(families, seeds, epochs=epochs, budget=epoch_budget, curves=_alike)
-    how = Ways(**ways)
+    how = Execution(**execution)
     with racing.opened(how, progress or Progress()) as (store, trainer, plan):
         limits = Limits(timeout=how.timeout, checkpoint_every=how.checkpoint_every)
         trainings = _Trainings(store, trainer, plan, recipes, epochs, limits, progress or Progress())
@@ -124,7 +124,7 @@ def run_race(
     if not left:
         return Raced(out, went, dict(recipes), None)
     study = confirming(make, {"none": Recipe(), **{name: recipes[name] for name in left}}, out)
-    return Raced(out, went, dict(recipes), study.run(confirmation, **ways))
+    return Raced(out, went, dict(recipes), study.run(confirmation, **execution))
 
 
 def _alike(names: Sequence[str], seeds: Sequence[int], epochs: int) -> dict[tuple[str, int], list[float]]:

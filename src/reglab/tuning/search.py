@@ -16,7 +16,7 @@ from reglab.declare import param, params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.study.coordinate import Limits, coordinate
-from reglab.study.executors.choice import Ways
+from reglab.study.executors.choice import Execution
 from reglab.study.progress import Progress
 from reglab.study.storage import disk
 from reglab.tuning.recorded import COMPLETE, RUNNING, Proposal, Sampler, Trial
@@ -65,7 +65,7 @@ def search(
     budget: Budget,
     *,
     progress: Progress | None = None,
-    ways: Mapping[str, Any] | None = None,
+    execution: Mapping[str, Any] | None = None,
     told: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
     """Search a space, and return the trials, the best first.
@@ -79,7 +79,7 @@ def search(
         space: what may be proposed.
         budget: how much may be tried, and how.
         progress: hears of every training.
-        ways: how trainings run, see :meth:`Study.run`.
+        execution: how trainings run, see :meth:`Study.run`.
         told: hears of each trial that has ended.
 
     Raises:
@@ -88,7 +88,7 @@ def search(
     if not study.settings.sealed:
         raise ReglabError("A search must not read the test set. Give a study with sealed=True.")
     _check_budget(study, budget)
-    how = Ways(**(ways or {}))
+    how = Execution(**(execution or {}))
     course = _Course(space, budget, told)
     course.load(study.out)  # so that another search is told before anything is trained
     with study.opened(how, progress or Progress()) as (store, trainer, plan):

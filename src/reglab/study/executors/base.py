@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from reglab.study.workbench import Workbench
 
 __all__ = [
-    "KILLED", "NO_SPACE", "OUT_OF_MEMORY", "RAISED", "TIMED_OUT", "UNREACHED", "Done", "Ended", "Epoch", "Event",
-    "Executor", "Gone", "Job", "Kept", "Started", "told_apart", "unstyled", "work",
+    "KILLED", "NO_SPACE", "OUT_OF_MEMORY", "RAISED", "TIMED_OUT", "UNREACHED", "CheckpointSaved", "EpochFinished",
+    "Event", "Executor", "Job", "JobFinished", "JobLost", "JobStarted", "RunFinished", "failure_kind", "unstyled",
+    "work",
 ]  # fmt: skip
 
 # How a training can end without a result.
@@ -67,14 +68,14 @@ class Event:
 
 
 @dataclass(frozen=True, eq=False)
-class Started(Event):
+class JobStarted(Event):
     """``worker`` began with it."""
 
     worker: str
 
 
 @dataclass(frozen=True, eq=False)
-class Epoch(Event):
+class EpochFinished(Event):
     """An epoch ended, counted from 0, with these clean metrics."""
 
     epoch: int
@@ -82,26 +83,26 @@ class Epoch(Event):
 
 
 @dataclass(frozen=True, eq=False)
-class Kept(Event):
-    """It stands here."""
+class CheckpointSaved(Event):
+    """The training can go on from this state."""
 
     checkpoint: Checkpoint
 
 
 @dataclass(frozen=True, eq=False)
-class Ended(Event):
+class RunFinished(Event):
     """One of its runs has a result."""
 
     record: Record
 
 
 @dataclass(frozen=True, eq=False)
-class Done(Event):
+class JobFinished(Event):
     """It is over: all of its runs have results, or it was to stop before."""
 
 
 @dataclass(frozen=True, eq=False)
-class Gone(Event):
+class JobLost(Event):
     """It ended without giving all of its results.
 
     Attributes:
@@ -180,17 +181,17 @@ def work(bench: Workbench, job: Job, emit: Handler) -> bool:
             start=job.checkpoint,
             checkpoint_every=job.checkpoint_every,
             until=job.until,
-            on_epoch=lambda epoch, metrics: emit(Epoch(number, epoch, metrics)),
-            on_checkpoint=lambda checkpoint: emit(Kept(number, checkpoint)),
+            on_epoch=lambda epoch, metrics: emit(EpochFinished(number, epoch, metrics)),
+            on_checkpoint=lambda checkpoint: emit(CheckpointSaved(number, checkpoint)),
         )
     except (Exception, SystemExit) as error:  # whatever it was, it is this training's and not the end of the study
-        how = told_apart(error)
+        how = failure_kind(error)
         detail = unstyled(traceback.format_exc())
-        emit(Gone(number, how, detail, worker_lost=how == OUT_OF_MEMORY))
+        emit(JobLost(number, how, detail, worker_lost=how == OUT_OF_MEMORY))
         return how != OUT_OF_MEMORY
     for record in records:
-        emit(Ended(number, record))
-    emit(Done(number))
+        emit(RunFinished(number, record))
+    emit(JobFinished(number))
     return True
 
 
@@ -199,7 +200,7 @@ def unstyled(text: str) -> str:
     return _STYLED.sub("", text)
 
 
-def told_apart(error: BaseException) -> str:
+def failure_kind(error: BaseException) -> str:
     """Return how a training ended that raised ``error``."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NO_SPACE

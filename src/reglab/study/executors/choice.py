@@ -9,13 +9,13 @@ from reglab.errors import ReglabError
 from reglab.study.executors.base import Executor
 from reglab.study.spec import Assignment
 
-__all__ = ["EXECUTORS", "Ways", "opened"]
+__all__ = ["EXECUTORS", "Execution", "opened"]
 
 EXECUTORS = ("processes", "ray")
 
 
 @dataclass(frozen=True)
-class Ways:
+class Execution:
     """How a study is trained, declared once: the command line's options and the arguments of ``Study.run``.
 
     Nothing of it changes what a run is, so a study can go on in another way.
@@ -50,28 +50,28 @@ class Ways:
             raise ReglabError("An address is that of a Ray cluster. Give executor='ray' with it, or leave it out.")
 
 
-def opened(assignment: Assignment, ways: Ways, *, threads: int | None) -> Executor:
+def opened(assignment: Assignment, execution: Execution, *, threads: int | None) -> Executor:
     """Return the executor.
 
     Args:
         assignment: what will be trained.
-        ways: how.
+        execution: how it is trained.
         threads: of each worker where the study was trained before, since the last bits of a result depend on them; by
             default the cores are divided.
     """
-    if ways.executor == "ray":
+    if execution.executor == "ray":
         from reglab.study.executors.ray.tasks import RayTasks
 
-        return RayTasks(assignment, workers=ways.workers, address=ways.address, threads=threads)
-    if ways.workers == 0:
-        from reglab.study.executors.here import Here
+        return RayTasks(assignment, workers=execution.workers, address=execution.address, threads=threads)
+    if execution.workers == 0:
+        from reglab.study.executors.in_process import InProcess
 
-        return Here(assignment)
-    from reglab.study.executors.process import cores
+        return InProcess(assignment)
     from reglab.study.executors.processes import Processes, default_workers
+    from reglab.study.executors.worker_handle import cores
 
-    if ways.workers is not None:
-        return Processes(assignment, workers=ways.workers)
+    if execution.workers is not None:
+        return Processes(assignment, workers=execution.workers)
     return Processes(
         assignment, workers=max(1, cores() // threads) if threads else default_workers(assignment), threads=threads
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study.executors.base import KILLED, UNREACHED, Done, Executor, Gone, Handler, Job, Started
-from reglab.study.executors.process import Exit, Worker, cores
+from reglab.study.executors.base import KILLED, UNREACHED, Executor, Handler, Job, JobFinished, JobLost, JobStarted
 from reglab.study.executors.shipment import pack
 from reglab.study.executors.wire import Planned, Ready, Refused
+from reglab.study.executors.worker_handle import Exit, WorkerHandle, cores
 from reglab.study.plan import Plan
 from reglab.study.spec import Assignment
 
@@ -46,7 +46,7 @@ class Processes(Executor):
 
     def __init__(self, assignment: Assignment, *, workers: int, threads: int | None = None) -> None:
         self.threads: int = threads or max(1, cores() // workers)
-        self._inbox: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[WorkerHandle, Any]] = queue.SimpleQueue()
         self._scratch = Path(tempfile.mkdtemp(prefix="reglab-"))
         self._failed_starts = 0
         try:
@@ -55,7 +55,7 @@ class Processes(Executor):
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
         self._count = workers
-        self._slots: list[Worker | None] = [None] * workers
+        self._slots: list[WorkerHandle | None] = [None] * workers
 
     def describe(self) -> str:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
@@ -92,7 +92,7 @@ class Processes(Executor):
         hired = self._slots[slot] or self._hire(slot)
         hired.jobs = list(jobs)
         if hired.ready:  # before it is told, for it may answer at once
-            self._inbox.put((hired, Started(jobs[0].number, worker)))
+            self._inbox.put((hired, JobStarted(jobs[0].number, worker)))
         for job in jobs:
             hired.tell(job)
 
@@ -108,32 +108,32 @@ class Processes(Executor):
             except queue.Empty:
                 return
 
-    def _take(self, sender: Worker, message: Any, handle: Handler) -> None:
+    def _take(self, sender: WorkerHandle, message: Any, handle: Handler) -> None:
         if sender not in self._slots:
             return  # it was given up; its last words are not ours any more
         match message:
             case Ready():  # only now the clock of its first job starts
                 sender.ready = True
                 if sender.jobs:
-                    handle(Started(sender.jobs[0].number, sender.name))
+                    handle(JobStarted(sender.jobs[0].number, sender.name))
             case Refused(text, _):
                 self._lost(sender, KILLED, text, handle)
             case Exit(how, detail):
                 self._lost(sender, how, detail, handle)
-            case Gone(worker_lost=True):
+            case JobLost(worker_lost=True):
                 self._lost(sender, message.how, message.detail, handle)
-            case Done() | Gone():
+            case JobFinished() | JobLost():
                 sender.jobs.pop(0)
                 sender.proven = True
                 self._failed_starts = 0
                 handle(message)
                 if sender.jobs:
-                    handle(Started(sender.jobs[0].number, sender.name))
+                    handle(JobStarted(sender.jobs[0].number, sender.name))
             case _:
                 sender.proven = True
                 handle(message)
 
-    def _lost(self, worker: Worker, how: str, detail: str, handle: Handler) -> None:
+    def _lost(self, worker: WorkerHandle, how: str, detail: str, handle: Handler) -> None:
         """Tell what became of the jobs of a worker that has ended; its place is filled when there is work."""
         self._slots[self._slots.index(worker)] = None
         worker.end()
@@ -142,7 +142,7 @@ class Processes(Executor):
             raise ReglabError(f"{_STARTS} worker processes in a row ended before they could train. The last: {detail}")
         for position, job in enumerate(worker.jobs):
             reached = position == 0
-            handle(Gone(job.number, how if reached else UNREACHED, detail if reached else "", worker_lost=True))
+            handle(JobLost(job.number, how if reached else UNREACHED, detail if reached else "", worker_lost=True))
 
     def stop(self, job: int) -> None:
         for worker in self._slots:
@@ -157,8 +157,8 @@ class Processes(Executor):
         self._slots = []
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _hire(self, slot: int) -> Worker:
-        worker = Worker(
+    def _hire(self, slot: int) -> WorkerHandle:
+        worker = WorkerHandle(
             f"worker {slot + 1}",
             self._inbox,
             assignment=self._assignment,

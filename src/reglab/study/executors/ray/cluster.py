@@ -11,7 +11,7 @@ from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.study.executors.base import KILLED, OUT_OF_MEMORY, RAISED
-from reglab.study.executors.process import cores
+from reglab.study.executors.worker_handle import cores
 
 __all__ = ["Node", "connect", "cores_of_a_task", "how_it_ended", "imported", "plain"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import reglab
 from reglab import backends
 from reglab.errors import ReglabError
-from reglab.study.executors.base import Epoch, Event, Gone, Job, Started, told_apart, work
+from reglab.study.executors.base import EpochFinished, Event, Job, JobLost, JobStarted, failure_kind, work
 from reglab.study.executors.ray.parcel import IN_A_MODULE, Parcel, unpacked
 from reglab.study.plan import Plan
 
@@ -51,10 +51,10 @@ def _work(
             except Exception as error:
                 detail = str(error) if isinstance(error, ReglabError) else traceback.format_exc()
                 for job in jobs:
-                    emit(Gone(job.number, told_apart(error), detail))
+                    emit(JobLost(job.number, failure_kind(error), detail))
                 return
             for job in jobs:
-                emit(Started(job.number, worker))
+                emit(JobStarted(job.number, worker))
                 if not work(bench, job, emit):
                     return
     finally:
@@ -91,14 +91,14 @@ def _bench(parcel: Parcel, folder: Path, *, versions: dict[str, str] | None = No
 
 def _thinned(events: Iterable[Event]) -> Iterator[Event]:
     """Yield events, of epochs one a second and the last of each training: every one is an object that travels."""
-    held: Epoch | None = None
+    held: EpochFinished | None = None
     told = float("-inf")
     for event in events:
-        if isinstance(event, Epoch):
+        if isinstance(event, EpochFinished):
             held = event
         if held is not None and (event is not held or time.monotonic() - told >= _EPOCH_S):
             yield held
             held, told = None, time.monotonic()
-        if not isinstance(event, Epoch):
+        if not isinstance(event, EpochFinished):
             yield event
-            told = float("-inf") if isinstance(event, Started) else told
+            told = float("-inf") if isinstance(event, JobStarted) else told

@@ -29,11 +29,11 @@ from typing import Any
 
 from reglab import backends
 from reglab.errors import ReglabError
-from reglab.study.executors.base import KILLED, UNREACHED, Done, Event, Executor, Gone, Handler, Job
-from reglab.study.executors.process import THREAD_VARIABLES
+from reglab.study.executors.base import KILLED, UNREACHED, Event, Executor, Handler, Job, JobFinished, JobLost
 from reglab.study.executors.ray.cluster import Node, connect, cores_of_a_task, how_it_ended, imported, plain
 from reglab.study.executors.ray.node import plan_study, train_jobs
 from reglab.study.executors.ray.parcel import packed
+from reglab.study.executors.worker_handle import THREAD_VARIABLES
 from reglab.study.plan import Plan
 from reglab.study.spec import Assignment
 
@@ -155,10 +155,10 @@ class RayTasks(Executor):
         except self._ray.exceptions.RayError as error:
             self._ended(name, *how_it_ended(self._ray, error), handle)
         else:
-            if isinstance(event, Gone) and event.worker_lost:
+            if isinstance(event, JobLost) and event.worker_lost:
                 self._ended(name, event.how, event.detail, handle)
                 return
-            if isinstance(event, Done | Gone):
+            if isinstance(event, JobFinished | JobLost):
                 task.jobs = [job for job in task.jobs if job.number != event.job]
             handle(event)
 
@@ -166,7 +166,7 @@ class RayTasks(Executor):
         """Tell what became of the jobs of a task that has ended; none are left of one that ended well."""
         for position, job in enumerate(self._tasks.pop(name).jobs):
             reached = position == 0
-            handle(Gone(job.number, how if reached else UNREACHED, detail if reached else "", worker_lost=True))
+            handle(JobLost(job.number, how if reached else UNREACHED, detail if reached else "", worker_lost=True))
 
     def stop(self, job: int) -> None:
         for name, task in list(self._tasks.items()):
@@ -174,7 +174,7 @@ class RayTasks(Executor):
             if len(behind) < len(task.jobs):
                 del self._tasks[name]
                 self._ray.cancel(task.stream, force=True)
-                self._untold += [Gone(other.number, UNREACHED, "", worker_lost=True) for other in behind]
+                self._untold += [JobLost(other.number, UNREACHED, "", worker_lost=True) for other in behind]
 
     def close(self) -> None:
         tasks, self._tasks = self._tasks, {}

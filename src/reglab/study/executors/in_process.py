@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from reglab.study.executors.base import Done, Event, Executor, Gone, Handler, Job, Started, work
+from reglab.study.executors.base import Event, Executor, Handler, Job, JobFinished, JobLost, JobStarted, work
 from reglab.study.plan import Plan
 from reglab.study.spec import Assignment
 from reglab.study.workbench import Workbench
 
-__all__ = ["Here"]
+__all__ = ["InProcess"]
 
 _NAME = "this process"
 
 
-class Here(Executor):
+class InProcess(Executor):
     """Trains in the process that asks, one job at a time."""
 
     def __init__(self, assignment: Assignment) -> None:
@@ -31,10 +31,10 @@ class Here(Executor):
     def poll(self, handle: Handler, timeout: float) -> None:
         while self._jobs:
             job = self._jobs[0]
-            handle(Started(job.number, _NAME))
+            handle(JobStarted(job.number, _NAME))
 
             def tell(event: Event) -> None:
-                if isinstance(event, Done | Gone):
+                if isinstance(event, JobFinished | JobLost):
                     self._jobs.pop(0)  # first, so that the handler finds this process free
                 try:
                     handle(event)

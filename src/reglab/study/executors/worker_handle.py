@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 from reglab.study.executors.base import KILLED, OUT_OF_MEMORY, Job
 from reglab.study.executors.wire import Hello, receive, send
 
-__all__ = ["COMMAND", "THREAD_VARIABLES", "Exit", "Worker", "cores"]
+__all__ = ["COMMAND", "THREAD_VARIABLES", "Exit", "WorkerHandle", "cores"]
 
 COMMAND = (sys.executable, "-m", "reglab.study.executors.worker")  # what a worker process runs
 
@@ -41,7 +41,7 @@ class Exit:
         self.how, self.detail = how, detail
 
 
-class Worker:
+class WorkerHandle:
     """A process, the thread that listens to it, and what it has to do.
 
     ``ready`` once it has imported what it needs, ``proven`` once it has done something.
@@ -60,7 +60,7 @@ class Worker:
     def __init__(
         self,
         name: str,
-        inbox: queue.SimpleQueue[tuple[Worker, Any]],
+        inbox: queue.SimpleQueue[tuple[WorkerHandle, Any]],
         *,
         assignment: bytes,
         scratch: Path,
