@@ -29,6 +29,7 @@ def study(kind: str, workers: int | None) -> None:
     import reglab
     from reglab import paper
     from reglab.cli.demo import DEMO
+    from reglab.strategies import EMA, L2, EarlyStopping
     from reglab.study.progress import Progress
 
     class Count(Progress):
@@ -39,9 +40,12 @@ def study(kind: str, workers: int | None) -> None:
 
     recipes: Any = {
         "arms": paper.table2(),
-        "sweep": [reglab.L2(kernel=value) for value in SWEEP],
+        "sweep": [L2(kernel=value) for value in SWEEP],
         "alone": [],
-        "riders": [*(reglab.EarlyStopping(patience=patience) for patience in PATIENCES), reglab.EMA()],
+        "riders": [
+            *(EarlyStopping(patience=patience) for patience in PATIENCES),
+            EMA(),
+        ],
     }[kind]
     if kind == "arms":
         recipes, _ = paper.without_transforms(recipes, frozenset({"horizontal_flip"}))

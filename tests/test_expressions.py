@@ -6,10 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reglab import Cosine, Linear, ReglabError, Steps
+from reglab import ReglabError
 from reglab.expressions import format_value, parse_call, parse_sum
 from reglab.schedules import from_call
 from reglab.seeds import derive
+from reglab.strategies import Cosine, Linear, Steps
 
 numbers = st.floats(-1e6, 1e6)
 scalars = (

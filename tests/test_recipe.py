@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reglab import EMA, L1, L1L2, L2, Augmentation, Dropout, GaussianNoise, Linear, Recipe, ReglabError
+from reglab import Recipe, ReglabError
 from reglab.declare import params
 from reglab.paper import table2, table3, without_transforms
-from reglab.strategies import CATALOGUE, Strategy
+from reglab.strategies import CATALOGUE, EMA, L1, L1L2, L2, Augmentation, Dropout, GaussianNoise, Linear, Strategy
 
 
 def values(declared):
@@ -132,7 +132,7 @@ def test_another_value_is_another_fingerprint():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("l3", r"Unknown strategy 'l3'\. Did you mean 'l[12]'\?.*Known are l1"),
+        ("l3", r"Unknown strategy 'l3'\. Did you mean 'l[12]'\?.*Known are adversarial"),
         ("l2(kernal=1e-3)", r"l2 has no hyperparameter 'kernal'\. Did you mean 'kernel'"),
         ("l2(kernel=-1)", r"l2: kernel=-1 is not possible \(out of range\)\. Expected \[0, inf\)"),
         ("dropout(rate=1)", r"dropout: rate=1 is not possible.*Expected \[0, 1\)"),

@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import reglab
 from reglab import ReglabError, RegularizedClassifier
+from reglab.strategies import L2
 
 SMALL = {"model": "mlp(units=16)", "learning_rate": 0.03, "random_state": 0, "epochs": 10}
 IMAGES = {"model": "inception(filters=(4, 8, 4), pooled=true)", "learning_rate": 0.01, "random_state": 0, "epochs": 4}
@@ -126,10 +127,14 @@ def test_cross_validation(iris):
 @pytest.mark.parametrize(
     "grid",
     [
-        {"recipe": [reglab.L2(kernel=10.0), "dropout(rate=0.1)"]},
+        {"recipe": [L2(kernel=10.0), "dropout(rate=0.1)"]},
         pytest.param(
             {
-                "recipe": ["none", "l2(kernel=1e-3) + dropout(rate=0.1)", reglab.Recipe(reglab.L2(kernel=10.0))],
+                "recipe": [
+                    "none",
+                    "l2(kernel=1e-3) + dropout(rate=0.1)",
+                    reglab.Recipe(L2(kernel=10.0)),
+                ],
                 "model": ["mlp(units=8)", "mlp(units=16)"],
             },
             marks=pytest.mark.slow,

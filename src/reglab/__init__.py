@@ -22,17 +22,9 @@ _HOME = {
     "Results": "reglab.results",
     "Diagnose": "reglab.callbacks",
     "RegularizedClassifier": "reglab.sklearn",
-    **dict.fromkeys(
-        (
-            "CATALOGUE", "EMA", "L1", "L1L2", "L2", "SAM", "Adversarial", "Augmentation", "Cosine", "Dropout",
-            "EarlyStopping", "GaussianNoise", "LabelSmoothing", "LearningRate", "Linear", "Mixup", "Steps",
-            "Strategy", "WeightDecay", "WeightNoise",
-        ),
-        "reglab.strategies",
-    ),
-}  # fmt: skip
+}
 
-_MODULES = {"figures": "reglab.report.figures"}
+_MODULES = {"figures": "reglab.report.figures", "strategies": "reglab.strategies"}
 
 __all__ = ["__version__", *sorted({**_HOME, **_MODULES})]
 
@@ -56,6 +48,7 @@ announce()
 
 
 if TYPE_CHECKING:
+    from reglab import strategies
     from reglab.callbacks import Diagnose
     from reglab.data import Dataset, load
     from reglab.errors import ReglabError
@@ -65,25 +58,3 @@ if TYPE_CHECKING:
     from reglab.report import figures
     from reglab.results import Results
     from reglab.sklearn import RegularizedClassifier
-    from reglab.strategies import (
-        CATALOGUE,
-        EMA,
-        L1,
-        L1L2,
-        L2,
-        SAM,
-        Adversarial,
-        Augmentation,
-        Cosine,
-        Dropout,
-        EarlyStopping,
-        GaussianNoise,
-        LabelSmoothing,
-        LearningRate,
-        Linear,
-        Mixup,
-        Steps,
-        Strategy,
-        WeightDecay,
-        WeightNoise,
-    )

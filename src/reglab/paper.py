@@ -10,7 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reglab.recipe import Recipe
-from reglab.strategies import L1, L1L2, L2, Adversarial, Augmentation, Dropout, EarlyStopping, GaussianNoise
+from reglab.strategies.architecture.dropout import Dropout
+from reglab.strategies.architecture.gaussian_noise import GaussianNoise
+from reglab.strategies.data.adversarial import Adversarial
+from reglab.strategies.data.augmentation import Augmentation
+from reglab.strategies.optimization.early_stopping import EarlyStopping
+from reglab.strategies.penalties.l1 import L1
+from reglab.strategies.penalties.l1l2 import L1L2
+from reglab.strategies.penalties.l2 import L2
 
 __all__ = ["ASSUMPTIONS", "BASELINE", "TABLE2", "TABLE3", "Published", "arms", "table2", "table3", "without_transforms"]
 

@@ -202,8 +202,8 @@ def _from_call(call: Call) -> Strategy:
     if cls is None:
         raise ReglabError(
             f"Unknown strategy {call.name!r}.{nearest(call.name, CATALOGUE)} Known are {', '.join(CATALOGUE)} and "
-            "none. One of your own is known once its module is imported and has entered it: "
-            "reglab.CATALOGUE[MyStrategy.name] = MyStrategy."
+            "none. One of your own is known once its module is imported and has registered it "
+            "(@reglab.strategies.register)."
         )
     declared = params(cls)
     if len(call.args) > len(declared):

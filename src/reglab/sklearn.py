@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.strategies import EarlyStopping
+from reglab.strategies.optimization.early_stopping import EarlyStopping
 
 if TYPE_CHECKING:
     import keras

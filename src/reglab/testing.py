@@ -3,12 +3,12 @@
 ``check_strategy(MyStrategy())`` runs them all and raises an AssertionError that says what is wrong; each check is a
 function of its own too. They train a tiny network for a few steps, so all of them take seconds. Checks that train take
 recipes as well: what holds for each strategy has to hold for several of them in one program. A strategy that has to be
-found by name, in recipes written as text, is entered with ``reglab.CATALOGUE[MyStrategy.name] = MyStrategy``.
+found by name, in recipes written as text, is registered with ``reglab.strategies.register``.
 
 Example:
     >>> import reglab
     >>> from reglab.testing import check_strategy
-    >>> check_strategy(reglab.Dropout(rate=0.3))
+    >>> check_strategy(reglab.strategies.Dropout(rate=0.3))
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from reglab.declare import Param, params
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.recipe import Recipe
-from reglab.strategies import CATALOGUE, Dropout, GaussianNoise, Linear, Strategy
+from reglab.strategies import CATALOGUE, Linear, Strategy
+from reglab.strategies.architecture.dropout import Dropout
+from reglab.strategies.architecture.gaussian_noise import GaussianNoise
 
 __all__ = [
     "CHECKS",
@@ -356,12 +358,13 @@ def _instance(strategy: Strategy | type[Strategy]) -> Strategy:
 def _in_catalogue(cls: type[Strategy]) -> Iterator[None]:
     """Make a third party's strategy known by name for a moment."""
     known = cls.name in CATALOGUE
-    CATALOGUE.setdefault(cls.name, cls)
+    if not known:
+        CATALOGUE.add(cls)
     try:
         yield
     finally:
         if not known:
-            del CATALOGUE[cls.name]
+            CATALOGUE.remove(cls.name)
 
 
 def _other_strengths(recipe: Recipe) -> list[tuple[Strategy, str, Any]]:

@@ -157,9 +157,9 @@ def test_yaml_mistakes(run, tmp_path):
 def test_strategies_lists_them_all_and_says_everything_about_one(run):
     code, out, _ = run("strategies")
     assert code == 0
-    for name in reglab.CATALOGUE:
+    for name in reglab.strategies.CATALOGUE:
         assert name in out
-    for name in reglab.CATALOGUE:
+    for name in reglab.strategies.CATALOGUE:
         code, out, _ = run("strategies", name)
         assert code == 0
         assert "paper: " in out
@@ -171,7 +171,7 @@ def test_strategies_as_json_holds_formula_ranges_units_and_conflicts(run):
     code, out, _ = run("strategies", "--json")
     cards = {card["name"]: card for card in json.loads(out)}
     assert code == 0
-    assert set(cards) == set(reglab.CATALOGUE)
+    assert set(cards) == set(reglab.strategies.CATALOGUE)
     rate = cards["dropout"]["hyperparameters"][0]
     assert (rate["name"], rate["default"], rate["range"], rate["strength"]) == ("rate", "0.1", "[0, 1)", True)
     assert set(cards["l1"]["conflicts"]) == set(cards["l2"]["conflicts"]) == {"l1l2"}

@@ -63,8 +63,9 @@ def test_every_public_object_has_an_example():
     public = {name: getattr(reglab, name) for name in reglab.__all__} | {
         f"figures.{name}": getattr(reglab.figures, name) for name in reglab.figures.__all__
     }
+    public |= {f"strategies.{cls.__name__}": cls for cls in reglab.strategies.CATALOGUE.values()}
     for name, value in public.items():
-        if (inspect.isclass(value) or inspect.isfunction(value)) and value is not reglab.Strategy:  # which is abstract
+        if inspect.isclass(value) or inspect.isfunction(value):
             shown = [
                 inspect.getdoc(value) or "",
                 *(inspect.getdoc(getattr(value, method)) or "" for method in vars(value)),

@@ -382,18 +382,22 @@ MUTANTS: list[Mutant] = [
     ),
     # --- strategies ---------------------------------------------------------------------------------------------------
     *_of(
-        "strategies/l1_l2.py",
+        "strategies/penalties/coefficients.py",
         ("strategies/test_penalties.py", *_STRATEGIES),
         ("L1 of the square", "keras.ops.sum(keras.ops.absolute(x))", "keras.ops.sum(keras.ops.square(x))"),
-        ("L1L2 without its L2 term", '_l1(x) + s[f"{what}_l2"] * _l2(x)', "_l1(x)"),
     ),
     *_of(
-        "strategies/dropout.py",
+        "strategies/penalties/l1l2.py",
+        ("strategies/test_penalties.py", *_STRATEGIES),
+        ("L1L2 without its L2 term", 'magnitude(x) + s[f"{what}_l2"] * squares(x)', "magnitude(x)"),
+    ),
+    *_of(
+        "strategies/architecture/dropout.py",
         ("strategies/test_dropout_and_noise.py", *_STRATEGIES),
         ("dropout does not scale what is left", "1.0 / (1.0 - float(self.rate))", "1.0"),
     ),
     *_of(
-        "strategies/mixup.py",
+        "strategies/data/mixup.py",
         ("strategies/test_targets.py", *_STRATEGIES),
         (
             "labels are not mixed",
@@ -407,7 +411,7 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *_of(
-        "strategies/label_smoothing.py",
+        "strategies/targets/label_smoothing.py",
         ("strategies/test_targets.py", *_STRATEGIES),
         (
             "smoothing without the rest",
@@ -416,7 +420,7 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *_of(
-        "strategies/adversarial.py",
+        "strategies/data/adversarial.py",
         ("strategies/test_adversarial.py", *_STRATEGIES),
         (
             "the attack goes downhill",
@@ -436,7 +440,7 @@ MUTANTS: list[Mutant] = [
         ("the step of many steps is one step's", "2.5 * self.epsilon / self.steps", "2.5 * self.epsilon"),
     ),
     *_of(
-        "strategies/sam.py",
+        "strategies/gradients/sam.py",
         ("strategies/test_sam.py", *_STRATEGIES),
         (
             "the ascent is a norm a weight",
@@ -446,7 +450,7 @@ MUTANTS: list[Mutant] = [
         ("the ascent is a descent", "factor = s.rho / (norm + 1e-12)", "factor = -s.rho / (norm + 1e-12)"),
     ),
     *_of(
-        "strategies/weight_decay.py",
+        "strategies/optimization/weight_decay.py",
         ("strategies/test_optimization.py", *_STRATEGIES),
         (
             "biases decay too",
@@ -465,7 +469,7 @@ MUTANTS: list[Mutant] = [
         ("steps one epoch late", "sum(epoch >= boundary", "sum(epoch > boundary"),
     ),
     *_of(
-        "strategies/resample.py",
+        "strategies/data/resample.py",
         ("strategies/test_augmentation.py", *_STRATEGIES),
         (
             "images turn about their corner",

@@ -238,9 +238,9 @@ _OWN = """
     from dataclasses import dataclass
     from typing import ClassVar
     import keras
-    import reglab
-    from reglab.strategies.base import Strategy
+    from reglab.strategies import Strategy, register
 
+    @register
     @dataclass(frozen=True)
     class Own(Strategy):
         name: ClassVar[str] = "own"
@@ -250,8 +250,6 @@ _OWN = """
 
         def penalty(self, weight, role, s):
             return 0.0 * keras.ops.sum(weight)
-
-    reglab.CATALOGUE["own"] = Own
 """
 
 

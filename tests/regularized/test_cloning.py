@@ -183,14 +183,14 @@ def test_a_sequential_model_that_was_never_built_takes_taps():
 @pytest.mark.parametrize("where", ["one", "two"])
 def test_a_tap_on_one_of_two_parallel_layers_does_not_swap_their_weights(where):
     model = parallel()
-    network = reglab.regularize(model, reglab.Dropout(rate=0.5, where=where)).network
+    network = reglab.regularize(model, reglab.strategies.Dropout(rate=0.5, where=where)).network
     assert [w.path for w in network.weights] == [w.path for w in model.weights]
     for ours, theirs in zip(network.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_shared_layer_gets_one_tap():
-    network = reglab.regularize(shared(), reglab.Dropout(rate=0.5, where="shared")).network
+    network = reglab.regularize(shared(), reglab.strategies.Dropout(rate=0.5, where="shared")).network
     taps = [layer for layer in network.layers if "tap" in layer.name]
     assert len(taps) == 1
     assert len(taps[0]._inbound_nodes) == 2
@@ -198,7 +198,7 @@ def test_a_shared_layer_gets_one_tap():
 
 def test_a_nested_layer_is_named_by_its_path_or_its_name():
     for where in ("block/inner", "inner"):
-        network = reglab.regularize(nested(), reglab.Dropout(rate=0.5, where=where)).network
+        network = reglab.regularize(nested(), reglab.strategies.Dropout(rate=0.5, where=where)).network
         assert any("tap" in layer.name for layer in network.get_layer("block").layers)
 
 

@@ -19,7 +19,7 @@ FLOATS = np.random.default_rng(0).normal(3, 7, (32, 5)).astype("float32")
 
 # What is no layer of a network by itself, or wraps a program of one framework that has no configuration.
 NOT_ALONE = {"InputLayer", "Layer", "Wrapper", "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"}
-# What Keras itself makes no model of: Equalization gives a symbolic input back as it is, and texts are TensorFlow's alone.
+# What Keras itself makes no model of: Equalization gives a symbolic input back as it is, texts are TensorFlow's alone.
 NO_MODEL = {"Equalization"}
 if keras.backend.backend() != "tensorflow":
     NO_MODEL |= {"StringLookup", "TextVectorization"}

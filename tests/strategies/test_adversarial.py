@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import reglab
-from reglab import Adversarial
+from reglab.strategies import L2, Adversarial
 
 pytestmark = pytest.mark.backend
 
@@ -176,7 +176,7 @@ def test_the_attack_sees_inference_mode_and_moves_nothing():
 @pytest.mark.slow_on("jax")
 def test_penalties_do_not_take_part_in_the_attack(weights, batch):
     x, y = batch
-    recipe = Adversarial(epsilon=0.1, share=1.0) + reglab.L2(kernel=1.0, activity=10.0)
+    recipe = Adversarial(epsilon=0.1, share=1.0) + L2(kernel=1.0, activity=10.0)
     plain = attacked(compiled(Adversarial(epsilon=0.1, share=1.0), weights), x, y)
     np.testing.assert_array_equal(attacked(compiled(recipe, weights), x, y), plain)
 

@@ -12,9 +12,9 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator, apply_affin
 from sklearn.decomposition import PCA
 
 import reglab
-from reglab import Augmentation
-from reglab.strategies import whitening
-from reglab.strategies.resample import FILL_MODES, affine_matrices, affine_resample
+from reglab.strategies import Augmentation
+from reglab.strategies.data import whitening
+from reglab.strategies.data.resample import FILL_MODES, affine_matrices, affine_resample
 
 pytestmark = pytest.mark.backend
 

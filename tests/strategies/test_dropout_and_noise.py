@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 import reglab
-from reglab import Dropout, GaussianNoise, Recipe, WeightNoise
+from reglab import Recipe
 from reglab.backends import adapter
 from reglab.backends import name as backend
 from reglab.regularized.parts import streams_of
+from reglab.strategies import Dropout, GaussianNoise, WeightNoise
 
 pytestmark = pytest.mark.backend
 

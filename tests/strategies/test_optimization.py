@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import reglab
-from reglab import EMA, EarlyStopping, WeightDecay
+from reglab.strategies import EMA, EarlyStopping, WeightDecay
 
 pytestmark = pytest.mark.backend
 

@@ -9,8 +9,7 @@ import pytest
 
 import reglab
 from reglab import ReglabError
-from reglab.declare import param
-from reglab.strategies import CATALOGUE, EMA, EarlyStopping, Strategy
+from reglab.strategies import CATALOGUE, EMA, EarlyStopping, Strategy, param, register
 from reglab.study.plan import Run, rides
 
 layers = keras.layers
@@ -141,8 +140,10 @@ class Halving(Strategy):
 
 
 @pytest.fixture
-def _known(monkeypatch):
-    monkeypatch.setitem(CATALOGUE, Halving.name, Halving)
+def _known():
+    register(Halving)
+    yield
+    CATALOGUE.remove(Halving.name)
 
 
 @pytest.mark.slow

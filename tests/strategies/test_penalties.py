@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import reglab
-from reglab import L1, L1L2, L2
+from reglab.strategies import L1, L1L2, L2
 
 pytestmark = pytest.mark.backend
 

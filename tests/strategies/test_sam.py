@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import reglab
-from reglab import L2, SAM
+from reglab.strategies import L2, SAM
 
 pytestmark = pytest.mark.backend
 

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 import reglab
-from reglab import LabelSmoothing, Mixup
+from reglab.strategies import LabelSmoothing, Mixup
 
 pytestmark = pytest.mark.backend
 

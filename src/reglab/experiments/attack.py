@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from reglab import backends
-from reglab.strategies import Adversarial, InputRange
+from reglab.strategies import InputRange
+from reglab.strategies.data.adversarial import Adversarial
 from reglab.study.run import Program
 
 __all__ = ["ATTACKS", "Attacker"]

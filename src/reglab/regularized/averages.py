@@ -14,7 +14,7 @@ import numpy as np
 
 from reglab.errors import ReglabError
 from reglab.regularized.optimizer import unscaled
-from reglab.strategies import EMA
+from reglab.strategies.averaging.ema import EMA
 
 __all__ = ["averages_for", "averages_of"]
 

@@ -12,7 +12,7 @@ from reglab.recipe import Recipe
 from reglab.regularized.graph import inputs_of, is_graph
 from reglab.regularized.inputs import known_inputs
 from reglab.regularized.parts import Part
-from reglab.strategies import LearningRate
+from reglab.strategies.optimization.learning_rate import LearningRate
 
 __all__ = [
     "check_callbacks",

@@ -1,66 +1,42 @@
-"""The regularization strategies, one file each. ``CATALOGUE`` is the only list of them."""
+"""The regularization strategies, one file each in the packages of their families, and what one of your own is made of.
+
+``reglab.strategies.Dropout`` and all others are found by their files (``registry.py``); there is no list of them.
+"""
 
 from __future__ import annotations
 
-from reglab.schedules import Cosine, Linear, Steps
-from reglab.strategies.adversarial import Adversarial
-from reglab.strategies.augmentation import Augmentation
+from typing import TYPE_CHECKING, Any
+
+from reglab.declare import Param, Places, param, params
+from reglab.schedules import Cosine, Linear, Schedule, Steps
 from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
-from reglab.strategies.dropout import Dropout
-from reglab.strategies.early_stopping import EarlyStopping
-from reglab.strategies.ema import EMA
-from reglab.strategies.gaussian_noise import GaussianNoise
-from reglab.strategies.l1_l2 import L1, L1L2, L2
-from reglab.strategies.label_smoothing import LabelSmoothing
-from reglab.strategies.learning_rate import LearningRate
-from reglab.strategies.mixup import Mixup
-from reglab.strategies.sam import SAM
-from reglab.strategies.weight_decay import WeightDecay
-from reglab.strategies.weight_noise import WeightNoise
+from reglab.strategies.registry import Catalogue, scanned
+
+_OWN = {cls.__name__: cls for cls in scanned(__name__)}
+globals().update(_OWN)
+
+CATALOGUE = Catalogue(list(_OWN.values()))
+register = CATALOGUE.add
 
 __all__ = [
     "CATALOGUE",
-    "EMA",
-    "L1",
-    "L1L2",
-    "L2",
-    "SAM",
-    "Adversarial",
-    "Augmentation",
     "Batch",
     "Cosine",
-    "Dropout",
-    "EarlyStopping",
-    "GaussianNoise",
     "InputRange",
-    "LabelSmoothing",
-    "LearningRate",
     "Linear",
-    "Mixup",
     "ModelInput",
+    "Param",
+    "Places",
+    "Schedule",
     "Steps",
     "Strategy",
-    "WeightDecay",
-    "WeightNoise",
+    "param",
+    "params",
+    "register",
+    *sorted(_OWN),
 ]
 
-CATALOGUE: dict[str, type[Strategy]] = {
-    strategy.name: strategy
-    for strategy in (
-        L1,
-        L2,
-        L1L2,
-        Augmentation,
-        GaussianNoise,
-        WeightNoise,
-        LabelSmoothing,
-        Dropout,
-        EarlyStopping,
-        Adversarial,
-        Mixup,
-        WeightDecay,
-        LearningRate,
-        EMA,
-        SAM,
-    )
-}
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """A strategy; who needs its type imports it from its file."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reglab.recipe import Recipe
-from reglab.strategies import EMA
+from reglab.strategies.averaging.ema import EMA
 
 __all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "as_text", "identity", "rides"]
 

@@ -22,7 +22,7 @@ from reglab.recipe import Recipe
 from reglab.regularized.averages import averages_of
 from reglab.regularized.model import RegularizedModel
 from reglab.seeds import derive
-from reglab.strategies import EMA
+from reglab.strategies.averaging.ema import EMA
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record

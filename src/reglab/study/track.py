@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from reglab.analysis.metrics import scores, sparsity
-from reglab.strategies import EMA, EarlyStopping
+from reglab.strategies.averaging.ema import EMA
+from reglab.strategies.optimization.early_stopping import EarlyStopping
 from reglab.study.checkpoint import TrackState
 from reglab.study.plan import Run
 from reglab.study.records import Predictions

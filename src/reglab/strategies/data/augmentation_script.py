@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from reglab.strategies import resample, whitening
+from reglab.strategies.data import resample, whitening
 
 if TYPE_CHECKING:
-    from reglab.strategies.augmentation import Augmentation
+    from reglab.strategies.data.augmentation import Augmentation
 
 __all__ = ["write"]
 
@@ -100,7 +100,7 @@ def _affine(a: Augmentation, script: Any) -> list[str]:
     return [*lines, f'x = affine_resample(x, matrices, fill_mode="{a.fill_mode}"{cval})']
 
 
-# What affine_resample of reglab.strategies.resample comes to where the edge is repeated.
+# What affine_resample of reglab.strategies.data.resample comes to where the edge is repeated.
 _NEAREST = '''
 def affine_resample(images, matrices):
     """Return images read at the mapped coordinates, bilinearly; what lies beyond the edge is the edge."""

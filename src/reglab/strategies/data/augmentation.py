@@ -13,9 +13,9 @@ from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.schedules import Schedule
-from reglab.strategies import augmentation_script, whitening
 from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
-from reglab.strategies.resample import FILL_MODES, affine_matrices, affine_resample
+from reglab.strategies.data import augmentation_script, whitening
+from reglab.strategies.data.resample import FILL_MODES, affine_matrices, affine_resample
 
 __all__ = ["Augmentation"]
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from reglab.declare import Places, param
 from reglab.lazy import keras
+from reglab.strategies.architecture.dropout import PLACES
 from reglab.strategies.base import Strategy
-from reglab.strategies.dropout import PLACES
 
 __all__ = ["GaussianNoise"]
 

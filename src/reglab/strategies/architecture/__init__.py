@@ -1,0 +1,1 @@
+"""Strategies that act on what flows through the network."""

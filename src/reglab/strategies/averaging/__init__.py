@@ -1,0 +1,1 @@
+"""Strategies that evaluate with averages of weights."""

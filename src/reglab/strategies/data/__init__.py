@@ -1,0 +1,1 @@
+"""Strategies that act on the examples: transformed, mixed, attacked."""

@@ -1,0 +1,1 @@
+"""Strategies that act on the gradient, or on where it is taken."""

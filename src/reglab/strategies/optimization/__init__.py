@@ -1,0 +1,1 @@
+"""Strategies that act on how the optimizer steps, and for how long."""

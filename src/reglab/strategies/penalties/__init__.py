@@ -1,0 +1,1 @@
+"""Strategies that add a term to the loss."""

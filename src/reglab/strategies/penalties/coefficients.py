@@ -1,0 +1,67 @@
+"""What penalties with a coefficient per role have in common: of kernels, biases and activities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from reglab import backends
+from reglab.lazy import keras
+from reglab.schedules import Schedule
+from reglab.strategies.base import Strategy
+
+__all__ = ["ACTIVITY", "BIAS", "KERNEL", "Penalty", "magnitude", "squares"]
+
+_PAPER = "Srivastava, Regularization Strategies in Deep Learning, Table 1; Goodfellow et al. 2016, section 7.1"
+KERNEL = "coefficient on kernels: of convolutions, dense, separable and recurrent layers, and embeddings"
+BIAS = "coefficient on biases"
+ACTIVITY = "coefficient on the outputs of hidden layers that have a kernel, averaged over the batch"
+
+
+def magnitude(x: Any) -> Any:
+    """Return the sum of all absolute values."""
+    return keras.ops.sum(keras.ops.absolute(x))
+
+
+def squares(x: Any) -> Any:
+    """Return the sum of all squares."""
+    return backends.adapter().sum_of_squares(x)
+
+
+@dataclass(frozen=True)
+class Penalty(Strategy):
+    """A penalty with a coefficient per role; one of zero leaves its term out of the program."""
+
+    order: ClassVar[int] = 60
+    paper: ClassVar[str] = _PAPER
+    zero: ClassVar[dict[str, float]] = {"kernel": 0.0, "bias": 0.0, "activity": 0.0}
+
+    def terms(self) -> frozenset[str]:
+        values = {key: getattr(self, key) for key in ("kernel", "bias", "activity")}
+        return frozenset(
+            key for key, value in values.items() if isinstance(value, Schedule) or value not in (0, (0, 0))
+        )
+
+    def penalizes(self, role: str) -> bool:
+        return role in self.terms()
+
+    @property
+    def penalizes_activity(self) -> bool:
+        return "activity" in self.terms()
+
+    def penalty(self, weight: Any, role: str, s: Any) -> Any:
+        return self.measure(weight, role, s)
+
+    def activity_penalty(self, outputs: Any, s: Any) -> Any:
+        return self.measure(outputs, "activity", s)
+
+    def measure(self, x: Any, what: str, s: Any) -> Any:
+        """Return the size of ``x`` times the coefficient of its role: ``kernel``, ``bias`` or ``activity``."""
+        raise NotImplementedError
+
+    def write_keras(self, script: Any) -> None:
+        for role in ("kernel", "bias", "activity"):
+            if role in self.terms():
+                value = getattr(self, role)
+                numbers = f"l1={value[0]!r}, l2={value[1]!r}" if isinstance(value, tuple) else repr(value)
+                script.regularize(role, f"keras.regularizers.{type(self).__name__}({numbers})")

@@ -1,0 +1,1 @@
+"""Strategies that act on the weights themselves: noisy ones, bounded ones."""
