@@ -215,4 +215,4 @@ def test_activity_of_a_layer_with_layers_inside_is_penalized_once(name: str) -> 
     again(X)
 
     want = 0.5 * np.square(keras.ops.convert_to_numpy(activity(X))).sum() / len(X)
-    np.testing.assert_allclose(float(sum(again.losses)), want, rtol=1e-4)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(sum(again.losses)), want, rtol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 import sqlite3
@@ -107,6 +108,19 @@ def test_looking_at_damaged_folders(whole, tmp_path):
 def test_looking_at_many_damaged_folders(whole, tmp_path, start):
     for number in range(start, start + 20):
         trial(whole, tmp_path, number)
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.3, 0.9])
+def test_samples_that_are_not_whole_are_none_and_leave_no_file_open(whole, tmp_path, rest):
+    from reglab.experiments import samples
+
+    file = tmp_path / samples.FILE
+    file.parent.mkdir()
+    content = (whole / samples.FILE).read_bytes()
+    file.write_bytes(content[: int(rest * len(content))])
+    assert samples.load(tmp_path) == []
+    assert len(samples.load(whole)) > 0
+    gc.collect()  # a file that was left open would be told here, and warnings are errors
 
 
 def test_a_table_that_is_a_folder(whole, tmp_path):

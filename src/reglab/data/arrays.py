@@ -25,8 +25,9 @@ _CHUNK = 8192
 def load_npz(path: Path) -> Dataset:
     """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        # Opened here: of a file that is not whole, NumPy would leave its own open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            arrays = {key: held[key] for key in held.files}
     except Exception as error:  # zipfile, pickle, format and OS errors
         raise ReglabError(
             f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."

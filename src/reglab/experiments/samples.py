@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,10 @@ class Sample:
 def load(folder: str | Path) -> list[Sample]:
     """Return the samples that a study folder has; none where they were not made, or are not whole."""
     try:
-        with np.load(Path(folder) / FILE, allow_pickle=False) as held:
+        with (Path(folder) / FILE).open("rb") as file, np.load(file, allow_pickle=False) as held:
             about = json.loads(str(held["about"]))
             found = [_sample(one, {key: held[f"{key}_{i}"] for key in _ARRAYS}) for i, one in enumerate(about)]
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):  # not there, or not whole
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zlib.error, zipfile.BadZipFile):  # not there, or cut
         return []
     return found if all(map(_whole, found)) else []
 

@@ -47,7 +47,7 @@ class CheckpointStore:
         for folder in sorted(self._of(key), key=lambda f: int(f.name.rpartition("-")[2]), reverse=True):
             values = disk.read_json(folder / "state.json")
             if isinstance(values, dict) and disk.intact(folder, values.get(disk.MANIFEST), thorough=True):
-                with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+                with (folder / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     return Checkpoint.of(values, dict(arrays))
         return None
 
