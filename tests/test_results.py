@@ -1,10 +1,9 @@
-"""Results read from a study folder: while it runs, of older folders, and of damaged ones."""
+"""Results read from a study folder: while it runs, and of damaged folders."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 
 import numpy as np
 import pytest
@@ -55,26 +54,6 @@ def test_recorded_metrics_are_those_of_the_kept_predictions_and_weights(finished
         assert np.trace(run.confusion) == run.right.sum()
         assert run.metrics["cross_entropy_gap"] > 0
         assert 0 < run.metrics["sparsity"] < 0.5
-
-
-def test_a_folder_of_before_has_every_metric_that_its_predictions_give(finished, copy):
-    database = sqlite3.connect(copy / "study.sqlite")
-    (held,) = database.execute("SELECT value FROM study WHERE key = 'about'").fetchone()
-    assert json.loads(held)["classes"]
-    database.execute("DELETE FROM study WHERE key = 'about'")
-    kept = ("accuracy", "precision", "cross_entropy", "train_accuracy", "train_cross_entropy", "val_accuracy",
-            "val_cross_entropy", "gap", "epochs", "best_epoch", "seconds")  # fmt: skip
-    for run, values in database.execute("SELECT id, metrics FROM runs").fetchall():
-        fewer = {key: value for key, value in json.loads(values).items() if key in kept}
-        database.execute("UPDATE runs SET metrics = ? WHERE id = ?", (json.dumps(fewer), run))
-    database.commit()
-    database.close()
-    old = Results.load(copy)
-    for row, before in zip(old.comparison.rows, finished.comparison.rows, strict=True):
-        assert row.values.keys() == before.values.keys()
-        for metric, values in before.values.items():
-            assert row.values[metric] == pytest.approx(values), metric
-    assert old.headline
 
 
 class Stop(Progress):

@@ -13,10 +13,10 @@ import numpy as np
 
 from reglab.analysis import paired
 from reglab.analysis.compare import Comparison, compare
-from reglab.analysis.metrics import Calibration, calibration, confusion, scores, sparsity
+from reglab.analysis.metrics import Calibration, calibration, confusion
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe, spoken
-from reglab.study.records import FINISHED, Predictions, Record
+from reglab.study.records import FINISHED, Predictions
 from reglab.study.storage import run_folder, sound
 from reglab.study.storage.view import View, study_in
 
@@ -258,21 +258,6 @@ def _run(view: View, name: str, seed: int, row: Mapping[str, Any] | None) -> Run
         return RunResult(record.id, name, seed, record.status, record.metrics, record.history, record.error)
     y, p = record.test.labels, record.test.probabilities
     return RunResult(
-        record.id, name, seed, record.status, _complete(record, view), record.history, "", p.argmax(axis=-1) == y,
+        record.id, name, seed, record.status, record.metrics, record.history, "", p.argmax(axis=-1) == y,
         confusion(y, p), calibration(y, p), hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest(),
     )  # fmt: skip
-
-
-def _complete(record: Record, view: View) -> dict[str, float]:
-    """Return a run's metrics; those that an older reglab did not record are made from what it kept."""
-    found = dict(record.metrics)
-    assert record.test is not None
-    if "ece_tempered" not in found:
-        validation = record.validation
-        pair = None if validation is None else (validation.labels, validation.probabilities)
-        found = {**scores(record.test.labels, record.test.probabilities, validation=pair), **found}
-    if "cross_entropy_gap" not in found and "train_cross_entropy" in found:
-        found["cross_entropy_gap"] = found["val_cross_entropy"] - found["train_cross_entropy"]
-    if "sparsity" not in found:
-        found["sparsity"] = sparsity(run_folder.weights(view.folder / "runs" / record.id))
-    return {key: value for key, value in found.items() if value is not None}

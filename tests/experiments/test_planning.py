@@ -71,12 +71,6 @@ def test_what_cannot_be_calibrated_is_refused_before_training(tmp_path, more, re
     assert not (tmp_path / "x").exists()
 
 
-def test_a_repetition_of_zero_is_the_study_of_before(tmp_path):
-    study = make(out=tmp_path / "s", seeds=1)
-    assert "repetition" not in study.spec()
-    assert make(out=tmp_path / "s", seeds=1, repetition=1).spec()["repetition"] == 1
-
-
 # --- looking ahead -------------------------------------------------------------------------------------------------
 
 

@@ -233,7 +233,7 @@ MUTANTS: list[Mutant] = [
         _STORE,
         (
             "a folder without a row is thrown away",
-            "self._ledger.end(self._ledger.unclashing(summary))",
+            "self._ledger.take_in(summary)",
             "disk.remove(folder)",
         ),
         (

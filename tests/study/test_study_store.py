@@ -173,31 +173,6 @@ def test_a_study_whose_grounds_have_changed_is_refused(tmp_path):
             store.register({"keras": "3.16.0", "data (content)": "abc"}, [])
 
 
-def test_a_folder_of_the_first_version_is_brought_up_to_date(tmp_path):
-    with Store(tmp_path) as store:
-        _add(store, _record("a"))
-    database = sqlite3.connect(tmp_path / "study.sqlite")
-    database.executescript(
-        "DROP TABLE study; DROP TABLE attempts; DROP TABLE runs; CREATE TABLE runs (id TEXT PRIMARY KEY, name TEXT NOT "
-        "NULL, recipe TEXT NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL, metrics TEXT NOT NULL, error TEXT "
-        "NOT NULL, written TEXT NOT NULL DEFAULT (datetime('now')));"
-        "INSERT INTO runs (id, name, recipe, seed, status, metrics, error) VALUES "
-        "('a', 'l2', 'l2(kernel=0.001)', 4, 'finished', '{\"accuracy\": 0.5}', '');"
-        "PRAGMA user_version = 1;"
-    )
-    database.close()
-    record = json.loads((tmp_path / "runs/a/record.json").read_text())
-    for key in ("hyperparameters", "files"):
-        del record[key]
-    (tmp_path / "runs/a/record.json").write_text(json.dumps(record))
-    planned = {"id": "a", "name": "l2", "recipe": "l2(kernel=0.001)", "hyperparameters": "real", "seed": 4}
-    with Store(tmp_path) as store:
-        store.register({}, [planned, {**planned, "id": "b", "seed": 5}])
-        assert store.accepted() == {"a"}
-        assert store.read("a").hyperparameters == "real"
-        assert store.planned() == {"a", "b"}
-
-
 def test_a_study_is_run_by_one_process(tmp_path):
     with Store(tmp_path) as store:
         store.write_live({"pid": 123, "host": "here", "at": 0})
@@ -206,15 +181,15 @@ def test_a_study_is_run_by_one_process(tmp_path):
     Store(tmp_path).close()
 
 
-def test_a_folder_of_a_newer_version_is_refused(tmp_path):
+def test_a_folder_of_another_version_is_refused(tmp_path):
     Store(tmp_path).close()
     database = sqlite3.connect(tmp_path / "study.sqlite")
     database.execute("PRAGMA user_version = 99")
     database.commit()
     database.close()
-    with pytest.raises(ReglabError, match="newer reglab"):
+    with pytest.raises(ReglabError, match="another version of reglab"):
         Store(tmp_path)
-    with pytest.raises(ReglabError, match="newer reglab"):
+    with pytest.raises(ReglabError, match="another version of reglab"):
         View(tmp_path)
 
 

@@ -131,11 +131,7 @@ class Settings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings; those that studies of before had not are left out at their default.
-
-        So a study of before is the same study now: its spec, and the identities of its runs.
-        """
-        return {key: value for key, value in dataclasses.asdict(self).items() if value != _SINCE.get(key, _NEVER)}
+        return dataclasses.asdict(self)
 
     def table(self) -> dict[str, Any]:
         """Return how a table is read, as :func:`reglab.data.load` takes it."""
@@ -143,13 +139,6 @@ class Settings:
 
     def seed_list(self) -> list[int]:
         return list(range(self.first_seed, self.first_seed + self.seeds))
-
-
-_NEVER = object()
-_SINCE = {
-    "repetition": 0, "sealed": False, "skip_broken": False, "separator": None, "encoding": None, "decimal": None,
-    "missing": "refuse", "drop_columns": None, "keep_columns": None, "categorical": None,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,8 +51,7 @@ class Frozen:
             spec = None
         head, mark, rest = text.partition(_SUM)
         digest, _, body = rest.partition("\n")
-        # A file of before there were checksums begins with a key; one cut short within its head has no mark.
-        intact = head == _HEAD and digest == _digest(body) if mark else not text.startswith("#")
+        intact = head == _HEAD and bool(mark) and digest == _digest(body)
         known = spec if isinstance(spec, dict) and all(isinstance(key, str) for key in spec) else {}
         return cls(path, text, known, intact and bool(known))
 

@@ -3,7 +3,8 @@
 ::
 
     study          spec and facts, as JSON: frozen when the study begins
-    runs           a row a run, from the plan on: planned, finished, diverged or failed
+    runs           a row per run, from the plan on: planned, finished, diverged or failed; a run that the plan no
+                   longer has keeps its row and its result
     attempts       a row each time a run is tried, with the lease under which its result is taken
     test_readings  a row each time a test set was read
 
@@ -30,50 +31,35 @@ __all__ = ["Ledger"]
 
 _PATIENCE_S = 30.0  # how long a writer waits for a reader, and a reader for the writer
 
-_VERSION_1 = """
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, recipe TEXT NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL,
-    metrics TEXT NOT NULL, error TEXT NOT NULL, written TEXT NOT NULL DEFAULT (datetime('now'))
-);
-CREATE TABLE test_readings (run TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')));
-"""
+_SCHEMA = 1  # raised when the tables change
 
-# Runs of version 1 did not say their hyperparameters; the plan of the next start fills them in. Runs in no plan have
-# this in their place, and their identity after it.
-_UNPLANNED = "unplanned "
-
-_VERSION_2 = f"""
+_TABLES = f"""
 CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE runs_2 (
+CREATE TABLE runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, recipe TEXT NOT NULL, hyperparameters TEXT NOT NULL,
     seed INTEGER NOT NULL, status TEXT NOT NULL CHECK (status IN ('{PLANNED}', '{FINISHED}', 'diverged', '{FAILED}')),
-    metrics TEXT NOT NULL, error TEXT NOT NULL, written TEXT,
-    UNIQUE (hyperparameters, seed)
+    metrics TEXT NOT NULL, error TEXT NOT NULL, written TEXT, in_plan INTEGER NOT NULL CHECK (in_plan IN (0, 1))
 );
-INSERT INTO runs_2 SELECT id, name, recipe, '{_UNPLANNED}' || id, seed, status, metrics, error, written FROM runs;
-DROP TABLE runs;
-ALTER TABLE runs_2 RENAME TO runs;
+CREATE UNIQUE INDEX runs_of_the_plan ON runs (hyperparameters, seed) WHERE in_plan;
 CREATE TABLE attempts (
     lease INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, worker TEXT NOT NULL,
     began TEXT NOT NULL DEFAULT (datetime('now')), ended TEXT, outcome TEXT, error TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX attempts_of ON attempts (run);
 CREATE INDEX open_attempts ON attempts (run) WHERE ended IS NULL;
+CREATE TABLE test_readings (run TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')));
 """
-
-# What brings a table from one version to the next; a new one is made by all of them in turn.
-_UPGRADES = (_VERSION_1, _VERSION_2)
 
 
 class Ledger:
     """The table in one SQLite file.
 
     Args:
-        path: the file; it is made, or brought to the current version, unless ``readonly``.
+        path: the file; it is made unless ``readonly``.
         readonly: only look, while another process writes.
 
     Raises:
-        ReglabError: if it was written by a newer reglab, or is to be looked at and is of an older one.
+        ReglabError: if another version of reglab wrote it, with other tables.
         sqlite3.Error: if it cannot be opened or is damaged.
     """
 
@@ -95,12 +81,13 @@ class Ledger:
         try:
             if readonly:
                 database.execute("PRAGMA query_only=ON")
-                _upgrade(database, self._path, only_check=True)
+                _check_schema(database, self._path)
             else:
                 database.execute("PRAGMA journal_mode=DELETE")
                 database.execute("PRAGMA synchronous=EXTRA")
                 database.execute("PRAGMA mmap_size=0")
-                _upgrade(database, self._path)
+                _make_tables(database)
+                _check_schema(database, self._path)
             database.execute("SELECT count(*) FROM runs").fetchone()
         except sqlite3.OperationalError as error:
             database.close()
@@ -159,20 +146,13 @@ class Ledger:
     # --- runs ------------------------------------------------------------------------------------------------------
 
     def plan(self, summaries: Iterable[Mapping[str, Any]]) -> None:
-        """Enter runs as planned. Those that are there already keep what they have; others that are there drop out."""
+        """Enter the runs of the plan. Those that are there already keep what they have; others leave the plan."""
         rows = [(s["id"], s["name"], s["recipe"], s["hyperparameters"], s["seed"], PLANNED) for s in summaries]
         with self.transaction():
-            dropped = self.ids() - {row[0] for row in rows}
+            self._database.execute("UPDATE runs SET in_plan = 0")
             self._database.executemany(
-                "UPDATE runs SET hyperparameters = ?2 || ?1 WHERE id = ?1", [(run, _UNPLANNED) for run in dropped]
-            )
-            self._database.executemany(
-                "UPDATE runs SET hyperparameters = ?2 WHERE id = ?1 AND hyperparameters != ?2",
-                [(row[0], row[3]) for row in rows],
-            )
-            self._database.executemany(
-                "INSERT INTO runs (id, name, recipe, hyperparameters, seed, status, metrics, error) "
-                "VALUES (?, ?, ?, ?, ?, ?, '{}', '') ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO runs (id, name, recipe, hyperparameters, seed, status, metrics, error, in_plan) "
+                "VALUES (?, ?, ?, ?, ?, ?, '{}', '', 1) ON CONFLICT (id) DO UPDATE SET in_plan = 1",
                 rows,
             )
 
@@ -182,25 +162,32 @@ class Ledger:
         where = f"WHERE status IN ({marks})" if status else ""
         return {row[0] for row in self._database.execute(f"SELECT id FROM runs {where}", status)}
 
-    def end(self, summary: Mapping[str, Any]) -> None:
-        """Enter how a run ended; call it in a transaction."""
+    def end(self, summary: Mapping[str, Any], *, in_plan: bool = True) -> None:
+        """Enter how a run ended, a run of the plan if it is not known; call it in a transaction."""
         self._database.execute(
-            "INSERT INTO runs (id, name, recipe, hyperparameters, seed, status, metrics, error, written) "
-            "VALUES (:id, :name, :recipe, :hyperparameters, :seed, :status, :metrics, :error, datetime('now')) "
+            "INSERT INTO runs (id, name, recipe, hyperparameters, seed, status, metrics, error, written, in_plan) "
+            "VALUES (:id, :name, :recipe, :hyperparameters, :seed, :status, :metrics, :error, datetime('now'), "
+            ":in_plan) "
             "ON CONFLICT (id) DO UPDATE SET status = excluded.status, metrics = excluded.metrics, "
             "error = excluded.error, written = excluded.written",
             # An error of somebody's code can hold half a character, which no database takes.
-            {**summary, "metrics": json.dumps(summary["metrics"]), "error": _encodable(summary["error"])},
+            {
+                **summary,
+                "metrics": json.dumps(summary["metrics"]),
+                "error": _encodable(summary["error"]),
+                "in_plan": in_plan,
+            },
         )
         if summary["status"] == FINISHED and "accuracy" in summary["metrics"]:
             self._database.execute("INSERT INTO test_readings (run) VALUES (?)", (summary["id"],))
 
-    def unclashing(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a summary as one of an unplanned run, where another run has its recipe and seed; the plan decides."""
+    def take_in(self, summary: Mapping[str, Any]) -> None:
+        """Enter a run whose row is missing, beside the plan if that has another run of its recipe and seed."""
         known = self._database.execute(
-            "SELECT 1 FROM runs WHERE hyperparameters = :hyperparameters AND seed = :seed AND id != :id", summary
+            "SELECT 1 FROM runs WHERE in_plan AND hyperparameters = :hyperparameters AND seed = :seed AND id != :id",
+            summary,
         ).fetchone()
-        return dict(summary) if known is None else {**summary, "hyperparameters": f"{_UNPLANNED}{summary['id']}"}
+        self.end(summary, in_plan=known is None)
 
     def reopen(self, run: str) -> None:
         """Plan a run again whose files are lost."""
@@ -212,7 +199,7 @@ class Ledger:
 
     def runs(self) -> list[dict[str, Any]]:
         """Return all runs of the plan, in its order."""
-        return self._rows("WHERE hyperparameters NOT LIKE ? ORDER BY rowid", (f"{_UNPLANNED}%",))
+        return self._rows("WHERE in_plan ORDER BY rowid")
 
     def _rows(self, where: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
         keys = ("id", "name", "recipe", "hyperparameters", "seed", "status", "metrics", "error", "written")
@@ -270,22 +257,24 @@ def _of_damage(error: sqlite3.OperationalError) -> sqlite3.Error:
     return sqlite3.DatabaseError(str(error)) if str(error).startswith("no such") else error
 
 
-def _upgrade(database: sqlite3.Connection, path: Path, *, only_check: bool = False) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > len(_UPGRADES):
-        raise ReglabError(
-            f"{path.parent} was written by a newer reglab (schema {version}; this one knows {len(_UPGRADES)}). Update "
-            "reglab, or choose another folder."
-        )
-    if only_check:
-        if version < len(_UPGRADES):
-            raise ReglabError(
-                f"{path.parent} was written by an older reglab (schema {version} of {len(_UPGRADES)}). Run the study "
-                "once more with this one, which brings it up to date."
-            )
-        return
-    for number in range(version, len(_UPGRADES)):
+def _make_tables(database: sqlite3.Connection) -> None:
+    """Make the tables in a file that has none."""
+    if _schema(database) == 0:
         database.executescript(
-            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {_UPGRADES[number]} "
-            f"PRAGMA user_version = {number + 1}; COMMIT;"
+            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {_TABLES} "
+            f"PRAGMA user_version = {_SCHEMA}; COMMIT;"
         )
+
+
+def _check_schema(database: sqlite3.Connection, path: Path) -> None:
+    found = _schema(database)
+    if found not in (0, _SCHEMA):  # one without tables is being made just now, or damaged
+        raise ReglabError(
+            f"{path.parent} was written by another version of reglab (schema {found}; this one has {_SCHEMA}). Use "
+            "that version, or choose another folder."
+        )
+
+
+def _schema(database: sqlite3.Connection) -> int:
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    return int(found)

@@ -105,16 +105,10 @@ def complete(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict) or record.get("status") not in ACCEPTED or record.get("id") != folder.name:
         return None
     manifest = record.pop(disk.MANIFEST, None)
-    if manifest is None:  # written before there were manifests, but whole folders were renamed then too
-        record.setdefault("hyperparameters", f"unplanned {record['id']}")
-    elif not disk.intact(folder, manifest, thorough=True):
-        return None
-    return record
+    return record if disk.intact(folder, manifest, thorough=True) else None
 
 
 def damaged(folder: Path) -> bool:
     """Whether a recorded run lacks a file or has one of another size; bytes are looked at when they are read."""
     record = disk.read_json(folder / "record.json")
-    if not isinstance(record, dict):
-        return True
-    return disk.MANIFEST in record and not disk.intact(folder, record[disk.MANIFEST], thorough=False)
+    return not isinstance(record, dict) or not disk.intact(folder, record.get(disk.MANIFEST), thorough=False)

@@ -51,8 +51,8 @@ class Store:
         checkpoints: where trainings stand.
 
     Raises:
-        ReglabError: if the folder cannot be written or is not reglab's, another process runs the study, or a newer
-            reglab wrote it.
+        ReglabError: if the folder cannot be written or is not reglab's, another process runs the study, or another
+            version of reglab wrote it.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -337,7 +337,7 @@ class Store:
             summary = run_folder.complete(folder)
             if summary is not None:
                 with self._ledger.transaction():
-                    self._ledger.end(self._ledger.unclashing(summary))
+                    self._ledger.take_in(summary)
             elif owned.removable(folder):
                 disk.remove(folder)
         for run in sorted(accepted):

@@ -112,14 +112,8 @@ class View:
 
     @property
     def about(self) -> dict[str, Any] | None:
-        """What people are told of the study (see ``Study``), or None before its first plan.
-
-        Of a folder that was written before there was such an entry, what can be known without the data.
-        """
-        held = self._ledger.get("about")
-        if held is None and self.facts and self.spec is not None:
-            held = _about_of_before(self.spec, self.facts, self._ledger.runs())
-        return held
+        """What people are told of the study (see ``Study``), or None before its first plan."""
+        return self._ledger.get("about")
 
     @property
     def backend(self) -> str | None:
@@ -172,21 +166,6 @@ class View:
             where=f"{live.get('workers') or 'this process'}, process {live['pid']} on {live['host']}" if active else "",
             lost=sum(attempt["outcome"] in ("lost", "killed", "out of memory") for attempt in attempts),
         )  # fmt: skip
-
-
-def _about_of_before(spec: dict[str, Any], facts: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    runs: dict[str, dict[str, str]] = {name: {} for name in spec["recipes"]}
-    names = {
-        text: [name for name, other in spec["recipes"].items() if other == text] for text in spec["recipes"].values()
-    }
-    for row in rows:
-        for name in names.get(row["recipe"], []):
-            runs[name][str(row["seed"])] = row["id"]
-    backend, _, version = facts.get("backend", "").partition(" ")
-    return {
-        "headline": f"{spec['data']}, {spec['model']}, {spec['epochs']} epochs, {spec['seeds']} seeds", "notes": [],
-        "classes": [], "runs": runs, "sizes": {}, "versions": {"keras": facts.get("keras", ""), backend: version},
-    }  # fmt: skip
 
 
 def _opened(path: Path) -> Ledger:
