@@ -1,6 +1,7 @@
 """Recipes: one value in every form, in one order, with conflicts and mistakes told in a sentence."""
 
 import dataclasses
+import itertools
 import json
 import pickle
 
@@ -12,7 +13,19 @@ from hypothesis import strategies as st
 from reglab import Recipe, ReglabError
 from reglab.declare import params
 from reglab.paper import table2, table3, without_transforms
-from reglab.strategies import CATALOGUE, EMA, L1, L1L2, L2, Augmentation, Dropout, GaussianNoise, Linear, Strategy
+from reglab.strategies import (
+    CATALOGUE,
+    EMA,
+    L1,
+    L1L2,
+    L2,
+    Augmentation,
+    Dropout,
+    GaussianNoise,
+    Linear,
+    Stage,
+    Strategy,
+)
 
 
 def values(declared):
@@ -77,7 +90,39 @@ def test_every_form_gives_the_recipe_back(recipe):
 @given(recipes())
 def test_a_recipe_is_sorted_whatever_the_order_it_was_written_in(recipe):
     assert Recipe(*reversed(list(recipe))) == recipe
-    assert [strategy.order for strategy in recipe] == sorted(strategy.order for strategy in recipe)
+    assert [strategy.stage for strategy in recipe] == sorted(strategy.stage for strategy in recipe)
+
+
+def test_strategies_of_a_recipe_stand_in_the_order_of_the_step():
+    """It is part of a recipe's text and fingerprint, by which folders know their runs."""
+    assert [strategy.name for strategy in Recipe(*(cls() for cls in CATALOGUE.values() if cls not in (L1, L2)))] == [
+        "augmentation", "label_smoothing", "mixup", "adversarial", "dropout", "gaussian_noise", "weight_noise", "l1l2",
+        "sam", "weight_decay", "ema", "learning_rate", "early_stopping",
+    ]  # fmt: skip
+    assert Recipe.parse("l2+l1").to_text() == "l1(kernel=0.0001) + l2(kernel=0.001)"
+
+
+def own(name, *after):
+    """Return a strategy that comes after others of its stage."""
+    body = {"name": name, "stage": Stage.LOSS, "after": after}
+    return dataclasses.dataclass(frozen=True)(type(name, (Strategy,), body))()
+
+
+def test_in_a_stage_a_strategy_comes_after_those_that_it_names_and_else_by_name():
+    first, second, third = own("a", "z"), own("b"), own("z")
+    for given_order in itertools.permutations((first, second, third)):
+        assert Recipe(*given_order).strategies == (second, third, first)
+    assert Recipe(first, second, L2()).strategies == (first, second, L2())  # what is not there holds up nothing
+
+
+def test_two_that_each_come_after_the_other_are_told():
+    with pytest.raises(ReglabError, match="a and b each come after another of them"):
+        Recipe(own("a", "b"), own("b", "a"))
+
+
+def test_a_strategy_says_its_stage():
+    with pytest.raises(ReglabError, match=r"own does not say where in the training step.*stage = Stage\.LOSS"):
+        dataclasses.dataclass(frozen=True)(type("Own", (Strategy,), {"name": "own"}))()
 
 
 @given(recipes())
@@ -101,7 +146,7 @@ def test_a_strategy_without_hyperparameters_is_its_name():
     @dataclasses.dataclass(frozen=True)
     class Own(Strategy):
         name = "own"
-        order = 55
+        stage = Stage.WEIGHTS
 
     recipe = Recipe(Own())
     assert recipe.to_text() == "own"

@@ -18,6 +18,7 @@ from reglab.expressions import Call, format_value, parse_sum
 from reglab.schedules import Schedule
 from reglab.schedules import from_call as schedule_from_call
 from reglab.strategies import CATALOGUE, Strategy
+from reglab.strategies.stage import in_order
 
 __all__ = ["Recipe", "spoken"]
 
@@ -63,9 +64,7 @@ class Recipe:
                     f"Dropout(0.1))."
                 )
         _check_conflicts(strategies)
-        # Two of one name are at different places; nothing that can change from epoch to epoch may decide their order.
-        ordered = tuple(sorted(strategies, key=lambda strategy: (strategy.order, strategy.name, strategy.places)))
-        object.__setattr__(self, "strategies", ordered)
+        object.__setattr__(self, "strategies", in_order(strategies))
 
     # --- as a value ------------------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ def check_declaration(strategy: Strategy) -> None:
     cls = type(strategy)
     for attribute in ("name", "formula", "paper"):
         assert getattr(cls, attribute, "").strip(), f"{cls.__name__} declares no {attribute}."
-    assert isinstance(cls.order, int), f"{cls.name}: order is the place among strategies, a whole number."
+    assert isinstance(cls.after, tuple), f"{cls.name}: after is a tuple of names of strategies."
     assert "Example:" in (cls.__doc__ or ""), f"{cls.name}: the docstring gives no Example."
     assert hash(strategy) == hash(copy.copy(strategy)), f"{cls.name} is not a value: equal ones hash differently."
     for field in dataclasses.fields(strategy):

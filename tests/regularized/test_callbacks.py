@@ -238,7 +238,7 @@ _OWN = """
     from dataclasses import dataclass
     from typing import ClassVar
     import keras
-    from reglab.strategies import Strategy, register
+    from reglab.strategies import Stage, Strategy, register
 
     @register
     @dataclass(frozen=True)
@@ -246,7 +246,7 @@ _OWN = """
         name: ClassVar[str] = "own"
         formula: ClassVar[str] = "0"
         paper: ClassVar[str] = "none"
-        order: ClassVar[int] = 60
+        stage: ClassVar[Stage] = Stage.LOSS
 
         def penalty(self, weight, role, s):
             return 0.0 * keras.ops.sum(weight)

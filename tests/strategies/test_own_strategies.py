@@ -9,7 +9,7 @@ import pytest
 
 import reglab
 from reglab import ReglabError
-from reglab.strategies import CATALOGUE, EMA, EarlyStopping, Strategy, param, register
+from reglab.strategies import CATALOGUE, EMA, EarlyStopping, Stage, Strategy, param, register
 from reglab.study.plan import Run, rides
 
 layers = keras.layers
@@ -17,7 +17,7 @@ layers = keras.layers
 
 def declared(**methods):
     """Return a strategy with these hooks."""
-    body = {"name": "own", "formula": "its own", "paper": "none", "order": 60, **methods}
+    body = {"name": "own", "formula": "its own", "paper": "none", "stage": Stage.LOSS, **methods}
     return dataclass(frozen=True)(type("Own", (Strategy,), body))
 
 
@@ -124,7 +124,7 @@ class Halving(Strategy):
     name: ClassVar[str] = "halving"
     formula: ClassVar[str] = "W / 2"
     paper: ClassVar[str] = "none"
-    order: ClassVar[int] = 85
+    stage: ClassVar[Stage] = Stage.OBSERVATION
     rider: ClassVar[bool] = True
 
     at_end: bool = param(False, "whether at the end of the training", kind="bool")

@@ -11,20 +11,20 @@ import pytest
 
 import reglab
 from reglab import ReglabError
-from reglab.strategies import CATALOGUE, Strategy, register
+from reglab.strategies import CATALOGUE, Stage, Strategy, register
 from reglab.strategies.registry import Catalogue, scanned
 
 _DOUBLING = """
     from dataclasses import dataclass
     from typing import ClassVar
-    from reglab.strategies import Strategy, param
+    from reglab.strategies import Stage, Strategy, param
 
     @dataclass(frozen=True)
     class Doubling(Strategy):
         name: ClassVar[str] = "doubling"
         formula: ClassVar[str] = "factor * w"
         paper: ClassVar[str] = "none"
-        order: ClassVar[int] = 55
+        stage: ClassVar[Stage] = Stage.WEIGHTS
 
         factor: float = param(2.0, "what kernels are multiplied by", low=0, strength=True)
 
@@ -137,6 +137,7 @@ def test_what_cannot_be_registered_is_told():
     @dataclass(frozen=True)
     class Taking(Strategy):
         name: ClassVar[str] = "l2"
+        stage: ClassVar[Stage] = Stage.LOSS
 
     with pytest.raises(ReglabError, match=r"l2 is a strategy of reglab's\. Give Taking another name"):
         register(Taking)

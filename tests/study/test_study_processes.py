@@ -190,7 +190,7 @@ def test_builders_data_and_strategies_of_a_script_reach_the_workers_and_it_impor
         textwrap.dedent(
             """
             import dataclasses, sys, numpy as np, reglab
-            from reglab.strategies import Strategy
+            from reglab.strategies import Stage, Strategy
             print("imported once")
             x = np.random.default_rng(0).normal(size=(300, 60, 80)).astype("float32")
             y = (x[:, 0, 0] > 0).astype(int)
@@ -203,7 +203,7 @@ def test_builders_data_and_strategies_of_a_script_reach_the_workers_and_it_impor
             class Mine(Strategy):
                 name = "mine"
                 formula = "2 w"
-                order = 55
+                stage = Stage.WEIGHTS
                 def forward(self, weight, s, random):
                     return 2 * weight
             study = reglab.Study((x, y), build, [Mine()], seeds=1, epochs=1, out=sys.argv[1])

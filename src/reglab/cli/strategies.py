@@ -56,7 +56,7 @@ def _print(name: str | None) -> None:
     for parameter in entry["hyperparameters"]:
         table.add_row(*(Text(str(parameter[key])) for key in ("name", "default", "range", "search", "doc")))
     console.print(table)
-    for key in ("paper", "zero", "order", "example"):
+    for key in ("paper", "zero", "stage", "example"):
         if entry[key]:
             console.print(Text(f"{key}: ", style="bold") + Text(str(entry[key])))
     for other, reason in entry["conflicts"].items():

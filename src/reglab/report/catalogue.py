@@ -36,7 +36,8 @@ def card(name: str) -> dict[str, Any]:
         "description": doc,
         "formula": cls.formula,
         "paper": cls.paper,
-        "order": cls.order,
+        "stage": cls.stage.name.lower(),
+        "after": list(cls.after),
         "rider": cls.rides(),
         "conflicts": _conflicts(cls),
         "zero": _zero(cls),
@@ -68,13 +69,18 @@ def _body(entry: dict[str, Any]) -> list[str]:
         cells = [f"`{parameter['name']}`", *(parameter[key] for key in ("default", "range", "search"))]
         cells += ["yes" if parameter["strength"] else "", parameter["doc"]]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", f"- Source: {entry['paper']}.", f"- Order {entry['order']} among the strategies of a recipe."]
+    lines += ["", f"- Source: {entry['paper']}.", _place(entry)]
     if entry["zero"]:
         lines.append(f"- At {entry['zero']} training is that of the baseline.")
     if entry["rider"]:
         lines.append("- A rider: in a study it is computed from the run without it.")
     lines += [f"- Not with `{other}`: {reason}." for other, reason in entry["conflicts"].items()]
     return [*lines, "", f"Example: `{entry['example']}`"]
+
+
+def _place(entry: dict[str, Any]) -> str:
+    after = f", after {', '.join(f'`{name}`' for name in entry['after'])}" if entry["after"] else ""
+    return f"- Acts at the stage `{entry['stage']}` of the training step{after}."
 
 
 def _parameter(field: Any, declared: Param) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from reglab.declare import Param, Places, param, params
 from reglab.schedules import Cosine, Linear, Schedule, Steps
 from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
 from reglab.strategies.registry import Catalogue, scanned
+from reglab.strategies.stage import Stage
 
 _OWN = {cls.__name__: cls for cls in scanned(__name__)}
 globals().update(_OWN)
@@ -28,6 +29,7 @@ __all__ = [
     "Param",
     "Places",
     "Schedule",
+    "Stage",
     "Steps",
     "Strategy",
     "param",

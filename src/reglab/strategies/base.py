@@ -2,23 +2,25 @@
 
 This is the training step of ``reglab.regularize(model, recipe)``, with every hook in its place::
 
-    x, y, w = batch
-    for s in recipe: x, y, w = s.on_batch(x, y, w)            # augmentation, mixup, label smoothing
-    for s in recipe: x = s.perturb_inputs(x, d loss/d x)      # FGSM, BIM, PGD; inference mode, nothing moves
-    for s in recipe: offsets += s.perturb_weights(d loss/d weights)                # SAM
+    EXAMPLES     x, y, w = s.on_batch(x, y, w)                      # augmentation
+    TARGETS      x, y, w = s.on_batch(x, y, w)                      # label smoothing
+    MIXTURES     x, y, w = s.on_batch(x, y, w)                      # mixup
+    ATTACKS      x = s.perturb_inputs(x, d loss/d x)                # FGSM, BIM, PGD; inference mode, nothing moves
 
-    # keras.Model.train_step from here on: gradient, loss scaling, metrics
-    x = s.preprocess(x)                                       # ZCA, featurewise statistics; also at evaluation
-    weights = s.forward(weights) + offsets                    # weight noise; only for this pass
-    y_pred = network(x)                                       # with s.on_activation after the layers of s.where
-    loss = data_loss(y, y_pred, w) + s.penalty(weights) + s.activity_penalty(layer outputs)
-    optimizer = s.optimizer(optimizer)                        # weight decay, weight averaging
-    callbacks = s.callbacks()                                 # early stopping
+                 # keras.Model.train_step from here on: gradient, loss scaling, metrics
+                 x = s.preprocess(x)                                # ZCA, featurewise statistics; also at evaluation
+    ACTIVATIONS  y_pred = network(x)                                # with s.on_activation after the layers of s.where
+    WEIGHTS          at s.forward(weights)                          # weight noise; only for this pass
+    LOSS         loss = data_loss(y, y_pred, w) + s.penalty(weights) + s.activity_penalty(layer outputs)
+    GRADIENTS    d loss/d weights at weights + s.perturb_weights(d data_loss/d weights)               # SAM
+    UPDATE       s.optimizer(optimizer) steps                       # weight decay, learning rate, averages
+    OBSERVATION  s.callbacks()                                      # early stopping
 
-A strategy implements only the hooks it needs. The hooks are pure functions of tensors: they get the strategy's
-strengths as variables in ``s`` (``s.rate``, ``s.kernel``) and, where they draw, a ``keras.random.SeedGenerator`` of
-their own. They must take numbers that a strength decides from ``s`` and never from ``self``: ``self`` is a constant
-of the compiled program, ``s`` is not.
+A strategy names the stage of its main hook, which decides its place among the strategies of a recipe. It implements
+only the hooks it needs. The hooks are pure functions of tensors: they get the strategy's strengths as variables in
+``s`` (``s.rate``, ``s.kernel``) and, where they draw, a ``keras.random.SeedGenerator`` of their own. They must take
+numbers that a strength decides from ``s`` and never from ``self``: ``self`` is a constant of the compiled program,
+``s`` is not.
 
 The hooks are named after where regularization can act: data, architecture, error function, penalty term and
 optimization (Kukacka, Golkov and Cremers 2017, arXiv:1710.10686).
@@ -36,6 +38,7 @@ import numpy as np
 from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.schedules import Schedule
+from reglab.strategies.stage import Stage
 
 __all__ = ["Batch", "InputRange", "ModelInput", "Strategy"]
 
@@ -106,7 +109,8 @@ class Strategy:
         name: how recipes call it.
         formula: what it does, as one line of text.
         paper: where it comes from.
-        order: its place among the strategies of a recipe; what acts on the batch acts in this order.
+        stage: where in the step it acts, which is its place among the strategies of a recipe.
+        after: names of strategies of the same stage behind which it comes; the others come by name.
         conflicts: names of strategies it cannot be combined with, with what to do instead.
         zero: hyperparameters at which it leaves training exactly as it was, or None if there are none.
         changes_inputs: whether :meth:`on_batch`, where it is implemented, changes the inputs and not the targets alone.
@@ -118,7 +122,8 @@ class Strategy:
     name: ClassVar[str]
     formula: ClassVar[str]
     paper: ClassVar[str]
-    order: ClassVar[int]
+    stage: ClassVar[Stage]
+    after: ClassVar[tuple[str, ...]] = ()
     conflicts: ClassVar[Mapping[str, str]] = {}
     zero: ClassVar[Mapping[str, Any] | None] = None
     changes_inputs: ClassVar[bool] = True
@@ -148,6 +153,11 @@ class Strategy:
 
     def _check_hooks(self) -> None:
         """Raise a ReglabError for a hook that would never be called, or that is to be called and is not there."""
+        if not isinstance(getattr(self, "stage", None), Stage):
+            raise ReglabError(
+                f"{self.name} does not say where in the training step it acts. Give the class one of "
+                f"{', '.join(stage.name for stage in Stage)}: stage = Stage.LOSS (from reglab.strategies import Stage)."
+            )
         if self.implements("on_activation") and not self.implements("places"):
             raise ReglabError(
                 f"{self.name} has on_activation and does not say where it acts. Give it the property places, such as "

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab import backends
 from reglab.declare import Places, param
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["PLACES", "Dropout"]
 
@@ -34,7 +35,7 @@ class Dropout(Strategy):
     name: ClassVar[str] = "dropout"
     formula: ClassVar[str] = "h * m / (1 - rate), m ~ Bernoulli(1 - rate) a unit"
     paper: ClassVar[str] = "Srivastava et al. 2014, Journal of Machine Learning Research 15, 1929-1958"
-    order: ClassVar[int] = 50
+    stage: ClassVar[Stage] = Stage.ACTIVATIONS
     zero: ClassVar[dict[str, float]] = {"rate": 0.0}
 
     rate: float = param(

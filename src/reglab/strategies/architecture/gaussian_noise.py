@@ -9,6 +9,7 @@ from reglab.declare import Places, param
 from reglab.lazy import keras
 from reglab.strategies.architecture.dropout import PLACES
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["GaussianNoise"]
 
@@ -31,7 +32,7 @@ class GaussianNoise(Strategy):
     name: ClassVar[str] = "gaussian_noise"
     formula: ClassVar[str] = "h + stddev * n, n ~ N(0, 1) a unit"
     paper: ClassVar[str] = "Bishop 1995, Neural Computation 7(1); Goodfellow et al. 2016, section 7.5"
-    order: ClassVar[int] = 51
+    stage: ClassVar[Stage] = Stage.ACTIVATIONS
     zero: ClassVar[dict[str, float]] = {"stddev": 0.0}
 
     # keras.layers.GaussianNoise refuses more than 1, and a recipe has to be exportable to it.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["EMA"]
 
@@ -31,7 +32,8 @@ class EMA(Strategy):
     name: ClassVar[str] = "ema"
     formula: ClassVar[str] = "A <- momentum * A + (1 - momentum) * W a step; evaluation uses A"
     paper: ClassVar[str] = "Polyak and Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407"
-    order: ClassVar[int] = 85
+    stage: ClassVar[Stage] = Stage.UPDATE
+    after: ClassVar[tuple[str, ...]] = ("weight_decay",)
     zero: ClassVar[dict[str, float]] = {"momentum": 0.0}
     rider: ClassVar[bool] = True
 

@@ -10,6 +10,7 @@ from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import InputRange, Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["Adversarial"]
 
@@ -41,7 +42,7 @@ class Adversarial(Strategy):
         "Goodfellow et al. 2015, arXiv:1412.6572; Kurakin et al. 2017, arXiv:1607.02533 (BIM); "
         "Madry et al. 2018, arXiv:1706.06083 (PGD)"
     )
-    order: ClassVar[int] = 30
+    stage: ClassVar[Stage] = Stage.ATTACKS
     zero: ClassVar[dict[str, float]] = {"epsilon": 0.0}
 
     epsilon: float = param(

@@ -16,6 +16,7 @@ from reglab.schedules import Schedule
 from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
 from reglab.strategies.data import augmentation_script, whitening
 from reglab.strategies.data.resample import FILL_MODES, affine_matrices, affine_resample
+from reglab.strategies.stage import Stage
 
 __all__ = ["Augmentation"]
 
@@ -52,7 +53,7 @@ class Augmentation(Strategy):
     paper: ClassVar[str] = (
         "Srivastava, Regularization Strategies in Deep Learning, Table 1; Goodfellow et al. 2016, 7.4"
     )
-    order: ClassVar[int] = 10
+    stage: ClassVar[Stage] = Stage.EXAMPLES
     zero: ClassVar[dict[str, Any]] = {
         "rotation_range": 0.0,
         "width_shift_range": 0.0,

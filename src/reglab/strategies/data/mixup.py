@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["Mixup"]
 
@@ -29,7 +30,7 @@ class Mixup(Strategy):
     name: ClassVar[str] = "mixup"
     formula: ClassVar[str] = "m * (x_i, y_i) + (1 - m) * (x_j, y_j), m ~ Beta(alpha, alpha)"
     paper: ClassVar[str] = "Zhang et al. 2018, arXiv:1710.09412"
-    order: ClassVar[int] = 20
+    stage: ClassVar[Stage] = Stage.MIXTURES
     zero: ClassVar[dict[str, float]] = {"alpha": 0.0}
     soft_targets: ClassVar[bool] = True
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["SAM"]
 
@@ -29,7 +30,7 @@ class SAM(Strategy):
     name: ClassVar[str] = "sam"
     formula: ClassVar[str] = "gradient of the data loss at W + rho * g / ||g||, g = its gradient at W"
     paper: ClassVar[str] = "Foret et al. 2021, arXiv:2010.01412"
-    order: ClassVar[int] = 70
+    stage: ClassVar[Stage] = Stage.GRADIENTS
     zero: ClassVar[dict[str, float]] = {"rho": 0.0}
 
     rho: float = param(

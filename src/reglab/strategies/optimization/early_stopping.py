@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["EarlyStopping"]
 
@@ -29,7 +30,7 @@ class EarlyStopping(Strategy):
     name: ClassVar[str] = "early_stopping"
     formula: ClassVar[str] = "stop after `patience` epochs without improvement of `monitor`; restore the best weights"
     paper: ClassVar[str] = "Prechelt 1998, Early Stopping - But When?; Goodfellow et al. 2016, section 7.8"
-    order: ClassVar[int] = 90
+    stage: ClassVar[Stage] = Stage.OBSERVATION
     rider: ClassVar[bool] = True
 
     monitor: str = param("val_accuracy", "what has to improve", kind="choice", choices=("val_accuracy", "val_loss"))

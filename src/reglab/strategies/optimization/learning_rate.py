@@ -9,6 +9,7 @@ from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["LearningRate"]
 
@@ -34,7 +35,8 @@ class LearningRate(Strategy):
     paper: ClassVar[str] = (
         "Smith et al. 2018, Don't Decay the Learning Rate, arXiv:1711.00489; Li et al. 2019, arXiv:1907.04595"
     )
-    order: ClassVar[int] = 85
+    stage: ClassVar[Stage] = Stage.UPDATE
+    after: ClassVar[tuple[str, ...]] = ("weight_decay",)
 
     rate: float = param(1e-3, "learning rate", low=0, open_low=True, strength=True, search=(1e-4, 0.1, "log"))
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["WeightDecay"]
 
@@ -30,7 +31,7 @@ class WeightDecay(Strategy):
     name: ClassVar[str] = "weight_decay"
     formula: ClassVar[str] = "W <- W - learning_rate * decay * W, then the optimizer's update"
     paper: ClassVar[str] = "Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, arXiv:1711.05101"
-    order: ClassVar[int] = 80
+    stage: ClassVar[Stage] = Stage.UPDATE
     zero: ClassVar[dict[str, float]] = {"decay": 0.0}
 
     decay: float = param(

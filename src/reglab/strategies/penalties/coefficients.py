@@ -9,6 +9,7 @@ from reglab import backends
 from reglab.lazy import keras
 from reglab.schedules import Schedule
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["ACTIVITY", "BIAS", "KERNEL", "Penalty", "magnitude", "squares"]
 
@@ -32,7 +33,7 @@ def squares(x: Any) -> Any:
 class Penalty(Strategy):
     """A penalty with a coefficient per role; one of zero leaves its term out of the program."""
 
-    order: ClassVar[int] = 60
+    stage: ClassVar[Stage] = Stage.LOSS
     paper: ClassVar[str] = _PAPER
     zero: ClassVar[dict[str, float]] = {"kernel": 0.0, "bias": 0.0, "activity": 0.0}
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["LabelSmoothing"]
 
@@ -29,7 +30,7 @@ class LabelSmoothing(Strategy):
     name: ClassVar[str] = "label_smoothing"
     formula: ClassVar[str] = "(1 - smoothing) * y + smoothing / classes"
     paper: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, section 7"
-    order: ClassVar[int] = 15
+    stage: ClassVar[Stage] = Stage.TARGETS
     zero: ClassVar[dict[str, float]] = {"smoothing": 0.0}
     changes_inputs: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.stage import Stage
 
 __all__ = ["WeightNoise"]
 
@@ -28,7 +29,7 @@ class WeightNoise(Strategy):
     name: ClassVar[str] = "weight_noise"
     formula: ClassVar[str] = "forward pass with W + stddev * n, n ~ N(0, 1) a weight and batch"
     paper: ClassVar[str] = "Graves 2011, Practical Variational Inference for Neural Networks"
-    order: ClassVar[int] = 55
+    stage: ClassVar[Stage] = Stage.WEIGHTS
     zero: ClassVar[dict[str, float]] = {"stddev": 0.0}
 
     stddev: float = param(
