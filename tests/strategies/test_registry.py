@@ -11,7 +11,7 @@ import pytest
 
 import reglab
 from reglab import ReglabError
-from reglab.strategies import CATALOGUE, Stage, Strategy, register
+from reglab.strategies import CATALOGUE, Stage, Strategy, params, register
 from reglab.strategies.registry import Catalogue, scanned
 
 _DOUBLING = """
@@ -168,3 +168,18 @@ def test_what_a_package_offers_is_known_in_workers_saved_models_and_reports(inst
     for command in (["report", "study"], ["runs", "study"], ["strategies", "doubling"]):
         assert done("-m", "reglab", *command).returncode == 0, command
     assert "doubling" in (folder / "study" / "report" / "table.md").read_text()
+
+
+def test_help_lists_the_arguments_with_their_ranges():
+    doc = reglab.strategies.Dropout.__doc__
+    assert (
+        "    rate: probability with which a unit is left out. [0, 1); 0.1 by default. It can follow a schedule.\n"
+        in doc
+    )
+    assert "    where: after which layers. Input, hidden, output, or names of layers; " in doc
+    assert doc.index("Args:") < doc.index("Example:")
+    for cls in CATALOGUE.values():
+        for name, declared in params(cls).items():
+            assert f"    {name}: " in cls.__doc__
+            assert declared.doc.split()[-1] in cls.__doc__
+        assert "Args:" not in cls.description

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from typing import Any
 
 from reglab.declare import Param, params
@@ -28,7 +27,7 @@ def card(name: str) -> dict[str, Any]:
     cls = CATALOGUE.get(name.lower())
     if cls is None:
         raise ReglabError(f"Unknown strategy {name!r}.{nearest(name, CATALOGUE)} Known are {', '.join(CATALOGUE)}.")
-    doc = inspect.getdoc(cls) or ""
+    doc = cls.description
     return {
         "name": cls.name,
         "class": cls.__name__,

@@ -38,6 +38,7 @@ import numpy as np
 from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.schedules import Schedule
+from reglab.strategies.described import described
 from reglab.strategies.stage import Stage
 
 __all__ = ["Batch", "InputRange", "ModelInput", "Strategy"]
@@ -129,6 +130,12 @@ class Strategy:
     changes_inputs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
     rider: ClassVar[bool] = False
+    description: ClassVar[str] = ""  # its docstring as it is written; ``__doc__`` has its arguments too
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if texts := described(cls):
+            cls.description, cls.__doc__ = texts
 
     def __post_init__(self) -> None:
         for key, declared in params(self).items():
