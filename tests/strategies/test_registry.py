@@ -173,10 +173,9 @@ def test_what_a_package_offers_is_known_in_workers_saved_models_and_reports(inst
 def test_help_lists_the_arguments_with_their_ranges():
     doc = reglab.strategies.Dropout.__doc__
     assert (
-        "    rate: probability with which a unit is left out. [0, 1); 0.1 by default. It can follow a schedule.\n"
-        in doc
+        "    rate: probability with which a unit is left out ([0, 1); default 0.1). It can follow a schedule.\n" in doc
     )
-    assert "    where: after which layers. Input, hidden, output, or names of layers; " in doc
+    assert "    where: after which layers (input, hidden, output, or names of layers; default ('hidden',)).\n" in doc
     assert doc.index("Args:") < doc.index("Example:")
     for cls in CATALOGUE.values():
         for name, declared in params(cls).items():
