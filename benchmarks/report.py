@@ -38,7 +38,7 @@ def main() -> None:
 def tell(folder: Path) -> None:
     """Print what loading a study and writing its report take."""
     start = time.perf_counter()
-    from reglab.results import Results
+    from reglab.facade import Results
 
     results = Results.load(folder)
     loaded = time.perf_counter()

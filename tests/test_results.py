@@ -14,7 +14,7 @@ import reglab
 from reglab.analysis import metrics
 from reglab.cli import cli
 from reglab.errors import ReglabError
-from reglab.results import Results
+from reglab.facade import Results
 from reglab.study.progress import Progress
 
 RECIPES = ["l2(kernel=0.1)", "again=l2(kernel=0.1)", "early_stopping(patience=1)"]

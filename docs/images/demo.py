@@ -8,7 +8,7 @@ from rich.console import Console
 from reglab import paper
 from reglab.cli.demo import DEMO
 from reglab.cli.show import run_and_show
-from reglab.laboratory import Study
+from reglab.facade import Study
 
 console = Console(record=True, width=108, force_terminal=True)
 study = Study(recipes=paper.table2(), baseline=paper.BASELINE, out="reglab-out/demo", **DEMO)

@@ -9,8 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from reglab.announced import announce
-
-__version__ = "0.1.0"
+from reglab.version import __version__
 
 _HOME = {
     "Recipe": "reglab.recipe",
@@ -18,8 +17,8 @@ _HOME = {
     "regularize": "reglab.regularized",
     "Dataset": "reglab.data",
     "load": "reglab.data",
-    "Study": "reglab.laboratory",
-    "Results": "reglab.results",
+    "Study": "reglab.facade",
+    "Results": "reglab.facade",
     "Diagnose": "reglab.callbacks",
     "RegularizedClassifier": "reglab.sklearn",
 }
@@ -52,9 +51,8 @@ if TYPE_CHECKING:
     from reglab.callbacks import Diagnose
     from reglab.data import Dataset, load
     from reglab.errors import ReglabError
-    from reglab.laboratory import Study
+    from reglab.facade import Results, Study
     from reglab.recipe import Recipe
     from reglab.regularized import regularize
     from reglab.report import figures
-    from reglab.results import Results
     from reglab.sklearn import RegularizedClassifier

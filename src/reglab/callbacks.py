@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from reglab import backends
+from reglab.report.diagnosis import brief, whole
 
 backends.require()
 
@@ -121,8 +123,6 @@ class Diagnose(keras.callbacks.Callback):
         )  # fmt: skip
         self.prescription = prescribe(self.diagnosis, patient)
         if self.verbose:
-            from reglab.report.diagnosis import brief, whole
-
             text = whole if self.verbose > 1 else brief
             self._say(text(self.diagnosis, self.prescription, notes=log.notes, width=self._width()))
 
@@ -158,8 +158,6 @@ class Diagnose(keras.callbacks.Callback):
 
     @staticmethod
     def _console() -> Any:
-        from rich.console import Console
-
         return Console()
 
     def _probabilities(self, x: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from reglab import backends
+
 __all__ = ["keras"]
 
 
@@ -26,8 +28,6 @@ class _LazyKeras:
 
     def __getattr__(self, name: str) -> Any:
         if self._module is None:
-            from reglab import backends
-
             backends.require()
             type(self)._module = importlib.import_module("keras")
         return getattr(self._module, name)

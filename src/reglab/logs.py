@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reglab.data.numerals import COMMA, POINT, notations, read_numerals
 from reglab.errors import ReglabError
 
 __all__ = ["Log", "read_log"]
@@ -254,8 +255,6 @@ def _numbers(values: Sequence[Any], where: str) -> list[float | None]:
     try:
         return [_number(value, where) for value in values]
     except ReglabError:
-        from reglab.data.numerals import COMMA, POINT, notations, read_numerals
-
         texts = {value for value in values if isinstance(value, str)}
         found = read_numerals(texts)
         mark = notations(found) or next(

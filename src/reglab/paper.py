@@ -7,6 +7,7 @@ accuracy.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from reglab.recipe import Recipe
@@ -67,8 +68,6 @@ def arms(table: str) -> dict[str, Recipe]:
 
 def without_transforms(recipes: dict[str, Recipe], transforms: frozenset[str]) -> tuple[dict[str, Recipe], list[str]]:
     """Leave out flips that change labels of the data, and say for which arms that was done."""
-    import dataclasses
-
     kept, notes = {}, []
     for name, recipe in recipes.items():
         strategies = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,14 +15,10 @@ from reglab.analysis import paired
 from reglab.analysis.compare import Comparison, compare
 from reglab.analysis.metrics import Calibration, calibration, confusion
 from reglab.errors import ReglabError, nearest
-from reglab.recipe import Recipe, spoken
+from reglab.recipe import spoken
 from reglab.study.records import FINISHED, Predictions
 from reglab.study.storage import run_folder, sound
 from reglab.study.storage.view import View, study_in
-
-if TYPE_CHECKING:
-    from reglab.export.best import Best
-    from reglab.laboratory import Study
 
 __all__ = ["Results", "RunResult"]
 
@@ -86,7 +82,7 @@ class Results:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Results:
+    def load(cls, folder: str | Path) -> Self:
         """Return what the study in a folder has given so far; it may still be running. Of a search, its confirmation.
 
         Raises:
@@ -98,7 +94,7 @@ class Results:
             'combination'
         """
         with View(study_in(folder)) as view:
-            return _read(view)
+            return cls(**_read(view))
 
     @property
     def baseline(self) -> str:
@@ -134,12 +130,6 @@ class Results:
         labels = found[0].labels if part == "test" else np.stack([each.labels for each in found])
         return Predictions(probabilities, labels)
 
-    def report(self, out: str | Path | None = None) -> list[Path]:
-        """Write the report, by default into the study's folder; see :func:`reglab.report.write.write_report`."""
-        from reglab.report.write import write_report
-
-        return write_report(self, out)
-
     def shipped(self, name: str, seed: int | None = None) -> RunResult:
         """Return the run of a recipe that one would ship: of this seed, or the one that is best on validation.
 
@@ -156,22 +146,6 @@ class Results:
             which = "no run" if seed is None else f"no run with seed {seed}"
             raise ReglabError(f"Of {spoken(name, self.baseline)}, {which} has finished in {self.folder}.")
         return max(finished, key=lambda run: run.metrics["val_accuracy"])
-
-    def best(self, study: Study | None = None) -> Best:
-        """Return the recipe that the comparison recommends, to be used: ``best.regularize(model)``.
-
-        Args:
-            study: whose results these are, where its data or model are Python objects, which a folder cannot hold.
-
-        Raises:
-            ReglabError: if no run has finished.
-        """
-        from reglab.export.best import Best
-
-        if self.comparison.choice is None:
-            raise ReglabError(f"No run of the study in {self.folder} has finished, so nothing is best yet.")
-        name = self.comparison.choice.recommended
-        return Best(name, Recipe.parse(self.spec["recipes"][name]), self.folder, study)
 
     def mcnemar(self, one: RunResult, other: RunResult) -> dict[str, float]:
         """Return how often each of two trained models is right where the other is not, and the exact McNemar p value.
@@ -195,13 +169,9 @@ class Results:
             "versions": dict(self.versions),
         }  # fmt: skip
 
-    def __str__(self) -> str:
-        from reglab.report.tables import plain
 
-        return plain(self)
-
-
-def _read(view: View) -> Results:
+def _read(view: View) -> dict[str, Any]:
+    """Return the fields of what a study has given so far."""
     spec, about = view.spec, view.about
     if spec is None or about is None:
         raise ReglabError(
@@ -229,11 +199,11 @@ def _read(view: View) -> Results:
         },
         sizes=about["sizes"], identical=_identical(runs, spec["baseline"]),
     )  # fmt: skip
-    return Results(
-        comparison, view.folder, tuple(about["notes"]), about["headline"], about["versions"], spec=spec,
-        facts=view.facts, classes=tuple(about["classes"]), runs=runs,
-        data=about.get("data", {}),
-    )  # fmt: skip
+    return {
+        "comparison": comparison, "folder": view.folder, "notes": tuple(about["notes"]), "headline": about["headline"],
+        "versions": about["versions"], "spec": spec, "facts": view.facts, "classes": tuple(about["classes"]),
+        "runs": runs, "data": about.get("data", {}),
+    }  # fmt: skip
 
 
 def _identical(runs: Mapping[str, Mapping[int, RunResult]], baseline: str) -> set[str]:

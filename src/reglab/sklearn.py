@@ -17,9 +17,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from reglab import backends
+from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.strategies.optimization.early_stopping import EarlyStopping
+from reglab.study.spec import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -182,9 +184,6 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
 
     def _settings(self) -> dict[str, Any]:
         """Return the parameters that studies have too, checked by what studies declare."""
-        from reglab.declare import params
-        from reglab.study.spec import Settings
-
         declared = params(Settings)
         return {
             name: None if name == "validation" and self.validation is None

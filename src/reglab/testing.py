@@ -29,6 +29,7 @@ from reglab.declare import Param, params
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.recipe import Recipe
+from reglab.regularized import regularize
 from reglab.strategies import CATALOGUE, Linear, Strategy
 from reglab.strategies.architecture.dropout import Dropout
 from reglab.strategies.architecture.gaussian_noise import GaussianNoise
@@ -276,7 +277,6 @@ class Bench:
 
     def __init__(self, recipe: Any, *, policy: str = "float32", one_hot: bool = False, eager: bool = False) -> None:
         from reglab.data.batches import Batches
-        from reglab.regularized import regularize
 
         self.recipe = Recipe.of(recipe)
         self.x, self.y = problem()

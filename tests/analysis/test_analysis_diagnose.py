@@ -46,19 +46,19 @@ def test_a_gap_and_a_turn_are_overfitting_with_an_onset():
     assert found.onset_range[0] <= found.onset <= found.onset_range[1]
     assert found.gap.mean == pytest.approx(0.2, abs=0.01)
     assert found.gap.low < found.gap.mean < found.gap.high or found.gap.low == pytest.approx(found.gap.high)
-    assert "since epoch" in found.sentence()
+    assert "since epoch" in found.sentence
 
 
 def test_a_gap_without_a_turn_is_overfitting_without_an_onset():
     found = diagnose(several(gap=0.2), num_classes=10)
     assert (found.word, found.onset, found.turned) == ("overfitting", None, 0)
-    assert "does not rise" in found.sentence()
+    assert "does not rise" in found.sentence
 
 
 def test_a_turn_while_accuracy_holds_is_overfitting_in_confidence():
     found = diagnose(several(gap=0.01, rise=0.8), num_classes=10)
     assert (found.word, found.kind) == ("overfitting", "confidence")
-    assert "not in accuracy" in found.sentence()
+    assert "not in accuracy" in found.sentence
 
 
 def test_a_small_gap_and_no_turn_are_fitting():
@@ -93,8 +93,8 @@ def test_of_a_low_training_accuracy_and_a_gap_the_larger_one_is_named():
 def test_few_epochs_tell_no_trend_but_a_gap():
     short = several(epochs=3, gap=0.02)
     assert diagnose(short).word == "cannot tell"
-    assert diagnose(several(epochs=3, gap=0.4)).sentence().endswith("whether validation cross-entropy turns.")
-    assert "3 epochs" in diagnose(short).sentence()
+    assert diagnose(several(epochs=3, gap=0.4)).sentence.endswith("whether validation cross-entropy turns.")
+    assert "3 epochs" in diagnose(short).sentence
     assert diagnose([{"train_accuracy": [0.9, 1.0, 1.0], "val_accuracy": [0.5, 0.6, 0.6]}] * 3).word == "overfitting"
 
 
@@ -102,7 +102,7 @@ def test_one_seed_has_no_interval_and_says_so():
     found = diagnose(several(1, gap=0.2), num_classes=10)
     assert found.word == "overfitting"
     assert math.isnan(found.gap.low)
-    assert "[" not in found.sentence()
+    assert "[" not in found.sentence
     assert found.finding("seeds").state == "unknown"
     assert "Two runs" in diagnose(several(2)).finding("seeds").sentence
     assert diagnose(several(3)).finding("seeds") is None
@@ -141,14 +141,14 @@ def test_what_can_be_said_from_what_is_there(keys, word, said):
     runs = [{key: run[key] for key in keys} for run in several(gap=0.2, rise=0.8)]
     found = diagnose(runs, num_classes=10)
     assert found.word == word
-    assert said in found.sentence()
+    assert said in found.sentence
 
 
 def test_no_history_and_no_number():
-    assert diagnose([]).sentence() == "Cannot tell: there is no history."
+    assert diagnose([]).sentence == "Cannot tell: there is no history."
     gone = {"train_accuracy": [0.1] * 9, "val_accuracy": [0.1] * 8 + [math.nan]}
     found = diagnose([gone, gone])
-    assert "every run diverged" in found.sentence()
+    assert "every run diverged" in found.sentence
     mixed = diagnose([*several(4, gap=0.02), gone], num_classes=10)
     assert mixed.word == "fitting"
     assert mixed.finding("divergence").sentence.startswith("1 of 5 runs diverged")
@@ -160,7 +160,7 @@ def test_a_diagnosis_is_json():
     held = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert held["word"] == "overfitting"
     assert held["gap"]["low"] is None
-    assert held["sentence"] == found.sentence()
+    assert held["sentence"] == found.sentence
 
 
 # --- onset ----------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_any_numbers_give_a_word_and_a_sentence(accuracies, losses, seeds):
     run = {"train_accuracy": accuracies, "val_accuracy": accuracies[::-1], "val_cross_entropy": losses}
     found = diagnose([run] * seeds, num_classes=3)
     assert found.word in WORDS
-    assert found.sentence()
+    assert found.sentence
     assert (found.onset is None) == (found.onset_range is None)
 
 

@@ -17,9 +17,9 @@ from reglab.analysis.contribution import contribution, subsets
 from reglab.analysis.noise import noise
 from reglab.analysis.paired import bound_on_share, crossed, paired, possibly_best
 from reglab.analysis.verdict import collapsed, judge
+from reglab.facade import Results
 from reglab.report import latex, sections, spreadsheet, words
 from reglab.report.tables import comparison_table, conclusion, legend, plain
-from reglab.results import Results
 
 IMAGE = 1 / 360
 

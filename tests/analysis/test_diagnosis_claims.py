@@ -125,8 +125,8 @@ def test_training_that_still_improves_has_not_stopped():
         run["val_accuracy"] = run["train_accuracy"] - 0.02
     found = diagnose(slow, num_classes=10)
     assert (found.word, found.kind) == ("underfitting", "unfinished")
-    assert "training was still improving" in found.sentence()
-    assert "stopped" not in found.sentence()
+    assert "training was still improving" in found.sentence
+    assert "stopped" not in found.sentence
     assert prescribe(found)[0].name == "train longer"
 
 
@@ -134,7 +134,7 @@ def test_a_log_without_validation_says_nothing_of_validation():
     random = np.random.default_rng(0)
     run = {k: v for k, v in history(random, speed=1.0).items() if k.startswith("train")}
     found = diagnose([run], num_classes=10)
-    said = " ".join([found.sentence(), *(f.sentence for f in found.evidence), *(i.reason for i in prescribe(found))])
+    said = " ".join([found.sentence, *(f.sentence for f in found.evidence), *(i.reason for i in prescribe(found))])
     assert "alidation was still improving" not in said
 
 
@@ -190,7 +190,7 @@ def test_no_sentence_contradicts_a_number(pairs, losses, sure, examples, steps):
     found = diagnose(runs, num_classes=2, validation=(np.zeros(50, dtype=int), p), examples=examples)
     items = prescribe(found, Patient(kind="image", epochs=10, steps=steps))
     told = [run for run in found.runs if not run.diverged]
-    sentence, said = found.sentence(), " ".join([found.sentence(), *(f.sentence for f in found.evidence)])
+    sentence, said = found.sentence, " ".join([found.sentence, *(f.sentence for f in found.evidence)])
     if "has stopped improving" in said:
         assert all(run.train_stopped for run in told)
     if "training was still improving" in sentence:

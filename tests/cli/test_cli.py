@@ -212,12 +212,12 @@ def test_tables_fit_the_terminal(run, stage, monkeypatch, width):
 
 
 def test_an_interrupted_study_says_that_what_finished_is_kept(run, monkeypatch):
-    from reglab.study import coordinate
+    from reglab import studies
 
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(coordinate, "coordinate", interrupted)
+    monkeypatch.setattr(studies, "coordinate", interrupted)
     code, _, err = run("compare", "--data", "iris", "--model", "mlp", "--epochs", 1, "--seeds", 1)
     assert code == 130
     assert "the same command goes on from there" in err

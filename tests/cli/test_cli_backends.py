@@ -79,7 +79,7 @@ def shown(monkeypatch):
             asked.update(more, study=study)
             return Speeds("iris, mlp", threads=2, steps=5, examples=40, backends=measured)
 
-        monkeypatch.setattr(speed, "measure", play)
+        monkeypatch.setattr("reglab.cli.backends.measure", play)
         done = CliRunner().invoke(cli, ["backends", *arguments], env={"COLUMNS": str(columns)}, catch_exceptions=False)
         assert done.exit_code == code, done.output
         return done.output, asked

@@ -11,7 +11,7 @@ import played
 import pytest
 
 from reglab.cli import main
-from reglab.results import Results
+from reglab.facade import Results
 
 GOOD = "epoch,accuracy,loss,val_accuracy,val_loss\n"
 

@@ -12,7 +12,7 @@ from reglab.analysis.diagnose import diagnose
 from reglab.cli import cli
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
-from reglab.results import Results
+from reglab.facade import Results
 
 RECIPES = {"none": "none", "flipped | <b>": "augmentation(horizontal_flip=true)", "stopped": "early_stopping"}
 

@@ -9,7 +9,7 @@ import reglab
 from reglab.cli import cli
 from reglab.data import Dataset, load
 from reglab.data.dataset import TEST, TRAIN
-from reglab.data.reading import facts, few
+from reglab.data.listing import few
 from reglab.study.plan import Plan
 
 
@@ -19,17 +19,17 @@ def made(count=12, **more):
 
 
 def test_the_facts():
-    assert facts(made()) == (
+    assert made().facts == (
         "made: 12 examples of 2 (float32, 0 to 5.75), 3 classes: a 4, b 4, c 4",
         "no parts are given: test and validation are split off",
     )
     parted = made(part=np.repeat(np.array([TRAIN, TEST], "int8"), [9, 3]))
-    assert facts(parted)[1] == "parts: train 9, test 3; validation split off"
+    assert parted.facts[1] == "parts: train 9, test 3; validation split off"
 
 
 def test_many_classes_and_long_names_are_shortened():
     names = ("x" * 500, *(f"class {i}" for i in range(1, 60)))
-    line = facts(Dataset("many", np.zeros((120, 2), "uint8"), np.arange(120) % 60, names))[0]
+    line = Dataset("many", np.zeros((120, 2), "uint8"), np.arange(120) % 60, names).facts[0]
     assert "60 classes" in line
     assert "and 50 more" in line
     assert len(line) < 300
@@ -38,14 +38,14 @@ def test_many_classes_and_long_names_are_shortened():
 
 def test_the_representation_is_the_facts_and_the_notes():
     assert repr(made(notes=("Two rows were left out.",))).splitlines()[-1] == "note: Two rows were left out."
-    assert repr(made()).splitlines() == list(facts(made()))
+    assert repr(made()).splitlines() == list(made().facts)
 
 
 def test_reading_is_logged_once_and_a_data_set_is_not_read_again(caplog):
     with caplog.at_level(logging.INFO, "reglab.data"):
         data = load((made().x, made().y))
         load(data)
-    assert [record.getMessage() for record in caplog.records] == list(facts(data))
+    assert [record.getMessage() for record in caplog.records] == list(data.facts)
 
 
 def test_a_command_tells_what_it_read_on_standard_error():

@@ -13,7 +13,7 @@ from reglab.errors import ReglabError
 from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
 from reglab.experiments.probes import measured_part, probe_data, probed, wrong_labels
 from reglab.experiments.treatment import treat, treatment
-from reglab.results import Results
+from reglab.facade import Results
 from reglab.study.storage import answers
 
 
@@ -62,7 +62,7 @@ def test_a_training_cut_short_underfits_for_being_unfinished(tmp_path):
 @pytest.mark.slow
 def test_a_model_that_suits_its_data_fits(tmp_path):
     found = diagnosed(run(study(tmp_path / "s", model="mlp(units=32)", train_size=None, epochs=12, learning_rate=1e-3)))
-    assert found.word == "fitting", found.sentence()
+    assert found.word == "fitting", found.sentence
     assert found.gap.mean < 0.03
 
 

@@ -27,7 +27,7 @@ def apply(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     from reglab.experiments import speed
     from reglab.study.executors.choice import Execution
     from reglab.study.spec import Settings
-    from reglab.tuning.search import Budget
+    from reglab.tuning.budget import Budget
 
     _after_checks(Settings, lambda key, value: min(value or SETTINGS[key], SETTINGS[key]), SETTINGS, patch)
     _after_checks(Budget, lambda key, value: min(value or SEARCH[key], SEARCH[key]), SEARCH, patch)

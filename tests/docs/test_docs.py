@@ -12,7 +12,7 @@ import pytest
 from blocks import DOCUMENTS, ROOT, blocks, inline_code, name
 
 import reglab
-from reglab.cli import cli
+from reglab.cli import COMMANDS, cli
 from reglab.recipe import Recipe
 from reglab.report.catalogue import markdown
 from reglab.strategies import CATALOGUE
@@ -132,9 +132,12 @@ def test_the_example_of_every_strategy_is_a_recipe():
         assert isinstance(eval(line, {called: cls}), cls), rest
 
 
-def test_every_command_has_help():
+def test_every_command_has_help_and_is_listed():
+    files = (ROOT / "src/reglab/cli").glob("*.py")
+    assert set(COMMANDS) == {path.stem for path in files if f'"""``reglab {path.stem}``' in path.read_text()}
     for called, command in cli.commands.items():
         assert command.help, called
+        assert command.name == called
         assert "\\b" not in command.help, f"{called}: click's mark is one character, so its docstring is not raw"
         for parameter in command.params:
             assert getattr(parameter, "help", "") or parameter.param_type_name == "argument", parameter.name

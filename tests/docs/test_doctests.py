@@ -14,7 +14,7 @@ import reglab
 
 SOURCE = Path(reglab.__file__).parent
 # They train for longer than a moment.
-SLOW = {"experiments/ablation.py", "experiments/calibrate.py", "laboratory.py", "sklearn.py", "testing.py",
+SLOW = {"experiments/ablation.py", "experiments/calibrate.py", "facade.py", "sklearn.py", "testing.py",
         "tuning/confirm.py", "callbacks.py"}  # fmt: skip
 FILES = [
     path.relative_to(SOURCE).as_posix() for path in sorted(SOURCE.rglob("*.py")) if ">>> " in path.read_text("utf-8")

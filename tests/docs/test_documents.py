@@ -14,7 +14,7 @@ from reader import Reader, file_of
 import reglab
 from reglab.study.executors.choice import Execution
 from reglab.study.spec import Settings
-from reglab.tuning.search import Budget
+from reglab.tuning.budget import Budget
 
 pages = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 WITH_BLOCKS = [document for document in DOCUMENTS if any(block.kind != "text" for block in blocks(document))]

@@ -14,9 +14,9 @@ from reglab.errors import ReglabError
 from reglab.experiments import samples as pictures
 from reglab.experiments.attack import Attacker
 from reglab.experiments.robustness import Robustness, robustness
+from reglab.facade import Results
 from reglab.models.head import Head
 from reglab.regularized import regularize
-from reglab.results import Results
 from reglab.study.run import Program
 from reglab.study.storage import answers
 

@@ -16,9 +16,9 @@ from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.experiments.samples import FILE, Sample, _keep, load
 from reglab.experiments.treatment import _named, treatment
-from reglab.laboratory import Study, _longer
+from reglab.facade import Results, Study
 from reglab.report.extras import samples_of
-from reglab.results import Results
+from reglab.studies import _longer
 from reglab.study.progress import Progress
 from reglab.study.spec import Settings
 from reglab.tuning.each import tune_each

@@ -14,7 +14,7 @@ from reglab.analysis.paired import power
 from reglab.errors import ReglabError
 from reglab.experiments import calibrate as experiment
 from reglab.experiments.planning import Cost, Outlook, Spread, look_ahead, noise_folder, spread_from
-from reglab.results import Results
+from reglab.facade import Results
 
 SMALL = {"seeds": 5, "epochs": 2, "train_size": 60}
 

@@ -10,7 +10,7 @@ def folder(tmp_path_factory):
     """A finished study of four recipes, one of which fails, with robustness and samples."""
     import made
 
-    from reglab.results import Results
+    from reglab.facade import Results
 
     where = made.study(
         tmp_path_factory.mktemp("made") / "study",
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def results(folder):
-    from reglab.results import Results
+    from reglab.facade import Results
 
     return Results.load(folder)
 
@@ -33,7 +33,7 @@ def swept(tmp_path_factory):
     """A study that sweeps the coefficient of L2."""
     import made
 
-    from reglab.results import Results
+    from reglab.facade import Results
 
     effects = {name: (0.01 * i, 1.0) for i, name in enumerate(made.SWEEP)}
     return Results.load(made.study(tmp_path_factory.mktemp("swept") / "study", made.SWEEP, effects=effects))

@@ -9,9 +9,9 @@ import pytest
 
 import reglab
 from reglab.errors import ReglabError
+from reglab.facade import Results
 from reglab.report import bands, embed, extras, figures
 from reglab.report.figures import theme
-from reglab.results import Results
 
 
 def traces(figure, meta):

@@ -9,8 +9,8 @@ from itertools import pairwise
 import made
 import pytest
 
+from reglab.facade import Results
 from reglab.report.page import page as page_of
-from reglab.results import Results
 from reglab.study.storage import disk
 from reglab.study.storage.view import Status
 

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from reglab import inert
 from reglab.cli import cli
+from reglab.facade import Results
 from reglab.report import latex, markdown, sections, spreadsheet, words
 from reglab.report.page import page
 from reglab.report.write import FILES, watch, write_report
-from reglab.results import Results
 from reglab.study.storage.store import Store
 
 HOSTILE = [

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from reglab.analysis.compare import compare
+from reglab.facade import Results
 from reglab.report.paper import published_table
 from reglab.report.tables import comparison_table, conclusion, legend, markdown, plain
-from reglab.results import Results
 
 
 def results(values, *, failed=()):

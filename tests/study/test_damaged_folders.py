@@ -146,7 +146,7 @@ def test_a_file_of_a_run_is_named(whole, tmp_path, name, junk):
 
 
 def test_metrics_that_were_lost_are_entered_again(whole, tmp_path):
-    from reglab.results import Results
+    from reglab.facade import Results
     from reglab.study.storage.store import Store
 
     folder = shutil.copytree(whole, tmp_path / "study")

@@ -11,7 +11,7 @@ import pytest
 
 import reglab
 from reglab.errors import ReglabError
-from reglab.results import Results
+from reglab.facade import Results
 from reglab.study.executors import choice
 from reglab.study.progress import Progress
 

@@ -19,13 +19,13 @@ import reglab
 from reglab.cli import cli
 from reglab.errors import ReglabError
 from reglab.experiments import calibrate
-from reglab.results import Results
+from reglab.facade import Results
 from reglab.study.storage import disk, owned
 from reglab.study.storage.store import Store
 from reglab.study.storage.view import View, holds_study
 from reglab.trackers import tracker
+from reglab.tuning.budget import Budget
 from reglab.tuning.confirm import tune
-from reglab.tuning.search import Budget
 
 # --- folders full of somebody's files ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import pytest
 
 from reglab.declare import params
 from reglab.errors import ReglabError
-from reglab.laboratory import Study
+from reglab.facade import Study
 from reglab.recipe import Recipe
 from reglab.strategies import L2, Dropout
 from reglab.study.spec import Settings, named_recipes

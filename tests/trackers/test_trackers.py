@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import reglab
 from reglab.cli import cli
 from reglab.errors import ReglabError
-from reglab.results import Results
+from reglab.facade import Results
 from reglab.trackers import entries, tracker
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import reglab
+from reglab.facade import Results
 from reglab.recipe import Recipe
-from reglab.results import Results
+from reglab.tuning.budget import Budget
 from reglab.tuning.confirm import every_strategy, tune
-from reglab.tuning.search import Budget
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import reglab
 from reglab.cli import cli
 from reglab.errors import ReglabError
-from reglab.results import Results
+from reglab.facade import Results
 from reglab.study.progress import Progress
 from reglab.tuning.raced import families_of, run_race
 from reglab.tuning.racing import race

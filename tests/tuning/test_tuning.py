@@ -17,14 +17,15 @@ import reglab
 from reglab.cli import cli
 from reglab.declare import params
 from reglab.errors import ReglabError
+from reglab.facade import Results
 from reglab.recipe import Recipe
-from reglab.results import Results
 from reglab.strategies import CATALOGUE
 from reglab.study.progress import Progress
+from reglab.tuning.budget import Budget
 from reglab.tuning.confirm import every_strategy, tune
 from reglab.tuning.each import tune_each
 from reglab.tuning.raced import families_of, run_race
-from reglab.tuning.search import Budget, search
+from reglab.tuning.search import search
 from reglab.tuning.seeds import SEARCH_SEEDS
 from reglab.tuning.space import Space
 

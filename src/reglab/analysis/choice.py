@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from reglab.analysis.paired import possibly_best, smallest_step, t_statistics
 from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
@@ -83,8 +84,6 @@ def choose(
 
 def _not_inferior(values: np.ndarray, which: int, *, margin: float, alpha: float, resolution: float) -> bool:
     """Whether each recipe that differs from it in some seed is shown to be less than ``margin`` ahead."""
-    from scipy import stats
-
     n = values.shape[1]
     d = values - values[which]
     d = d[(d != 0).any(axis=1)]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 __all__ = [
     "FEWEST_EPOCHS", "Turn", "fall", "falls", "finite", "late", "levelled", "lost", "shake", "smooth", "turn", "window",
@@ -145,7 +146,6 @@ def fall(values: Sequence[float] | np.ndarray) -> float:
     curve = finite(values)
     if len(curve) < FEWEST_EPOCHS:
         return math.nan
-    from scipy import stats
 
     tail = curve[-max(FEWEST_EPOCHS, math.ceil(len(curve) / 4)) :]
     slope = float(stats.theilslopes(tail).slope)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from reglab.analysis.paired import holm
 
@@ -131,8 +132,6 @@ def decompose_change(labels: np.ndarray, probabilities: np.ndarray, baseline: np
 
 def _p_value(value: float, half: float, n: int) -> float:
     """Return the two-sided p value that goes with half a 95 % t interval; without a spread nothing is shown."""
-    from scipy import stats
-
     if not half > 0:
         return 1.0
     return float(2 * stats.t.sf(abs(value) / half * stats.t.ppf(0.975, n - 1), n - 1))
@@ -151,7 +150,6 @@ def _jackknife(left_out: list[tuple[float, float]]) -> tuple[float, float]:
     """Return half the 95 % interval of each of two estimates from their values without one seed (Tukey 1958)."""
     if len(left_out) < 3:
         return math.nan, math.nan
-    from scipy import stats
 
     values = np.array(left_out)
     n = len(values)

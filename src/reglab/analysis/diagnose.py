@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy import stats
 
 from reglab.analysis import curves, metrics
 from reglab.analysis.curves import Turn
@@ -30,7 +31,8 @@ from reglab.analysis.diagnosis import (
     Finding,
     Run,
 )
-from reglab.analysis.findings import evidence
+from reglab.analysis.findings import evidence, verdict
+from reglab.analysis.paired import paired, smallest_step
 
 __all__ = ["WORDS", "Diagnosis", "Estimate", "Finding", "Run", "diagnose", "onset", "read"]
 
@@ -119,9 +121,9 @@ def diagnose(
         unstable=bool(shakes) and float(np.median(shakes)) >= max(SHAKES, luck or 0.8 * _step(histories)),
         overconfidence=over, temperature=temperature,
         decomposition=None if predictions is None else decompose(*predictions),
-        evidence=(), runs=runs, clean=clean,
+        sentence="", evidence=(), runs=runs, clean=clean,
     )  # fmt: skip
-    return dataclasses.replace(found, evidence=evidence(found))
+    return dataclasses.replace(found, sentence=verdict(found), evidence=evidence(found))
 
 
 def read(history: Mapping[str, Sequence[float]]) -> Run:
@@ -182,8 +184,6 @@ def estimate(values: Sequence[float], *, within: tuple[float, float] | None = No
         values: one per seed. Where they are all the same, the interval is that one number: nothing more is known.
         within: where such a number can lie at all, such as 0 to 1 for an accuracy.
     """
-    from reglab.analysis.paired import paired
-
     if not len(values):
         return None
     found = paired(values)
@@ -220,7 +220,6 @@ def _widened(gap: Estimate | None, luck: float, *, shared: bool) -> Estimate | N
     """
     if gap is None or not shared or luck <= 0 or len(gap.values) < 2:
         return gap
-    from scipy import stats
 
     n, seeds = len(gap.values), float(np.var(gap.values, ddof=1)) / len(gap.values)
     total = seeds + luck**2
@@ -239,8 +238,6 @@ def _step(histories: Sequence[Mapping[str, Sequence[float]]]) -> float:
 
     One example that flips at random shakes accuracy by half of it, one that flips in every epoch by 0.82 of it.
     """
-    from reglab.analysis.paired import smallest_step
-
     values = [value for history in histories for value in history.get("val_accuracy", ())]
     found = np.asarray([math.nan if value is None else value for value in values], dtype="float64")
     return smallest_step(found[np.isfinite(found)])

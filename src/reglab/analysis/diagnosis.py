@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from reglab.analysis.curves import Turn
 from reglab.analysis.decompose import Decomposition
+from reglab.analysis.plain import plain
 
 __all__ = ["WORDS", "Diagnosis", "Estimate", "Finding", "Run"]
 
@@ -138,6 +140,7 @@ class Diagnosis:
         shared: whether gaps allow for the luck of one validation part that all runs share.
         overconfidence, temperature: of the kept predictions, of each seed; None without predictions.
         decomposition: bias and variance over seeds; None without predictions of the same examples by two seeds.
+        sentence: the verdict in words.
         evidence: the findings, the most telling first.
         runs: what each run says.
         clean: whether training metrics were measured in inference mode, without penalties.
@@ -161,6 +164,7 @@ class Diagnosis:
     overconfidence: Estimate | None
     temperature: Estimate | None
     decomposition: Decomposition | None
+    sentence: str
     evidence: tuple[Finding, ...]
     runs: tuple[Run, ...]
     clean: bool = True
@@ -184,14 +188,6 @@ class Diagnosis:
     def finding(self, name: str) -> Finding | None:
         return next((finding for finding in self.evidence if finding.name == name), None)
 
-    def sentence(self) -> str:
-        """Return the verdict in a sentence or two."""
-        from reglab.analysis.findings import verdict
-
-        return verdict(self)
-
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return everything for JSON; what is not a number is None."""
-        from reglab.analysis.findings import as_dict
-
-        return as_dict(self)
+        return {**plain(self), "seeds": self.seeds, "overconfident": self.overconfident}

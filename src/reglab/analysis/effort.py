@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import gammaln
 
 __all__ = ["expected_best", "trials_to_reach"]
 
@@ -20,8 +21,6 @@ def expected_best(values: Sequence[float] | np.ndarray) -> np.ndarray:
     >>> expected_best([0.2, 0.4]).round(6).tolist()
     [0.3, 0.4]
     """
-    from scipy.special import gammaln
-
     ordered = np.sort(np.asarray(values, dtype="float64"))
     count = len(ordered)
     if count == 0:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from statistics import median
 
 from reglab.analysis import curves
 from reglab.analysis import diagnosis as limits
-from reglab.analysis.diagnosis import Finding
+from reglab.analysis.diagnosis import Diagnosis, Estimate, Finding
 
-if TYPE_CHECKING:
-    from reglab.analysis.diagnosis import Diagnosis, Estimate
-
-__all__ = ["as_dict", "evidence", "plain", "points", "verdict"]
+__all__ = ["evidence", "points", "verdict"]
 
 _ORDER = {"problem": 0, "unknown": 1, "fine": 2, "note": 3}
 
@@ -252,26 +248,5 @@ def _count(number: int, what: str) -> str:
 
 
 def _median(values: list) -> float:
-    from statistics import median
-
     found = [value for value in values if math.isfinite(value)]
     return float(median(found)) if found else math.nan
-
-
-def as_dict(found: Diagnosis) -> dict[str, Any]:
-    """Return a diagnosis for JSON; what is not a number is None."""
-    return {
-        **plain(found),
-        "sentence": verdict(found), "seeds": found.seeds, "overconfident": found.overconfident,
-    }  # fmt: skip
-
-
-def plain(value: Any) -> Any:
-    """Return frozen results as JSON holds them; what is not a number is None."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

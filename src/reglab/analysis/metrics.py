@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize, special
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
 __all__ = [
     "Calibration",
@@ -47,7 +49,6 @@ def top_k(y: np.ndarray, probabilities: np.ndarray, k: int = 5) -> float:
         return 1.0
     if classes == 2:  # scikit-learn takes one column there; k is 1
         return accuracy(y, probabilities)
-    from sklearn.metrics import top_k_accuracy_score
 
     return float(top_k_accuracy_score(y, probabilities, k=k, labels=np.arange(classes)))
 
@@ -89,7 +90,6 @@ class ClassScores:
 def class_scores(y: np.ndarray, probabilities: np.ndarray) -> ClassScores:
     """Return the scores of each class; what would divide by zero is 0."""
     # scikit-learn takes half a second to import, and the command line's help does not need it.
-    from sklearn.metrics import precision_recall_fscore_support
 
     labels = np.arange(probabilities.shape[-1])
     predicted = probabilities.argmax(axis=-1)
@@ -98,8 +98,6 @@ def class_scores(y: np.ndarray, probabilities: np.ndarray) -> ClassScores:
 
 def confusion(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return how often each class (row) was taken for each class (column), ``(classes, classes)`` counts."""
-    from sklearn.metrics import confusion_matrix
-
     labels = np.arange(probabilities.shape[-1])
     return np.asarray(confusion_matrix(y, probabilities.argmax(axis=-1), labels=labels))
 
@@ -152,8 +150,6 @@ def temperature(y: np.ndarray, probabilities: np.ndarray) -> float:
     Above 1 for a model that is too sure of itself. Fit on validation and used on test, it changes no decision
     (Guo et al. 2017, section 4.2).
     """
-    from scipy import optimize, special
-
     logits = np.log(np.clip(probabilities.astype("float64"), _SMALLEST, 1.0))
     rows = np.arange(len(y))
     ahead = logits - logits[rows, y][:, None]
@@ -170,8 +166,6 @@ def temperature(y: np.ndarray, probabilities: np.ndarray) -> float:
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return ``softmax(log p / temperature)``, the probabilities of a network whose logits are divided by it."""
-    from scipy import special
-
     logits = np.log(np.clip(probabilities.astype("float64"), _SMALLEST, 1.0))
     return np.asarray(special.softmax(logits / temperature, axis=-1))
 

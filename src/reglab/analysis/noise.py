@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from reglab.analysis.paired import t_statistics
 from reglab.analysis.verdict import ALPHA
@@ -87,8 +88,6 @@ def _claims(values: np.ndarray, *, alpha: float, random: np.random.Generator) ->
 
 
 def _claims_of(values: np.ndarray, count: int, *, alpha: float, random: np.random.Generator) -> np.ndarray:
-    from scipy import stats
-
     seeds, repetitions = values.shape
     order = random.random((count, seeds, repetitions)).argsort(axis=2)
     shuffled = np.take_along_axis(np.broadcast_to(values, order.shape), order, axis=2)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import optimize, special, stats
 
 __all__ = [
     "Crossed",
@@ -81,7 +82,6 @@ class Paired:
         """Return the t interval ``mean +- t * spread / sqrt(n)``; NaN with one pair."""
         if self.n < 2:
             return math.nan, math.nan
-        from scipy import special
 
         half = float(special.stdtrit(self.n - 1, (1 + confidence) / 2)) * self.spread / math.sqrt(self.n)
         return self.mean - half, self.mean + half
@@ -149,8 +149,6 @@ def _floored(std: np.ndarray, mean: np.ndarray, resolution: float) -> np.ndarray
 
 
 def _two_sided(mean: np.ndarray, std: np.ndarray, n: int, resolution: float) -> float:
-    from scipy import special
-
     return float(2 * special.stdtr(n - 1, -abs(t_statistics(mean, std, n, resolution=resolution)[0])))
 
 
@@ -190,8 +188,6 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def power(effect: float, std: float, n: int, *, alpha: float) -> float:
     """Return how likely ``n`` pairs show a difference of ``effect`` as other than zero in its direction."""
-    from scipy import stats
-
     if n < 2:
         return 0.0
     if std <= 0:
@@ -233,8 +229,6 @@ def upper_spread(std: float, n: int, *, confidence: float = 0.8) -> float:
     >>> round(upper_spread(1.0, 5), 2), round(upper_spread(1.0, 20), 2)
     (1.56, 1.18)
     """
-    from scipy import stats
-
     if n < 2 or not math.isfinite(std):
         return math.nan
     return std * math.sqrt((n - 1) / float(stats.chi2.ppf(1 - confidence, n - 1)))
@@ -253,8 +247,6 @@ def detectable(std: float, n: int, *, alpha: float = 0.05, wanted: float = 0.8) 
 @lru_cache(maxsize=4096)
 def _detectable_spreads(n: int, alpha: float, wanted: float) -> float:
     """Return what ``n`` pairs detect, in standard deviations of their differences."""
-    from scipy import optimize
-
     return float(optimize.brentq(lambda e: power(e, 1.0, n, alpha=alpha) - wanted, 0.0, 1e6, xtol=1e-9))
 
 
@@ -275,8 +267,6 @@ def possibly_best(values: np.ndarray, *, alpha: float = 0.05, resolution: float 
     Returns:
         booleans ``(recipes,)``; all True with fewer than two seeds.
     """
-    from scipy import special
-
     k, n = values.shape
     kept = np.ones(k, dtype=bool)
     if k < 2 or n < 2:
@@ -319,8 +309,6 @@ def crossed(differences: np.ndarray, *, confidence: float = 0.95) -> Crossed:
             baseline's was. The examples are the same for every seed.
         confidence: of the interval.
     """
-    from scipy import stats
-
     d = np.asarray(differences, dtype="float64")
     n, count = d.shape
     mean = float(d.mean())
@@ -350,8 +338,6 @@ def mcnemar(right: np.ndarray, other_right: np.ndarray) -> float:
     Only examples count that one has right and the other wrong: of ``b + c`` of them, ``b`` is Binomial(b + c, 1/2)
     (McNemar 1947). It compares two models as they are, and says nothing of the recipes that made them.
     """
-    from scipy import stats
-
     b = int(np.count_nonzero(right & ~other_right))
     c = int(np.count_nonzero(~right & other_right))
     return 1.0 if b + c == 0 else float(stats.binomtest(b, b + c, 0.5).pvalue)

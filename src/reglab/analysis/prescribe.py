@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from reglab.analysis.diagnosis import Diagnosis
 from reglab.analysis.probed import Probes
+from reglab.errors import ReglabError
+from reglab.recipe import Recipe
 
 __all__ = ["Item", "Patient", "prescribe"]
 
@@ -91,9 +93,6 @@ def prescribe(diagnosis: Diagnosis, patient: Patient | None = None) -> tuple[Ite
 
 def _added(item: Item | None, recipe: str) -> Item | None:
     """Return a remedy as it can be added to the recipe that was trained with: of what is there, other strengths."""
-    from reglab.errors import ReglabError
-    from reglab.recipe import Recipe
-
     if item is None or not item.recipe or not recipe:
         return item
     base, remedy = Recipe.parse(recipe), Recipe.parse(item.recipe)
@@ -366,9 +365,6 @@ _RULES: dict[str, tuple[Callable[[Diagnosis, Patient], Item | None], ...]] = {
 
 def _combination(items: list[Item], base: str = "") -> Item | None:
     """Return the first two recipes that go together, as one."""
-    from reglab.errors import ReglabError
-    from reglab.recipe import Recipe
-
     several = [item for item in items if item.recipe and item.name != "early stopping"]
     for i, one in enumerate(several):
         for other in several[i + 1 :]:

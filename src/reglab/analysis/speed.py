@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy.stats import mannwhitneyu
+
 __all__ = ["Speed", "Speeds", "Visit", "advice"]
 
 _ALPHA = 0.05  # chance that two backends of the same speed are told apart
@@ -74,8 +76,6 @@ class Speed:
 
     def apart(self, other: Speed) -> bool:
         """Return whether the visits tell the two apart: the exact rank test of Mann and Whitney at 5 %."""
-        from scipy.stats import mannwhitneyu
-
         return bool(mannwhitneyu(self.epochs(), other.epochs(), method="exact").pvalue < _ALPHA)
 
 

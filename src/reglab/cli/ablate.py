@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab.cli.console import Console
+from reglab.cli.interrupt import keeping
 from reglab.cli.options import execution_options, settings_options, split, where_options
-
-if TYPE_CHECKING:
-    from reglab.cli.console import Console
-    from reglab.experiments.ablation import Ablation
-    from reglab.laboratory import Study
+from reglab.cli.progress import bars
+from reglab.cli.show import show_table
+from reglab.experiments import ablation
+from reglab.experiments.ablation import Ablation
+from reglab.facade import Study
+from reglab.report.ablation import ingredient_table, interaction_table, legend
 
 __all__ = ["ablate"]
 
@@ -33,12 +37,6 @@ def ablate(recipe: str, **options: Any) -> None:
     Example:
       reglab ablate 'l2(kernel=1e-3) + dropout(rate=0.3) + mixup' --data digits --model mlp --seeds 10
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.cli.console import Console
-    from reglab.cli.interrupt import keeping
-    from reglab.cli.progress import bars
-    from reglab.experiments import ablation
-    from reglab.laboratory import Study
-
     study, execution = split(options)
     console = Console()
 
@@ -54,11 +52,6 @@ def ablate(recipe: str, **options: Any) -> None:
 
 
 def _show(found: Ablation, console: Console) -> None:
-    from rich.text import Text
-
-    from reglab.cli.show import show_table
-    from reglab.report.ablation import ingredient_table, interaction_table, legend
-
     console.print()
     console.print(Text(found.results.headline, style="bold"))
     for table in (ingredient_table(found), interaction_table(found)):

@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
-from reglab.backends import BACKENDS
+from reglab.analysis.speed import Speed, Speeds, advice
+from reglab.backends import BACKENDS, installed
+from reglab.cli.console import Console
 from reglab.cli.define import data_options
+from reglab.cli.demo import DEMO
 from reglab.cli.options import declared_options, given
 from reglab.cli.say import say
+from reglab.cli.show import show_table
+from reglab.experiments.speed import VISITS, measure
+from reglab.facade import Study
+from reglab.report.tables import Table
 from reglab.study.spec import TABLE, Settings
-
-if TYPE_CHECKING:
-    from reglab.analysis.speed import Speed, Speeds
-    from reglab.laboratory import Study
-    from reglab.report.tables import Table
 
 __all__ = ["backends"]
 
@@ -57,9 +60,6 @@ def backends(
       reglab backends digits --model mlp --batch-size 128
       reglab backends study.yaml --recipe 'adversarial(epsilon=0.1)'
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.cli.console import Console
-    from reglab.experiments.speed import measure
-
     console = Console(stderr=as_json)
     study = _study(what, given(options))
     with console.status("Starting ...") as status:
@@ -81,10 +81,6 @@ def backends(
 
 
 def _study(what: str | None, changes: dict[str, Any]) -> Study:
-    from reglab.backends import installed
-    from reglab.cli.demo import DEMO
-    from reglab.laboratory import Study
-
     # No backend is used here, so one that KERAS_BACKEND names and that is not installed is a row and no error.
     changes["backend"] = next(iter(installed()), None)
     if what is not None and Path(what).suffix.lower() in (".yaml", ".yml"):
@@ -99,11 +95,6 @@ def _study(what: str | None, changes: dict[str, Any]) -> Study:
 
 
 def _show(found: Speeds, console: Any) -> None:
-    from rich.text import Text
-
-    from reglab.analysis.speed import advice
-    from reglab.cli.show import show_table
-
     console.print(Text(found.headline, style="bold"))
     show_table(_table(found), console)
     for speed in found.backends:
@@ -120,8 +111,6 @@ def _show(found: Speeds, console: Any) -> None:
 
 
 def _legend(found: Speeds) -> str:
-    from reglab.experiments.speed import VISITS
-
     return (
         f"ms/epoch: an epoch of a study, which is {found.steps} steps and measuring {found.examples} examples. Median "
         f"of {VISITS} visits in turn; spread: half of what lies between the fastest and the slowest. start: from the "
@@ -131,8 +120,6 @@ def _legend(found: Speeds) -> str:
 
 
 def _table(found: Speeds) -> Table:
-    from reglab.report.tables import Table
-
     leading = found.leading()
     columns = ("backend", "ms/epoch", "spread", "ms/step", "measuring", "start", "MB", "device")
     rows = tuple(_cells(speed) for speed in found.backends)
@@ -156,8 +143,6 @@ def _ms(seconds: float) -> str:
 
 
 def _dict(found: Speeds) -> dict[str, Any]:
-    from reglab.analysis.speed import advice
-
     medians = {
         speed.backend: {"epoch": speed.epoch, "step": speed.step, "measuring": speed.measuring}
         for speed in found.ranked()

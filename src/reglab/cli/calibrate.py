@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab import studies
+from reglab.analysis.verdict import ENOUGH_SEEDS
+from reglab.cli.console import Console
 from reglab.cli.define import defined, study_options
-
-if TYPE_CHECKING:
-    from reglab.experiments.calibrate import Calibration
-    from reglab.laboratory import Study
+from reglab.cli.interrupt import keeping
+from reglab.cli.progress import bars
+from reglab.cli.show import show_table
+from reglab.experiments import calibrate as experiment
+from reglab.experiments.calibrate import Calibration, sentences
+from reglab.experiments.planning import noise_folder
+from reglab.facade import Study
+from reglab.report.tables import Table
+from reglab.study.storage.owned import given
 
 __all__ = ["calibrate"]
 
@@ -29,15 +38,6 @@ def calibrate(
     Every seed is trained several times, from the same weights on the same split, with other batches and random draws.
     So every difference is noise. The study is given as to reglab compare; of its recipes the baseline counts.
     """
-    from rich.text import Text
-
-    from reglab.cli.console import Console
-    from reglab.cli.interrupt import keeping
-    from reglab.cli.progress import bars
-    from reglab.experiments import calibrate as experiment
-    from reglab.experiments.planning import noise_folder
-    from reglab.study.storage.owned import given
-
     options.setdefault("seeds", None)
     options["seeds"] = options["seeds"] or (None if study else 10)
     define, execution = defined(study, recipes, options)
@@ -48,7 +48,7 @@ def calibrate(
     def make(**more: Any) -> Study:
         return define(**{"recipes": baseline, "baseline": first.baseline, **more})
 
-    def began(number: int, one: Study) -> None:
+    def began(number: int, one: studies.Study) -> None:
         console.print(Text(f"repetition {number + 1} of {repetitions}", style="bold"))
 
     folder = given(out) if out is not None else noise_folder(first.out)
@@ -64,13 +64,6 @@ def calibrate(
 
 
 def _show(found: Calibration, console: Any) -> None:
-    from rich.text import Text
-
-    from reglab.analysis.verdict import ENOUGH_SEEDS
-    from reglab.cli.show import show_table
-    from reglab.experiments.calibrate import sentences
-    from reglab.report.tables import Table
-
     console.print()
     console.print(
         Text(f"{found.headline}: {found.recipe} against itself, {found.noise.repetitions} times", style="bold")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab.cli.console import Console
 from reglab.cli.define import defined, study_options
-
-if TYPE_CHECKING:
-    from reglab.recipe import Recipe
-    from reglab.tuning.each import Tuning
+from reglab.cli.interrupt import keeping
+from reglab.cli.progress import bars
+from reglab.cli.show import run_and_show, show_results, show_table
+from reglab.cli.trials import Checking, Trials
+from reglab.recipe import Recipe
+from reglab.report.tuning import effort_table
+from reglab.strategies import CATALOGUE
+from reglab.tuning.each import Tuning, tune_each
 
 __all__ = ["compare"]
 
@@ -36,8 +42,6 @@ def compare(study: str | None, recipes: tuple[str, ...], tune_each: int | None, 
       reglab compare study.yaml --epochs 100
       reglab compare --data digits --model mlp --recipe l2 --recipe dropout --tune-each 20
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.cli.show import run_and_show
-
     make, execution = defined(study, recipes, options)
     if tune_each is None:
         run_and_show(make(), execution=execution)
@@ -46,16 +50,6 @@ def compare(study: str | None, recipes: tuple[str, ...], tune_each: int | None, 
 
 
 def _tuned(make: Any, execution: dict[str, Any], trials: int) -> None:
-    from rich.text import Text
-
-    from reglab.cli.console import Console
-    from reglab.cli.interrupt import keeping
-    from reglab.cli.progress import bars
-    from reglab.cli.show import show_results, show_table
-    from reglab.cli.trials import Checking, Trials
-    from reglab.report.tuning import effort_table
-    from reglab.tuning.each import tune_each
-
     first = make()
     tuned = {name: next(iter(recipe)).name for name, recipe in first.recipes.items() if _is_bare(name, recipe)}
     fixed = {
@@ -84,6 +78,4 @@ def _tuned(make: Any, execution: dict[str, Any], trials: int) -> None:
 
 def _is_bare(name: str, recipe: Recipe) -> bool:
     """Whether a recipe is one strategy at its defaults, without a name of its own."""
-    from reglab.strategies import CATALOGUE
-
     return len(recipe) == 1 and next(iter(recipe)) == CATALOGUE[next(iter(recipe)).name]() and name == recipe.to_text()

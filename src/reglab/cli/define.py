@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from reglab.cli.options import execution_options, settings_options, split, where_options
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
+from reglab.facade import Study
 
 __all__ = ["data_options", "defined", "study_options"]
 
@@ -53,8 +51,6 @@ def defined(study: str | None, recipes: tuple[str, ...], options: dict[str, Any]
         recipes: as given; where there are some, the file's own do not count.
         options: all other options; those that were given go before the file's.
     """
-    from reglab.laboratory import Study
-
     changes, execution = split(options)
     if recipes:
         changes["recipes"] = list(recipes)

@@ -6,7 +6,10 @@ from typing import Any
 
 import click
 
+from reglab import paper
 from reglab.cli.options import execution_options, given, where_options
+from reglab.cli.show import run_and_show
+from reglab.facade import Study
 
 __all__ = ["DEMO", "demo"]
 
@@ -39,10 +42,6 @@ def demo(
     The model is the paper's Inception scaled to 8x8 images. The paper warns that a flipped digit is another digit, so
     the flip is left out of the arms that have one.
     """
-    from reglab import paper
-    from reglab.cli.show import run_and_show
-    from reglab.laboratory import Study
-
     settings = {**DEMO, "seeds": seeds, "epochs": epochs}
     study = Study(
         recipes=paper.table2(), baseline=paper.BASELINE, out=out, reuse=reuse or None, name="demo", backend=backend,

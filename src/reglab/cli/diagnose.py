@@ -6,20 +6,28 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab import studies
+from reglab.analysis.diagnose import diagnose as of
+from reglab.analysis.prescribe import Patient, prescribe
+from reglab.analysis.probed import Probes
+from reglab.cli.console import Console
 from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
-from reglab.experiments.probes import PROBES
-
-if TYPE_CHECKING:
-    from reglab.cli.console import Console
-    from reglab.experiments.treatment import Treated
-    from reglab.laboratory import Study
-    from reglab.report.diagnosis import Line
-    from reglab.results import Results
+from reglab.cli.show import trained
+from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
+from reglab.experiments.probes import PROBES, alone, probed
+from reglab.experiments.treatment import Treated, treat, treated_before
+from reglab.facade import Study
+from reglab.logs import read_log
+from reglab.report.diagnosis import Line, lines, treated_lines
+from reglab.results import Results
+from reglab.study.storage.view import study_in
 
 __all__ = ["diagnose"]
 
@@ -60,8 +68,6 @@ def diagnose(source: str | None, **options: Any) -> None:
       reglab diagnose reglab-out/digits-mlp --probe noise
       reglab diagnose --data digits --model mlp --train-size 200 --treat
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.cli.console import Console
-
     own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "kind", "as_json", "recipe")}
     console = Console(stderr=own["as_json"])
     if source is not None and Path(source).is_file() and Path(source).suffix.lower() not in (".yaml", ".yml"):
@@ -84,11 +90,6 @@ def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
             f"{', '.join(asked)}: a log holds no model and no data, so nothing can be trained. Leave that out, or "
             f"leave {source} out and give --data and --model."
         )
-    from reglab.analysis.diagnose import diagnose as of
-    from reglab.analysis.prescribe import Patient, prescribe
-    from reglab.experiments.diagnosis import as_dict
-    from reglab.logs import read_log
-    from reglab.report.diagnosis import lines
 
     log, attainable = read_log(source), (own["attainable"] or 100) / 100
     found = of(log.histories, num_classes=own["classes"], attainable=attainable, clean=log.clean)
@@ -102,10 +103,6 @@ def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
 
 def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tuple[Results, Callable[[], Study]]:
     """Return what a study folder holds, and how its study is made where something has to be trained."""
-    from reglab.laboratory import Study
-    from reglab.results import Results
-    from reglab.study.storage.view import study_in
-
     source = str(study_in(source))
     if "out" in changes:
         raise click.UsageError(
@@ -135,10 +132,6 @@ def _of_options(
     source: str | None, recipe: str | None, changes: dict[str, Any], execution: dict[str, Any], console: Console
 ) -> tuple[Results, Callable[[], Study]]:
     """Train the study that the options or a YAML file name, its baseline alone."""
-    from reglab.cli.show import trained
-    from reglab.experiments.probes import alone
-    from reglab.laboratory import Study
-
     if recipe is not None:
         changes |= {"recipes": {recipe: recipe}, "baseline": recipe}
     if source is not None:
@@ -156,16 +149,7 @@ def _of_options(
 def _diagnose(
     results: Results, make: Callable[[], Study], own: dict[str, Any], execution: dict[str, Any], console: Console
 ) -> None:
-    from reglab.analysis.prescribe import prescribe
-    from reglab.analysis.probed import Probes
-    from reglab.cli.quiet import start_backend
-    from reglab.cli.show import trained
-    from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
-    from reglab.experiments.probes import probed
-    from reglab.experiments.treatment import treat, treated_before
-    from reglab.report.diagnosis import Line, lines, treated_lines
-
-    def run(study: Study) -> Results:
+    def run(study: studies.Study) -> Results:
         return trained(study, console, execution=execution)
 
     found = diagnosed(results, attainable=(own["attainable"] or 100) / 100)
@@ -206,11 +190,6 @@ def _unfinished(results: Results) -> list[str]:
 
 
 def _print(page: Sequence[Line], headline: str) -> None:
-    from rich.text import Text
-
-    from reglab.cli.console import Console
-    from reglab.report.diagnosis import Line
-
     console = Console(highlight=False)
     width = min(_WIDEST, console.width)
     for line in (Line(headline, look="dim"), Line(""), *page):

@@ -6,7 +6,11 @@ from typing import Any
 
 import click
 
+from reglab.cli.console import Console
 from reglab.cli.options import StudyFolder, given
+from reglab.cli.quiet import start_backend
+from reglab.export.write import export as write
+from reglab.facade import Study
 
 __all__ = ["export"]
 
@@ -27,11 +31,6 @@ def export(folder: str, no_script: bool, **options: Any) -> None:
     Nothing of it needs reglab. model.keras takes raw examples; train.py trains to the study's result in plain Keras, on
     the study's backend. Nothing is trained now.
     """
-    from reglab.cli.console import Console
-    from reglab.cli.quiet import start_backend
-    from reglab.export.write import export as write
-    from reglab.laboratory import Study
-
     console = Console()
     found = given(options)
     study = Study.resume(folder, **{key: found.pop(key) for key in ("data", "model") if key in found})

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from reglab.study.storage.view import holds_study, studies_in
+
 __all__ = ["Interruption", "Stopped", "interruptible", "keeping"]
 
 
@@ -33,8 +35,6 @@ def keeping(folder: Callable[[], Path | None]) -> Iterator[None]:
 
 
 def _what_is_kept(folder: Path | None) -> str:
-    from reglab.study.storage.view import holds_study, studies_in
-
     if folder is not None and holds_study(folder):
         return (
             f"Interrupted. What had finished is kept in {folder}; the same command goes on from there, and so does "

@@ -8,7 +8,9 @@ import click
 
 from reglab.cli.options import StudyFolder
 from reglab.cli.say import say
-from reglab.trackers import TRACKERS
+from reglab.results import Results
+from reglab.study.storage.view import View
+from reglab.trackers import TRACKERS, tracker
 
 __all__ = ["log"]
 
@@ -26,10 +28,6 @@ def log(folder: str, name: str, where: str | None, watch: bool) -> None:
 
     Runs that are there already are left as they are, so it can be called at any time, and again.
     """
-    from reglab.results import Results
-    from reglab.study.storage.view import View
-    from reglab.trackers import tracker
-
     hand_over, count = tracker(name), 0
     try:
         while True:

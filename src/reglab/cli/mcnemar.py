@@ -8,6 +8,7 @@ import click
 
 from reglab.cli.options import StudyFolder
 from reglab.cli.say import say
+from reglab.results import Results
 
 __all__ = ["mcnemar"]
 
@@ -25,8 +26,6 @@ def mcnemar(folder: str, one: str, other: str, seed: int | None, as_json: bool) 
     The exact McNemar test on the test examples that only one of them classifies rightly. It is for choosing between two
     models to ship; of the recipes that made them it says nothing, for that there are seeds.
     """
-    from reglab.results import Results
-
     results = Results.load(folder)
     runs = results.shipped(one, seed), results.shipped(other, seed)
     found = results.mcnemar(*runs)

@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from reglab.backends import BACKENDS
+from reglab.cli.say import say
 from reglab.declare import Param, params
 from reglab.study.executors.choice import Execution
 from reglab.study.spec import Settings
+from reglab.study.storage.view import study_in
 
 __all__ = [
     "StudyFolder",
@@ -34,9 +36,6 @@ class StudyFolder(click.Path):
         super().__init__(exists=True, file_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from reglab.cli.say import say
-        from reglab.study.storage.view import study_in
-
         given = str(super().convert(value, param, ctx))
         found = str(study_in(given))
         if Path(found) != Path(given):

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab import paper as reference
+from reglab.cli.console import Console
 from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.show import run_and_show, show_table
+from reglab.errors import ReglabError, nearest
+from reglab.facade import Study
+from reglab.paper import BASELINE
+from reglab.report.paper import assumptions, markdown, published_table
+from reglab.study.storage.store import Store
 
 __all__ = ["paper"]
 
@@ -31,15 +40,6 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
 
     Prints the published figures beside ours, and what the paper does not say with our choice.
     """
-    from rich.text import Text
-
-    from reglab import paper as reference
-    from reglab.cli.console import Console
-    from reglab.cli.show import run_and_show, show_table
-    from reglab.laboratory import Study
-    from reglab.report.paper import assumptions, markdown, published_table
-    from reglab.study.storage.store import Store
-
     recipes = _chosen(reference.arms(table), only)
     console = Console()
     changes, execution = split(options)
@@ -59,9 +59,6 @@ def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: A
 
 
 def _chosen(arms: dict[str, Any], only: tuple[str, ...]) -> dict[str, Any]:
-    from reglab.errors import ReglabError, nearest
-    from reglab.paper import BASELINE
-
     for name in only:
         if name not in arms:
             raise ReglabError(f"The table has no arm {name!r}.{nearest(name, arms)} It has {', '.join(arms)}.")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab.analysis.verdict import ENOUGH_SEEDS
+from reglab.cli.console import Console
 from reglab.cli.define import defined, study_options
-
-if TYPE_CHECKING:
-    from reglab.experiments.planning import Outlook
-    from reglab.report.tables import Table
+from reglab.cli.show import show_table
+from reglab.cli.status import duration
+from reglab.experiments.planning import Outlook, look_ahead
+from reglab.report.tables import Table
 
 __all__ = ["plan"]
 
@@ -35,9 +39,6 @@ def plan(
 
     The study is given as to reglab compare. Nothing is kept but what is printed.
     """
-    from reglab.cli.console import Console
-    from reglab.experiments.planning import look_ahead
-
     make, execution = defined(study, recipes, options)
     console = Console(stderr=as_json)
     planned = make()
@@ -50,11 +51,6 @@ def plan(
 
 
 def _show(found: Outlook, console: Any) -> None:
-    from rich.text import Text
-
-    from reglab.analysis.verdict import ENOUGH_SEEDS
-    from reglab.cli.show import show_table
-
     console.print(Text(found.headline, style="bold"))
     recipes = f"{found.recipes} recipe{'s' if found.recipes != 1 else ''} beside the baseline"
     console.print(Text(f"{found.runs} runs: {recipes}, {found.seeds} seeds. {_cost(found)}".rstrip()))
@@ -97,7 +93,6 @@ def _cost(found: Outlook) -> str:
     cost = found.cost
     if cost is None:
         return ""
-    from reglab.cli.status import duration
 
     each = cost.seconds / cost.trainings
     workers = f"{cost.workers} worker{'s' if cost.workers > 1 else ''}"
@@ -107,9 +102,6 @@ def _cost(found: Outlook) -> str:
 
 
 def _table(found: Outlook) -> Table:
-    from reglab.cli.status import duration
-    from reglab.report.tables import Table
-
     spreads = _SPREADS if found.spread is None else (found.spread.value,)
     shown = [f"{100 * value:g} points" for value in spreads] if found.spread is None else ["shows from"]
     columns = ("seeds", *shown, *(["time"] if found.cost else []))
@@ -123,8 +115,6 @@ def _table(found: Outlook) -> Table:
 
 
 def _dict(found: Outlook) -> dict[str, Any]:
-    import dataclasses
-
     return {
         **dataclasses.asdict(found),
         "seeds_needed": found.seeds_needed,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab.cli.console import Console
+from reglab.cli.interrupt import keeping
 from reglab.cli.options import execution_options, settings_options, split, where_options
-
-if TYPE_CHECKING:
-    from reglab.cli.console import Console
-    from reglab.laboratory import Study
-    from reglab.tuning.raced import Raced
+from reglab.cli.progress import bars
+from reglab.cli.show import show_results
+from reglab.cli.trials import Checking
+from reglab.facade import Study
+from reglab.recipe import spoken
+from reglab.study.naming import slug
+from reglab.study.storage.owned import given
+from reglab.tuning.raced import Raced, families_of, run_race
 
 __all__ = ["race"]
 
@@ -47,15 +53,6 @@ def race(
     Example:
       reglab race --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --strategy mixup
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.cli.console import Console
-    from reglab.cli.interrupt import keeping
-    from reglab.cli.progress import bars
-    from reglab.cli.trials import Checking
-    from reglab.laboratory import Study
-    from reglab.study.naming import slug
-    from reglab.study.storage.owned import given
-    from reglab.tuning.raced import families_of, run_race
-
     options["seeds"] = options["seeds"] or 10
     study, execution = split(options)
     name = f"{study['data']}-{study.get('model', 'inception(pooled=true)')}-race"
@@ -78,10 +75,6 @@ def race(
 
 
 def _show(found: Raced, console: Console) -> None:
-    from rich.text import Text
-
-    from reglab.cli.show import show_results
-
     for stage in found.race.stages:
         names = ", ".join(stage.left[:6]) + (f" and {len(stage.left) - 6} more" if len(stage.left) > 6 else "")
         console.print(
@@ -89,7 +82,6 @@ def _show(found: Raced, console: Console) -> None:
             + Text(names)
         )
     pick = found.recipes[found.race.pick].to_text()
-    from reglab.recipe import spoken
 
     said = spoken(found.race.pick, "") if pick == "none" else f"{found.race.pick}: {pick}"
     console.print(Text(f"The race picks {said}", style="bold"))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 import click
 
 from reglab.cli.options import StudyFolder
+from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
 from reglab.errors import ReglabError
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.experiments import samples
+from reglab.facade import Study
+from reglab.recipe import Recipe
+from reglab.report.write import watch as watched
+from reglab.report.write import write_report
+from reglab.results import Results
 
 __all__ = ["report"]
 
@@ -35,10 +38,6 @@ def report(folder: str, out: str | None, watch: bool, opened: bool, samples: boo
       reglab report reglab-out/demo --open
       reglab report reglab-out/demo --watch
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.report.write import watch as watched
-    from reglab.report.write import write_report
-    from reglab.results import Results
-
     if not watch:
         results = Results.load(folder)
         if samples:
@@ -62,13 +61,8 @@ def report(folder: str, out: str | None, watch: bool, opened: bool, samples: boo
 
 def _make_samples(results: Results) -> None:
     """Make the samples that the report shows, where they are not there and can be made."""
-    from reglab.experiments import samples
-    from reglab.recipe import Recipe
-
     if not results.complete or results.spec.get("sealed") or samples.load(results.folder):
         return
-    from reglab.cli.quiet import start_backend
-    from reglab.laboratory import Study
 
     try:
         recipes = [Recipe.parse(text) for text in results.spec["recipes"].values()]  # strategies of others are unknown

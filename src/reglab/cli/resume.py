@@ -8,6 +8,10 @@ import click
 
 from reglab.backends import BACKENDS
 from reglab.cli.options import StudyFolder, execution_options, split
+from reglab.cli.show import run_and_show
+from reglab.errors import ReglabError
+from reglab.facade import Study
+from reglab.study.storage.view import frozen_spec
 
 __all__ = ["resume"]
 
@@ -24,11 +28,6 @@ def resume(folder: str, **options: Any) -> None:
     What is recorded is not trained again; runs that failed are tried again. The table is the one that the study would
     have given without an interruption.
     """
-    from reglab.cli.show import run_and_show
-    from reglab.errors import ReglabError
-    from reglab.laboratory import Study
-    from reglab.study.storage.view import frozen_spec
-
     if (frozen_spec(folder) or {}).get("sealed"):
         raise ReglabError(
             f"The study in {folder} belongs to a search, which decides what is trained in it. Give the command that "

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.progress import Progress
+from rich.text import Text
 
-from reglab.cli.options import StudyFolder
-
-if TYPE_CHECKING:
-    from reglab.cli.console import Console
-    from reglab.experiments.robustness import Robustness
-    from reglab.report.tables import Table
+from reglab.cli.console import Console
+from reglab.cli.interrupt import keeping
+from reglab.cli.options import StudyFolder, given
+from reglab.cli.quiet import start_backend
+from reglab.cli.show import show_table
+from reglab.experiments import robustness as attacks
+from reglab.experiments.robustness import Robustness
+from reglab.facade import Study
+from reglab.report.tables import Table
 
 __all__ = ["robustness"]
 
@@ -39,15 +44,6 @@ def robustness(folder: str, as_json: bool, **options: Any) -> None:
     PGD takes 20 steps where FGSM takes one: a model that resists FGSM alone has learned to hide its gradient, and is
     named. Nothing is trained. What is found is kept in the folder (robustness.json) and shown in its report.
     """
-    from rich.progress import Progress
-
-    from reglab.cli.console import Console
-    from reglab.cli.interrupt import keeping
-    from reglab.cli.options import given
-    from reglab.cli.quiet import start_backend
-    from reglab.experiments import robustness as attacks
-    from reglab.laboratory import Study
-
     console = Console(stderr=as_json)
     found = given(options)
     study = Study.resume(folder, **{key: found.pop(key) for key in ("data", "model") if key in found})
@@ -66,10 +62,6 @@ def robustness(folder: str, as_json: bool, **options: Any) -> None:
 
 
 def _show(result: Robustness, console: Console) -> None:
-    from rich.text import Text
-
-    from reglab.cli.show import show_table
-
     unit = "of the raw range" if result.unit == "pixel" else "in units of the network's input"
     console.print(Text(f"Test accuracy in % under attack, {result.examples} examples, epsilon {unit}", style="bold"))
     show_table(_table(result), console)
@@ -79,8 +71,6 @@ def _show(result: Robustness, console: Console) -> None:
 
 
 def _table(result: Robustness) -> Table:
-    from reglab.report.tables import Table
-
     columns = ("recipe", "attack", *(result.text(i) for i in range(len(result.epsilons))))
     rows = tuple(
         (name if attack == "fgsm" else "", attack.upper(), *(f"{100 * value:.1f}" for value in curve.mean))

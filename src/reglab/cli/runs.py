@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab.cli.console import Console
 from reglab.cli.options import StudyFolder
-
-if TYPE_CHECKING:
-    from reglab.report.tables import Table
+from reglab.cli.show import show_table
+from reglab.report.tables import Table
+from reglab.study.records import DIVERGED, FAILED
+from reglab.study.storage.view import View
 
 __all__ = ["runs"]
 
@@ -23,9 +26,6 @@ _STYLES = {"failed": "red", "diverged": "yellow"}
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def runs(folder: str, failed: bool, as_json: bool) -> None:
     """List the runs of the study in FOLDER: how each ended, its metrics, and how often it was tried."""
-    from reglab.study.records import DIVERGED, FAILED
-    from reglab.study.storage.view import View
-
     with View(folder) as view:
         found = [run for run in view.runs() if not failed or run["status"] in (FAILED, DIVERGED)]
     if as_json:
@@ -35,11 +35,6 @@ def runs(folder: str, failed: bool, as_json: bool) -> None:
 
 
 def _print(found: list[dict[str, Any]], *, with_errors: bool) -> None:
-    from rich.text import Text
-
-    from reglab.cli.console import Console
-    from reglab.cli.show import show_table
-
     console = Console()
     if not found:
         console.print("No run failed or diverged." if with_errors else "No runs are planned yet.")
@@ -54,8 +49,6 @@ def _print(found: list[dict[str, Any]], *, with_errors: bool) -> None:
 
 
 def _table(found: list[dict[str, Any]]) -> Table:
-    from reglab.report.tables import Table
-
     columns = ("recipe", "status", "seed", "accuracy", "gap", "epochs", "s/run", "tries", "run")
     emphasis = tuple(-1 if run["status"] in _STYLES else 0 for run in found)
     return Table(columns, tuple(_cells(run) for run in found), emphasis)

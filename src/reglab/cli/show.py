@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -14,10 +14,8 @@ from reglab.cli.interrupt import keeping
 from reglab.cli.progress import bars
 from reglab.cli.quiet import start_backend
 from reglab.report.tables import Table, comparison_table, conclusion, legend
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
-    from reglab.results import Results
+from reglab.results import Results
+from reglab.studies import Study
 
 __all__ = ["run_and_show", "show_table", "trained"]
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
+from reglab.cli.console import Console
 from reglab.cli.options import StudyFolder
 from reglab.report.units import duration
-
-if TYPE_CHECKING:
-    from reglab.study.storage.view import Status
+from reglab.study.records import reason
+from reglab.study.storage.view import Status, View
 
 __all__ = ["duration", "status"]
 
@@ -32,8 +36,6 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 
     It can be asked at any time, from any machine that sees the folder; it changes nothing.
     """
-    from reglab.cli.console import Console
-
     console = Console()
     if not watch:
         found = _look(folder)
@@ -44,7 +46,6 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
             for found in _looks(folder):
                 click.echo(json.dumps(found.to_dict()))
             return
-        from rich.live import Live
 
         with Live(console=console, auto_refresh=False) as live:
             for found in _looks(folder):
@@ -52,8 +53,6 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 
 
 def _look(folder: str) -> Status:
-    from reglab.study.storage.view import View
-
     with View(folder) as view:
         return view.status()
 
@@ -68,11 +67,6 @@ def _looks(folder: str) -> Any:
 
 
 def _page(found: Status) -> Any:
-    from rich.console import Group
-    from rich.text import Text
-
-    from reglab.study.records import reason
-
     total = sum(found.counts.values())
     counts = Text(f"{total} runs: ", style="bold")
     shown = [(state, found.counts[state]) for state in _STATES if found.counts[state] or state == "finished"]
@@ -92,8 +86,6 @@ def _page(found: Status) -> Any:
 
 
 def _activity(found: Status) -> Any:
-    from rich.text import Text
-
     if found.active:
         left = "" if found.seconds_left is None else f"about {duration(found.seconds_left)} left; "
         return Text(f"{left}{found.where}")
@@ -105,9 +97,6 @@ def _activity(found: Status) -> Any:
 
 
 def _running(found: Status) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("running", "seed", "epoch", "for", "worker"):
         table.add_column(column, justify="left" if column in ("running", "worker") else "right", overflow="fold")

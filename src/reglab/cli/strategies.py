@@ -6,6 +6,11 @@ import json
 import sys
 
 import click
+from rich.table import Table
+from rich.text import Text
+
+from reglab.cli.console import Console
+from reglab.report.catalogue import card, cards, markdown
 
 __all__ = ["strategies"]
 
@@ -19,8 +24,6 @@ def strategies(name: str | None, as_json: bool, as_markdown: bool) -> None:
 
     What is printed is generated from the declarations that also check the values.
     """
-    from reglab.report.catalogue import card, cards, markdown
-
     if as_markdown:
         click.echo(markdown(), nl=False)
     elif as_json:
@@ -31,12 +34,6 @@ def strategies(name: str | None, as_json: bool, as_markdown: bool) -> None:
 
 
 def _print(name: str | None) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from reglab.cli.console import Console
-    from reglab.report.catalogue import card, cards
-
     console = Console()
     if name is None:
         table = Table(box=None, pad_edge=False, header_style="bold")

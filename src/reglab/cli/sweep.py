@@ -7,6 +7,11 @@ from typing import Any
 import click
 
 from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.show import run_and_show
+from reglab.errors import ReglabError
+from reglab.experiments.sweep import grid, spaced
+from reglab.expressions import parse_sum
+from reglab.facade import Study
 
 __all__ = ["sweep"]
 
@@ -36,10 +41,6 @@ def sweep(
       reglab sweep --data cifar10 --strategy l2 --param kernel --values 1e-1,1e-2,1e-3,1e-4 \\
                    --beside 'l2(bias=1e-4, activity=1e-5)'
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.cli.show import run_and_show
-    from reglab.experiments.sweep import grid
-    from reglab.laboratory import Study
-
     study, execution = split(options)
     swept = grid(strategy, parameter, None if values is None else _read(values), beside=beside)
     run_and_show(Study(recipes=swept.recipes, baseline=swept.baseline, **study), execution=execution)
@@ -47,10 +48,6 @@ def sweep(
 
 def _read(text: str) -> list[Any]:
     """Return the values that a text names: a list, or a range."""
-    from reglab.errors import ReglabError
-    from reglab.experiments.sweep import spaced
-    from reglab.expressions import parse_sum
-
     if ":" in text:
         try:
             low, high, num, *scale = text.split(":")

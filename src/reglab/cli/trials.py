@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from reglab.cli.console import Console
 from reglab.study.progress import Progress
-
-if TYPE_CHECKING:
-    from reglab.cli.console import Console
-    from reglab.tuning.search import Trial
+from reglab.tuning.search import Trial
 
 __all__ = ["Checking", "Trials"]
 

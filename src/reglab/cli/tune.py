@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.text import Text
 
+from reglab.cli.console import Console
+from reglab.cli.interrupt import keeping
 from reglab.cli.options import declared_options, execution_options, given, settings_options, split, where_options
+from reglab.cli.progress import bars
+from reglab.cli.show import show_table
+from reglab.cli.trials import Checking, Trials
 from reglab.declare import params
-from reglab.tuning.search import Budget
-
-if TYPE_CHECKING:
-    from reglab.cli.console import Console
-    from reglab.laboratory import Study
-    from reglab.tuning.confirm import Tuned
+from reglab.facade import Study
+from reglab.report.tables import Table, comparison_table, conclusion, legend
+from reglab.study.naming import slug
+from reglab.study.storage.owned import given as given_folder
+from reglab.tuning.budget import Budget
+from reglab.tuning.confirm import Tuned
+from reglab.tuning.confirm import tune as tuned
 
 __all__ = ["tune"]
 
@@ -47,15 +54,6 @@ def tune(
     Example:
       reglab tune --data digits --model mlp --train-size 200 --strategy l2 --strategy dropout --trials 40
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    from reglab.cli.console import Console
-    from reglab.cli.interrupt import keeping
-    from reglab.cli.progress import bars
-    from reglab.cli.trials import Checking, Trials
-    from reglab.laboratory import Study
-    from reglab.study.naming import slug
-    from reglab.study.storage.owned import given as given_folder
-    from reglab.tuning.confirm import tune as tuned
-
     options["seeds"] = options["seeds"] or 10
     budget = Budget(**given({key: options.pop(key) for key in list(options) if key in params(Budget)}))
     study, execution = split(options)
@@ -76,11 +74,6 @@ def tune(
 
 
 def _show(found: Tuned, console: Console) -> None:
-    from rich.text import Text
-
-    from reglab.cli.show import show_table
-    from reglab.report.tables import Table, comparison_table, conclusion, legend
-
     console.print()
     if found.results is None:
         console.print(Text("Best trials, by validation of the search's own seeds, which is too good an estimate:"))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_numbers
-from reglab.data.reading import alike, few
+from reglab.data.listing import few
+from reglab.data.reading import alike
 from reglab.errors import ReglabError
 from reglab.expressions import shown
 from reglab.rounding import narrowed

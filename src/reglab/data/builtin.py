@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn import datasets
+from sklearn.datasets import load_digits
 
 from reglab.data.dataset import TEST, TRAIN, Dataset
 from reglab.errors import ReglabError
@@ -17,8 +19,6 @@ _CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "fro
 
 def digits() -> Dataset:
     """Return scikit-learn's 1,797 handwritten digits, 8x8 grey values from 0 to 16."""
-    from sklearn.datasets import load_digits
-
     found = load_digits()
     return Dataset(
         name="digits",
@@ -32,8 +32,6 @@ def digits() -> Dataset:
 
 
 def _table(name: str) -> Dataset:
-    from sklearn import datasets
-
     found: Any = getattr(datasets, f"load_{name}")()
     return Dataset(
         name=name,

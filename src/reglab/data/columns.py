@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas
 
 from reglab.data.decimals import FEW_NUMBERS, decimal_marks, numerals_of
 from reglab.data.identifiers import MOST_CATEGORIES, counts_rows, days, identifier, is_date
+from reglab.data.listing import listed
 from reglab.data.numerals import POINT, Numerals, is_missing, one_unit
 from reglab.data.raw import Raw, flag
-from reglab.data.reading import listed
 from reglab.errors import ReglabError
 
 __all__ = ["Column", "settled"]
@@ -96,8 +97,6 @@ def settled(
 
 def _settled(column: Raw, numerals: Numerals | None, mark: str, where: str, said: list[str]) -> Column | None:
     """Return a column as numbers or names, or None if it has no values."""
-    import pandas
-
     typed = column.typed
     if typed.isna().all():
         said.append(f"{column.name!r} was left out: it has no values")

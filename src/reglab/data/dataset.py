@@ -10,13 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reglab.data.reading import facts, few
+from reglab.data.listing import LONGEST, few, listed
 from reglab.errors import ReglabError
+from reglab.inert import shortened
 
 __all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset", "class_indices"]
 
 TRAIN, VAL, TEST = 0, 1, 2
 PARTS = ("train", "val", "test")
+_MOST_CLASSES = 10  # named with their counts; of more, the first ones
 _CHUNK = 8192  # examples read at a time, so that data on disk is streamed
 
 
@@ -87,7 +89,7 @@ class Dataset:
     @functools.cached_property
     def facts(self) -> tuple[str, ...]:
         """What the data is, in a line or two: examples, shape, values, classes with counts, parts."""
-        return facts(self)
+        return _facts(self)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -242,3 +244,36 @@ def _check_numbers(data: Dataset) -> None:
                 f"rows out."
             )
         first += len(chunk)
+
+
+def _facts(data: Dataset) -> tuple[str, ...]:
+    r"""Return what the data is: examples, shape, values, classes with counts, and parts.
+
+    >>> from reglab.data import load
+    >>> print(*load("iris").facts, sep="\n")
+    iris: 150 examples of 4 (float32, 0.1 to 7.9), 3 classes: setosa 50, versicolor 50, virginica 50
+    no parts are given: test and validation are split off
+    """
+    shape = "x".join(map(str, data.input_shape))
+    counts = np.bincount(data.y, minlength=data.num_classes)
+    classes = [f"{shortened(name, LONGEST)} {count:,}" for name, count in zip(data.class_names, counts, strict=True)]
+    return (
+        f"{data.name}: {len(data):,} examples of {shape} ({data.x.dtype}, {_range(data)}), {data.num_classes} classes: "
+        f"{listed(classes, _MOST_CLASSES)}",
+        _parts(data),
+    )
+
+
+def _range(data: Dataset) -> str:
+    ends = [(np.fmin.reduce(chunk, axis=None), np.fmax.reduce(chunk, axis=None)) for chunk in data.chunks()]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return f"{low:g} to {high:g}" if data.x.dtype.kind != "b" else "0 or 1"
+
+
+def _parts(data: Dataset) -> str:
+    if data.part is None:
+        return "no parts are given: test and validation are split off"
+    counts = np.bincount(np.asarray(data.part), minlength=len(PARTS))
+    given = ", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True) if count)
+    absent = [name for name, count in zip(("training", "validation", "test"), counts, strict=True) if not count]
+    return f"parts: {given}" + (f"; {' and '.join(absent)} split off" if absent else "")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Sequence
 
+import pandas
+
+from reglab.data.listing import listed
 from reglab.data.numerals import COMMA, POINT, Numerals, notations, read_numerals
 from reglab.data.raw import Raw, flag
-from reglab.data.reading import listed
 from reglab.errors import ReglabError
 
 __all__ = ["FEW_NUMBERS", "decimal_marks", "numerals_of"]
@@ -19,8 +22,6 @@ def numerals_of(columns: Sequence[Raw], decimal: str | None) -> tuple[dict[str, 
 
     Where decimals are written with a comma, pandas' numbers are such texts too: its 1.234 may be a thousand.
     """
-    import pandas
-
     found: dict[str, Numerals] = {}
     others: set[str] = set()
     for column in columns:
@@ -45,8 +46,6 @@ def numerals_of(columns: Sequence[Raw], decimal: str | None) -> tuple[dict[str, 
 
 
 def _may_be_number(column: Raw) -> bool:
-    import decimal
-
     return column.texts is not None or isinstance(column.typed.dropna().iloc[0], str | decimal.Decimal)
 
 

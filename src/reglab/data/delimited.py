@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 
 from reglab.data.table_options import SEPARATORS, separator_of
 from reglab.errors import ReglabError
@@ -102,8 +103,6 @@ def read_delimited(path: Path, *, separator: str | None, encoding: str | None, t
 
 
 def _frame(text: str, options: dict[str, Any], **more: Any) -> Any:
-    import pandas
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pandas.errors.ParserWarning)  # the length of every line was checked
         return pandas.read_csv(io.StringIO(text, newline=""), **{**options, **more})

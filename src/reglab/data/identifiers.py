@@ -6,6 +6,7 @@ import datetime
 import re
 
 import numpy as np
+import pandas
 
 from reglab.data.raw import Raw, flag
 from reglab.errors import ReglabError
@@ -69,8 +70,6 @@ _DATE = re.compile(
 
 def is_date(column: Raw, names: np.ndarray) -> bool:
     """Whether all values of a column are dates or times of a day."""
-    import pandas
-
     if pandas.api.types.is_datetime64_any_dtype(column.typed):
         return True
     held = column.typed.dropna().iloc[0]
@@ -82,8 +81,6 @@ def is_date(column: Raw, names: np.ndarray) -> bool:
 
 def days(column: Raw, where: str) -> np.ndarray:
     """Return a column of dates as days since 1970."""
-    import pandas
-
     held = column.typed
     try:
         if column.texts is not None:

@@ -12,9 +12,10 @@ import numpy as np
 
 from reglab.data.dataset import Dataset
 from reglab.data.layout import Layout, laid_out
+from reglab.data.listing import few, readable
 from reglab.data.members import Listing, contents, listing
 from reglab.data.pixels import CHANNELS, Broken, Decoder, Store, is_image
-from reglab.data.reading import alike, few, readable
+from reglab.data.reading import alike
 from reglab.errors import ReglabError
 
 __all__ = ["CHANNELS", "load_images", "parse_size"]

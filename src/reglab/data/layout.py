@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from reglab.data.dataset import TEST, TRAIN, VAL
-from reglab.data.reading import few, readable
+from reglab.data.listing import few, readable
 from reglab.errors import ReglabError
 from reglab.inert import shortened
 

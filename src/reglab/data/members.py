@@ -8,6 +8,7 @@ never end.
 from __future__ import annotations
 
 import functools
+import lzma
 import os
 import stat
 import tarfile
@@ -191,8 +192,6 @@ def _from_tar(path: Path, archive: tarfile.TarFile, entry: tarfile.TarInfo, most
 @contextmanager
 def _readable(path: Path, kind: str) -> Iterator[None]:
     """Tell in a sentence what the modules for archives raise."""
-    import lzma
-
     try:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from reglab.errors import ReglabError
 
@@ -74,8 +75,6 @@ class Decoder:
             Broken: if the content is no image, or a damaged one.
             ReglabError: for an image that is too large, or whose values have no known range.
         """
-        from PIL import Image, ImageOps
-
         if not content:
             raise Broken("it is empty")
         try:
@@ -102,8 +101,6 @@ class Decoder:
             ) from None
 
     def _shallow(self, image: Any) -> np.ndarray:
-        from PIL import Image
-
         mode, channels = CHANNELS[self.color_mode]
         if image.has_transparency_data:
             whole = image.convert("RGBA")
@@ -117,8 +114,6 @@ class Decoder:
 
     def _deep(self, image: Any, name: str) -> np.ndarray:
         """Return an image of one channel that has more than 8 bits."""
-        from PIL import Image
-
         values = np.asarray(image)
         low, high = values.min(), values.max()
         if image.mode == "F" or low < 0 or high > 65535:
@@ -168,8 +163,6 @@ def _images(count: int) -> str:
 
 @functools.cache
 def _formats() -> list[str]:
-    from PIL import Image
-
     Image.init()
     return [each for each in _FORMATS if each in Image.OPEN]
 
@@ -191,14 +184,10 @@ def _instead(content: bytes) -> str:
 
 
 def _composed(image: Any) -> Any:
-    from PIL import Image
-
     return Image.alpha_composite(Image.new("RGBA", image.size, (BACKGROUND,) * 3 + (255,)), image)
 
 
 def _without_hidden(image: Any) -> Any:
-    from PIL import Image
-
     pixels = np.array(image)
     pixels[pixels[..., 3] == 0, :3] = BACKGROUND
     return Image.fromarray(pixels)

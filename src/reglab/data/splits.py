@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
 from reglab.errors import ReglabError
@@ -110,8 +111,6 @@ def _stratified(
     data: Dataset, candidates: np.ndarray, *, held_out: float | int, seed: int, what: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split candidates in two, each with the classes in proportion; ``held_out`` is a share or a number."""
-    from sklearn.model_selection import train_test_split
-
     try:
         kept, held = train_test_split(candidates, test_size=held_out, stratify=data.y[candidates], random_state=seed)
     except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -87,8 +88,6 @@ def joined(names: Iterable[Any]) -> str:
     >>> joined(["id", "width, mm"])
     'id,"width, mm"'
     """
-    import io
-
     held = io.StringIO()
     csv.writer(held, lineterminator="").writerow([str(name) for name in names])
     return held.getvalue()

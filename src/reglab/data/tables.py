@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 
 from reglab.data.columns import Column, settled
 from reglab.data.dataset import Dataset, class_indices
 from reglab.data.delimited import read_delimited
+from reglab.data.listing import listed
 from reglab.data.raw import Raw, flag
-from reglab.data.reading import listed
 from reglab.data.table_options import TableOptions
 from reglab.errors import ReglabError, nearest
 from reglab.rounding import narrowed
@@ -97,8 +98,6 @@ def _read(path: Path, options: TableOptions, target: str | None) -> tuple[list[R
 
 
 def _read_parquet(path: Path) -> Any:
-    import pandas
-
     try:
         return pandas.read_parquet(path)
     except ImportError:
@@ -218,8 +217,6 @@ def _check_copies(
     said: list[str],
 ) -> None:  # fmt: skip
     """Raise a ReglabError for a column that is the label; say which tell the class of each row."""
-    import pandas
-
     for column in columns:
         values = column.numbers if column.numbers is not None else column.names
         codes, different = pandas.factorize(values)

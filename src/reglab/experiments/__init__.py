@@ -1,1 +1,1 @@
-"""What is asked of a study beyond comparing, each in a file that walks the whole way, as ``laboratory.py`` does."""
+"""What is asked of a study beyond comparing, each in a file that walks the whole way, as ``Study.run`` does."""

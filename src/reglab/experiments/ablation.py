@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reglab.analysis.contribution import Contribution, contribution, subsets
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.results import Results
+from reglab.studies import Study
 from reglab.study.progress import Progress
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
-    from reglab.results import Results
 
 __all__ = ["Ablation", "ablate", "parts_of"]
 

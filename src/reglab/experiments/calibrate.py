@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,10 @@ from reglab.analysis.noise import Noise, noise
 from reglab.analysis.paired import detectable
 from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
 from reglab.errors import ReglabError
+from reglab.results import Results
+from reglab.studies import Study
+from reglab.study.progress import Progress
 from reglab.study.storage import answers, owned
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
-    from reglab.results import Results
-    from reglab.study.progress import Progress
 
 __all__ = ["Calibration", "calibrate"]
 

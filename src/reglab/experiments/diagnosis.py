@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reglab.analysis.diagnose import diagnose
-from reglab.analysis.findings import plain
+from reglab.analysis.diagnosis import Diagnosis
+from reglab.analysis.plain import plain
 from reglab.analysis.prescribe import Item, Patient
 from reglab.analysis.probed import Probes
+from reglab.experiments.treatment import Treated
+from reglab.results import Results
+from reglab.studies import Study
 from reglab.study.records import DIVERGED, FINISHED
 from reglab.study.storage import answers
-
-if TYPE_CHECKING:
-    from reglab.analysis.diagnosis import Diagnosis
-    from reglab.experiments.treatment import Treated
-    from reglab.laboratory import Study
-    from reglab.results import Results
 
 __all__ = ["STEM", "as_dict", "diagnosed", "patient", "write"]
 

@@ -10,18 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reglab.analysis.paired import detectable, seeds_to_detect
 from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
+from reglab.data import test_part
 from reglab.errors import ReglabError
 from reglab.experiments import calibrate
 from reglab.results import Results
+from reglab.studies import Study
+from reglab.study.executors.choice import Execution
+from reglab.study.executors.processes import default_workers
+from reglab.study.plan import Run, rides
 from reglab.study.progress import Progress
 from reglab.study.storage.view import holds_study
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
 
 __all__ = ["Cost", "Outlook", "Spread", "look_ahead", "measured", "spread_from"]
 
@@ -133,8 +135,6 @@ def look_ahead(
     Raises:
         ReglabError: for a source that tells nothing, or anything that would stop the study itself.
     """
-    from reglab.data import test_part
-
     known = None
     if spread is not None:
         if not spread > 0:
@@ -190,24 +190,17 @@ def _told(folder: Path) -> Spread | None:
 
 def measured(study: Study, *, execution: Mapping[str, Any] = MappingProxyType({})) -> Cost:
     """Train a few epochs of every recipe, as the study will be trained, and return what they take."""
-    from reglab.laboratory import Study
-    from reglab.study.executors.choice import Execution
-    from reglab.study.executors.processes import default_workers
-    from reglab.study.plan import Run, rides
-    from reglab.study.spec import Assignment
-
     settings = study.settings
     plan = rides([Run(name, name, recipe, 0) for name, recipe in study.recipes.items()])
     workers = Execution(**execution).workers
     if workers is None:
-        workers = default_workers(Assignment(study.dataset, study.model, settings, study.recipes))
+        workers = default_workers(study.assignment)
     # Enough seeds that every worker has something to do: trainings beside each other are slower than one alone.
     seeds = min(settings.seeds, -(-max(1, workers) // len(plan)))
-    changes = {**settings.to_dict(), "epochs": min(_EPOCHS, settings.epochs), "seeds": seeds}
+    changes: dict[str, Any] = {"epochs": min(_EPOCHS, settings.epochs), "seeds": seeds}
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="reglab-plan-") as folder:
-        pilot = Study(study.source, study.model, study.recipes, baseline=study.baseline, out=folder, **changes)
-        pilot.run(clock, **{**execution, "workers": workers})
+        study.with_(out=folder, reuse=(), **changes).run(clock, **{**execution, "workers": workers})
         size = sum(path.stat().st_size for path in (Path(folder) / "runs").rglob("*") if path.is_file())
     spans = clock.spans()
     return Cost(

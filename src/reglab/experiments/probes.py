@@ -6,8 +6,9 @@ What they train are studies of their own, in folders under the study's, so nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,17 +25,18 @@ from reglab.analysis.probed import (
     noise_probe,
     weight_probe,
 )
+from reglab.data import Dataset, Split, split, test_part
+from reglab.data.dataset import TEST, TRAIN, VAL
 from reglab.errors import ReglabError
+from reglab.results import Results, RunResult
 from reglab.seeds import derive
+from reglab.studies import Study
 from reglab.study.records import FINISHED
 from reglab.study.storage import folders
 
-if TYPE_CHECKING:
-    from reglab.data import Dataset, Split
-    from reglab.laboratory import Study
-    from reglab.results import Results, RunResult
-
 __all__ = ["PROBES", "alone", "probe_data", "probe_labels", "probe_noise", "probe_weights", "probed", "wrong_labels"]
+
+S = TypeVar("S", bound=Study)
 
 Run = Callable[["Study"], "Results"]
 
@@ -129,10 +131,6 @@ def wrong_labels(data: Dataset, parts: Split, *, share: float, seed: int) -> tup
     Returns:
         the data, and for each of its examples whether its label is wrong.
     """
-    from dataclasses import replace
-
-    from reglab.data.dataset import TEST, TRAIN, VAL
-
     if not 0 < share < 1:
         raise ReglabError(f"share={share} of wrong labels is not possible. Give one between 0 and 1.")
     kept = np.concatenate([parts.train, parts.val, parts.test])
@@ -197,16 +195,13 @@ def _norm(weights: list[np.ndarray]) -> float:
 
 def _replayed(study: Study, results: Results) -> Any:
     from reglab.replay import Replay
-    from reglab.study.spec import Assignment
 
-    replay = Replay(results.folder, Assignment(study.dataset, study.model, study.settings, study.recipes))
+    replay = Replay(results.folder, study.assignment)
     each: Any = replay.each(replay.runs([study.baseline]))
     return each
 
 
 def _split(study: Study, seed: int) -> Split:
-    from reglab.data import split, test_part
-
     settings = study.settings
     test = test_part(study.dataset, fraction=settings.test)
     return split(
@@ -222,17 +217,10 @@ def _inside(study: Study, folder: Path, **changes: Any) -> Study:
     return made if free == folder else alone(study, free, **changes)
 
 
-def alone(study: Study, out: Path | None, *, data: Dataset | None = None, **changes: Any) -> Study:
+def alone(study: S, out: Path | None, *, data: Dataset | None = None, **changes: Any) -> S:
     """Return the study of the baseline alone, with other settings; without ``out`` in a folder by its name."""
-    from reglab.laboratory import Study
-
-    made = Study(
-        study.source if data is None else data, study.model, {study.baseline: study.recipes[study.baseline]},
-        baseline=study.baseline, out=out, reuse=study._reuse, **{**study.settings.to_dict(), **changes},
-    )  # fmt: skip
-    if data is None:
-        made._dataset = study._dataset  # what was read is not read again
-    return made
+    baseline = {study.baseline: study.recipes[study.baseline]}
+    return study.with_(out=out, reuse=study._reuse, data=data, recipes=baseline, **changes)
 
 
 def _finished(results: Results, name: str) -> list[RunResult]:

@@ -11,11 +11,11 @@ import numpy as np
 from reglab.analysis.robustness import Curve, curves, epsilon_text, resists_fgsm_only
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
+from reglab.results import Results, RunResult
+from reglab.studies import Study
 from reglab.study.storage import answers
 
 if TYPE_CHECKING:
-    from reglab.laboratory import Study
-    from reglab.results import Results, RunResult
     from reglab.study.run import Program, SeedData
 
 __all__ = ["EPSILONS", "Robustness", "robustness"]
@@ -132,12 +132,11 @@ def robustness(
     """
     from reglab.experiments.attack import Attacker
     from reglab.replay import Replay
-    from reglab.study.spec import Assignment
 
     data = study.dataset
     unit = "pixel" if data.kind == "image" and data.value_range is not None else "input"
     radii = _checked(epsilons or EPSILONS[unit])
-    replay = Replay(study.out, Assignment(data, study.model, study.settings, study.recipes))
+    replay = Replay(study.out, study.assignment)
     if "inputs" in replay.results.facts:
         raise ReglabError(
             "The model takes indices (token ids, categories), which no attack can move a little: there is nothing "

@@ -15,10 +15,11 @@ import numpy as np
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.strategies import Strategy
+from reglab.studies import Study
 from reglab.study.storage import disk
 
 if TYPE_CHECKING:
-    from reglab.laboratory import Study
     from reglab.study.run import Program, SeedData
 
 __all__ = ["Sample", "load", "may_change", "samples"]
@@ -92,13 +93,12 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
         ReglabError: if the data are no images, or not those that the study was trained on.
     """
     from reglab.replay import Replay
-    from reglab.study.spec import Assignment
 
     data = study.dataset
     if len(data.input_shape) != 3 or data.input_shape[-1] not in (1, 3):
         raise ReglabError(f"{data.name} has examples of shape {data.input_shape}, which are no images to show.")
     changing = {name: recipe for name, recipe in study.recipes.items() if may_change(recipe)}
-    replay = Replay(study.out, Assignment(data, study.model, study.settings, study.recipes))
+    replay = Replay(study.out, study.assignment)
     found: list[Sample] = []
     for name in changing:
         run = next(iter(replay.runs([name])), None)
@@ -111,8 +111,6 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
 
 def may_change(recipe: Recipe) -> bool:
     """Whether a recipe has a strategy that changes the inputs of training."""
-    from reglab.strategies import Strategy
-
     hooks = ("on_batch", "perturb_inputs")
     return any(
         (any(getattr(type(s), hook) is not getattr(Strategy, hook) for hook in hooks) and s.changes_inputs)

@@ -16,20 +16,20 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reglab import backends
 from reglab.analysis.speed import Speed, Speeds, Visit
 from reglab.errors import ReglabError
+from reglab.models import resolve
 from reglab.recipe import Recipe
+from reglab.studies import Study
 from reglab.study import naming
 from reglab.study.executors.shipment import pack
 from reglab.study.executors.wire import Answer, Ask, Refused
 from reglab.study.executors.worker_handle import Exit, WorkerHandle, cores
 from reglab.study.records import reason
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
+from reglab.study.spec import Assignment
 
 __all__ = ["VISITS", "measure"]
 
@@ -64,8 +64,6 @@ def measure(
     Raises:
         ReglabError: for what cannot work on any backend, before anything is measured.
     """
-    from reglab.study.spec import Assignment
-
     for name in only:
         if name not in backends.BACKENDS:
             raise ReglabError(f"Unknown backend {name!r}; one of {', '.join(backends.BACKENDS)}.")
@@ -119,8 +117,6 @@ def _recipe(study: Study, wanted: Any) -> tuple[str, Recipe]:
 
 def _check_model(study: Study) -> None:
     """Refuse a built-in model that is not there; models in files are for the processes, which import a backend."""
-    from reglab.models import resolve
-
     if isinstance(study.model, str) and ":" not in study.model:
         resolve(study.model, input_shape=study.dataset.input_shape, num_classes=study.dataset.num_classes)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import resource
 import statistics
 import sys
 import time
@@ -159,7 +160,6 @@ def _peak() -> int | None:
         pass
     if os.name != "posix":
         return None
-    import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,8 @@ from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import format_value
 from reglab.recipe import Recipe
+from reglab.results import Results
 from reglab.strategies import CATALOGUE, Strategy
-
-if TYPE_CHECKING:
-    from reglab.results import Results
 
 __all__ = ["Grid", "grid", "spaced", "validation_curve"]
 

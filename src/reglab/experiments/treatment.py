@@ -7,20 +7,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reglab.analysis.decompose import Change, adjusted, decompose_change
+from reglab.analysis.prescribe import Item
+from reglab.analysis.verdict import Verdict
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.results import Results
+from reglab.studies import Study
 from reglab.study.records import FINISHED
 from reglab.study.storage import folders
 from reglab.study.storage.view import frozen_spec
-
-if TYPE_CHECKING:
-    from reglab.analysis.prescribe import Item
-    from reglab.analysis.verdict import Verdict
-    from reglab.laboratory import Study
-    from reglab.results import Results
 
 __all__ = ["Treated", "Tried", "judged", "treat", "treated_before", "treatment"]
 
@@ -118,20 +116,13 @@ def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -
     Raises:
         ReglabError: if no item is a recipe.
     """
-    from reglab.laboratory import Study
-
     recipes = _recipes(study.baseline, study.recipes[study.baseline], items)
     if len(recipes) == 1:
         actions = "; ".join(item.action for item in items) or "nothing is prescribed"
         raise ReglabError(f"There is no recipe to try: {actions}.")
 
     def made(folder: Path, *more: Path) -> Study:
-        tried = Study(
-            study.source, study.model, recipes, baseline=study.baseline, out=folder, reuse=[study.out, *more],
-            **study.settings.to_dict(),
-        )  # fmt: skip
-        tried._dataset = study._dataset  # what was read is not read again
-        return tried
+        return study.with_(out=folder, reuse=[study.out, *more], recipes=recipes)
 
     if out is not None:
         return made(out)
@@ -149,8 +140,6 @@ def _recipes(baseline: str, base: Recipe, items: Sequence[Item]) -> dict[str, Re
 
 def treated_before(results: Results, items: Sequence[Item]) -> Treated | None:
     """Return what the last treatment of a study's baseline that is complete says of these items, or None."""
-    from reglab.results import Results
-
     baseline = results.baseline
     try:
         wanted = _recipes(baseline, Recipe.parse(results.spec["recipes"][baseline]), items)

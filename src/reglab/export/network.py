@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -283,8 +284,6 @@ def _usual_name(value: Mapping[str, Any]) -> str | None:
 
 
 def _find(module: str | None, name: str) -> Any:
-    import importlib
-
     try:
         return getattr(importlib.import_module(module or "keras"), name)
     except (ImportError, AttributeError):

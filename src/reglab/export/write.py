@@ -12,17 +12,18 @@ import numpy as np
 
 from reglab import backends
 from reglab.errors import ReglabError
+from reglab.export.render import Facts
 from reglab.export.source import comment, literal
 from reglab.inert import fenced, markdown
+from reglab.results import RunResult
+from reglab.studies import Study
 from reglab.study import naming
-from reglab.study.storage import disk, folders, owned
+from reglab.study.storage import disk, folders, owned, run_folder
 from reglab.study.storage.frozen import as_yaml
 from reglab.study.storage.view import View
 
 if TYPE_CHECKING:
-    from reglab.laboratory import Study
     from reglab.replay import Replay
-    from reglab.results import RunResult
     from reglab.study.run import SeedData
 
 __all__ = ["DATA_LIMIT_MB", "export"]
@@ -59,11 +60,10 @@ def export(
             written as plain Keras, or the folder holds something else. Nothing is written then.
     """
     from reglab.replay import Replay
-    from reglab.study.spec import Assignment
 
     if out is not None:  # before anything that takes time
         owned.check(owned.given(out), owned.EXPORT)
-    replay = Replay(study.out, Assignment(study.dataset, study.model, study.settings, study.recipes))
+    replay = Replay(study.out, study.assignment)
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
     what = {"recipe": name, "run": run.id, "script": script}
@@ -134,7 +134,6 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
     """Write the trained network, and return how far its predictions are from those of the run."""
     from reglab.export.deploy import check, deployed
     from reglab.regularized.export import why_not_saved
-    from reglab.study.storage import run_folder
 
     program, data = replay.trained(run)
     recipe = replay.assignment.recipes[run.name]
@@ -155,7 +154,6 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
 
 
 def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, max_data: float) -> None:
-    from reglab.export.render import Facts
     from reglab.export.scripted import scripted, write_start
     from reglab.regularized.optimizer import unscaled
 

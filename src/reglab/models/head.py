@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy import special
 
 from reglab.errors import ReglabError
 from reglab.lazy import keras
@@ -42,7 +43,6 @@ class Head:
         """Return probabilities ``(batch, classes)`` from the model's outputs."""
         if self.kind == "softmax":
             return outputs
-        from scipy import special
 
         if self.kind == "logits":
             return special.softmax(outputs, axis=-1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from reglab import backends
+from reglab.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -45,11 +49,6 @@ def regularize(
         >>> regularized.export_network().predict(x[:5], verbose=0).shape
         (5, 3)
     """
-    import random
-
-    from reglab import backends
-    from reglab.recipe import Recipe
-
     recipe = Recipe.of(recipe)
     backends.adapter()
     from reglab.regularized.model import RegularizedModel

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
+from reglab.experiments.ablation import Ablation
 from reglab.report.tables import Table
-
-if TYPE_CHECKING:
-    from reglab.experiments.ablation import Ablation
 
 __all__ = ["ingredient_table", "interaction_table", "legend"]
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from reglab.analysis.metrics import ClassScores
+from reglab.results import Results
 from reglab.study.records import FINISHED
-
-if TYPE_CHECKING:
-    from reglab.results import Results
 
 __all__ = [
     "Band", "Changes", "Reliability", "band", "changes", "class_names", "class_scores", "histories", "pooled_confusion",
@@ -114,8 +113,6 @@ class Changes:
 
 def changes(results: Results, name: str, *, confidence: float = 0.95) -> Changes | None:
     """Return how a recipe changes the recall of each class, or None if no seed finished in both."""
-    from scipy import stats
-
     mine, theirs = (_recalls(results, which) for which in (name, results.baseline))
     seeds = [seed for seed in mine if seed in theirs]
     if not seeds:

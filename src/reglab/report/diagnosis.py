@@ -5,12 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from reglab.analysis.diagnosis import Diagnosis, Finding
-    from reglab.analysis.prescribe import Item
-    from reglab.experiments.treatment import Treated
+from reglab.analysis.diagnosis import Diagnosis, Finding
+from reglab.analysis.prescribe import Item
+from reglab.experiments.treatment import Treated
 
 __all__ = ["Line", "brief", "lines", "treated_lines", "whole"]
 
@@ -49,7 +47,7 @@ def lines(
         more: findings of probes.
         notes: what has to be said of the numbers.
     """
-    found = [Line(diagnosis.sentence(), look="title"), Line("")]
+    found = [Line(diagnosis.sentence, look="title"), Line("")]
     evidence = sorted([*diagnosis.evidence, *more], key=lambda finding: list(MARKS).index(finding.state))
     for finding in evidence:
         look = "problem" if finding.state == "problem" else ""
@@ -73,7 +71,7 @@ def _prescription(diagnosis: Diagnosis, items: Sequence[Item]) -> list[Line]:
 
 def brief(diagnosis: Diagnosis, items: Sequence[Item], *, notes: Sequence[str] = (), width: int = 100) -> str:
     """Return the verdict and the first remedy, in a few lines; notes stand in :func:`whole`."""
-    found = [Line(diagnosis.sentence())]
+    found = [Line(diagnosis.sentence)]
     for name in ("seeds", "measurement"):
         finding = diagnosis.finding(name)
         if finding is not None:

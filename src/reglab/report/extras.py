@@ -6,19 +6,17 @@ import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from reglab.analysis.diagnose import diagnose
+from reglab.analysis.diagnose import Diagnosis, diagnose
 from reglab.experiments.diagnosis import diagnosed
 from reglab.experiments.samples import Sample, load
+from reglab.results import Results
 from reglab.study.records import FINISHED
 from reglab.study.storage import answers, disk
-
-if TYPE_CHECKING:
-    from reglab.analysis.diagnose import Diagnosis
-    from reglab.results import Results
 
 __all__ = ["Pair", "Samples", "diagnosis_of", "effort_of", "onsets_of", "robustness_of", "samples_of"]
 
@@ -109,8 +107,6 @@ def onsets_of(results: Results) -> dict[str, int]:
 
 
 def _png(image: np.ndarray) -> str:
-    from PIL import Image
-
     flat = image[..., 0] if image.shape[-1] == 1 else image[..., :3]
     file = io.BytesIO()
     Image.fromarray(flat).save(file, "PNG")

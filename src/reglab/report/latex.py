@@ -3,14 +3,11 @@ r"""The table of a study in LaTeX, with booktabs."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from reglab.analysis.compare import Row
 from reglab.inert import latex
 from reglab.report.tables import legend, p_value
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["table"]
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from reglab.inert import fenced
 from reglab.inert import markdown as escaped
 from reglab.report import extras, sections, words
 from reglab.report.bands import changes, class_names, under_attack
+from reglab.report.sections import Sheet
 from reglab.report.tables import conclusion, legend
-
-if TYPE_CHECKING:
-    from reglab.report.sections import Sheet
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["report"]
 
@@ -37,7 +34,7 @@ def _lines(results: Results, made: str) -> Iterator[str]:
     yield f"\n{escaped(legend(results))}\n"
     found = extras.diagnosis_of(results)
     if found is not None:
-        yield f"## Does {escaped(words.called(results, results.baseline))} overfit?\n\n{escaped(found.sentence())}\n"
+        yield f"## Does {escaped(words.called(results, results.baseline))} overfit?\n\n{escaped(found.sentence)}\n"
         yield from (f"- {escaped(finding.sentence)}" for finding in found.evidence)
         yield ""
     yield from _classes(results)

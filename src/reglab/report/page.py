@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
 from reglab.errors import ReglabError
 from reglab.inert import visible
 from reglab.report import extras, figures, sections, words
@@ -23,13 +26,13 @@ from reglab.report.figures import theme
 from reglab.report.figures.curves import common_reach
 from reglab.report.tables import conclusion, legend
 from reglab.report.units import duration
+from reglab.results import Results
 from reglab.study.records import FINISHED
+from reglab.study.storage.view import Status
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from reglab.results import Results
-    from reglab.study.storage.view import Status
 
 __all__ = ["page"]
 
@@ -157,15 +160,11 @@ def _hashes(texts: Iterable[str]) -> str:
 
 @cache
 def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
     return get_plotlyjs()
 
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     return Environment(
         loader=PackageLoader("reglab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_finalized,

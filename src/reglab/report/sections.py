@@ -6,18 +6,15 @@ import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reglab.analysis.compare import Row
 from reglab.report import tables
 from reglab.report.bands import class_names, class_scores, pooled_confusion
+from reglab.results import Results
 from reglab.study.records import DIVERGED, FAILED, reason
 from reglab.study.storage.frozen import as_yaml
-
-if TYPE_CHECKING:
-    from reglab.results import Results
 
 __all__ = [
     "Cell",

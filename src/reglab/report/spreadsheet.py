@@ -10,15 +10,13 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reglab.analysis.compare import METRICS, Row
 from reglab.inert import cell
 from reglab.report.bands import class_names, class_scores
+from reglab.results import Results
 from reglab.study.records import reason
-
-if TYPE_CHECKING:
-    from reglab.results import Results
 
 __all__ = ["classes", "recipes", "runs"]
 

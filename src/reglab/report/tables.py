@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from reglab.analysis.compare import Row
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 from reglab.inert import markdown as escaped
 from reglab.recipe import spoken
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["Table", "comparison_table", "conclusion", "legend", "markdown", "markdown_rows", "p_value", "plain"]
 

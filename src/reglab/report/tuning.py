@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reglab.report.tables import Table
-
-if TYPE_CHECKING:
-    from reglab.tuning.each import Tuning
+from reglab.tuning.each import Tuning
 
 __all__ = ["effort_table"]
 

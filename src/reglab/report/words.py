@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from reglab.analysis.verdict import p_text
 from reglab.inert import visible
 from reglab.recipe import spoken
 from reglab.report.bands import band, histories, reliability_of
-
-if TYPE_CHECKING:
-    from reglab.report.figures.sensitivity import Sweep
-    from reglab.results import Results
+from reglab.report.sweeps import Sweep
+from reglab.results import Results
 
 __all__ = [
     "called",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reglab.errors import ReglabError
 from reglab.report import latex, markdown, spreadsheet
+from reglab.report.page import page
 from reglab.results import Results
 from reglab.study.plan import as_text
 from reglab.study.storage import disk, owned
@@ -39,8 +40,6 @@ def write_report(
     Raises:
         ReglabError: if the folder cannot be written, or holds something else.
     """
-    from reglab.report.page import page  # which takes Plotly
-
     folder, mark = _target(results, out)
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     texts = (

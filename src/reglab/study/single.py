@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+from sklearn.model_selection import train_test_split
 
 from reglab import backends
 from reglab.data import Preprocess
@@ -159,8 +160,6 @@ class Single:
 
     def _parts(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the examples that train and those that choose: stratified, as far as the classes are large enough."""
-        from sklearn.model_selection import train_test_split
-
         indices, share, seed = np.arange(len(y)), self.validation, derive(self.seed, "validation")
         if share is None:
             return indices, indices[:0]

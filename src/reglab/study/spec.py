@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import yaml
+
+from reglab.data import Dataset
 from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
@@ -15,9 +18,6 @@ from reglab.expressions import shown
 from reglab.recipe import Recipe
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml"]
-
-if TYPE_CHECKING:
-    from reglab.data import Dataset
 
 _LONGEST_NAME = 500  # characters of a recipe's name; the text of a long combination is one
 # How a table is read: its content counts for results, these do not.
@@ -191,8 +191,6 @@ def _checked_name(name: str) -> str:
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the arguments of a study from a YAML file, checked by name."""
-    import yaml
-
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 
-import reglab
 from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
 from reglab.models import check_output, resolve
@@ -27,6 +26,7 @@ from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
 from reglab.study.spec import TABLE, Assignment
+from reglab.version import __version__
 
 __all__ = ["Workbench"]
 
@@ -76,7 +76,7 @@ class Workbench:
         return Plan(
             runs={name: tuple(of_name) for name, of_name in runs.items()},
             facts=self._study_facts(self._facts(first, weights)),
-            versions={"reglab": reglab.__version__, "keras": keras.__version__, backends.name(): backends.version()},
+            versions={"reglab": __version__, "keras": keras.__version__, backends.name(): backends.version()},
             bases=bases,
             notes=self._notes(),
             result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * (self.data.num_classes + 1),

@@ -6,6 +6,9 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reglab.declare import params
+from reglab.errors import ReglabError, nearest
+from reglab.recipe import Recipe
 from reglab.results import Results, RunResult
 
 __all__ = ["TRACKERS", "entries", "hyperparameters", "tracker"]
@@ -21,8 +24,6 @@ def tracker(name: str) -> Callable[..., list[str]]:
     Raises:
         ReglabError: if there is no such tracker, or its package is not installed.
     """
-    from reglab.errors import ReglabError, nearest
-
     if name not in TRACKERS:
         raise ReglabError(f"Unknown tracker {name!r}.{nearest(name, TRACKERS)} Known are {', '.join(TRACKERS)}.")
     return importlib.import_module(f"reglab.trackers.{name}").log
@@ -40,9 +41,6 @@ def entries(results: Results) -> list[RunResult]:
 
 def hyperparameters(results: Results, run: RunResult) -> dict[str, Any]:
     """Return what a run was trained with: the recipe, each number of it by name, the seed, and the study's settings."""
-    from reglab.declare import params
-    from reglab.recipe import Recipe
-
     recipe = Recipe.parse(results.spec["recipes"][run.name])
     numbers = {f"{s.name}.{key}": getattr(s, key) for s in recipe for key in params(s) if getattr(s, key) is not None}
     left_out = ("recipes", "baseline", "seeds", "first_seed", "margin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,6 @@ def _write(results: Results, run: RunResult, folder: Path) -> None:
 
 
 def _event(summary: Any, step: int) -> Any:
-    import time
-
     from tensorboard.compat.proto import event_pb2
 
     return event_pb2.Event(wall_time=time.time(), step=step, summary=summary)

@@ -6,22 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reglab.data import Dataset
 from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.results import Results
 from reglab.strategies import CATALOGUE
+from reglab.studies import Study
+from reglab.study.progress import Progress
 from reglab.study.storage import folders, owned
-from reglab.tuning.search import Budget, Trial, search
+from reglab.tuning.budget import Budget
+from reglab.tuning.search import Trial, search
 from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
-
-if TYPE_CHECKING:
-    from reglab.data import Dataset
-    from reglab.laboratory import Study
-    from reglab.results import Results
-    from reglab.study.progress import Progress
 
 __all__ = ["Tuned", "confirming", "every_strategy", "tune"]
 

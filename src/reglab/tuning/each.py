@@ -9,23 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reglab.analysis.effort import expected_best
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.results import Results
+from reglab.studies import Study
+from reglab.study.progress import Progress
 from reglab.study.storage import disk, owned
+from reglab.tuning.budget import Budget
 from reglab.tuning.confirm import confirming
-from reglab.tuning.search import Budget, Trial, search
+from reglab.tuning.search import Trial, search
 from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
-    from reglab.results import Results
-    from reglab.study.progress import Progress
 
 __all__ = ["Tuning", "tune_each"]
 

@@ -6,28 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.experiments.sweep import grid
 from reglab.recipe import Recipe
+from reglab.results import Results
 from reglab.strategies import CATALOGUE
+from reglab.studies import Study
 from reglab.study.coordinate import Limits, coordinate
+from reglab.study.executors.base import Executor
 from reglab.study.executors.choice import Execution
-from reglab.study.plan import Run, rides
+from reglab.study.plan import Plan, Run, rides
 from reglab.study.progress import Progress
 from reglab.study.records import FAILED
 from reglab.study.storage import answers, owned
+from reglab.study.storage.store import Store
 from reglab.tuning.confirm import confirming
 from reglab.tuning.racing import Race, race
 from reglab.tuning.seeds import searching_study
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
-    from reglab.results import Results
-    from reglab.study.executors.base import Executor
-    from reglab.study.plan import Plan
-    from reglab.study.storage.store import Store
 
 __all__ = ["Raced", "families_of", "run_race"]
 

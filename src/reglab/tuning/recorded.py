@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.seeds import derive
-
-if TYPE_CHECKING:
-    from reglab.tuning.search import Budget
-    from reglab.tuning.space import Space
+from reglab.tuning.budget import Budget
+from reglab.tuning.space import Space
 
 __all__ = ["COMPLETE", "PRUNED", "RUNNING", "Proposal", "Sampler", "Trial"]
 

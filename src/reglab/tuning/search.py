@@ -10,53 +10,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reglab.declare import param, params
+from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.studies import Study
 from reglab.study.coordinate import Limits, coordinate
+from reglab.study.executors.base import Executor
 from reglab.study.executors.choice import Execution
+from reglab.study.plan import Plan
 from reglab.study.progress import Progress
 from reglab.study.storage import disk
+from reglab.study.storage.store import Store
+from reglab.tuning.budget import Budget
 from reglab.tuning.recorded import COMPLETE, RUNNING, Proposal, Sampler, Trial
 from reglab.tuning.space import Space
 
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
-    from reglab.study.executors.base import Executor
-    from reglab.study.plan import Plan
-    from reglab.study.storage.store import Store
-
-__all__ = ["Budget", "Trial", "search"]
+__all__ = ["Trial", "search"]
 
 FILE = "search.json"
 _REPEATS = 200  # proposals in a row that were there before, after which the space counts as exhausted
-SAMPLERS = ("tpe", "random")  # those of Optuna's that take spaces with conditions
-PRUNERS = ("median", "none")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a search may take, declared once: the command line's options and the arguments of Python."""
-
-    trials: int | None = param(None, "recipes that are tried", kind="int", low=1, optional=True)
-    epoch_budget: int | None = param(None, "epochs of training in all", kind="int", low=1, optional=True)
-    minutes: float | None = param(None, "minutes of training in all", low=0, open_low=True, optional=True)
-    search_seeds: int = param(2, "seeds of each trial", kind="int", low=1)
-    sampler: str = param("tpe", "Optuna's sampler", kind="choice", choices=SAMPLERS)
-    pruner: str = param(
-        "median", "median: a trial whose first seeds are below the median of the others' gets no more seeds",
-        kind="choice", choices=PRUNERS,
-    )  # fmt: skip
-    batch: int = param(4, "trials that are proposed together, and can be trained beside each other", kind="int", low=1)
-    sampler_seed: int = param(0, "of the sampler", kind="int", low=0)
-
-    def __post_init__(self) -> None:
-        for key, declared in params(self).items():
-            object.__setattr__(self, key, declared.check("search", key, getattr(self, key)))
-        if self.trials is None and self.epoch_budget is None and self.minutes is None:
-            raise ReglabError("A search needs a budget: trials, epoch_budget (epochs in all) or minutes.")
 
 
 def search(

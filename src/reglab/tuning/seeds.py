@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-
-if TYPE_CHECKING:
-    from reglab.laboratory import Study
+from reglab.studies import Study
 
 __all__ = ["SEARCH_SEEDS", "searching_study"]
 

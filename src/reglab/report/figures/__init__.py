@@ -14,7 +14,8 @@ from reglab.report.figures.effort import effort
 from reglab.report.figures.forest import forest
 from reglab.report.figures.gap import gap_against_accuracy
 from reglab.report.figures.robustness import robustness
-from reglab.report.figures.sensitivity import Sweep, sensitivity, sweeps
+from reglab.report.figures.sensitivity import sensitivity
+from reglab.report.sweeps import Sweep, sweeps
 
 __all__ = [
     "Sweep", "confusion", "effort", "forest", "gap_against_accuracy", "learning_curves", "per_class", "reliability",

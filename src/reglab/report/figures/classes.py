@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import plotly.graph_objects as go
 
@@ -12,9 +10,7 @@ from reglab.errors import ReglabError
 from reglab.report import words
 from reglab.report.bands import changes, class_names, pooled_confusion
 from reglab.report.figures import theme
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["confusion", "per_class"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,9 +13,7 @@ from reglab.errors import ReglabError
 from reglab.report import words
 from reglab.report.bands import Band, band, histories
 from reglab.report.figures import theme
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["common_reach", "learning_curves"]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import plotly.graph_objects as go
 
 from reglab import inert
 from reglab.errors import ReglabError
 from reglab.report import words
+from reglab.report.extras import effort_of
 from reglab.report.figures import theme
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["effort"]
 
@@ -33,8 +30,6 @@ def effort(results: Results) -> go.Figure:
         >>> results = reglab.Results.load("reglab-out/digits-mlp-tuned/confirmation")
         >>> reglab.figures.effort(results).show()
     """
-    from reglab.report.extras import effort_of
-
     curves = effort_of(results.folder)
     if not curves:
         raise ReglabError(

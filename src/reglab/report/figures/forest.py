@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
@@ -13,9 +12,7 @@ from reglab.analysis.verdict import Verdict
 from reglab.errors import ReglabError
 from reglab.report import words
 from reglab.report.figures import theme
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["forest"]
 

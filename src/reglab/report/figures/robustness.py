@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,10 +13,9 @@ from reglab.analysis.robustness import epsilon_text
 from reglab.errors import ReglabError
 from reglab.report import words
 from reglab.report.bands import Band, band, under_attack
+from reglab.report.extras import robustness_of
 from reglab.report.figures import theme
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = ["robustness"]
 
@@ -46,8 +45,6 @@ def robustness(
         >>> reglab.figures.robustness(results).show()
     """
     if measured is None:
-        from reglab.report.extras import robustness_of
-
         measured = robustness_of(results.folder)
     found = {} if measured is None else under_attack(results, measured)
     if names is not None:

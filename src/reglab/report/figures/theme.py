@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from reglab import inert
-
-if TYPE_CHECKING:
-    from reglab.results import Results
+from reglab.results import Results
 
 __all__ = [
     "DARK", "DIVERGING", "FAINT", "GRID", "INK", "MUTED", "SEQUENTIAL", "SURFACE", "Look", "figure", "looks", "named",

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from reglab.declare import param, params
 from reglab.errors import ReglabError
 from reglab.study.executors.base import Executor
+from reglab.study.executors.processes import Processes, default_workers
+from reglab.study.executors.ray.tasks import RayTasks
+from reglab.study.executors.worker_handle import cores
 from reglab.study.spec import Assignment
 
 __all__ = ["EXECUTORS", "Execution", "opened"]
@@ -60,15 +63,11 @@ def opened(assignment: Assignment, execution: Execution, *, threads: int | None)
             default the cores are divided.
     """
     if execution.executor == "ray":
-        from reglab.study.executors.ray.tasks import RayTasks
-
         return RayTasks(assignment, workers=execution.workers, address=execution.address, threads=threads)
     if execution.workers == 0:
         from reglab.study.executors.in_process import InProcess
 
         return InProcess(assignment)
-    from reglab.study.executors.processes import Processes, default_workers
-    from reglab.study.executors.worker_handle import cores
 
     if execution.workers is not None:
         return Processes(assignment, workers=execution.workers)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 
 from reglab.errors import ReglabError
@@ -53,8 +54,6 @@ def pack(assignment: Assignment, scratch: Path) -> bytes:
     Raises:
         ReglabError: if the user's model or strategies cannot be sent to another process.
     """
-    import cloudpickle
-
     x = assignment.data.x
     mapped = None
     if x.nbytes > _INLINE_BYTES:

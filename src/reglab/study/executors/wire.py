@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import cloudpickle
+
 __all__ = ["Answer", "Ask", "Hello", "Planned", "Ready", "Refused", "receive", "send"]
 
 _LENGTH = struct.Struct(">Q")
@@ -71,8 +73,6 @@ class Refused:
 
 def send(pipe: BinaryIO, message: Any) -> None:
     """Write a message. It may hold functions of the user's script, which are sent by value."""
-    import cloudpickle
-
     content = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     pipe.write(_LENGTH.pack(len(content)))
     pipe.write(content)

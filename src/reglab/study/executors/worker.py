@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
+import pkgutil
 import queue
 import shutil
 import signal
 import sys
 import threading
+import traceback
 from typing import Any, BinaryIO
 
 from reglab.errors import ReglabError
+from reglab.study.executors.base import unstyled, work
 from reglab.study.executors.wire import Answer, Ask, Hello, Planned, Ready, Refused, receive, send
 
 __all__ = ["main"]
@@ -37,8 +41,6 @@ def main() -> None:
 
 
 def _serve(bench: Any, command: Any, events: BinaryIO) -> None:
-    from reglab.study.executors.base import work
-
     if command == "plan" or isinstance(command, Ask):
         try:
             send(events, _answer(bench, command) if isinstance(command, Ask) else Planned(bench.plan()))
@@ -51,15 +53,11 @@ def _serve(bench: Any, command: Any, events: BinaryIO) -> None:
 
 
 def _answer(bench: Any, ask: Ask) -> Answer:
-    import pkgutil
-
     return Answer(pkgutil.resolve_name(ask.function)(bench, *ask.arguments))
 
 
 def _opened(assignment: bytes, events: BinaryIO) -> Any:
     """Return the workbench; where it cannot be made, tell and end."""
-    import pickle
-
     try:
         from reglab.study.workbench import Workbench
 
@@ -71,10 +69,6 @@ def _opened(assignment: bytes, events: BinaryIO) -> Any:
 
 
 def _refusal(error: Exception) -> Refused:
-    import traceback
-
-    from reglab.study.executors.base import unstyled
-
     expected = isinstance(error, ReglabError)
     return Refused(unstyled(str(error) if expected else traceback.format_exc()), expected)
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import reglab
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.study.executors.base import EpochFinished, Event, Job, JobLost, JobStarted, failure_kind, work
 from reglab.study.executors.ray.parcel import IN_A_MODULE, Parcel, unpacked
 from reglab.study.plan import Plan
+from reglab.version import __version__
 
 if TYPE_CHECKING:
     from reglab.study.workbench import Workbench
@@ -65,7 +65,7 @@ def _bench(parcel: Parcel, folder: Path, *, versions: dict[str, str] | None = No
     backends.require()
     import keras
 
-    here = {"reglab": reglab.__version__, "keras": keras.__version__, backends.name(): backends.version()}
+    here = {"reglab": __version__, "keras": keras.__version__, backends.name(): backends.version()}
     if versions is not None and here != versions:
         told = [", ".join(f"{name} {version}" for name, version in known.items()) for known in (here, versions)]
         raise ReglabError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 
 from reglab.errors import ReglabError
@@ -47,8 +48,6 @@ def packed(assignment: Assignment) -> Parcel:
     Raises:
         ReglabError: if the user's model or strategies cannot be sent, or too many files lie beside the model.
     """
-    import cloudpickle
-
     found = _IN_A_FILE.fullmatch(assignment.model) if isinstance(assignment.model, str) else None
     path = Path(found["path"]) if found else None
     files = _files_beside(path) if path is not None and path.is_file() else {}

@@ -1,30 +1,34 @@
-"""A study from beginning to end: data -> recipes -> runs -> records -> analysis -> report."""
+"""A study as a whole, from what it is to its results: what campaigns make, change and run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Self, TypeVar
 
 from reglab import backends
-from reglab.errors import ReglabError
+from reglab.data import Dataset, load, split, test_part
+from reglab.data.dataset import VAL
+from reglab.declare import params
+from reglab.errors import ReglabError, nearest
 from reglab.recipe import Recipe
 from reglab.results import Results
 from reglab.study import naming
+from reglab.study.coordinate import Limits, coordinate
+from reglab.study.executors import choice
+from reglab.study.executors.base import Executor
+from reglab.study.executors.choice import Execution
+from reglab.study.plan import Plan
 from reglab.study.progress import Progress
-from reglab.study.spec import Settings, named_recipes, read_yaml
-from reglab.study.storage import folders, owned
+from reglab.study.spec import Assignment, Settings, named_recipes, read_yaml
+from reglab.study.storage import disk, folders, owned
+from reglab.study.storage.store import Store
+from reglab.study.storage.view import began_with, holds_study, resumable_spec
 
-if TYPE_CHECKING:
-    from reglab.data import Dataset
-    from reglab.export.best import Best
-    from reglab.study.executors.base import Executor
-    from reglab.study.executors.choice import Execution
-    from reglab.study.plan import Plan
-    from reglab.study.storage.store import Store
+__all__ = ["Study"]
 
-__all__ = ["Results", "Study"]
+R = TypeVar("R", bound=Results, covariant=True)
 
 BANNER = (
     "PROTOCOL test-as-validation: the best epoch was chosen by the test set, so these test figures are optimistic. "
@@ -38,45 +42,14 @@ _EXTENDED = (
 )
 
 
-class Study:
-    """Recipes, trained under identical conditions on one model and one data set, over several seeds.
+class Study(Generic[R]):
+    """A study, made, changed and run; people have it as :class:`reglab.facade.Study`, which says what it takes.
 
-    A seed fixes the split into training and validation, the initial weights, the order of batches and every random
-    stream, each from its own name, for all recipes alike; the test part is fixed once. Each run keeps the weights of
-    its best epoch by validation accuracy and reads the test set once, at its end.
-
-    Args:
-        data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``; the path of a folder or archive
-            with a folder a class, of a ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or
-            ``((x_train, y_train), (x_test, y_test))``; or a :class:`reglab.Dataset`.
-        model: ``"inception"``, ``"inception(pooled=true)"``, ``"mlp"``, ``"resnet"``; ``"package.module:function"``; a
-            function without arguments or of ``(input_shape, num_classes)`` that returns a Keras model; or a Keras
-            model, whose weights are then the initial weights of every run.
-        recipes: recipes, strategies or texts; or a mapping from names to them.
-        baseline: the name of the recipe that the others are compared with. By default the empty one, which is added if
-            it is not there.
-        out: the study folder. Runs that it already has are not trained again. By default
-            ``reglab-out/<data>-<model>``, or the same with a number where that one holds another study: one of other
-            settings, data or model, or by another version of Keras. Any other folder has to be new, empty or a study.
-        reuse: folders of other studies; results that are this study's too are copied from there. By default, where
-            ``out`` is too, the numbered neighbours of the folder.
-        name: what the folder is called by default.
-        backend: the Keras backend, where none is in use yet.
-        **settings: see :class:`reglab.study.spec.Settings`: ``seeds``, ``epochs``, ``batch_size``, ``train_size``,
-            ``optimizer``, ``learning_rate``, ``precision``, ``preprocess``, ``protocol`` and others.
-
-    Raises:
-        ReglabError: for anything that cannot work, before anything is trained.
-
-    Example:
-        >>> import reglab
-        >>> study = reglab.Study("digits", "mlp", ["l2(kernel=1e-3)", "dropout(rate=0.3)"], seeds=5, epochs=20)
-        >>> results = study.run()
-        >>> print(results)
-        digits, mlp, ...
-        <BLANKLINE>
-        recipe ...
+    Attributes:
+        results_type: what :meth:`run` reads from the folder.
     """
+
+    results_type: type[R]
 
     def __init__(
         self,
@@ -105,7 +78,7 @@ class Study:
         self._held: dict[str, Any] | None = None  # the frozen spec of a study that is resumed
 
     @classmethod
-    def from_yaml(cls, path: str | Path, **changes: Any) -> Study:
+    def from_yaml(cls, path: str | Path, **changes: Any) -> Self:
         """Return the study that a YAML file holds, with ``changes`` to it."""
         held = read_yaml(path)
         objects = [key for key in held.pop("python_objects", ()) if key not in changes]
@@ -117,7 +90,7 @@ class Study:
         return cls(**{**held, **changes})
 
     @classmethod
-    def resume(cls, folder: str | Path, *, backend: str | None = None, **elsewhere: Any) -> Study:
+    def resume(cls, folder: str | Path, *, backend: str | None = None, **elsewhere: Any) -> Self:
         """Return the study that a folder holds, ready to go on.
 
         Args:
@@ -129,8 +102,6 @@ class Study:
         Raises:
             ReglabError: if there is none, or what the folder says of it is damaged or needs such an object.
         """
-        from reglab.study.storage.view import began_with, resumable_spec
-
         held = resumable_spec(folder)
         missing = [key for key in held.get("python_objects", ()) if key not in elsewhere]
         if missing:
@@ -184,14 +155,44 @@ class Study:
     def dataset(self) -> Dataset:
         """The data, read when it is first asked for."""
         if self._dataset is None:
-            from reglab.data import load
-
-            settings = self.settings
-            self._dataset = load(
-                self.source, image_size=settings.image_size, color_mode=settings.color_mode, target=settings.target,
-                skip_broken=settings.skip_broken, **settings.table(),
-            )  # fmt: skip
+            self._dataset = load(self.source, **self._reading())
         return self._dataset
+
+    def _reading(self) -> dict[str, Any]:
+        """Return how the data are read."""
+        names = ("image_size", "color_mode", "target", "skip_broken")
+        return {**{name: getattr(self.settings, name) for name in names}, **self.settings.table()}
+
+    @property
+    def assignment(self) -> Assignment:
+        """What whoever trains the study is given."""
+        return Assignment(self.dataset, self.model, self.settings, self.recipes)
+
+    def with_(
+        self,
+        *,
+        out: str | Path | None,
+        reuse: Iterable[str | Path] | None = None,
+        data: Any = None,
+        recipes: Mapping[str, Recipe] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return the study with other data, recipes or settings, in a folder of its own.
+
+        Args:
+            out: its folder; None for the default one by its name.
+            reuse: folders of other studies, whose results are taken over.
+            data: other data; by default the same, which are not read again unless they are now read otherwise.
+            recipes: other recipes, with this study's baseline among them.
+            **settings: what else changes.
+        """
+        made = type(self)(
+            self.source if data is None else data, self.model, self.recipes if recipes is None else recipes,
+            baseline=self.baseline, out=out, reuse=reuse, **{**self.settings.to_dict(), **settings},
+        )  # fmt: skip
+        if data is None and made._reading() == self._reading():
+            made._dataset = self._dataset
+        return made
 
     @property
     def headline(self) -> str:
@@ -225,7 +226,7 @@ class Study:
         checkpoint_every: int | None = None,
         executor: str = "processes",
         address: str | None = None,
-    ) -> Results:
+    ) -> R:
         """Train every run that the study folder does not have, and return the comparison of all.
 
         How a study is trained is no part of what it is: it can be interrupted, and go on with other values of these.
@@ -245,9 +246,6 @@ class Study:
             ReglabError: for anything that cannot work, before anything is trained; if another process runs the study;
                 if the folder holds another study; or if the disk is full, and then what was recorded is kept.
         """
-        from reglab.study.coordinate import Limits, coordinate
-        from reglab.study.executors.choice import Execution
-
         execution = Execution(workers=workers, timeout=timeout, checkpoint_every=checkpoint_every, executor=executor,
                               address=address)  # fmt: skip
         progress = progress or Progress()
@@ -259,21 +257,9 @@ class Study:
             )  # fmt: skip
             return self._concluded(store)
 
-    def best(self) -> Best:
-        """Return the recipe that the comparison in the study folder recommends: ``best.regularize(model)``.
-
-        Raises:
-            ReglabError: if there is no comparison yet.
-        """
-        return Results.load(self.out).best(self)
-
     @contextmanager
     def opened(self, execution: Execution, progress: Progress) -> Iterator[tuple[Store, Executor, Plan]]:
         """Open the folder and whoever trains, with the plan entered: for those who decide what is trained."""
-        from reglab.study.executors import choice
-        from reglab.study.spec import Assignment
-        from reglab.study.storage.view import holds_study
-
         out = self.out
         owned.check(out)
         with ExitStack() as stack:
@@ -281,8 +267,7 @@ class Study:
             store = stack.enter_context(self._entered(out)) if holds_study(out) else None
             threads = store.execution().get("threads") if store else None
             notes = self.notes()
-            assignment = Assignment(self.dataset, self.model, self.settings, self.recipes)
-            trainer = stack.enter_context(choice.opened(assignment, execution, threads=threads))
+            trainer = stack.enter_context(choice.opened(self.assignment, execution, threads=threads))
             plan = trainer.plan()
             if store is not None and self._out is None and store.changed(plan.facts):
                 progress.note(_moves_on(store, plan.facts))
@@ -297,8 +282,6 @@ class Study:
 
     def _entered(self, out: Path) -> Store:
         """Open the folder, with the spec frozen in it."""
-        from reglab.study.storage.store import Store
-
         store = Store(out)
         try:
             store.freeze(self.spec())
@@ -347,9 +330,6 @@ class Study:
 
     def _known(self) -> dict[str, Any]:
         """Return what a diagnosis has to know of the data."""
-        from reglab.data import split, test_part
-        from reglab.data.dataset import VAL
-
         data, settings = self.dataset, self.settings
         parts = split(
             data, test=test_part(data, fraction=settings.test), seed=settings.first_seed,
@@ -363,8 +343,6 @@ class Study:
 
     def _extends(self) -> list[int]:
         """Return how many seeds studies have that were concluded, of which this one is a longer version."""
-        from reglab.study.storage import disk
-
         found = []
         mine = self.spec()
         for folder in self._neighbours():
@@ -374,13 +352,10 @@ class Study:
                 found.append(theirs["seeds"])
         return found
 
-    def _concluded(self, store: Store) -> Results:
+    def _concluded(self, store: Store) -> R:
         """Compare what is recorded, and write it."""
-        from reglab.report import tables
-
-        results = Results.load(self.out)
+        results = self.results_type.load(self.out)
         store.write_results(results.to_dict())
-        store.write_report("table.md", tables.markdown(results))
         return results
 
 
@@ -418,9 +393,6 @@ def _longer(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
 
 
 def _check_names(settings: dict[str, Any]) -> None:
-    from reglab.declare import params
-    from reglab.errors import nearest
-
     known = params(Settings)
     for name in settings:
         if name not in known:
