@@ -23,7 +23,7 @@ from played import results as results_of
 
 import reglab
 from reglab.errors import ReglabError
-from reglab.study.executors import process as of_process
+from reglab.study.executors import worker_handle as of_process
 from reglab.study.progress import Progress
 from reglab.study.storage.view import View
 
