@@ -23,7 +23,8 @@ SPLIT = --splits=$(lastword $(subst /, ,$(SHARE))) --group=$(firstword $(subst /
 
 # Where the fast tests lie that run on every backend (ON_EVERY_BACKEND in tests/conftest.py): collecting all others would
 # take longer than running these.
-FAST_ON_BACKENDS := $(addprefix tests/,backends data experiments models regularized strategies study/test_study_checkpoint.py)
+FAST_ON_BACKENDS := $(addprefix tests/,backends data experiments models regularized strategies study/test_study_checkpoint.py \
+	test_keras_internals.py)
 
 # $(call run_tests,backend,title,markers,more flags)
 run_tests = echo "== $(2) ==" && KERAS_BACKEND=$(1) $(BIN)/python -m pytest -m '$(3)' $(PYTEST_FLAGS) $(4)

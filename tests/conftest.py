@@ -57,6 +57,7 @@ ON_EVERY_BACKEND = (
     "test_guard.py::test_comparing_leaves_no_trace",
     "test_guard.py::test_difference_is_found_and_its_layer_named",
     "test_head.py::test_every_head_gives_the_same_probabilities",
+    "test_keras_internals.py",
     "test_optimization.py::test_ema_is_use_ema",
     "test_penalties.py::test_activities_train_as_with_keras_regularizers",
     "test_sam.py::test_a_step",

@@ -330,7 +330,7 @@ def test_a_run_that_raises_is_a_record_with_its_traceback_and_stops_no_other(tmp
     def broken(self, *arguments):
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(L2, "_measure", broken)
+    monkeypatch.setattr(L2, "measure", broken)
     results = _run(_study(["l2", "none"], tmp_path, seeds=1))
     assert [entry["status"] for entry in results["recipes"]] == [["failed"], ["finished"]]
     with Store(tmp_path) as store:

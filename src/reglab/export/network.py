@@ -14,9 +14,9 @@ import keras
 from reglab.errors import ReglabError
 from reglab.export.source import WIDTH, call, docstring, literal
 from reglab.export.steps import ends_of, identifier, steps_of, variables
+from reglab.keras_internals import is_graph
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import Tap
-from reglab.regularized.graph import is_graph
 
 __all__ = ["Printer"]
 

@@ -19,6 +19,7 @@ from reglab.export.network import Printer
 from reglab.export.render import Facts, render
 from reglab.export.script import Script
 from reglab.export.source import literal
+from reglab.keras_internals import generators_of, layers_in, seed_of
 from reglab.recipe import Recipe
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import Tap
@@ -85,7 +86,7 @@ def _inserted(script: Script, strategy: Any, tap: Tap) -> str | None:
 def _regularizers(script: Script, layer: Any) -> dict[str, str]:
     """Return the arguments of a layer that penalize its weights and outputs, beside its own regularizers."""
     found = {}
-    if isinstance(layer, keras.Layer) and not list(layer._flatten_layers(include_self=False)):
+    if isinstance(layer, keras.Layer) and not layers_in(layer):
         names = {weight.name: role(weight) for weight in layer.trainable_weights}
         for name, of_role in names.items():
             argument = f"{name.replace('_kernel', '') if name != 'kernel' else name}_regularizer"
@@ -105,9 +106,9 @@ def _regularizers(script: Script, layer: Any) -> dict[str, str]:
 def _seeds(network: Any) -> dict[str, int]:
     """Return the seed of each random layer of the user's, as the run's seed decided it."""
     return {
-        layer.name: int(layer._seed_generators[0]._initial_seed)
-        for layer in network._flatten_layers()
-        if layer._seed_generators
+        layer.name: seed_of(generators_of(layer)[0])
+        for layer in layers_in(network, itself=True)
+        if generators_of(layer)
     }
 
 

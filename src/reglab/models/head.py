@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special
 
 from reglab.errors import ReglabError
+from reglab.keras_internals import made_by
 from reglab.lazy import keras
 
 __all__ = ["Head", "check_output"]
@@ -144,7 +145,7 @@ def _ending(model: Any) -> Ending | None:
     """Return the activation that the model ends in, or None where its last layer does not say it."""
     layer = model
     while getattr(layer, "outputs", None):  # a model may end in a model
-        layer = getattr(layer.outputs[0], "_keras_history", (None,))[0]
+        layer, _ = made_by(layer.outputs[0])
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"
     if not isinstance(layer, keras.layers.Dense | keras.layers.Activation):

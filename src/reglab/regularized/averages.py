@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from reglab.errors import ReglabError
+from reglab.keras_internals import averages_in
 from reglab.regularized.optimizer import unscaled
 from reglab.strategies.averaging.ema import EMA
 
@@ -22,7 +23,7 @@ __all__ = ["averages_for", "averages_of"]
 def averages_of(model: Any) -> list[np.ndarray]:
     """Return the averages of a model's trainable variables, in their order, which its optimizer keeps."""
     # By way of NumPy: on JAX, memory that two variables share is gone for both once a step was given it.
-    averages = unscaled(model.optimizer)._model_variables_moving_average
+    averages = averages_in(unscaled(model.optimizer))
     return [np.array(keras.ops.convert_to_numpy(average)) for average in averages]
 
 

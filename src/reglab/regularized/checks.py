@@ -8,8 +8,9 @@ from typing import Any
 import keras
 
 from reglab.errors import ReglabError
+from reglab.keras_internals import is_graph
 from reglab.recipe import Recipe
-from reglab.regularized.graph import inputs_of, is_graph
+from reglab.regularized.graph import inputs_of
 from reglab.regularized.inputs import known_inputs
 from reglab.regularized.parts import Part
 from reglab.strategies.optimization.learning_rate import LearningRate

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import keras
 
 from reglab.errors import ReglabError
+from reglab.keras_internals import is_graph, layers_in, order_layers, set_trainable_alone
 from reglab.regularized.activity import ActivityPenalty
-from reglab.regularized.graph import Graph, inputs_of, is_graph
+from reglab.regularized.graph import Graph, inputs_of
 from reglab.regularized.guard import Difference, difference
 from reglab.regularized.logits import BEFORE, BEHIND, INSIDE, Logits, check_logits, find_logits, own_activation
 from reglab.regularized.state import copy_assets, copy_state
@@ -121,7 +122,7 @@ def _kinds_to_blame(model: Any, layer: Any) -> set[type]:
     """Return the classes of layers to be copied in another way: that of a layer, or all that are not Keras' own."""
     if layer is not None and not is_graph(layer):
         return {type(layer)}
-    layers = model._flatten_layers() if is_graph(model) else [model]
+    layers = layers_in(model, itself=True) if is_graph(model) else [model]
     return {
         type(one) for one in layers if not (_of_keras(one) or is_graph(one)) or isinstance(one, keras.layers.Lambda)
     }
@@ -227,7 +228,7 @@ class _Copying:
         return self._paired(model, self._functional(model, taps, logits, prefix=prefix))
 
     def _paired(self, model: Any, copy: Any) -> Any:
-        copy._trainable = model.trainable  # of the model alone: what is in it has flags of its own
+        set_trainable_alone(copy, model.trainable)  # what is in it has flags of its own
         self._sources[id(copy)] = model
         return copy
 
@@ -316,9 +317,7 @@ class _Copying:
         for position, layer in enumerate(model.layers):
             order[id(layer)] = order[layer.name] = position
         # What Keras made has no source here, but the name: inputs.
-        copy._layers.sort(
-            key=lambda layer: order.get(id(self._sources.get(id(layer))), order.get(layer.name, len(order)))
-        )
+        order_layers(copy, lambda layer: order.get(id(self._sources.get(id(layer))), order.get(layer.name, len(order))))
 
     def _unbuilt(
         self,
@@ -374,7 +373,7 @@ def _make_linear(layer: Any) -> None:
 
 def _without_penalty(copy: Any) -> None:
     if isinstance(copy, keras.Layer):
-        for layer in copy._flatten_layers():
+        for layer in layers_in(copy, itself=True):
             if isinstance(layer.activity_regularizer, ActivityPenalty):
                 layer.activity_regularizer = layer.activity_regularizer.original
 

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from reglab.errors import ReglabError
+from reglab.keras_internals import is_graph
 from reglab.regularized.clone import without_taps
 from reglab.regularized.fitted import Fitted
-from reglab.regularized.graph import flat_layers, inputs_of, is_graph
+from reglab.regularized.graph import flat_layers, inputs_of
 from reglab.regularized.parts import Part
 
 __all__ = ["exported", "why_not_saved"]

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab.keras_internals import call_with, generators_in
 from reglab.regularized.trial import run_alone
 
 __all__ = ["keeps_units"]
@@ -61,7 +62,7 @@ def keeps_units(operation: Any, node: Any) -> bool:
 
 
 def _random(layer: Any) -> bool:
-    return any(one._seed_generators for one in layer._flatten_layers())
+    return bool(generators_in(layer))
 
 
 def _side_by_side(shapes: list[tuple[int | None, ...]], output: tuple[int | None, ...]) -> bool:
@@ -100,6 +101,6 @@ def _place_by_place(operation: Any, node: Any) -> bool:
 
 def _given(operation: Any, node: Any, values: dict[int, np.ndarray]) -> np.ndarray | None:
     tensors = {key: keras.ops.convert_to_tensor(value) for key, value in values.items()}
-    args, kwargs = node.arguments.fill_in(tensors)
+    args, kwargs = call_with(node, tensors)
     y = run_alone(operation, *args, **kwargs)
     return None if y is None or not keras.ops.is_tensor(y) else np.asarray(keras.ops.convert_to_numpy(y))

@@ -9,24 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional  # what keras.Model(inputs, outputs) makes has no public name
 
 from reglab.errors import ReglabError, nearest
+from reglab.keras_internals import calls_in, is_graph, layers_in, made_by
 from reglab.regularized.follow import keeps_units
 from reglab.regularized.roles import role
 
-__all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "inputs_of", "is_graph", "kernel_layers"]
-
-
-def is_graph(model: Any) -> bool:
-    """Whether the model is Sequential or Functional, so that its layers are known as a graph.
-
-    One with a ``call`` of its own is not: what it does is known to that method alone.
-    """
-    return isinstance(model, keras.Sequential | Functional) and type(model).call in (
-        keras.Sequential.call,
-        Functional.call,
-    )
+__all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "history", "inputs_of", "kernel_layers"]
 
 
 def inputs_of(model: Any) -> list[Any]:
@@ -49,7 +38,7 @@ def has_kernel(layer: Any) -> bool:
     return (
         any(key.endswith(("kernel_initializer", "embeddings_initializer")) for key in config)
         or "cell" in config
-        or any(has_kernel(inner) for inner in layer._flatten_layers(include_self=False, recursive=False))
+        or any(has_kernel(inner) for inner in layers_in(layer, deep=False))
     )
 
 
@@ -61,7 +50,7 @@ def _config(layer: Any) -> dict[str, Any]:
 
 def flat_layers(model: Any) -> list[Any]:
     """Return every layer of a model that is not itself a model, nested ones included, in order."""
-    return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+    return [layer for layer in layers_in(model) if not isinstance(layer, keras.Model)]
 
 
 def kernel_layers(model: Any) -> list[Any]:
@@ -71,7 +60,7 @@ def kernel_layers(model: Any) -> list[Any]:
     for layer in flat_layers(model):
         if id(layer) not in inside and has_kernel(layer):
             found.append(layer)
-            inside.update(id(inner) for inner in layer._flatten_layers(include_self=False))
+            inside.update(id(inner) for inner in layers_in(layer))
     return found
 
 
@@ -116,9 +105,7 @@ class Graph:
         graph = cls({operation.name: operation for operation in model.operations})
         graph.outputs = tuple(history(tensor)[0] for tensor in model.outputs)
         graph.read = {history(tensor) for tensor in model.outputs}
-        for node in itertools.chain.from_iterable(model._nodes_by_depth.values()):
-            if node.is_input:
-                continue
+        for node in calls_in(model):
             graph.nodes[node.operation.name] = node
             for tensor in node.input_tensors:
                 graph.read.add(history(tensor))
@@ -212,5 +199,5 @@ class Graph:
 
 def history(tensor: Any) -> tuple[str, int]:
     """Return the name of the layer or operation that made a symbolic tensor, and which of its outputs it is."""
-    operation, _, index = tensor._keras_history
+    operation, index = made_by(tensor)
     return operation.name, index

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from reglab.regularized.graph import is_graph
+from reglab.keras_internals import generators_in, is_graph, mask_of, run_graph, takes_training
 from reglab.regularized.probes import probes
 from reglab.regularized.state import Unlike, together
 from reglab.regularized.trial import undisturbed
@@ -94,7 +94,7 @@ def _run(
     foreign = [(v, _nothing(v)) for v in original.variables if id(v) not in own]
     with undisturbed(layer.variables, [*values, *foreign]) as scope:
         outputs = keras.tree.flatten(function(*args, **kwargs))
-        masks = [mask for y in outputs if (mask := getattr(y, "_keras_mask", None)) is not None]
+        masks = [mask for y in outputs if (mask := mask_of(y)) is not None]
         losses = [keras.ops.cast(loss, "float32") for loss in scope.losses]
         return [_array(y) for y in (*outputs, *masks, sum(losses[1:], losses[0]) if losses else 0.0) if y is not None]
 
@@ -135,11 +135,11 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _takes_training(model: Any) -> bool:
-    return bool(getattr(model, "_call_has_training_arg", True)) or is_graph(model)
+    return takes_training(model, True) or is_graph(model)
 
 
 def _streams(layer: Any) -> list[Any]:
-    return [generator.state for one in layer._flatten_layers() for generator in one._seed_generators]
+    return [generator.state for generator in generators_in(layer)]
 
 
 def _weights(model: Any) -> list[tuple[Any, ...]]:
@@ -215,10 +215,7 @@ def _recorded(model: Any, x: Any, calls: list[Any], *, training: bool) -> Any:
         for layer in model.layers:
             x = _entered(layer, (x,), {}, calls, training=training)
         return x
-    return model._run_through_graph(
-        model._standardize_inputs(x),
-        call_fn=lambda layer, *args, **kwargs: _entered(layer, args, kwargs, calls, training=training),
-    )
+    return run_graph(model, x, lambda layer, *args, **kwargs: _entered(layer, args, kwargs, calls, training=training))
 
 
 def _entered(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], calls: list[Any], *, training: bool) -> Any:
@@ -226,7 +223,7 @@ def _entered(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], calls: l
         return _recorded(layer, args[0], calls, training=training)
     if not isinstance(layer, keras.Layer):
         return layer(*args, **kwargs)
-    if getattr(layer, "_call_has_training_arg", False):  # as Keras does, whatever it was called with
+    if takes_training(layer, False):  # as Keras does, whatever it was called with
         kwargs = {**kwargs, "training": training}
     calls.append((layer, args, kwargs))
     return layer(*args, **kwargs)

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from reglab.regularized.graph import flat_layers, history, inputs_of, is_graph
+from reglab.keras_internals import calls_in, is_graph, layers_in
+from reglab.regularized.graph import flat_layers, history, inputs_of
 from reglab.regularized.probes import probes
 from reglab.regularized.trial import run_alone
 from reglab.strategies import ModelInput
@@ -77,7 +78,7 @@ def _hides_lookup(model: Any) -> bool:
         return False
     if is_graph(model):
         return any(_hides_lookup(layer) for layer in model.layers)
-    return any(isinstance(layer, _LOOKUPS) for layer in model._flatten_layers(include_self=False))
+    return any(isinstance(layer, _LOOKUPS) for layer in layers_in(model))
 
 
 def _looked_up(model: Any, position: int) -> bool:
@@ -93,7 +94,7 @@ def _looked_up(model: Any, position: int) -> bool:
         return False
     waiting = [model.inputs[position]]
     seen: set[tuple[str, int]] = set()
-    nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
+    nodes = calls_in(model)
     while waiting:
         tensor = waiting.pop()
         if (key := history(tensor)) in seen:

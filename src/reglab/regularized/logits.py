@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.regularized.graph import Graph, has_kernel, is_graph
+from reglab.keras_internals import is_graph
+from reglab.regularized.graph import Graph, has_kernel
 from reglab.regularized.guard import runs
 from reglab.regularized.probes import probes
 from reglab.regularized.trial import run_alone

@@ -14,6 +14,7 @@ import numpy as np
 
 from reglab import backends
 from reglab.errors import ReglabError
+from reglab.keras_internals import is_graph
 from reglab.recipe import Recipe
 from reglab.regularized.averages import averages_for
 from reglab.regularized.checks import (
@@ -28,7 +29,7 @@ from reglab.regularized.checks import (
 from reglab.regularized.clone import clone, without_taps
 from reglab.regularized.export import exported
 from reglab.regularized.fitted import Fitted
-from reglab.regularized.graph import inputs_of, is_graph
+from reglab.regularized.graph import inputs_of
 from reglab.regularized.optimizer import prepared
 from reglab.regularized.parts import Part, parts_of, seed_layers, streams_of
 from reglab.regularized.placing import add_activity_penalties, taps

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab.keras_internals import generators_in, set_seed_of
 from reglab.recipe import Recipe
 from reglab.seeds import derive
 from reglab.strategies import Strategy
@@ -111,11 +112,9 @@ def streams_of(recipe: Recipe, seed: int) -> list[int]:
 
 def seed_layers(network: Any, seed: int) -> None:
     """Give each random layer of the user's a stream of its own, by its place among them."""
-    generators = [generator for layer in network._flatten_layers() for generator in layer._seed_generators]
-    for position, generator in enumerate(generators):
+    for position, generator in enumerate(generators_in(network)):
         stream = derive(seed, "layer", position)
-        # Without a seed of its own, dropout on PyTorch draws from the global stream and not from the generator's.
-        generator._initial_seed = stream
+        set_seed_of(generator, stream)
         _restart(generator.state, stream)
 
 

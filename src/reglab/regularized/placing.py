@@ -8,9 +8,10 @@ from typing import Any
 import keras
 
 from reglab.errors import ReglabError
+from reglab.keras_internals import is_graph
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import OUTPUT
-from reglab.regularized.graph import Graph, head_layers, is_graph, kernel_layers
+from reglab.regularized.graph import Graph, head_layers, kernel_layers
 from reglab.regularized.parts import Part
 
 __all__ = ["add_activity_penalties", "at_input", "taps"]

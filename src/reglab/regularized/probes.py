@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from reglab.regularized.graph import flat_layers, inputs_of, is_graph
+from reglab.keras_internals import is_graph
+from reglab.regularized.graph import flat_layers, inputs_of
 
 __all__ = ["probes"]
 

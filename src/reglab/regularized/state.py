@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from reglab.keras_internals import layers_in, own_variables, set_trainable_alone
+
 __all__ = ["Unlike", "copy_assets", "copy_state", "together"]
 
 
@@ -22,7 +24,7 @@ def together(source: Any, copy: Any) -> Iterator[tuple[Any, Any]]:
         Unlike: if they do not hold the same layers.
     """
     yield source, copy
-    inside, copies = _inside(source), _inside(copy)
+    inside, copies = layers_in(source, deep=False), layers_in(copy, deep=False)
     if [type(layer) for layer in inside] != [type(layer) for layer in copies]:
         raise Unlike(f"it holds {len(inside)} layers, and its copy {len(copies)} or others")
     for pair in zip(inside, copies, strict=True):
@@ -36,7 +38,7 @@ def copy_state(source: Any, copy: Any) -> None:
         Unlike: if it cannot take that state.
     """
     for old, new in together(source, copy):
-        variables, copies = _own(old), _own(new)
+        variables, copies = own_variables(old), own_variables(new)
         if [_kind(v) for v in variables] != [_kind(v) for v in copies]:
             raise Unlike(f"it has {len(variables)} weights, and its copy {len(copies)} or others")
         _load(old, new)
@@ -45,7 +47,7 @@ def copy_state(source: Any, copy: Any) -> None:
             if of_copy.trainable != variable.trainable:
                 of_copy.trainable = variable.trainable
         if new.trainable != old.trainable:
-            new._trainable = old.trainable  # of this layer alone: setting trainable would set the layers inside it too
+            set_trainable_alone(new, old.trainable)
 
 
 def copy_assets(source: Any, copy: Any) -> None:
@@ -55,7 +57,7 @@ def copy_assets(source: Any, copy: Any) -> None:
             source.save_assets(folder)
             copy.load_assets(folder)
         return
-    for pair in zip(_inside(source), _inside(copy), strict=False):
+    for pair in zip(layers_in(source, deep=False), layers_in(copy, deep=False), strict=False):
         copy_assets(*pair)
 
 
@@ -66,14 +68,6 @@ def _load(source: Any, copy: Any) -> None:
     store: dict[str, Any] = {}
     source.save_own_variables(store)
     copy.load_own_variables({name: keras.ops.convert_to_numpy(value) for name, value in store.items()})
-
-
-def _inside(layer: Any) -> list[Any]:
-    return list(layer._flatten_layers(include_self=False, recursive=False))
-
-
-def _own(layer: Any) -> list[Any]:
-    return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
 def _kind(variable: Any) -> tuple[Any, ...]:

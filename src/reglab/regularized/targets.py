@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend import get_keras_mask  # where a loss leaves out padding; it has no public name
 
 from reglab.errors import ReglabError
+from reglab.keras_internals import mask_of
 from reglab.regularized.parts import Part
 
 __all__ = ["Targets", "weighted"]
@@ -149,7 +149,7 @@ class Targets:
                 "A strategy of the recipe needs the loss of one output, and the model has several. Leave it out, or "
                 "train the outputs apart."
             )
-        mask = get_keras_mask(y_pred)
+        mask = mask_of(y_pred)
         if y_pred.dtype in {"float16", "bfloat16"} or "16" in str(y_pred.dtype):
             y_pred = keras.ops.cast(y_pred, "float32")
         if len(y.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state  # the generator of unseeded operations has no public name
 
 from reglab import backends
+from reglab.keras_internals import unseeded_drawn_from
 
 __all__ = ["run_alone", "undisturbed"]
 
@@ -29,12 +29,11 @@ def undisturbed(variables: Any = (), values: Any = ()) -> Iterator[Any]:
     mapping = {id(v): (v, v.value) for v in variables}
     mapping.update({id(v): (v, value) for v, value in values})
     python, numpy = random.getstate(), np.random.get_state()
-    streams = global_state.get_global_attribute("global_seed_generator")
     random.seed(0)
     np.random.seed(0)
-    global_state.set_global_attribute("global_seed_generator", keras.random.SeedGenerator(0, name="undisturbed"))
     try:
         with (
+            unseeded_drawn_from(keras.random.SeedGenerator(0, name="undisturbed")),
             backends.adapter().random_kept(),
             keras.StatelessScope(state_mapping=list(mapping.values()), collect_losses=True) as scope,
         ):
@@ -42,7 +41,6 @@ def undisturbed(variables: Any = (), values: Any = ()) -> Iterator[Any]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
-        global_state.set_global_attribute("global_seed_generator", streams)
 
 
 def run_alone(operation: Any, *args: Any, **kwargs: Any) -> Any:

@@ -19,28 +19,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab.keras_internals import NOT_COPIED, VARIABLE_ATTRIBUTES, autocast_of, fresh_values, track_again
+
 __all__ = ["Twins"]
 
-# What calls and trainings leave behind, and what a copy begins anew with.
-_OF_OPERATIONS: dict[str, Callable[[], Any]] = {"_inbound_nodes": list, "_outbound_nodes": list}
-_OF_LAYERS: dict[str, Callable[[], Any]] = {"_losses": list, "_loss_ids": set, "_losses_override": list}
-_OF_MODELS: dict[str, Callable[[], Any]] = {
-    "compiled": bool,
-    **dict.fromkeys(
-        (
-            "optimizer",
-            "loss",
-            "train_function",
-            "test_function",
-            "predict_function",
-            "_compile_loss",
-            "_compile_metrics",
-            "_loss_tracker",
-        ),
-        type(None),
-    ),
-}
-_LEFT_OUT = {"_torch_params", "_compile_config", "_default_save_signature"}  # made again when they are asked for
 _SHARED = (
     str,
     bytes,
@@ -155,26 +137,24 @@ class Twins:
         except TypeError:  # made by C code, or by a __new__ with arguments of its own
             return thing
         self._remember(thing, copy)
-        fresh_values = _fresh_values(thing)
+        fresh = fresh_values(thing)
         # What Keras wraps for each object: its build method.
         made_with = {name for name, value in vars(copy).items() if isinstance(value, types.FunctionType)}
         for name, value in vars(thing).items():
-            if name in made_with or name in _LEFT_OUT:
+            if name in made_with or name in NOT_COPIED:
                 continue
-            copy.__dict__[name] = fresh_values[name]() if name in fresh_values else self._attribute(name, value)
+            copy.__dict__[name] = fresh[name]() if name in fresh else self._attribute(name, value)
         return copy
 
     def _attribute(self, name: str, value: Any) -> Any:
         if name == "_modules":  # PyTorch's list of the layers and parameters in a layer
-            return type(value)((k, self.of(v)) for k, v in value.items() if k not in _LEFT_OUT)
+            return type(value)((k, self.of(v)) for k, v in value.items() if k not in NOT_COPIED)
         return self.of(value)
 
     def settle(self) -> None:
         """Make Keras' trackers know the copies: they remember by identity what they track."""
         for original, copy in self._made.values():
-            config = getattr(original, "config", None)
-            if hasattr(original, "stored_ids") and isinstance(config, dict):
-                copy.stored_ids = {name: {id(item) for item in store} for name, (_, store) in copy.config.items()}
+            track_again(original, copy)
 
 
 _EMPTY = object()
@@ -192,16 +172,11 @@ def _variable(variable: Any) -> Any:
         keras.ops.convert_to_numpy(variable),
         dtype=variable.dtype,
         trainable=variable.trainable,
-        autocast=variable._autocast,
+        autocast=autocast_of(variable),
         aggregation=variable.aggregation,
         name=variable.name,
     )
-    for name in ("_path", "_regularizer", "_constraint", "_overwrite_with_gradient"):
+    for name in VARIABLE_ATTRIBUTES:
         if name in vars(variable):
             copy.__dict__[name] = vars(variable)[name]
     return copy
-
-
-def _fresh_values(thing: Any) -> dict[str, Callable[[], Any]]:
-    kinds = ((keras.Operation, _OF_OPERATIONS), (keras.Layer, _OF_LAYERS), (keras.Model, _OF_MODELS))
-    return {name: make for kind, values in kinds if isinstance(thing, kind) for name, make in values.items()}

@@ -15,12 +15,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 from sklearn.model_selection import train_test_split
 
 from reglab import backends
 from reglab.data import Preprocess
 from reglab.errors import ReglabError
+from reglab.keras_internals import name_anew, naming_kept
 from reglab.models import Head, check_output, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
@@ -97,7 +97,7 @@ class Single:
         program, initial = self._compiled(ride.recipe, x.shape[1:], num_classes)
         mode = "none" if takes_indices(program.model.network) else self.preprocess
         data = self._prepared(x, y, weights, initial, mode)
-        _name_anew()  # the step is traced in the first epoch
+        name_anew()  # the step is traced in the first epoch
         (record,) = program.train(ride, data, epochs=self.epochs, batch_size=self.batch_size, on_epoch=on_epoch)
         if record.status == DIVERGED:
             raise ReglabError(
@@ -117,7 +117,7 @@ class Single:
         builder = resolve(self.model, input_shape=shape, num_classes=classes)
 
         def build() -> keras.Model:
-            _name_anew()
+            name_anew()
             _seed_all(derive(self.seed, "weights"))
             model = builder()
             if not model.built:
@@ -224,16 +224,6 @@ def with_preprocessing(network: keras.Model, preprocess: Preprocess, shape: tupl
     return keras.Model(inputs, network(outputs), name=network.name)
 
 
-# What Keras keeps for the whole process: the counters of automatic names, and what unseeded operations draw from. It
-# has no public way to put them aside: clear_session() would leave a user's next layers with names that are taken.
-_GLOBALS = ("object_name_uids", "global_seed_generator")
-
-
-def _name_anew() -> None:
-    """Start the automatic names of layers anew: on TensorFlow the last bits of a result depend on them."""
-    global_state.set_global_attribute("object_name_uids", None)
-
-
 def _seed_all(seed: int) -> None:
     """Seed whatever a builder draws weights from. TensorFlow's own generator is left alone: it cannot be put back."""
     random.seed(seed)  # Keras draws the seeds of initializers from it
@@ -251,21 +241,16 @@ def undisturbed() -> Iterator[None]:
     TensorFlow warns when much is compiled, as in a cross-validation, where every fit has a program of its own: of that
     it says nothing meanwhile.
     """
-    kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
     python, numpy = random.getstate(), np.random.get_state()
-    for name in _GLOBALS:
-        global_state.set_global_attribute(name, None)
     log = logging.getLogger("tensorflow")
     log.addFilter(_not_of_retracing)
     try:
-        with _torch_kept():
+        with naming_kept(), _torch_kept():
             yield
     finally:
         log.removeFilter(_not_of_retracing)
         random.setstate(python)
         np.random.set_state(numpy)
-        for name, value in kept.items():
-            global_state.set_global_attribute(name, value)
 
 
 def _not_of_retracing(record: logging.LogRecord) -> bool:

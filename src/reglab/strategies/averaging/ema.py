@@ -71,10 +71,9 @@ class Averages(keras.callbacks.Callback):
     def on_test_begin(self, logs=None):
         weights = self.model.trainable_variables
         self.moving = [np.array(ops.convert_to_numpy(weight)) for weight in weights]
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        averages = optimizer._model_variables_moving_average
-        for weight, average in zip(weights, averages):
-            weight.assign(np.array(ops.convert_to_numpy(average)))
+        self.model.optimizer.finalize_variable_values(weights)  # the averages, for now
+        for weight in weights:  # on JAX, memory that weights and averages share is gone for both after a step
+            weight.assign(np.array(ops.convert_to_numpy(weight)))
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch > 0:

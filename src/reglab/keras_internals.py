@@ -1,0 +1,212 @@
+"""What reglab takes of Keras that has no public name: all of it, and nothing anywhere else.
+
+It was seen on Keras 3.15.1. ``tests/test_keras_internals.py`` looks at each of these on the Keras that is there, so
+that a release that changes one breaks a test with its name.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from reglab.lazy import keras
+
+__all__ = [
+    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "follows_schedule",
+    "fresh_values", "generators_in", "generators_of", "is_graph", "layers_in", "made_by", "mask_of", "name_anew",
+    "naming_kept", "order_layers", "own_variables", "run_graph", "seed_of", "set_seed_of", "set_trainable_alone",
+    "takes_training", "track_again", "unseeded_drawn_from",
+]  # fmt: skip
+
+
+# --- models as graphs -------------------------------------------------------------------------------------------------
+
+
+def is_graph(model: Any) -> bool:
+    """Whether the model is Sequential or Functional, so that its layers are known as a graph.
+
+    One with a ``call`` of its own is not: what it does is known to that method alone. What ``keras.Model(inputs,
+    outputs)`` makes has no public class.
+    """
+    from keras.src.models.functional import Functional
+
+    return isinstance(model, keras.Sequential | Functional) and type(model).call in (
+        keras.Sequential.call,
+        Functional.call,
+    )
+
+
+def calls_in(model: Any) -> list[Any]:
+    """Return the calls of layers and operations in a Functional model, as Keras records them, those of inputs left out.
+
+    Each has ``operation``, ``input_tensors`` and ``outputs``.
+    """
+    nodes = itertools.chain.from_iterable(model._nodes_by_depth.values())
+    return [node for node in nodes if not node.is_input]
+
+
+def call_with(call: Any, tensors: Mapping[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a recorded call with other tensors in it, by the ids of those that it had."""
+    args, kwargs = call.arguments.fill_in(tensors)
+    return args, kwargs
+
+
+def made_by(tensor: Any) -> tuple[Any, int]:
+    """Return the layer or operation that made a symbolic tensor, and which of its outputs it is; None for no symbol."""
+    operation, _, index = getattr(tensor, "_keras_history", (None, None, 0))
+    return operation, index
+
+
+def run_graph(model: Any, x: Any, call: Callable[..., Any]) -> Any:
+    """Run a Functional model on ``x``, by ``call(layer, *args, **kwargs)`` for each of its calls."""
+    return model._run_through_graph(model._standardize_inputs(x), call_fn=call)
+
+
+def order_layers(model: Any, key: Callable[[Any], Any]) -> None:
+    """List the layers of a model in another order; weights are listed in that of the layers."""
+    model._layers.sort(key=key)
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+def layers_in(layer: Any, *, itself: bool = False, deep: bool = True) -> list[Any]:
+    """Return the layers inside a layer or model: all, or only those directly in it."""
+    return list(layer._flatten_layers(include_self=itself, recursive=deep))
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """Return the variables of a layer itself, without those of layers inside it and of its random generators."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def set_trainable_alone(layer: Any, value: bool) -> None:
+    """Freeze or thaw a layer by itself: setting ``trainable`` would set the layers inside it too."""
+    layer._trainable = value
+
+
+def takes_training(layer: Any, default: bool) -> bool:
+    """Whether a layer's ``call`` takes ``training``."""
+    return bool(getattr(layer, "_call_has_training_arg", default))
+
+
+def mask_of(tensor: Any) -> Any:
+    """Return the mask that goes with a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+# --- randomness -------------------------------------------------------------------------------------------------------
+
+
+def generators_of(layer: Any) -> list[Any]:
+    """Return the seed generators of a layer itself."""
+    return list(layer._seed_generators)
+
+
+def generators_in(layer: Any) -> list[Any]:
+    """Return the seed generators of a layer and of all layers inside it."""
+    return [generator for one in layers_in(layer, itself=True) for generator in generators_of(one)]
+
+
+def seed_of(generator: Any) -> int:
+    """Return the seed that a generator was made with."""
+    return int(generator._initial_seed)
+
+
+def set_seed_of(generator: Any, seed: int) -> None:
+    """Give a generator a seed; its state is left as it is.
+
+    Without a seed of its own, dropout on PyTorch draws from the global stream and not from the generator's.
+    """
+    generator._initial_seed = seed
+
+
+@contextmanager
+def unseeded_drawn_from(generator: Any) -> Iterator[None]:
+    """Let operations without a seed draw from ``generator``, in place of the one that the process has."""
+    from keras.src.backend.common import global_state
+
+    kept = global_state.get_global_attribute(_UNSEEDED)
+    global_state.set_global_attribute(_UNSEEDED, generator)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_UNSEEDED, kept)
+
+
+# --- automatic names --------------------------------------------------------------------------------------------------
+
+# What Keras keeps for the whole process: what unseeded operations draw from, and the counters of automatic names. It
+# has no public way to put them aside: clear_session() would leave a user's next layers with names that are taken.
+_UNSEEDED, _NAMES = "global_seed_generator", "object_name_uids"
+
+
+def name_anew() -> None:
+    """Start the automatic names of layers anew: on TensorFlow the last bits of a result depend on them."""
+    from keras.src.backend.common import global_state
+
+    global_state.set_global_attribute(_NAMES, None)
+
+
+@contextmanager
+def naming_kept() -> Iterator[None]:
+    """Begin with new automatic names and a new generator of unseeded operations, and put back those that were there."""
+    from keras.src.backend.common import global_state
+
+    kept = {name: global_state.get_global_attribute(name) for name in (_NAMES, _UNSEEDED)}
+    for name in kept:
+        global_state.set_global_attribute(name, None)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            global_state.set_global_attribute(name, value)
+
+
+# --- optimizers -------------------------------------------------------------------------------------------------------
+
+
+def averages_in(optimizer: Any) -> list[Any]:
+    """Return the averages of weights that an optimizer with ``use_ema`` keeps, in the order of the weights."""
+    return list(optimizer._model_variables_moving_average)
+
+
+def follows_schedule(optimizer: Any) -> bool:
+    """Whether the learning rate of an optimizer follows a schedule of Keras' own."""
+    return isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
+
+
+# --- copying an object by its attributes ------------------------------------------------------------------------------
+
+# What calls and trainings leave behind, and what a copy begins anew with.
+_OF_OPERATIONS: dict[str, Callable[[], Any]] = {"_inbound_nodes": list, "_outbound_nodes": list}
+_OF_LAYERS: dict[str, Callable[[], Any]] = {"_losses": list, "_loss_ids": set, "_losses_override": list}
+_OF_MODELS: dict[str, Callable[[], Any]] = {
+    "compiled": bool,
+    **dict.fromkeys(
+        ("optimizer", "loss", "train_function", "test_function", "predict_function", "_compile_loss",
+         "_compile_metrics", "_loss_tracker"),
+        type(None),
+    ),
+}  # fmt: skip
+NOT_COPIED = frozenset({"_torch_params", "_compile_config", "_default_save_signature"})  # made when they are asked for
+VARIABLE_ATTRIBUTES = ("_path", "_regularizer", "_constraint", "_overwrite_with_gradient")
+
+
+def fresh_values(thing: Any) -> dict[str, Callable[[], Any]]:
+    """Return the attributes that a copy of a layer or model begins anew with, and what makes their values."""
+    kinds = ((keras.Operation, _OF_OPERATIONS), (keras.Layer, _OF_LAYERS), (keras.Model, _OF_MODELS))
+    return {name: make for kind, values in kinds if isinstance(thing, kind) for name, make in values.items()}
+
+
+def autocast_of(variable: Any) -> bool:
+    """Whether a variable is cast to the precision that a layer computes in."""
+    return bool(variable._autocast)
+
+
+def track_again(original: Any, copy: Any) -> None:
+    """Make a copied tracker know what is in its stores: it remembers by identity what it tracks."""
+    if hasattr(original, "stored_ids") and isinstance(getattr(original, "config", None), dict):
+        copy.stored_ids = {name: {id(item) for item in store} for name, (_, store) in copy.config.items()}
