@@ -31,6 +31,11 @@ class Mutant:
     new: str
     tests: tuple[str, ...]
 
+    @property
+    def called(self) -> str:
+        """The module and the fault in words, which is what ``noticed.json`` calls it."""
+        return f"{self.file}: {self.what}"
+
     def applied(self, source: Path) -> str:
         """Return the text of the module with the fault in it.
 
