@@ -14,6 +14,9 @@ import numpy as np
 
 from reglab.analysis.choice import choose
 from reglab.analysis.verdict import judge
+from reglab.tasks import Binary
+
+ACCURACY = Binary(classes=("no", "yes")).decides
 
 STUDIES = 1000
 SHARED, OWN = 1.0, 1.0  # standard deviations, in points
@@ -57,7 +60,7 @@ def simulate(effects, seeds, kind, margin=None):
         rows = {"none": shared + OWN * of_baseline(random, seeds), **rows}
         values = {name: dict(enumerate(row)) for name, row in rows.items()}
         status = {name: ["finished"] * seeds for name in rows}
-        verdicts = list(judge(values, status, baseline="none", margin=margin).values())
+        verdicts = list(judge(values, status, baseline="none", metric=ACCURACY, margin=margin).values())
         signs = [{"better": 1, "worse": -1}.get(v.word, 0) for v in verdicts]
         wrong = [sign for sign, effect in zip(signs, effects, strict=True) if sign and sign != np.sign(effect)]
         false, too_good = false + bool(wrong), too_good + (1 in wrong)

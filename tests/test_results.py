@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from statsmodels.stats.contingency_tables import mcnemar as oracle
 
 import reglab
-from reglab.analysis import metrics
 from reglab.cli import cli
 from reglab.errors import ReglabError
 from reglab.facade import Results
 from reglab.study.progress import Progress
+from reglab.tasks import probabilities
 
 RECIPES = ["l2(kernel=0.1)", "again=l2(kernel=0.1)", "early_stopping(patience=1)"]
 
@@ -37,7 +37,7 @@ def test_what_is_read_from_the_folder_is_what_the_study_returned(finished):
     assert json.loads((finished.folder / "results.json").read_text())["choice"] == finished.to_dict()["choice"] | {
         "candidates": list(finished.comparison.choice.candidates)
     }
-    assert read.classes == tuple("0123456789")
+    assert read.task.names == tuple("0123456789")
     assert read.complete
     assert read.counts == {"finished": 6}, "two names of one recipe are the same runs"
     assert read.runs["again"][0].id == read.runs["l2(kernel=0.1)"][0].id
@@ -47,11 +47,11 @@ def test_recorded_metrics_are_those_of_the_kept_predictions_and_weights(finished
     for run in finished.runs["none"].values():
         with np.load(finished.folder / "runs" / run.id / "predictions.npz") as held:
             validation = held["validation_labels"], held["validation"]
-            scores = metrics.scores(held["test_labels"], held["test"], validation=validation)
-            confusion = metrics.confusion(held["test_labels"], held["test"])
+            scores = finished.task.scores(held["test_labels"], held["test"], validation=validation)
+            confusion = probabilities.confusion(held["test_labels"], held["test"])
         assert {key: run.metrics[key] for key in scores} == pytest.approx(scores)
-        np.testing.assert_array_equal(run.confusion, confusion)
-        assert np.trace(run.confusion) == run.right.sum()
+        np.testing.assert_array_equal(run.details["confusion"], confusion)
+        assert np.trace(run.details["confusion"]) == run.right.sum()
         assert run.metrics["cross_entropy_gap"] > 0
         assert 0 < run.metrics["sparsity"] < 0.5
 
@@ -74,10 +74,10 @@ def test_a_study_that_was_interrupted_can_be_read_and_says_what_is_missing(tmp_p
 
 def test_predictions_are_stacked_over_runs(finished):
     test, validation = finished.predictions("none"), finished.predictions("none", "validation")
-    assert test.probabilities.shape == (2, 360, 10)
+    assert test.predicted.shape == (2, 360, 10)
     assert test.labels.shape == (360,)
-    assert validation.labels.shape == validation.probabilities.shape[:2]
-    right = (test.probabilities.argmax(-1) == test.labels).mean(axis=1)
+    assert validation.labels.shape == validation.predicted.shape[:2]
+    right = (test.predicted.argmax(-1) == test.labels).mean(axis=1)
     np.testing.assert_allclose(right, [finished.runs["none"][s].metrics["accuracy"] for s in (0, 1)])
 
 

@@ -16,13 +16,13 @@ import keras  # noqa: E402  # after a backend was chosen: see reglab.lazy
 
 from reglab.analysis.diagnose import diagnose  # noqa: E402
 from reglab.analysis.diagnosis import Diagnosis  # noqa: E402
-from reglab.analysis.metrics import accuracy, cross_entropy  # noqa: E402
 from reglab.analysis.prescribe import Item, Patient, prescribe  # noqa: E402
 from reglab.data.dataset import class_indices  # noqa: E402
 from reglab.errors import ReglabError  # noqa: E402
 from reglab.logs import read_log  # noqa: E402
-from reglab.models.head import Head, check_output  # noqa: E402
+from reglab.models import check_output  # noqa: E402
 from reglab.regularized.inputs import takes_indices  # noqa: E402
+from reglab.tasks import Head, SingleLabel  # noqa: E402
 
 __all__ = ["Diagnose"]
 
@@ -78,6 +78,7 @@ class Diagnose(keras.callbacks.Callback):
             if pair is not None
         }
         self._logs: dict[str, list[float | None]] = {}
+        self._task: SingleLabel | None = None
         self._head: Head | None = None
         self._watched: Any = None
 
@@ -91,14 +92,15 @@ class Diagnose(keras.callbacks.Callback):
         if self._parts:
             x, _ = next(iter(self._parts.values()))
             classes = self._classes() or max(2, self.model(x[:2], training=False).shape[-1])
-            self._head = check_output(self.model, num_classes=classes, input_shape=x.shape[1:])
+            self._task = SingleLabel(classes=tuple(map(str, range(classes))))
+            self._head = check_output(self.model, task=self._task, input_shape=x.shape[1:])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = dict(logs or {})
         for part, (x, y) in self._parts.items():
-            probabilities = self._probabilities(x)
-            values[f"{part}_accuracy"] = accuracy(y, probabilities)
-            values[f"{part}_cross_entropy"] = cross_entropy(y, probabilities)
+            assert self._task is not None
+            measured = self._task.measured(y, self._probabilities(x))
+            values |= {f"{part}_{name}": value for name, value in measured.items()}
         length = max((len(known) for known in self._logs.values()), default=0)
         for key in {*self._logs, *values}:  # validation_freq leaves epochs without
             known = self._logs.setdefault(key, [None] * length)
@@ -162,6 +164,7 @@ class Diagnose(keras.callbacks.Callback):
 
     def _probabilities(self, x: np.ndarray) -> np.ndarray:
         assert self._head is not None
+        assert self._task is not None
         size = min(_ROWS, len(x))
         rows = []
         for start in range(0, len(x), size):
@@ -170,7 +173,7 @@ class Diagnose(keras.callbacks.Callback):
             if count < size:  # of the same shape, so that nothing is compiled again
                 piece = np.concatenate([piece, np.repeat(piece[:1], size - count, axis=0)])
             rows.append(np.asarray(keras.ops.convert_to_numpy(self.model.predict_on_batch(piece)))[:count])
-        return self._head.probabilities(np.concatenate(rows).astype("float32"))
+        return self._task.predictions(np.concatenate(rows).astype("float32"), self._head)
 
     def _predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
         if "val" not in self._parts:

@@ -110,7 +110,7 @@ class Study(studies.Study[Results]):
 
     A seed fixes the split into training and validation, the initial weights, the order of batches and every random
     stream, each from its own name, for all recipes alike; the test part is fixed once. Each run keeps the weights of
-    its best epoch by validation accuracy and reads the test set once, at its end.
+    its best epoch by validation and reads the test set once, at its end.
 
     Args:
         data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``; the path of a folder or archive

@@ -70,13 +70,13 @@ class Replay:
         weights = run_folder.weights(self.results.folder / "runs" / run.id)
         data = self._bench.seed_data(run.seed)
         program = self._bench.restored(self.assignment.recipes[run.name], run.seed, weights)
-        kept = run_folder.predictions(self.results.folder / "runs" / run.id, "test").probabilities
+        kept = run_folder.predictions(self.results.folder / "runs" / run.id, "test").predicted
         some = slice(0, 256)
         assert data.test is not None  # the study is not sealed
-        off = float(np.abs(program.probabilities(data.test[0][some]) - kept[some]).max())
+        off = float(np.abs(program.predict(data.test[0][some]) - kept[some]).max())
         if not off < _TOLERANCE:
             raise ReglabError(
-                f"{run.name}, seed {run.seed}: its stored weights predict other probabilities than the run did (by "
+                f"{run.name}, seed {run.seed}: its stored weights predict something else than the run did (by "
                 f"{off:.2g}), so they are not examined. Was the study trained by other versions? They were "
                 f"{', '.join(f'{name} {version}' for name, version in self.results.versions.items())}."
             )

@@ -13,12 +13,12 @@ import numpy as np
 
 from reglab.analysis import paired
 from reglab.analysis.compare import Comparison, compare
-from reglab.analysis.metrics import Calibration, calibration, confusion
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import spoken
 from reglab.study.records import FINISHED, Predictions
 from reglab.study.storage import run_folder, sound
 from reglab.study.storage.view import View, study_in
+from reglab.tasks import Metric, Task, read_task
 
 __all__ = ["Results", "RunResult"]
 
@@ -33,9 +33,11 @@ class RunResult:
         metrics: scalars; those that its record lacks are computed from its predictions. Empty unless finished.
         history: for each epoch ``loss`` as trained on, and clean metrics on training part and validation.
         error: what went wrong, or nothing.
-        right: which test examples it classified rightly, booleans ``(N,)``; None unless finished.
-        confusion: test examples by class and class given, counts ``(classes, classes)``; None unless finished.
-        calibration: confidence against accuracy on the test set; None unless finished.
+        scores: for each test example what it adds to the deciding metric, of which ``scores`` have the mean, ``(N,)``;
+            None unless finished, or where the metric has no such scores.
+        right: which test examples it predicted rightly, booleans ``(N,)``; None unless finished, or where that is a
+            matter of degree.
+        details: what the task has for sections of the report, by name, such as ``confusion``; empty unless finished.
         fingerprint: a digest of its test predictions, the same for the same network; empty unless finished.
     """
 
@@ -46,9 +48,9 @@ class RunResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: Mapping[str, list[float]] = field(default_factory=dict)
     error: str = ""
+    scores: np.ndarray | None = None
     right: np.ndarray | None = None
-    confusion: np.ndarray | None = None
-    calibration: Calibration | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
 
 
@@ -64,7 +66,6 @@ class Results:
         versions: of reglab, Keras and the backend.
         spec: the resolved spec, as in ``study.yaml``.
         facts: what results depend on beside it, each as a short text.
-        classes: names of the classes.
         runs: for each recipe's name and each seed, the run.
         data: what is known of the data: ``kind``, ``label_changing``, ``train_size``, ``shared_validation``, whether
             all runs have the same validation examples, and ``read``, what was read, in words.
@@ -77,7 +78,6 @@ class Results:
     versions: Mapping[str, str]
     spec: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
     runs: Mapping[str, Mapping[int, RunResult]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,6 +100,16 @@ class Results:
     def baseline(self) -> str:
         return self.comparison.baseline
 
+    @property
+    def task(self) -> Task:
+        """What was predicted."""
+        return self.comparison.task
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that decides."""
+        return self.task.decides
+
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many runs ended in which way."""
@@ -116,8 +126,8 @@ class Results:
         """Return what the finished runs of a recipe predict for ``part``, ``test`` or ``validation``.
 
         Returns:
-            labels ``(N,)`` and probabilities ``(runs, N, classes)`` for the test part, which all seeds share. Of
-            validation, which each seed has its own of, labels are ``(runs, N)``. None if no run has finished.
+            labels ``(N, ...)`` and predictions ``(runs, N, ...)`` for the test part, which all seeds share. Of
+            validation, which each seed has its own of, labels are ``(runs, N, ...)``. None if no run has finished.
         """
         found = [
             run_folder.predictions(self.folder / "runs" / run.id, part)
@@ -126,9 +136,9 @@ class Results:
         ]
         if not found:
             return None
-        probabilities = np.stack([each.probabilities for each in found])
+        predicted = np.stack([each.predicted for each in found])
         labels = found[0].labels if part == "test" else np.stack([each.labels for each in found])
-        return Predictions(probabilities, labels)
+        return Predictions(predicted, labels)
 
     def shipped(self, name: str, seed: int | None = None) -> RunResult:
         """Return the run of a recipe that one would ship: of this seed, or the one that is best on validation.
@@ -145,7 +155,8 @@ class Results:
         if not finished:
             which = "no run" if seed is None else f"no run with seed {seed}"
             raise ReglabError(f"Of {spoken(name, self.baseline)}, {which} has finished in {self.folder}.")
-        return max(finished, key=lambda run: run.metrics["val_accuracy"])
+        metric = self.metric
+        return max(finished, key=lambda run: metric.sign * run.metrics[f"val_{metric.name}"])
 
     def mcnemar(self, one: RunResult, other: RunResult) -> dict[str, float]:
         """Return how often each of two trained models is right where the other is not, and the exact McNemar p value.
@@ -155,7 +166,9 @@ class Results:
         """
         a, b = one.right, other.right
         if a is None or b is None:
-            raise ReglabError("Both runs have to have finished.")
+            raise ReglabError(
+                f"Both runs have to have finished, and predictions of {self.task.kind} to be right or wrong."
+            )
         counts = {"both": a & b, "only_one": a & ~b, "only_other": ~a & b, "neither": ~a & ~b}
         return {
             "examples": len(a), **{key: int(np.count_nonzero(value)) for key, value in counts.items()},
@@ -178,30 +191,31 @@ def _read(view: View) -> dict[str, Any]:
             f"The study in {view.folder} has no plan yet, so there is nothing to show. If it is not about to begin, "
             f"go on with it: reglab resume {view.folder}"
         )
-    rows = {row["id"]: row for row in view.runs()}
-    short = [run for run, row in rows.items() if not sound.has_metrics(row)]
+    rows, task = {row["id"]: row for row in view.runs()}, read_task(about["task"])
+    short = [run for run, row in rows.items() if not sound.has_metrics(row, task)]
     if short:
         raise ReglabError(
             f"In the table of the study in {view.folder} metrics of {len(short)} runs are missing ({short[0]}). reglab "
             f"resume {view.folder} enters them again from the folders of the runs."
         )
     runs = {
-        name: {int(seed): _run(view, name, int(seed), rows.get(run)) for seed, run in of_name.items()}
+        name: {int(seed): _run(view, task, name, int(seed), rows.get(run)) for seed, run in of_name.items()}
         for name, of_name in about["runs"].items()
     }
     margin = spec.get("margin")
     comparison = compare(
         {name: {seed: (run.status, run.metrics) for seed, run in of_name.items()} for name, of_name in runs.items()},
-        recipes=spec["recipes"], baseline=spec["baseline"], margin=None if margin is None else margin / 100,
-        right={
-            name: {seed: run.right for seed, run in of_name.items() if run.right is not None}
+        recipes=spec["recipes"], baseline=spec["baseline"], task=task,
+        margin=None if margin is None else margin / task.decides.scale,
+        scores={
+            name: {seed: run.scores for seed, run in of_name.items() if run.scores is not None}
             for name, of_name in runs.items()
         },
         sizes=about["sizes"], identical=_identical(runs, spec["baseline"]),
     )  # fmt: skip
     return {
         "comparison": comparison, "folder": view.folder, "notes": tuple(about["notes"]), "headline": about["headline"],
-        "versions": about["versions"], "spec": spec, "facts": view.facts, "classes": tuple(about["classes"]),
+        "versions": about["versions"], "spec": spec, "facts": view.facts,
         "runs": runs, "data": about.get("data", {}),
     }  # fmt: skip
 
@@ -209,7 +223,7 @@ def _read(view: View) -> dict[str, Any]:
 def _identical(runs: Mapping[str, Mapping[int, RunResult]], baseline: str) -> set[str]:
     """Return the recipes whose network is the baseline's in every seed, as of early stopping that never stopped.
 
-    They predict every test example with the same probabilities to the last bit.
+    They predict the same for every test example, to the last bit.
     """
     found = set()
     for name, of_name in runs.items():
@@ -220,14 +234,26 @@ def _identical(runs: Mapping[str, Mapping[int, RunResult]], baseline: str) -> se
     return found
 
 
-def _run(view: View, name: str, seed: int, row: Mapping[str, Any] | None) -> RunResult:
+def _run(view: View, task: Task, name: str, seed: int, row: Mapping[str, Any] | None) -> RunResult:
     if row is None or row["status"] == "planned":
         return RunResult("" if row is None else row["id"], name, seed, "missing")
     record = view.record(row["id"])
+    metrics = {key: value for key, value in record.metrics.items() if value is not None}
     if record.status != FINISHED or record.test is None:  # the test set may be sealed
-        return RunResult(record.id, name, seed, record.status, record.metrics, record.history, record.error)
-    y, p = record.test.labels, record.test.probabilities
+        return RunResult(record.id, name, seed, record.status, metrics, record.history, record.error)
+    y, p = record.test.labels, record.test.predicted
+    if problem := task.misfit(y, p):
+        raise run_folder.damage(view.folder / "runs" / record.id / "predictions.npz", problem)
+    scores = task.decides.per_example
     return RunResult(
-        record.id, name, seed, record.status, record.metrics, record.history, "", p.argmax(axis=-1) == y,
-        confusion(y, p), calibration(y, p), hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest(),
-    )  # fmt: skip
+        record.id,
+        name,
+        seed,
+        record.status,
+        metrics,
+        record.history,
+        scores=None if scores is None else scores(y, p),
+        right=task.right(y, p),
+        details=task.details(y, p),
+        fingerprint=hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest(),
+    )

@@ -22,6 +22,7 @@ from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.strategies.optimization.early_stopping import EarlyStopping
 from reglab.study.spec import Settings
+from reglab.tasks import of_classes
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +70,7 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
             validation share ``val_accuracy`` and ``val_cross_entropy``, all measured in inference mode.
         best_epoch_: the epoch, counted from 1, whose weights are kept.
         n_iter_: how many epochs were trained.
-        preprocess_, head_: what is done to inputs before the network, and what its outputs are.
+        preprocess_, task_, head_: what is done to inputs before the network, what it predicts, and what it ends in.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -139,14 +140,16 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
         backends.require()
         from reglab.study.single import Single, undisturbed
 
+        task, indices = of_classes(indices, tuple(map(str, classes)), metric="accuracy"), indices.astype("int32")
         seed = self._seed()
         with undisturbed():
             trained = Single(self.model, recipe, seed, **settings).train(
-                X, indices.astype("int32"), num_classes=len(classes), weights=weights, on_epoch=self._tell
+                X, indices, task=task, weights=weights, on_epoch=self._tell
             )
         self.classes_ = classes
         self.input_shape_ = X.shape[1:]
-        self.model_, self.head_, self.preprocess_ = trained.model, trained.head, trained.preprocess
+        self.model_, self.preprocess_ = trained.model, trained.preprocess
+        self.task_, self.head_ = trained.task, trained.head
         self.history_, self.best_epoch_ = trained.history, trained.best_epoch + 1
         self.n_iter_ = len(trained.history["loss"])
         return self
@@ -159,10 +162,10 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
             raise ReglabError(
                 f"The examples have shape {X.shape[1:]}; the classifier was fitted on {self.input_shape_}."
             )
-        from reglab.study.single import probabilities, undisturbed
+        from reglab.study.single import predictions, undisturbed
 
         with undisturbed():
-            return probabilities(self.model_, self.head_, self.preprocess_, X)
+            return predictions(self.model_, self.task_, self.head_, self.preprocess_, X)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each example."""

@@ -21,10 +21,11 @@ from reglab.study.executors.base import Executor
 from reglab.study.executors.choice import Execution
 from reglab.study.plan import Plan
 from reglab.study.progress import Progress
-from reglab.study.spec import Assignment, Settings, named_recipes, read_yaml
+from reglab.study.spec import Assignment, Settings, named_recipes, read_yaml, task_of
 from reglab.study.storage import disk, folders, owned
 from reglab.study.storage.store import Store
 from reglab.study.storage.view import began_with, holds_study, resumable_spec
+from reglab.tasks import Task
 
 __all__ = ["Study"]
 
@@ -195,6 +196,11 @@ class Study(Generic[R]):
         return made
 
     @property
+    def task(self) -> Task:
+        """What is predicted, and which metric decides: what the data shows, or what was said."""
+        return task_of(self.dataset, self.settings)
+
+    @property
     def headline(self) -> str:
         """Data, model and budget in a line."""
         settings = self.settings
@@ -203,11 +209,15 @@ class Study(Generic[R]):
         return (
             f"{self.dataset.name}, {naming.text(self.model)}, {train}, {settings.epochs} epochs, batch "
             f"{settings.batch_size}, {settings.optimizer}{rate}, {settings.seeds} seeds"
+            + (f", {self.task.said}" if self.task.said else "")
         )
 
     def notes(self) -> list[str]:
         """Return what has to be said about the study: an optimistic protocol, transforms that change labels."""
         notes = [BANNER] if self.settings.protocol == "test-as-validation" else []
+        if self.settings.metric is None and (why := self.task.why(self.dataset.y)):
+            title = self.task.decides.title
+            notes.append(f"What decides is {title}, for {why}. Another metric is named by metric (--metric).")
         for name, recipe in self.recipes.items():
             changing = sorted(recipe.active_transforms() & self.dataset.label_changing)
             if changing:
@@ -321,7 +331,7 @@ class Study(Generic[R]):
         return {
             "headline": self.headline,
             "notes": [*self.dataset.notes, *notes],
-            "classes": list(self.dataset.class_names),
+            "task": self.task.to_dict(),
             "runs": {name: {str(run.seed): run.id for run in runs} for name, runs in plan.runs.items()},
             "sizes": {name: len(recipe) for name, recipe in self.recipes.items()},
             "versions": plan.versions,
@@ -332,7 +342,7 @@ class Study(Generic[R]):
         """Return what a diagnosis has to know of the data."""
         data, settings = self.dataset, self.settings
         parts = split(
-            data, test=test_part(data, fraction=settings.test), seed=settings.first_seed,
+            data, self.task, test=test_part(data, self.task, fraction=settings.test), seed=settings.first_seed,
             train_size=settings.train_size, validation=settings.validation, protocol=settings.protocol,
         )  # fmt: skip
         whole = data.part is not None and bool((data.part == VAL).any())

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reglab.analysis.compare import METRICS, compare, difference
+from reglab.analysis.compare import compare, difference
+from reglab.tasks import SingleLabel
+
+TASK = SingleLabel(classes=("a", "b", "c"))
 
 
 @given(
@@ -44,7 +47,7 @@ def test_one_pair_has_a_difference_and_no_interval():
 
 
 def _metrics(value):
-    return dict.fromkeys(METRICS, value)
+    return dict.fromkeys(TASK.recorded, value)
 
 
 def test_runs_that_did_not_finish_are_counted_and_never_averaged():
@@ -52,7 +55,7 @@ def test_runs_that_did_not_finish_are_counted_and_never_averaged():
         "none": {0: ("finished", _metrics(0.5)), 1: ("finished", _metrics(0.7))},
         "l2": {0: ("finished", _metrics(0.6)), 1: ("diverged", {})},
     }
-    comparison = compare(outcomes, recipes={"none": "none", "l2": "l2(kernel=1.0)"}, baseline="none")
+    comparison = compare(outcomes, recipes={"none": "none", "l2": "l2(kernel=1.0)"}, baseline="none", task=TASK)
     row = comparison.row("l2")
     assert row.finished == 1
     assert row.mean("accuracy") == 0.6
@@ -63,6 +66,6 @@ def test_runs_that_did_not_finish_are_counted_and_never_averaged():
 
 def test_a_recipe_of_which_nothing_finished_has_no_mean():
     outcomes = {"none": {0: ("finished", _metrics(0.5))}, "x": {0: ("failed", {})}}
-    row = compare(outcomes, recipes={"none": "none", "x": "x"}, baseline="none").row("x")
+    row = compare(outcomes, recipes={"none": "none", "x": "x"}, baseline="none", task=TASK).row("x")
     assert math.isnan(row.mean("accuracy"))
     assert math.isnan(row.differences["accuracy"].mean)

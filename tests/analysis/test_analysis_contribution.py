@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reglab.analysis.contribution import contribution, subsets
+from reglab.tasks import SingleLabel
 
 NAMES = ("a", "b", "c")
 
@@ -26,7 +27,9 @@ def made(effects, interactions=(), *, seeds=8, noise=0.001, names=NAMES, missing
         accuracy[part] = {seed: float(v) for seed, v in enumerate(values) if (part, seed) not in missing}
     status = {part: ["finished"] * seeds for part in accuracy}
     seconds = {part: 1.0 + len(part) for part in accuracy}
-    return contribution(names, accuracy, status, seconds, margin=0.01)
+    return contribution(
+        names, accuracy, status, seconds, metric=SingleLabel(classes=("a", "b", "c")).decides, margin=0.01
+    )
 
 
 @given(st.integers(2, 7))

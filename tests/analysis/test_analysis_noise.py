@@ -8,6 +8,9 @@ import pytest
 from reglab.analysis.noise import noise
 from reglab.analysis.robustness import curves, resists_fgsm_only
 from reglab.analysis.verdict import judge
+from reglab.tasks import SingleLabel
+
+ACCURACY = SingleLabel(classes=("a", "b", "c")).decides
 
 
 def values(seeds, repetitions, *, between=2.0, within=1.0, random_seed=0):
@@ -42,7 +45,8 @@ def test_false_claims_agree_with_judging_each_relabelling():
         flip = np.array([(signs >> k) & 1 for k in range(6)])
         one, other = np.where(flip, v[:, 0], v[:, 1]), np.where(flip, v[:, 1], v[:, 0])
         named = {"none": dict(enumerate(one)), "copy": dict(enumerate(other))}
-        verdict = judge(named, dict.fromkeys(named, ["finished"] * 6), baseline="none")["copy"]
+        states = dict.fromkeys(named, ["finished"] * 6)
+        verdict = judge(named, states, baseline="none", metric=ACCURACY)["copy"]
         claims.append(verdict.word in ("better", "worse"))
     found = noise(v)
     assert found.false_claims == pytest.approx(np.mean(claims), abs=4 * max(found.standard_error, 1e-3))

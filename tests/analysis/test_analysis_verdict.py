@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from reglab.analysis.choice import choose
 from reglab.analysis.verdict import judge
+from reglab.tasks import SingleLabel
+
+ACCURACY = SingleLabel(classes=("a", "b", "c")).decides
 
 
 def _judge(rows, baseline=None, bad=(), **options):
@@ -19,7 +22,7 @@ def _judge(rows, baseline=None, bad=(), **options):
     values = {"none": dict(enumerate(baseline if baseline is not None else np.zeros(n)))}
     values |= {f"r{i}": dict(enumerate(row)) for i, row in enumerate(rows)}
     status = {name: ["finished"] * len(of_name) + ["diverged"] * (name in bad) for name, of_name in values.items()}
-    return judge(values, status, baseline="none", **options)
+    return judge(values, status, baseline="none", metric=ACCURACY, **options)
 
 
 @given(
@@ -146,6 +149,6 @@ def test_runs_are_paired_by_seed_in_whatever_order_they_come():
     baseline = {seed: 0.5 + 0.01 * seed for seed in range(6)}
     recipe = {seed: baseline[seed] + 0.02 + 0.001 * (seed % 2) for seed in reversed(range(6))}
     states = {name: ["finished"] * 6 for name in ("none", "l2")}
-    verdict = judge({"none": baseline, "l2": recipe}, states, baseline="none")["l2"]
+    verdict = judge({"none": baseline, "l2": recipe}, states, baseline="none", metric=ACCURACY)["l2"]
     assert verdict.paired.std < 0.001
     assert verdict.word == "better"

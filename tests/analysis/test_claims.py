@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reglab.analysis.choice import choose
-from reglab.analysis.compare import METRICS, compare
+from reglab.analysis.compare import compare
 from reglab.analysis.contribution import contribution, subsets
 from reglab.analysis.noise import noise
 from reglab.analysis.paired import bound_on_share, crossed, paired, possibly_best
@@ -20,19 +20,23 @@ from reglab.analysis.verdict import collapsed, judge
 from reglab.facade import Results
 from reglab.report import latex, sections, spreadsheet, words
 from reglab.report.tables import comparison_table, conclusion, legend, plain
+from reglab.tasks import SingleLabel
 
+TASK = SingleLabel(classes=("a", "b", "c"))
+ACCURACY = TASK.decides
 IMAGE = 1 / 360
 
 
 def judged(rows, *, baseline=None, **options):
     rows = {"none": np.full(len(next(iter(rows.values()))), 0.9) if baseline is None else baseline, **rows}
     values = {name: dict(enumerate(row)) for name, row in rows.items()}
-    return judge(values, {name: ["finished"] * len(row) for name, row in rows.items()}, baseline="none", **options)
+    status = {name: ["finished"] * len(row) for name, row in rows.items()}
+    return judge(values, status, baseline="none", metric=ACCURACY, **options)
 
 
 def shown(values, *, status=None, **options):
     """Return results of accuracies, with which the report can be made."""
-    names = dict.fromkeys(METRICS, 0.5)
+    names = dict.fromkeys(TASK.recorded, 0.5)
     outcomes = {
         name: {
             seed: ((status or {}).get((name, seed), "finished"), {**names, "accuracy": v, "val_accuracy": v})
@@ -40,7 +44,9 @@ def shown(values, *, status=None, **options):
         }
         for name, row in values.items()
     }
-    found = compare(outcomes, recipes={name: name for name in values}, baseline=next(iter(values)), **options)
+    found = compare(
+        outcomes, recipes={name: name for name in values}, baseline=next(iter(values)), task=TASK, **options
+    )
     return Results(found, Path("study"), (), "digits, mlp", {})
 
 
@@ -111,7 +117,7 @@ def test_crossed_and_the_choice_take_no_spread_for_no_certainty():
 def test_a_baseline_of_which_runs_diverged_makes_every_verdict_unreliable_and_the_sentence_says_why():
     rows = {"none": dict.fromkeys(range(6), 0.8), "l2": {s: 0.9 + 0.001 * s for s in range(10)}}
     status = {"none": ["finished"] * 6 + ["diverged"] * 4, "l2": ["finished"] * 10}
-    found = judge(rows, status, baseline="none")["l2"]
+    found = judge(rows, status, baseline="none", metric=ACCURACY)["l2"]
     assert found.word == "unreliable"
     assert math.isnan(found.p_adjusted)
     assert "4 of 10 runs of the baseline diverged or failed" in found.sentence("l2")
@@ -121,8 +127,8 @@ def test_a_baseline_of_which_runs_diverged_makes_every_verdict_unreliable_and_th
 
 def test_a_collapse_is_named_with_its_seed():
     rows = {"none": [0.90, 0.91, 0.90, 0.92, 0.91], "mixup": [0.93, 0.94, 0.60, 0.93, 0.94]}
-    assert collapsed(dict(enumerate(rows["mixup"]))) == (2,)
-    assert collapsed(dict(enumerate(rows["none"]))) == ()
+    assert collapsed(dict(enumerate(rows["mixup"])), ACCURACY) == (2,)
+    assert collapsed(dict(enumerate(rows["none"])), ACCURACY) == ()
     results = shown(rows)
     assert "1 of 5 runs of mixup collapsed (seed 2)." in words.verdict(results)
     assert results.comparison.row("mixup").verdict.sentence("mixup").endswith("1 of its 5 runs collapsed (seed 2).")
@@ -131,7 +137,7 @@ def test_a_collapse_is_named_with_its_seed():
 
 def test_normal_noise_seldom_looks_like_a_collapse():
     random = np.random.default_rng(0)
-    named = sum(bool(collapsed(dict(enumerate(random.normal(0.9, 0.013, 10))))) for _ in range(1000))
+    named = sum(bool(collapsed(dict(enumerate(random.normal(0.9, 0.013, 10))), ACCURACY)) for _ in range(1000))
     assert named / 1000 < 0.04
 
 
@@ -230,7 +236,7 @@ def test_all_questions_of_an_ablation_are_one_family():
         shared = random.normal(size=8)
         accuracy = {p: dict(enumerate(0.01 * (shared + random.normal(size=8)))) for p in subsets(names)}
         status, seconds = (dict.fromkeys(accuracy, value) for value in (["finished"] * 8, 1.0))
-        found = contribution(names, accuracy, status, seconds)
+        found = contribution(names, accuracy, status, seconds, metric=ACCURACY)
         verdicts = [found.whole, *found.interactions.values()]
         verdicts += [v for i in found.ingredients for v in (i.left_out, i.alone)]
         assert len(verdicts) == found.questions == 10

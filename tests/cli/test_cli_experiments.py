@@ -122,8 +122,8 @@ def test_neither_word_nor_prescription_of_a_diagnosis_reads_the_test_set(folder)
     test = results.predictions("none")
     wrong = diagnose(
         [run.history for run in results.runs["none"].values()],
-        validation=(lambda v: (v.labels, v.probabilities))(results.predictions("none", "validation")),
-        predictions=((test.labels + 1) % 10, test.probabilities), num_classes=10,
+        validation=(lambda v: (v.labels, v.predicted))(results.predictions("none", "validation")),
+        predictions=((test.labels + 1) % 10, test.predicted), num_classes=10,
         chance=None,
     )  # fmt: skip
     assert wrong.decomposition != found.decomposition

@@ -58,6 +58,6 @@ def test_a_command_tells_what_it_read_on_standard_error():
 
 def test_the_notes_of_the_data_stand_with_those_of_the_study():
     study = reglab.Study(made(60, notes=("Two rows were left out.",)), "mlp")
-    about = study._about(Plan(runs={}, facts={}, versions={}), ["One more."])
+    about = study._about(Plan(runs={}, facts={}, versions={}, task=study.task), ["One more."])
     assert about["notes"] == ["Two rows were left out.", "One more."]
     assert about["data"]["read"] == list(study.dataset.facts)

@@ -10,6 +10,7 @@ from reglab import ReglabError
 from reglab.data import load, split, test_part
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
 from reglab.data.preprocess import Preprocess
+from reglab.tasks import of_classes
 
 test_part.__test__ = False  # it is no test, though pytest would take it for one
 
@@ -21,6 +22,10 @@ def dataset(counts, part=None):
     return Dataset(name="made", x=x, y=y, class_names=names, part=part)
 
 
+def task(data):
+    return of_classes(data.y, data.class_names)
+
+
 @settings(max_examples=50)
 @given(
     counts=st.lists(st.integers(10, 60), min_size=2, max_size=5),
@@ -29,11 +34,11 @@ def dataset(counts, part=None):
 )
 def test_a_split_is_a_stratified_partition_that_only_its_seed_decides(counts, seed, validation):
     data = dataset(counts)
-    test = test_part(data)
-    parts = split(data, test=test, seed=seed, validation=validation)
+    test = test_part(data, task(data))
+    parts = split(data, task(data), test=test, seed=seed, validation=validation)
     assert sorted(np.concatenate([parts.train, parts.val, parts.test])) == list(range(len(data)))
     np.testing.assert_array_equal(parts.test, test)
-    again = split(data, test=test, seed=seed, validation=validation)
+    again = split(data, task(data), test=test, seed=seed, validation=validation)
     np.testing.assert_array_equal(parts.val, again.val)
     for indices, share in ((test, 0.2), (parts.val, 0.8 * validation)):
         found = np.bincount(data.y[indices], minlength=len(counts))
@@ -42,8 +47,8 @@ def test_a_split_is_a_stratified_partition_that_only_its_seed_decides(counts, se
 
 def test_the_test_part_does_not_depend_on_the_seed_and_validation_does():
     data = dataset([50, 50])
-    test = test_part(data)
-    one, two = split(data, test=test, seed=1), split(data, test=test, seed=2)
+    test = test_part(data, task(data))
+    one, two = split(data, task(data), test=test, seed=1), split(data, task(data), test=test, seed=2)
     np.testing.assert_array_equal(one.test, two.test)
     assert not np.array_equal(one.val, two.val)
 
@@ -51,15 +56,15 @@ def test_the_test_part_does_not_depend_on_the_seed_and_validation_does():
 def test_parts_of_the_source_are_kept():
     part = np.tile(np.array([TRAIN, TRAIN, VAL, TEST], "int8"), 20)
     data = dataset([40, 40], part=part)
-    parts = split(data, test=test_part(data), seed=0)
+    parts = split(data, task(data), test=test_part(data, task(data)), seed=0)
     for code, indices in ((TRAIN, parts.train), (VAL, parts.val), (TEST, parts.test)):
         np.testing.assert_array_equal(indices, np.flatnonzero(part == code))
 
 
 def test_train_size_takes_a_stratified_part_of_the_same_validation_split():
     data = dataset([40, 80])
-    test = test_part(data)
-    whole, small = split(data, test=test, seed=3), split(data, test=test, seed=3, train_size=30)
+    test = test_part(data, task(data))
+    whole, small = split(data, task(data), test=test, seed=3), split(data, task(data), test=test, seed=3, train_size=30)
     np.testing.assert_array_equal(whole.val, small.val)
     assert set(small.train) < set(whole.train)
     assert np.bincount(data.y[small.train]).tolist() == [10, 20]
@@ -67,8 +72,8 @@ def test_train_size_takes_a_stratified_part_of_the_same_validation_split():
 
 def test_test_as_validation_validates_on_test():
     data = dataset([40, 80])
-    test = test_part(data)
-    parts = split(data, test=test, seed=3, protocol="test-as-validation")
+    test = test_part(data, task(data))
+    parts = split(data, task(data), test=test, seed=3, protocol="test-as-validation")
     np.testing.assert_array_equal(parts.val, test)
     assert len(parts.train) == len(data) - len(test)
 
@@ -77,14 +82,14 @@ def test_test_as_validation_validates_on_test():
     ("counts", "arguments", "message"),
     [
         ([40, 40], {"train_size": 1000}, "train_size=1000 is more than the 51 examples"),
-        ([40, 40], {"train_size": 1}, "train_size=1 is less than the 2 classes"),
+        ([40, 40], {"train_size": 1}, "train_size=1 is too few for a part of examples of 2 classes. Ask for 2"),
         ([40, 40], {"validation": 1e-9}, "cannot be split into a validation part"),
     ],
 )
 def test_a_split_that_cannot_be_made(counts, arguments, message):
     data = dataset(counts)
     with pytest.raises(ReglabError, match=message):
-        split(data, test=test_part(data), seed=0, **arguments)
+        split(data, task(data), test=test_part(data, task(data)), seed=0, **arguments)
 
 
 # --- preprocessing ---------------------------------------------------------------------------------------------------
@@ -230,6 +235,6 @@ def test_fit_sees_them_in_order_on_every_backend():
 
 def test_digits_can_be_split():
     data = load("digits")
-    parts = split(data, test=test_part(data), seed=0, train_size=200)
+    parts = split(data, task(data), test=test_part(data, task(data)), seed=0, train_size=200)
     assert len(parts.train) == 200
     assert np.bincount(data.y[parts.train]).min() >= 18

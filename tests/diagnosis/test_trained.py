@@ -15,6 +15,9 @@ from reglab.experiments.probes import measured_part, probe_data, probed, wrong_l
 from reglab.experiments.treatment import treat, treatment
 from reglab.facade import Results
 from reglab.study.storage import answers
+from reglab.tasks import SingleLabel
+
+DIGITS = SingleLabel(classes=tuple("0123456789"))
 
 
 def run(study):
@@ -70,7 +73,7 @@ def test_a_model_that_suits_its_data_fits(tmp_path):
 def test_wrong_labels_in_training_overfit_with_an_onset(tmp_path):
     """A quarter of all training labels is wrong: validation cross-entropy turns when they are learned by heart."""
     data = load("digits")
-    parts = split(data, test=held_out(data), seed=0, train_size=400)
+    parts = split(data, DIGITS, test=held_out(data, DIGITS), seed=0, train_size=400)
     corrupted, wrong = wrong_labels(data, parts, share=0.25, seed=0)
     assert wrong.sum() == 100
     found = diagnosed(run(study(tmp_path / "s", data=corrupted, train_size=None, epochs=40)))
@@ -97,7 +100,7 @@ def test_one_seed_says_that_it_has_no_interval(tmp_path):
 
 def test_wrong_labels_are_wrong_in_training_alone():
     data = load("digits")
-    parts = split(data, test=held_out(data), seed=1, train_size=200)
+    parts = split(data, DIGITS, test=held_out(data, DIGITS), seed=1, train_size=200)
     corrupted, wrong = wrong_labels(data, parts, share=0.3, seed=1)
     truth = data.y[np.concatenate([parts.train, parts.val, parts.test])]
     assert wrong.sum() == 60
@@ -106,7 +109,7 @@ def test_wrong_labels_are_wrong_in_training_alone():
     again, _ = wrong_labels(data, parts, share=0.3, seed=1)
     other, _ = wrong_labels(data, parts, share=0.3, seed=2)
     assert again.fingerprint == corrupted.fingerprint != other.fingerprint
-    held = split(corrupted, test=held_out(corrupted), seed=1)
+    held = split(corrupted, DIGITS, test=held_out(corrupted, DIGITS), seed=1)
     for mine, theirs in ((held.val, parts.val), (held.test, parts.test), (held.train, parts.train)):
         np.testing.assert_array_equal(corrupted.x[mine], data.x[theirs])
     with pytest.raises(ReglabError, match="share"):

@@ -15,10 +15,10 @@ from reglab.experiments import samples as pictures
 from reglab.experiments.attack import Attacker
 from reglab.experiments.robustness import Robustness, robustness
 from reglab.facade import Results
-from reglab.models.head import Head
 from reglab.regularized import regularize
 from reglab.study.run import Program
 from reglab.study.storage import answers
+from reglab.tasks import Binary, Head
 
 
 def linear(kind, scale=1.0, seed=0):
@@ -39,9 +39,9 @@ def compiled(kind):
     activation = {"softmax": "softmax", "sigmoid": "sigmoid"}.get(kind, "linear")
     layer = keras.layers.Dense(1 if kind in ONE_UNIT else 2, activation=activation)
     regularized = regularize(keras.Sequential([keras.Input((5,)), layer]), "none")
-    head = Head(kind)
-    regularized.compile("sgd", head.loss())
-    program = Program(regularized, head, (5,))
+    task, head = Binary(classes=("no", "yes")), Head(activation, layer.units)
+    regularized.compile("sgd", task.loss(head))
+    program = Program(regularized, task, head, (5,))
     return Attacker(program), program.model.network
 
 
@@ -186,7 +186,7 @@ def test_weights_that_predict_otherwise_than_the_run_did_are_not_examined(study,
     with np.load(path) as held:
         arrays = {key: held[key] * 2 + 0.5 for key in held.files}
     np.savez(path, **arrays)
-    with pytest.raises(ReglabError, match="other probabilities"):
+    with pytest.raises(ReglabError, match="something else than the run did"):
         robustness(reglab.Study.resume(folder), recipes=["none"], epsilons=[0.1])
 
 

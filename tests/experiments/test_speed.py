@@ -253,7 +253,7 @@ def test_epochs_that_are_longer_than_a_visit_are_cut_short(bench, monkeypatch):
 
     monkeypatch.setattr(steps, "_EXAMPLES", 8)
     monkeypatch.setattr(training, "fit", play)
-    monkeypatch.setattr(training._program, "probabilities", lambda x: seen.append(len(x)))
+    monkeypatch.setattr(training._program, "predict", lambda x: seen.append(len(x)))
     training._known = (0.1, 0.01)  # seconds of a step, and of measuring, as if a visit before had found them
     assert training.visit(1.3) == [(1.0, 2.0)]
     assert seen == [len(training.measured), 2], "all examples, and as many steps as take a sixth of the visit"

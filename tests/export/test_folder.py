@@ -74,7 +74,7 @@ def test_the_saved_network_predicts_from_raw_inputs_what_the_run_predicted_witho
     out = export(study, recipe="with dropout", out=tmp_path / "out", seed=1)
     run = reglab.Results.load(iris).shipped("with dropout", 1)
     kept = run_folder.predictions(iris / "runs" / run.id, "test")
-    test = reglab.data.test_part(study.dataset)
+    test = reglab.data.test_part(study.dataset, study.task)
     np.save(tmp_path / "raw.npy", study.dataset.x[np.sort(test)])
     code = """
 import runpy, sys, numpy as np
@@ -83,7 +83,7 @@ np.save(sys.argv[3], example["predict"](np.load(sys.argv[2])))
 print(example["CLASSES"], sorted({type(layer).__module__.split(".")[0] for layer in example["model"].layers}))
 """
     said = without_reglab(code, out / "predict.py", tmp_path / "raw.npy", tmp_path / "found.npy")
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), kept.probabilities, atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), kept.predicted, atol=1e-5)
     assert said.strip() == f"{list(study.dataset.class_names)} ['keras']"
 
 

@@ -25,6 +25,7 @@ from reglab.export.source import comment, docstring, literal
 from reglab.inert import visible
 from reglab.study.naming import slug, slugs
 from reglab.study.storage.frozen import Frozen
+from reglab.tasks import SingleLabel
 
 FRAGMENTS = [
     '"""', "'''", '"', "'", "\\", "\n", "\r", "\t", "\x1b[31m", "\x1b]0;t\x07", "\x00", "\x85", "\u2028", "\u202e",
@@ -57,7 +58,9 @@ def test_classes_and_columns_in_a_script_are_the_names(names):
         class_names=tuple(names), feature_names=tuple(names),
     )  # fmt: skip
     text = write._predict(
-        SimpleNamespace(assignment=SimpleNamespace(data=data), results=SimpleNamespace(classes=names))
+        SimpleNamespace(
+            assignment=SimpleNamespace(data=data), results=SimpleNamespace(task=SimpleNamespace(names=names))
+        )
     )
     values = {
         node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(text).body
@@ -109,7 +112,8 @@ def test_bars_take_any_name():
 
     out = io.StringIO()
     progress = TerminalProgress(Console(file=out, force_terminal=True, width=100))
-    progress.started(runs=1, trainings=1, reused=0, epochs=2, workers="[/x] 2 workers")
+    decides = SingleLabel(classes=("a", "b")).decides
+    progress.started(runs=1, trainings=1, reused=0, epochs=2, workers="[/x] 2 workers", metric=decides)
     progress.training(0, ["[/red]\x1b[5m"], 0, "here")
     progress.epoch(0, 0, {"val_accuracy": 0.5})
     progress.close()

@@ -7,9 +7,27 @@ import pytest
 
 from reglab.errors import ReglabError
 from reglab.lazy import keras
-from reglab.models import Head, check_output, inception, mlp, resnet
+from reglab.models import check_output, inception, mlp, resnet
+from reglab.tasks import Head, SingleLabel
 
 pytestmark = pytest.mark.backend
+
+
+KINDS = {
+    "softmax": ("softmax", 0),
+    "logits": ("linear", 0),
+    "sigmoid": ("sigmoid", 1),
+    "binary_logits": ("linear", 1),
+}
+
+
+def task(classes):
+    return SingleLabel(classes=tuple(map(str, range(classes))))
+
+
+def head(kind, classes):
+    activation, outputs = KINDS[kind]
+    return Head(activation, outputs or classes)
 
 
 def sequential(*layers, shape=(4,)):
@@ -61,33 +79,33 @@ def softmax(x):
     ],
 )
 def test_the_head_is_found_from_the_last_layer_or_the_outputs(build, classes, ending, kind):
-    assert check_output(build(*ending()), num_classes=classes, input_shape=(4,)) == Head(kind)
+    assert check_output(build(*ending()), task=task(classes), input_shape=(4,)) == head(kind, classes)
 
 
 def test_the_layer_that_gives_the_output_need_not_be_the_last_of_the_list():
     inputs = keras.Input((4,))
     logits = dense(3)(inputs)
     outputs = keras.layers.Add()([dense(3, "softmax")(inputs), logits])
-    assert check_output(keras.Model(inputs, outputs), num_classes=3, input_shape=(4,)).kind == "logits"
-    assert check_output(keras.Model(inputs, logits), num_classes=3, input_shape=(4,)).kind == "logits"
+    assert check_output(keras.Model(inputs, outputs), task=task(3), input_shape=(4,)).activation == "linear"
+    assert check_output(keras.Model(inputs, logits), task=task(3), input_shape=(4,)).activation == "linear"
 
 
 def test_a_trained_model_of_certain_binary_logits_is_no_sigmoid():
     model = subclassed(dense(1))
     model(np.zeros((1, 4), "float32"))
     model.set_weights([np.full((4, 1), 0.05, "float32"), np.full(1, 0.5, "float32")])
-    assert check_output(model, num_classes=2, input_shape=(4,)).kind == "binary_logits"
+    assert check_output(model, task=task(2), input_shape=(4,)).activation == "linear"
 
 
 def test_a_model_of_whole_numbers_is_only_tried_on_zeros():
     model = subclassed(keras.layers.Embedding(10, 2), keras.layers.Flatten(), dense(3, "softmax"))
-    assert check_output(model, num_classes=3, input_shape=(4,)).kind == "softmax"
+    assert check_output(model, task=task(3), input_shape=(4,)).activation == "softmax"
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_probabilities_are_recognized(policy):
     keras.config.set_dtype_policy(policy)
-    assert check_output(subclassed(dense(10, "softmax")), num_classes=10, input_shape=(4,)).kind == "softmax"
+    assert check_output(subclassed(dense(10, "softmax")), task=task(10), input_shape=(4,)).activation == "softmax"
 
 
 @pytest.mark.parametrize(
@@ -96,18 +114,18 @@ def test_half_precision_probabilities_are_recognized(policy):
 )
 def test_built_in_models_end_in_softmax(build, options):
     model = build((8, 8, 1), 10, **options)
-    assert check_output(model, num_classes=10, input_shape=(8, 8, 1)) == Head("softmax")
+    assert check_output(model, task=task(10), input_shape=(8, 8, 1)) == Head("softmax", 10)
 
 
 def test_a_network_of_any_image_size_fits_every_size():
     pooled = sequential(keras.layers.GlobalAveragePooling2D(), dense(3), shape=(None, None, 1))
-    assert check_output(pooled, num_classes=3, input_shape=(6, 5, 1)).kind == "logits"
+    assert check_output(pooled, task=task(3), input_shape=(6, 5, 1)).activation == "linear"
 
 
 def test_looking_at_the_output_changes_no_weight_and_no_random_state():
     model = sequential(dense(4), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), dense(3, softmax))
     before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-    check_output(model, num_classes=3, input_shape=(4,))
+    check_output(model, task=task(3), input_shape=(4,))
     for old, new in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
 
@@ -127,26 +145,26 @@ def test_looking_at_the_output_changes_no_weight_and_no_random_state():
         (lambda: sequential(dense(3), shape=(5,)), 3, r"takes inputs of shape \(batch, 5\); the data has \(batch, 4\)"),
         (lambda: sequential(keras.layers.Flatten(), dense(3), shape=(2, 2)), 3, r"\(batch, 2, 2\); the data has"),
         (lambda: subclassed(keras.layers.Conv2D(3, 3)), 3, r"cannot take inputs of shape \(batch, 4\): ValueError"),
-        (lambda: subclassed(lambda x: {"a": x}), 4, "returns dict; a classifier returns one tensor"),
+        (lambda: subclassed(lambda x: {"a": x}), 4, "returns dict; one tensor of predictions"),
     ],
 )
 def test_a_model_that_does_not_fit_says_what_it_gives_and_what_is_expected(build, classes, said):
     with pytest.raises(ReglabError, match=f"(?s){said}"):
-        check_output(build(), num_classes=classes, input_shape=(4,))
+        check_output(build(), task=task(classes), input_shape=(4,))
 
 
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")  # which is the mistake that is tested
 def test_a_softmax_over_one_output_is_refused():
     with pytest.raises(ReglabError, match="always 1"):
-        check_output(sequential(dense(1, "softmax")), num_classes=2, input_shape=(4,))
+        check_output(sequential(dense(1, "softmax")), task=task(2), input_shape=(4,))
 
 
 def test_several_inputs_or_outputs_are_refused_by_their_number():
     a, b = keras.Input((4,)), keras.Input((4,))
     with pytest.raises(ReglabError, match="2 inputs"):
-        check_output(keras.Model([a, b], dense(3)(keras.layers.Add()([a, b]))), num_classes=3, input_shape=(4,))
+        check_output(keras.Model([a, b], dense(3)(keras.layers.Add()([a, b]))), task=task(3), input_shape=(4,))
     with pytest.raises(ReglabError, match="2 outputs"):
-        check_output(keras.Model(a, [dense(3)(a), dense(3)(a)]), num_classes=3, input_shape=(4,))
+        check_output(keras.Model(a, [dense(3)(a), dense(3)(a)]), task=task(3), input_shape=(4,))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +178,7 @@ def test_several_inputs_or_outputs_are_refused_by_their_number():
 )
 def test_every_head_gives_the_same_probabilities_and_the_same_loss(kind, outputs, probabilities):
     outputs = np.array(outputs, "float32")
-    np.testing.assert_allclose(Head(kind).probabilities(outputs), probabilities, rtol=1e-6)
+    of, ending = task(2), head(kind, 2)
+    np.testing.assert_allclose(of.predictions(outputs, ending), probabilities, rtol=1e-6)
     target = np.array([1]) if outputs.shape[1] > 1 else np.array([[1]])
-    assert float(Head(kind).loss()(target, outputs)) == pytest.approx(-np.log(0.75), rel=1e-5)
+    assert float(of.loss(ending)(target, outputs)) == pytest.approx(-np.log(0.75), rel=1e-5)

@@ -114,8 +114,8 @@ MUTANTS: list[Mutant] = [
         ("predictions are those of the last epoch", "self.model.network.set_weights(track.best_weights)", "pass"),
         (
             "training accuracy is measured on validation",
-            "probabilities[:count], self._data.clean[1]",
-            "probabilities[count:][:count], self._data.validation[1][:count]",
+            "(self._data.clean[1], predicted[:count], counts_train)",
+            "(self._data.validation[1][:count], predicted[count:][:count], counts_train)",
         ),
         ("averaged weights stay in the network", "network.set_weights(moving)", "pass"),
         ("padded rows are kept", "self.model.predict_on_batch(chunk))[:count]", "self.model.predict_on_batch(chunk))"),
@@ -136,7 +136,21 @@ MUTANTS: list[Mutant] = [
             "rest = np.setdiff1d(np.arange(len(data)), test)",
             "rest = np.arange(len(data))",
         ),
-        ("splits are not stratified", "stratify=data.y[candidates]", "stratify=None"),
+    ),
+    *_of(
+        "tasks/hold_out.py",
+        ("tasks", "data", "study"),
+        ("splits are not stratified", "stratify=y", "stratify=None"),
+    ),
+    *_of(
+        "tasks/base.py",
+        ("tasks", "study"),
+        ("a gap has the wrong sign", 'better, worse = ("train", "val")', 'better, worse = ("val", "train")'),
+    ),
+    *_of(
+        "tasks/classes.py",
+        ("tasks", "study"),
+        ("the columns of two classes change places", "[1 - positive, positive]", "[positive, 1 - positive]"),
     ),
     *_of(
         "data/preprocess.py",
@@ -528,7 +542,7 @@ MUTANTS: list[Mutant] = [
         ("half an equivalence", "-margin <= low and high <= margin", "-margin <= low"),
     ),
     *_of(
-        "analysis/metrics.py",
+        "tasks/probabilities.py",
         _ANALYSIS,
         (
             "confidence below accuracy counts as above",

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reglab.analysis.metrics import scores
 from reglab.recipe import Recipe
 from reglab.study.records import DIVERGED, FAILED, FINISHED, Predictions, Record
 from reglab.study.storage import disk
 from reglab.study.storage.store import Store
+from reglab.tasks import SingleLabel
 
 RECIPES = {
     "none": "none",
@@ -47,7 +47,8 @@ def study(
         "first_seed": 0, "epochs": epochs, "margin": None, **(spec or {}),
     }  # fmt: skip
     about = {
-        "headline": f"made, mlp, {epochs} epochs, {seeds} seeds", "notes": [], "classes": list(classes),
+        "headline": f"made, mlp, {epochs} epochs, {seeds} seeds", "notes": [],
+        "task": SingleLabel(classes=tuple(classes)).to_dict(),
         "runs": {name: {str(seed): ids[name, seed] for seed in range(seeds)} for name in recipes},
         "sizes": {name: len(Recipe.parse(text)) for name, text in recipes.items()},
         "versions": {"reglab": "0.1.0", "keras": "3.15.1", "made": "1"},
@@ -101,7 +102,9 @@ def trained(run, labels, classes, *, epochs, gain, share):
     validation = predicted(labels[::2], classes, float(np.clip(best, 0.05, 0.99)), common=common, random=random)
     at = int(val.argmax())
     metrics = {
-        **scores(labels, test.probabilities, validation=(validation.labels, validation.probabilities)),
+        **SingleLabel(classes=tuple(map(str, range(classes)))).scores(
+            labels, test.predicted, validation=(validation.labels, validation.predicted)
+        ),
         "train_accuracy": float(train[at]), "val_accuracy": float(val[at]), "gap": float(train[at] - val[at]),
         "train_cross_entropy": float(train_ce[at]), "val_cross_entropy": float(val_ce[at]),
         "cross_entropy_gap": float(val_ce[at] - train_ce[at]), "epochs": float(epochs), "best_epoch": at + 1.0,

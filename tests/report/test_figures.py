@@ -89,9 +89,9 @@ def test_the_gap_is_drawn_against_accuracy(results):
 def test_changes_of_classes_are_recalls_minus_the_baselines(results):
     (heat,) = figures.per_class(results).data
     for i, name in enumerate(["l2", "dropout", "too much"]):
-        seeds = [seed for seed, run in results.runs[name].items() if run.confusion is not None]
+        seeds = [seed for seed, run in results.runs[name].items() if run.details]
         recalls = [
-            [np.diag(results.runs[which][seed].confusion) / 40 for seed in seeds] for which in (name, "none")
+            [np.diag(results.runs[which][seed].details["confusion"]) / 40 for seed in seeds] for which in (name, "none")
         ]  # fmt: skip
         np.testing.assert_allclose(heat.z[i], 100 * np.mean(np.subtract(*recalls), axis=0), atol=1e-9)
 
@@ -101,14 +101,15 @@ def test_intervals_of_classes_are_paired_t_intervals(results):
 
     found = bands.changes(results, "l2")
     mine, theirs = (
-        np.array([run.confusion[1, 1] / 40 for run in results.runs[name].values()]) for name in ("l2", "none")
+        np.array([run.details["confusion"][1, 1] / 40 for run in results.runs[name].values()])
+        for name in ("l2", "none")
     )
     interval = stats.ttest_rel(mine, theirs).confidence_interval(0.95)
     assert (found.low[1], found.high[1]) == pytest.approx((interval.low, interval.high))
 
 
 def test_a_confusion_matrix_holds_shares_of_the_true_class_errors_apart_from_hits(results):
-    counts = np.sum([run.confusion for run in results.runs["l2"].values()], axis=0)
+    counts = np.sum([run.details["confusion"] for run in results.runs["l2"].values()], axis=0)
     figure = figures.confusion(results, "l2")
     (errors,), (right,) = traces(figure, "errors"), traces(figure, "right")
     shares = 100 * counts / counts.sum(axis=1, keepdims=True)
@@ -120,8 +121,8 @@ def test_a_confusion_matrix_holds_shares_of_the_true_class_errors_apart_from_hit
 
 def test_reliability_pools_the_examples_of_all_seeds(results):
     predictions = results.predictions("l2")
-    confidence = predictions.probabilities.max(axis=-1).astype("float64").ravel()
-    right = (predictions.probabilities.argmax(axis=-1) == predictions.labels).ravel()
+    confidence = predictions.predicted.max(axis=-1).astype("float64").ravel()
+    right = (predictions.predicted.argmax(axis=-1) == predictions.labels).ravel()
     (line,) = traces(figures.reliability(results, ["l2"]), "recipe")
     index = np.clip(np.ceil(confidence * 15).astype(int) - 1, 0, 14)
     bins = np.unique(index)

@@ -280,7 +280,7 @@ def test_confusions_are_ordered_by_the_baselines_and_stand_beside_the_recommende
     sheet = sections.confused(results)
     shares = [row[2].value for row in sheet.rows]
     assert shares == sorted(shares, reverse=True)
-    counts = np.sum([run.confusion for run in results.runs["none"].values()], axis=0)
+    counts = np.sum([run.details["confusion"] for run in results.runs["none"].values()], axis=0)
     off = 100 * counts * (1 - np.eye(3)) / counts.sum(axis=1, keepdims=True)
     assert shares[0] == pytest.approx(off.max())
     assert sheet.columns[3] == results.comparison.choice.recommended
@@ -344,7 +344,7 @@ def test_the_scores_of_classes_are_scikit_learns_on_all_seeds_together(results):
 
     rows = list(csv.DictReader(io.StringIO(spreadsheet.classes(results))))
     name = results.baseline
-    counts = sum(run.confusion for run in results.runs[name].values() if run.confusion is not None)
+    counts = sum(run.details["confusion"] for run in results.runs[name].values() if run.details)
     true, given = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
     precision, recall, f1, _ = precision_recall_fscore_support(true, given, zero_division=0.0)
     found = [row for row in rows if row["recipe"] == name]

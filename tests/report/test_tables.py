@@ -8,6 +8,9 @@ from reglab.analysis.compare import compare
 from reglab.facade import Results
 from reglab.report.paper import published_table
 from reglab.report.tables import comparison_table, conclusion, legend, markdown, plain
+from reglab.tasks import SingleLabel
+
+TASK = SingleLabel(classes=("a", "b", "c"))
 
 
 def results(values, *, failed=()):
@@ -19,7 +22,7 @@ def results(values, *, failed=()):
         }
         for name, accuracies in values.items()
     }
-    comparison = compare(outcomes, recipes=dict.fromkeys(values, "none"), baseline=next(iter(values)))
+    comparison = compare(outcomes, recipes=dict.fromkeys(values, "none"), baseline=next(iter(values)), task=TASK)
     return Results(comparison, Path("study"), ("a note | with a bar",), "digits, mlp", {"keras": "3.15.1"})
 
 

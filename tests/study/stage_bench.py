@@ -17,6 +17,7 @@ import numpy as np
 import reglab
 from reglab.study.plan import Plan, Run
 from reglab.study.records import FINISHED, Predictions, Record
+from reglab.study.spec import task_of
 
 __version__ = "1"
 
@@ -37,7 +38,13 @@ class Workbench:
             for name, recipe in self.assignment.recipes.items()
         }
         versions = {"reglab": reglab.__version__, "keras": __version__, "stage_bench": __version__}
-        return Plan(runs, {"keras": __version__}, versions, result_bytes=100)
+        return Plan(
+            runs,
+            {"keras": __version__},
+            versions,
+            task_of(self.assignment.data, self.assignment.settings),
+            result_bytes=100,
+        )
 
     def train(self, ride, *, on_epoch, **_):
         for epoch in range(self.assignment.settings.epochs):

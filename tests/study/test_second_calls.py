@@ -23,6 +23,7 @@ from reglab.study.executors import choice
 from reglab.study.executors.base import CheckpointSaved, JobFinished, JobStarted
 from reglab.study.plan import Plan
 from reglab.study.records import FINISHED, Record
+from reglab.study.spec import task_of
 from reglab.study.storage.store import Store
 
 
@@ -41,7 +42,8 @@ class Player(played.Player):
         extra = {"repetition": self._task.settings.repetition, "train_size": self._task.settings.train_size}
         bases = {seed: json.dumps({"seed": seed, **extra}) for seed in seeds}
         names = dict.fromkeys(self._task.recipes, ())
-        plan = Plan(names, {"keras": "1", "backend": "tensorflow 1"}, {"tensorflow": "1"}, bases=bases)
+        facts, task = {"keras": "1", "backend": "tensorflow 1"}, task_of(self._task.data, self._task.settings)
+        plan = Plan(names, facts, {"tensorflow": "1"}, task, bases=bases)
         return plan.of(self._task.recipes)
 
     def _script(self, job, worker):

@@ -15,6 +15,7 @@ from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Plan, Ride, Run
 from reglab.study.spec import Assignment, Settings
 from reglab.study.storage.store import Store
+from reglab.tasks import SingleLabel
 
 EPOCHS = 5
 TENSORFLOW = os.environ["KERAS_BACKEND"] == "tensorflow"
@@ -51,7 +52,7 @@ def _equal(one, other):
     for a, b in zip(one.weights or [], other.weights or [], strict=True):
         assert np.array_equal(a, b)
     assert (one.test is None) == (other.test is None)
-    assert one.test is None or np.array_equal(one.test.probabilities, other.test.probabilities)
+    assert one.test is None or np.array_equal(one.test.predicted, other.test.predicted)
 
 
 RIDERS = ["none", "early_stopping(patience=2)", "early_stopping(monitor=val_loss, patience=1)", "ema(momentum=0.8)"]
@@ -109,7 +110,7 @@ def test_a_checkpoint_fits_the_training_it_is_of_and_runs_that_were_in_it():
     assert not of.fits(Ride(Recipe.parse("l2"), (runs[2],)))
     assert not of.fits(Ride(Recipe.parse("ema"), (runs[3],)))
     assert not of.fits(Ride(Recipe(), (Run("none", "none", Recipe(), 1),)))
-    assert Plan({"none": (runs[0],)}, {}, {}).missing(()) == [ride]
+    assert Plan({"none": (runs[0],)}, {}, {}, SingleLabel(classes=("a", "b"))).missing(()) == [ride]
 
 
 @pytest.mark.parametrize("way", ["played", _slow("trained")])

@@ -18,6 +18,7 @@ import reglab
 from reglab.errors import ReglabError
 from reglab.study.progress import Progress
 from reglab.study.records import Predictions
+from reglab.tasks import of_classes
 
 SMALL = {"seeds": 2, "epochs": 3, "train_size": 60, "batch_size": 20, "learning_rate": 0.01}
 MODEL = "mlp(units=(16,))"
@@ -172,7 +173,7 @@ def test_test_labels_decide_nothing(tmp_path):
     data = reglab.load("digits")
     from reglab.data import Dataset, test_part
 
-    test = test_part(data)
+    test = test_part(data, of_classes(data.y, data.class_names))
     labels = data.y.copy()
     labels[test] = np.random.default_rng(0).permutation(labels[test])
     part = np.zeros(len(data), "int8")

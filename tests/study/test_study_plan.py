@@ -8,6 +8,7 @@ import pytest
 import reglab
 from reglab.recipe import Recipe
 from reglab.study.plan import Plan, Queue, Ride, Run, identity, rides
+from reglab.tasks import SingleLabel
 
 
 def _runs(*texts):
@@ -95,7 +96,7 @@ def test_a_plan_has_each_run_once_whatever_its_names():
     same = Recipe.parse("l2")
     runs = {name: tuple(Run(f"{text}{s}", name, Recipe.parse(text), s) for s in range(2))
             for name, text in (("a", "l2"), ("none", "none"), ("b", "l2"))}  # fmt: skip
-    plan = Plan(runs, {}, {})
+    plan = Plan(runs, {}, {}, SingleLabel(classes=("a", "b")))
     assert [(run.id, run.name) for run in plan.unique()] == [
         ("l20", "a"),
         ("none0", "none"),

@@ -39,7 +39,7 @@ def test_a_record_comes_back_as_it_was(tmp_path):
         weights = store.weights("a" * 20)
     assert found.metrics == {"accuracy": 0.5}
     assert found.history == {"loss": [1.0, 0.5]}
-    assert np.array_equal(found.test.probabilities, [[0.25, 0.75]])
+    assert np.array_equal(found.test.predicted, [[0.25, 0.75]])
     assert [w.tolist() for w in weights] == [[0.0, 1.0, 2.0], [[1.0, 0.0], [0.0, 1.0]]]
 
 

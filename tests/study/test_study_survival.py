@@ -28,6 +28,7 @@ from reglab.study.plan import Run
 from reglab.study.records import FAILED, Record
 from reglab.study.storage.store import Store
 from reglab.study.storage.view import View
+from reglab.tasks import SingleLabel
 
 HERE = Path(__file__).parent
 
@@ -180,7 +181,7 @@ def test_a_table_cut_short_in_the_middle_of_a_study_is_made_anew_from_the_runs(m
 def test_a_checkpoint_cut_short_is_not_used(tmp_path):
     with Store(tmp_path) as store:
         run = Run("a" * 20, "none", played.Recipe(), 0)
-        ride = played.Plan({"none": (run,)}, {}, {}).missing(())[0]
+        ride = played.Plan({"none": (run,)}, {}, {}, SingleLabel(classes=("a", "b"))).missing(())[0]
         store.checkpoints.write(ride.key, played.stand(ride, 2))
         (folder,) = (tmp_path / "checkpoints").iterdir()
         assert store.checkpoints.read(ride.key).epoch == 2
@@ -218,7 +219,7 @@ def test_a_full_disk_ends_the_study_in_a_sentence_and_keeps_what_is_recorded(tmp
         class Optimist(played.Player):
             def plan(self):
                 plan = super().plan()
-                return played.Plan(plan.runs, plan.facts, plan.versions)  # it takes no bytes, it says
+                return played.Plan(plan.runs, plan.facts, plan.versions, plan.task)  # it takes no bytes, it says
 
         with pytest.raises(ReglabError, match=r"(No space left|disk is full).*Make room"):
             played.play(study, weights=20_000, player=Optimist)

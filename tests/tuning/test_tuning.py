@@ -290,6 +290,13 @@ def kinds():
 
 
 @pytest.mark.parametrize("kind", kinds())
+def test_a_metric_whose_lowest_value_is_the_best_is_not_searched_by(stage, tmp_path, kind):
+    with pytest.raises(ReglabError, match="of cross-entropy the lowest is the best"):
+        kinds()[kind](lambda **more: small(metric="cross_entropy", **more), tmp_path / "t")
+    assert stage == [], "nothing is trained before"
+
+
+@pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("first_seed", [SEARCH_SEEDS - 2, SEARCH_SEEDS, SEARCH_SEEDS + 1])
 def test_seeds_of_the_search_do_not_confirm_it_and_nothing_is_trained(stage, tmp_path, kind, first_seed):
     def make(**more):

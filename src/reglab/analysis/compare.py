@@ -12,35 +12,9 @@ import numpy as np
 from reglab.analysis.choice import Choice, choose
 from reglab.analysis.paired import Crossed, crossed, paired
 from reglab.analysis.verdict import Verdict, collapsed, judge
+from reglab.tasks import Metric, Task
 
-__all__ = ["METRICS", "Comparison", "Difference", "Row", "compare"]
-
-METRICS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "top_5",
-    "cross_entropy",
-    "brier",
-    "ece",
-    "overconfidence",
-    "temperature",
-    "ece_tempered",
-    "cross_entropy_tempered",
-    "sparsity",
-    "train_accuracy",
-    "val_accuracy",
-    "gap",
-    "train_cross_entropy",
-    "val_cross_entropy",
-    "cross_entropy_gap",
-    "epochs",
-    "best_epoch",
-    "seconds",
-)
-# What a run cost is in its record. It differs between two equal studies, whose results are the same.
-_COMPARED = tuple(metric for metric in METRICS if metric != "seconds")
+__all__ = ["Comparison", "Difference", "Row", "compare"]
 
 
 @dataclass(frozen=True)
@@ -66,10 +40,10 @@ class Row:
         status: how each seed ended, in the order of ``seeds``.
         values: for each metric its value a seed; seeds that did not finish are absent.
         differences: for each metric its difference from the baseline; empty for the baseline.
-        verdict: what may be said of its accuracy against the baseline; None for the baseline.
-        crossed: the difference in accuracy with an interval for other seeds and other test examples; None for the
-            baseline, or where predictions are not at hand.
-        collapsed: seeds of runs that finished with an accuracy far below that of the others.
+        verdict: what may be said of its deciding metric against the baseline's; None for the baseline.
+        crossed: the difference in that metric with an interval for other seeds and other test examples; None for the
+            baseline, or where scores of examples are not known.
+        collapsed: seeds of runs that finished far worse than the others.
     """
 
     name: str
@@ -104,11 +78,13 @@ class Comparison:
 
     Attributes:
         baseline: the name of the recipe that the others are compared with.
+        task: what was predicted, and which metric decides.
         rows: the recipes.
         choice: which of them may be the best, by validation; None if none has a run.
     """
 
     baseline: str
+    task: Task
     rows: tuple[Row, ...]
     choice: Choice | None = None
 
@@ -119,8 +95,9 @@ class Comparison:
         """Return what stands in ``results.json``."""
         return {
             "baseline": self.baseline,
+            "task": self.task.to_dict(),
             "choice": None if self.choice is None else dataclasses.asdict(self.choice),
-            "recipes": [_row_dict(row) for row in self.rows],
+            "recipes": [_row_dict(row, self.task) for row in self.rows],
         }
 
 
@@ -129,8 +106,9 @@ def compare(
     *,
     recipes: Mapping[str, str],
     baseline: str,
+    task: Task,
     margin: float | None = None,
-    right: Mapping[str, Mapping[int, np.ndarray]] | None = None,
+    scores: Mapping[str, Mapping[int, np.ndarray]] | None = None,
     sizes: Mapping[str, int] | None = None,
     identical: Collection[str] = (),
 ) -> Comparison:
@@ -140,57 +118,69 @@ def compare(
         outcomes: for each recipe's name and each seed, how the run ended and its metrics.
         recipes: what each recipe is, as text.
         baseline: the name of the recipe that the others are compared with.
-        margin: the smallest difference in accuracy that matters, declared beforehand, or None.
-        right: for each recipe's name and each seed, which test examples were classified rightly, booleans ``(N,)``.
+        task: what was predicted, and which metric decides.
+        margin: the smallest difference in that metric that matters, declared beforehand, or None.
+        scores: for each recipe's name and each seed, scores of the test examples whose mean is the metric, ``(N,)``.
         sizes: how many strategies each recipe has: a smaller one is recommended where it is shown not to be inferior.
         identical: names of recipes whose networks are the baseline's in every seed.
     """
-    values = {name: _values(seeds) for name, seeds in outcomes.items()}
+    metric = task.decides
+    values = {name: _values(seeds, task) for name, seeds in outcomes.items()}
     states = {name: [state for state, _ in seeds.values()] for name, seeds in outcomes.items()}
-    accuracies = {name: of_name["accuracy"] for name, of_name in values.items()}
+    deciding = {name: of_name[metric.name] for name, of_name in values.items()}
     verdicts = {
         name: _within(verdict)
         for name, verdict in judge(
-            accuracies, states, baseline=baseline, margin=margin, resolution=_resolution(right), identical=identical
+            deciding,
+            states,
+            baseline=baseline,
+            metric=metric,
+            margin=margin,
+            resolution=_resolution(scores, metric),
+            identical=identical,
         ).items()
     }
     rows = []
     for name, seeds in outcomes.items():
         differences = {}
         if name != baseline:
-            differences = {metric: difference(values[name][metric], values[baseline][metric]) for metric in METRICS}
+            differences = {each: difference(of, values[baseline][each]) for each, of in values[name].items()}
         verdict, both = verdicts.get(name), None
-        if verdict is not None and right is not None:
+        if verdict is not None and scores is not None:
             level = verdict.confidence if math.isfinite(verdict.confidence) else 0.95
-            both = _crossed(right.get(name, {}), right.get(baseline, {}), confidence=level)
+            both = _crossed(scores.get(name, {}), scores.get(baseline, {}), confidence=level)
         rows.append(Row(
             name, recipes[name], tuple(seeds), tuple(states[name]), values[name], differences, verdict, both,
-            collapsed(accuracies[name]),
+            collapsed(deciding[name], metric),
         ))  # fmt: skip
-    validation = {name: of_name["val_accuracy"] for name, of_name in values.items()}
-    return Comparison(baseline, tuple(rows), choose(validation, sizes or {}, margin=margin))
+    validation = {
+        name: {seed: metric.sign * value for seed, value in of_name[f"val_{metric.name}"].items()}
+        for name, of_name in values.items()
+    }
+    return Comparison(baseline, task, tuple(rows), choose(validation, sizes or {}, margin=margin))
 
 
-def _resolution(right: Mapping[str, Mapping[int, np.ndarray]] | None) -> float | None:
-    """Return the step in which accuracies come: one test example; None if that is not known."""
-    fewest = min((len(hits) for of_name in (right or {}).values() for hits in of_name.values()), default=0)
-    return 1 / fewest if fewest else None
+def _resolution(scores: Mapping[str, Mapping[int, np.ndarray]] | None, metric: Metric) -> float | None:
+    """Return the step in which the metric comes: one test example; None if that is not known."""
+    found = [of_one for of_name in (scores or {}).values() for of_one in of_name.values()] if metric.counts else []
+    steps = [float(np.min(of_one[of_one > 0], initial=np.inf)) / len(of_one) for of_one in found]
+    return max((step for step in steps if math.isfinite(step)), default=None)
 
 
 def _within(verdict: Verdict) -> Verdict:
-    """Return a verdict on shares, whose difference is 1 at most; few seeds give intervals beyond that."""
-    low, high = (min(1.0, max(-1.0, b)) if math.isfinite(b) else b for b in (verdict.low, verdict.high))
+    """Return a verdict whose interval is within what differences of its metric can be; few seeds give more."""
+    most = verdict.metric.span
+    low, high = (min(most, max(-most, b)) if math.isfinite(b) else b for b in (verdict.low, verdict.high))
     return dataclasses.replace(verdict, low=low, high=high)
 
 
 def _crossed(
-    right: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray], *, confidence: float
+    scores: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray], *, confidence: float
 ) -> Crossed | None:
-    seeds = [seed for seed in right if seed in baseline]
+    seeds = [seed for seed in scores if seed in baseline]
     if not seeds:
         return None
-    differences = np.array([right[seed].astype("int8") - baseline[seed].astype("int8") for seed in seeds])
-    return crossed(differences, confidence=confidence)
+    return crossed(np.array([scores[seed] - baseline[seed] for seed in seeds]), confidence=confidence)
 
 
 def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, confidence: float = 0.95) -> Difference:
@@ -203,27 +193,29 @@ def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, co
     return Difference(both, found.mean, *found.interval(confidence))
 
 
-def _values(seeds: Mapping[int, tuple[str, Mapping[str, float]]]) -> dict[str, dict[int, float]]:
+def _values(seeds: Mapping[int, tuple[str, Mapping[str, float]]], task: Task) -> dict[str, dict[int, float]]:
     return {
         metric: {
             seed: metrics[metric]
             for seed, (status, metrics) in seeds.items()
             if status == "finished" and metric in metrics
         }
-        for metric in METRICS
+        for metric in task.recorded
     }
 
 
-def _row_dict(row: Row) -> dict:
+def _row_dict(row: Row, task: Task) -> dict:
+    # What a run cost is in its record. It differs between two equal studies, whose results are the same.
+    compared = [metric for metric in task.recorded if metric != "seconds"]
     metrics = {
         metric: {
             "values": [row.values[metric].get(seed) for seed in row.seeds],
             "mean": row.mean(metric),
             "std": row.std(metric),
         }
-        for metric in _COMPARED
+        for metric in compared
     }
-    for metric, diff in ((metric, row.differences[metric]) for metric in _COMPARED if row.differences):
+    for metric, diff in ((metric, row.differences[metric]) for metric in compared if row.differences):
         metrics[metric]["difference"] = {"mean": diff.mean, "low": diff.low, "high": diff.high}
     return {
         "name": row.name, "recipe": row.recipe, "seeds": list(row.seeds), "status": list(row.status),

@@ -14,6 +14,7 @@ import numpy as np
 
 from reglab.analysis.paired import Paired, paired, smallest_step
 from reglab.analysis.verdict import Ended, Verdict, decide
+from reglab.tasks import Metric
 
 __all__ = ["Contribution", "Ingredient", "contribution", "subsets"]
 
@@ -46,8 +47,9 @@ class Contribution:
 
     Attributes:
         ingredients: in the order of the combination.
-        interactions: for each pair, accuracy of both minus that of each alone plus that of nothing: above zero, two
-            help each other; below, they do the same work. The verdict is on that number.
+        interactions: for each pair, the metric of both minus that of each alone plus that of nothing: where that is
+            better than zero, two help each other; where it is worse, they do the same work. The verdict is on that
+            number.
         whole: the verdict on the combination, against nothing.
         questions: how many verdicts there are, which are one family.
     """
@@ -75,10 +77,11 @@ def subsets(names: tuple[str, ...]) -> list[Subset]:
 
 def contribution(
     names: tuple[str, ...],
-    accuracy: Mapping[Subset, Mapping[int, float]],
+    values: Mapping[Subset, Mapping[int, float]],
     status: Mapping[Subset, list[str]],
     seconds: Mapping[Subset, float],
     *,
+    metric: Metric,
     margin: float | None = None,
 ) -> Contribution:
     """Return what each ingredient contributes.
@@ -90,15 +93,16 @@ def contribution(
 
     Args:
         names: of the ingredients.
-        accuracy: for each subset a number a seed, of runs that finished.
+        values: for each subset a number per seed, of runs that finished.
         status: for each subset how each of its runs ended.
         seconds: for each subset the mean time of a run.
+        metric: what the numbers are.
         margin: the smallest difference that matters, declared beforehand.
     """
     asked = _questions(names)
-    found = {question: _difference(cells, accuracy) for question, cells in asked.items()}
+    found = {question: _difference(cells, values) for question, cells in asked.items()}
     ended = {question: _ended(cells, status) for question, cells in asked.items()}
-    verdicts = decide(found, ended, margin=margin)
+    verdicts = decide(found, ended, metric=metric, margin=margin)
     whole = frozenset(names)
     ingredients = tuple(
         Ingredient(
@@ -112,7 +116,7 @@ def contribution(
 
 
 def _questions(names: tuple[str, ...]) -> dict[Question, tuple[tuple[Subset, ...], tuple[Subset, ...]]]:
-    """Return, for each question, the parts whose accuracies are added and those that are subtracted."""
+    """Return, for each question, the parts whose values are added and those that are subtracted."""
     whole, nothing = frozenset(names), frozenset[str]()
     asked: dict[Question, tuple[tuple[Subset, ...], tuple[Subset, ...]]] = {("whole",): ((whole,), (nothing,))}
     asked |= {("left out", name): ((whole - {name},), (whole,)) for name in names}
@@ -125,10 +129,10 @@ def _questions(names: tuple[str, ...]) -> dict[Question, tuple[tuple[Subset, ...
 
 
 def _difference(
-    cells: tuple[tuple[Subset, ...], tuple[Subset, ...]], accuracy: Mapping[Subset, Mapping[int, float]]
+    cells: tuple[tuple[Subset, ...], tuple[Subset, ...]], of: Mapping[Subset, Mapping[int, float]]
 ) -> Paired:
     plus, minus = cells
-    of_cells = [accuracy[part] for part in (*plus, *minus)]
+    of_cells = [of[part] for part in (*plus, *minus)]
     seeds = [seed for seed in of_cells[0] if all(seed in cell for cell in of_cells)]
     values = np.array([[cell[seed] for seed in seeds] for cell in of_cells])
     step = smallest_step([value for cell in of_cells for value in cell.values()])

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from reglab.analysis import curves, metrics
+from reglab.analysis import curves
 from reglab.analysis.curves import Turn
 from reglab.analysis.decompose import decompose
 from reglab.analysis.diagnosis import (
@@ -33,6 +33,7 @@ from reglab.analysis.diagnosis import (
 )
 from reglab.analysis.findings import evidence, verdict
 from reglab.analysis.paired import paired, smallest_step
+from reglab.tasks import probabilities as probabilities_of
 
 __all__ = ["WORDS", "Diagnosis", "Estimate", "Finding", "Run", "diagnose", "onset", "read"]
 
@@ -275,6 +276,6 @@ def _calibration(pair: tuple[np.ndarray, np.ndarray] | None) -> tuple[Estimate |
         return None, None
     labels, probabilities = np.asarray(pair[0]), np.asarray(pair[1])
     rows = labels if labels.ndim == 2 else np.broadcast_to(labels, probabilities.shape[:2])
-    over = [metrics.calibration(y, p).overconfidence for y, p in zip(rows, probabilities, strict=True)]
-    sharp = [metrics.temperature(y, p) for y, p in zip(rows, probabilities, strict=True)]
+    over = [probabilities_of.calibration(y, p).overconfidence for y, p in zip(rows, probabilities, strict=True)]
+    sharp = [probabilities_of.temperature(y, p) for y, p in zip(rows, probabilities, strict=True)]
     return estimate(over), estimate(sharp)

@@ -19,6 +19,7 @@ from reglab.analysis.paired import (
     smallest_step,
     upper_spread,
 )
+from reglab.tasks import Metric
 
 __all__ = ["ALPHA", "ENOUGH_SEEDS", "Ended", "Verdict", "collapsed", "decide", "judge", "p_text"]
 
@@ -27,8 +28,9 @@ Key = TypeVar("Key")
 ALPHA = 0.05  # familywise: over all recipes of a study
 ENOUGH_SEEDS = 5  # fewer are screening: differences and intervals, no verdicts
 POWER = 0.8
-# A run has collapsed if it lies this far below the median of its recipe: in accuracy, and in standard deviations of the
-# others (by the median absolute deviation). Of 5 to 20 runs with normal noise this names one in 2 % of recipes.
+# A run has collapsed if it is this far worse than the median of its recipe: as a share of what the metric can be, and
+# in standard deviations of the others (by the median absolute deviation). Of 5 to 20 runs with normal noise this names
+# one in 2 % of recipes.
 COLLAPSE = 0.03
 COLLAPSE_SPREADS = 4.0
 
@@ -41,6 +43,7 @@ class Verdict:
         word: ``better``, ``worse``, ``equivalent`` (no difference larger than the margin), ``identical`` (in every seed
             its network is the baseline's), ``cannot tell``, ``unreliable`` (some of its runs, or of the baseline's,
             diverged or failed), or ``screening`` (fewer than five seeds).
+        metric: what it is about.
         paired: the statistics of its differences.
         p_adjusted: Holm's p value over all recipes that were tested; NaN where no test was made.
         confidence: of the interval: ``1 - alpha / recipes``, or ``1 - alpha`` where no test was made. NaN for a bound,
@@ -57,6 +60,7 @@ class Verdict:
     """
 
     word: str
+    metric: Metric
     paired: Paired
     p_adjusted: float
     confidence: float
@@ -74,26 +78,36 @@ class Verdict:
     @property
     def bound(self) -> str:
         """``>0`` or ``<0`` where the step-down test shows the sign and no interval goes with it; else empty."""
-        if self.word == "better" and math.isinf(self.high):
-            return ">0"
-        return "<0" if self.word == "worse" and math.isinf(self.low) else ""
+        if self.word not in ("better", "worse"):
+            return ""
+        return ">0" if math.isinf(self.high) else "<0" if math.isinf(self.low) else ""
 
-    def interval(self, unit: float = 100.0, form: str = "+.2f") -> str:
+    def interval(self) -> str:
         """Return the interval as text, ``[-0.35, +4.58]``, a bound as ``>0``, and nothing where there is none."""
         if self.bound:
             return self.bound
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             return ""
-        return f"[{unit * self.low:{form}}, {unit * self.high:{form}}]"
+        unit, form = self.metric.scale, self.metric.form
+        return f"[{unit * self.low:+{form}}, {unit * self.high:+{form}}]"
 
-    def sentence(self, name: str, *, unit: float = 100.0) -> str:
-        """Return the verdict in words, differences multiplied by ``unit`` (points of accuracy)."""
-        return self._first(name, unit) + self._collapses()
+    def difference(self) -> str:
+        """Return the mean difference and its interval as a table holds them; nothing where there is no pair."""
+        if math.isnan(self.paired.mean):
+            return ""
+        return f"{self.metric.scale * self.paired.mean:+{self.metric.form}} {self.interval()}".rstrip()
 
-    def _first(self, name: str, unit: float) -> str:
-        d = self.paired
-        interval = self.interval(unit)
-        size = f"{unit * d.mean:+.2f} points{interval and f' {interval}'}"
+    def size(self) -> str:
+        """Return the mean difference with its unit, and its interval: ``+2.10 points [-0.35, +4.58]``."""
+        mean, interval = self.metric.differs(self.paired.mean, f"+{self.metric.form}"), self.interval()
+        return f"{mean}{interval and f' {interval}'}"
+
+    def sentence(self, name: str) -> str:
+        """Return the verdict in words."""
+        return self._first(name) + self._collapses()
+
+    def _first(self, name: str) -> str:
+        d, size = self.paired, self.size()
         if self.word == "unreliable" and self.bad:
             return f"{name} is unreliable: {self.bad} of {self.runs} runs diverged or failed."
         if self.word == "unreliable":
@@ -108,18 +122,20 @@ class Verdict:
         if self.word in ("better", "worse"):
             return f"{name} is {self.word}: {size}, p {p_text(self.p_adjusted)}."
         if self.word == "equivalent":
-            return f"{name} makes no difference larger than {unit * (self.margin or 0):g} points: {size}."
+            return f"{name} makes no difference larger than {self.metric.differs(self.margin or 0, 'g')}: {size}."
         if d.all_zero:
-            return f"{name} cannot be told from the baseline: its accuracy is the same in {_all(d.n)}.{_share(d.n)}"
-        return f"{name} cannot be told from the baseline: {size}.{self._needed(unit)}"
+            same = f"its {self.metric.title} is the same in {_all(d.n)}"
+            return f"{name} cannot be told from the baseline: {same}.{_share(d.n)}"
+        return f"{name} cannot be told from the baseline: {size}.{self._needed()}"
 
-    def _needed(self, unit: float) -> str:
+    def _needed(self) -> str:
         if not math.isfinite(self.detectable):
             return ""
         if self.margin is not None:
             seeds = "over 100,000" if self.seeds_needed is None else f"about {self.seeds_needed:,}"
-            return f" A difference of {unit * self.margin:g} points would need {seeds} seeds."
-        return f" {self.paired.n} seeds at this spread detect differences from {unit * self.detectable:.1f} points on."
+            return f" A difference of {self.metric.differs(self.margin, 'g')} would need {seeds} seeds."
+        smallest = self.metric.differs(self.detectable, self.metric.rough)
+        return f" {self.paired.n} seeds at this spread detect differences from {smallest} on."
 
     def _collapses(self) -> str:
         if not self.collapsed:
@@ -145,19 +161,21 @@ def p_text(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
-def collapsed(values: Mapping[int, float]) -> tuple[int, ...]:
-    """Return the seeds of runs that lie far below the others of their recipe; none with fewer than four runs.
+def collapsed(values: Mapping[int, float], metric: Metric) -> tuple[int, ...]:
+    """Return the seeds of runs that are far worse than the others of their recipe; none with fewer than four runs.
 
-    >>> collapsed({0: 0.91, 1: 0.90, 2: 0.92, 3: 0.80, 4: 0.91})
+    >>> from reglab.tasks import Binary
+    >>> accuracy = Binary(classes=("no", "yes")).decides
+    >>> collapsed({0: 0.91, 1: 0.90, 2: 0.92, 3: 0.80, 4: 0.91}, accuracy)
     (3,)
     """
     if len(values) < 4:
         return ()
-    numbers = np.array(list(values.values()))
+    numbers = metric.sign * np.array(list(values.values()))
     middle = float(np.median(numbers))
     spread = 1.4826 * float(np.median(np.abs(numbers - middle)))
-    limit = middle - max(COLLAPSE, COLLAPSE_SPREADS * spread)
-    return tuple(seed for seed, value in values.items() if value < limit)
+    limit = middle - max(COLLAPSE * metric.size(middle), COLLAPSE_SPREADS * spread)
+    return tuple(seed for seed, value in zip(values, numbers, strict=True) if value < limit)
 
 
 def judge(
@@ -165,6 +183,7 @@ def judge(
     status: Mapping[str, Sequence[str]],
     *,
     baseline: str,
+    metric: Metric,
     margin: float | None = None,
     alpha: float = ALPHA,
     resolution: float | None = None,
@@ -183,10 +202,11 @@ def judge(
     Differences that are all zero are never equivalence: that some runs differ by much cannot be excluded.
 
     Args:
-        values: for each recipe's name a number a seed, the larger the better; of runs that finished.
+        values: for each recipe's name a number per seed; of runs that finished.
         status: for each recipe's name how each of its runs ended.
         baseline: the name of the recipe the others are compared with. Where some of its runs diverged or failed, every
             verdict is unreliable.
+        metric: what the numbers are.
         margin: the smallest difference that matters, declared beforehand.
         alpha: familywise error rate.
         resolution: the step in which the numbers come, such as ``1 / N`` for accuracy on ``N`` test examples; no
@@ -197,10 +217,12 @@ def judge(
     found = {name: _pair(values[name], values[baseline], resolution) for name in names}
     bad, runs = _bad(status[baseline]), len(status[baseline])
     ended = {
-        name: Ended(_bad(status[name]), len(status[name]), bad, runs, collapsed(values[name]), name in identical)
+        name: Ended(
+            _bad(status[name]), len(status[name]), bad, runs, collapsed(values[name], metric), name in identical
+        )
         for name in names
     }
-    return decide(found, ended, margin=margin, alpha=alpha)
+    return decide(found, ended, metric=metric, margin=margin, alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -216,7 +238,12 @@ class Ended:
 
 
 def decide(
-    found: Mapping[Key, Paired], ended: Mapping[Key, Ended], *, margin: float | None = None, alpha: float = ALPHA
+    found: Mapping[Key, Paired],
+    ended: Mapping[Key, Ended],
+    *,
+    metric: Metric,
+    margin: float | None = None,
+    alpha: float = ALPHA,
 ) -> dict[Key, Verdict]:
     """Return the verdicts on a family of differences, as :func:`judge` does on those from a baseline."""
     tested = [
@@ -226,22 +253,24 @@ def decide(
     adjusted = dict(zip(tested, holm([found[key].p for key in tested]), strict=True))
     share = alpha / max(1, len(tested))
     return {
-        key: _decided(each, ended[key], adjusted.get(key, math.nan), margin=margin, alpha=alpha, share=share)
+        key: _decided(
+            each, ended[key], adjusted.get(key, math.nan), metric=metric, margin=margin, alpha=alpha, share=share
+        )
         for key, each in found.items()
     }
 
 
 def _decided(
-    found: Paired, ended: Ended, p: float, *, margin: float | None, alpha: float, share: float
-) -> Verdict:  # fmt: skip
+    found: Paired, ended: Ended, p: float, *, metric: Metric, margin: float | None, alpha: float, share: float
+) -> Verdict:
     level = alpha if math.isnan(p) else share
     low, high = _bounded(found, level, rejected=p <= alpha)
-    word = _word(found, ended, p, low, high, margin=margin, alpha=alpha)
+    word = _word(found, ended, p, low, high, sign=metric.sign, margin=margin, alpha=alpha)
     bound = word in ("better", "worse") and math.inf in (-low, high)
     known = math.isfinite(found.std) and math.isfinite(found.spread)
     likely = upper_spread(found.spread, found.n) if known and margin is not None else math.nan
     return Verdict(
-        word, found, p, math.nan if bound else 1 - level, low, high, margin,
+        word, metric, found, p, math.nan if bound else 1 - level, low, high, margin,
         None if margin is None else seeds_to_detect(margin, likely, alpha=share, wanted=POWER),
         detectable(found.spread, found.n, alpha=share, wanted=POWER) if known else math.nan,
         ended.bad, ended.runs, ended.baseline_bad, ended.baseline_runs, ended.collapsed,
@@ -267,8 +296,8 @@ def _bounded(found: Paired, alpha: float, *, rejected: bool) -> tuple[float, flo
 
 
 def _word(
-    found: Paired, ended: Ended, p: float, low: float, high: float, *, margin: float | None, alpha: float
-) -> str:  # fmt: skip
+    found: Paired, ended: Ended, p: float, low: float, high: float, *, sign: float, margin: float | None, alpha: float
+) -> str:
     if ended.bad or ended.baseline_bad:
         return "unreliable"
     if ended.identical and found.n:
@@ -276,7 +305,7 @@ def _word(
     if found.n < ENOUGH_SEEDS:
         return "screening"
     if p <= alpha:
-        return "better" if found.mean > 0 else "worse"
+        return "better" if sign * found.mean > 0 else "worse"
     if margin is not None and -margin <= low and high <= margin and not found.all_zero:
         return "equivalent"
     return "cannot tell"

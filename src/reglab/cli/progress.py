@@ -14,6 +14,7 @@ from reglab.cli.console import Console
 from reglab.cli.interrupt import interruptible
 from reglab.study.progress import Progress as StudyProgress
 from reglab.study.records import FINISHED, Record, reason
+from reglab.tasks import Metric
 
 __all__ = ["TerminalProgress", "bars"]
 
@@ -42,6 +43,7 @@ class TerminalProgress(StudyProgress):
         self._rows: dict[str, Any] = {}  # a bar for each worker
         self._jobs: dict[int, tuple[str, int]] = {}  # which worker's bar, and how far it is
         self._said: set[str] = set()
+        self._metric: Metric | None = None
         self._epochs = 0
         self._trainings = 0
         self._done = 0
@@ -53,7 +55,8 @@ class TerminalProgress(StudyProgress):
         self._said.add(text)
         self._console.print(Text("note: ", style="yellow") + Text(text))
 
-    def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str) -> None:
+    def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str, metric: Metric) -> None:
+        self._metric = metric
         self._epochs, self._trainings, self._began = epochs, trainings, time.perf_counter()
         self._done, self._jobs, self._rows = 0, {}, {}
         kept = f", of which {reused} are recorded already" if reused else ""
@@ -90,9 +93,13 @@ class TerminalProgress(StudyProgress):
         self._check()
         if self._bars is None:
             return
-        note = f"val {100 * metrics['val_accuracy']:.1f} %" if metrics else ""
-        self._bars.update(self._rows[worker], completed=epoch + 1, note=note)
+        self._bars.update(self._rows[worker], completed=epoch + 1, note=self._level(metrics))
         self._advance()
+
+    def _level(self, metrics: dict[str, float]) -> str:
+        """Return where validation is, as a bar shows it."""
+        metric = self._metric
+        return f"val {metric.shown(metrics[f'val_{metric.name}'], metric.rough)}" if metrics and metric else ""
 
     def _advance(self) -> None:
         if self._bars is not None:
@@ -108,13 +115,16 @@ class TerminalProgress(StudyProgress):
         if record.status != FINISHED:
             told = f" {record.name}, seed {record.seed}: {reason(record.error)}"
             self._console.print(Text(record.status, style="red") + Text(told, style=""))
-        elif self._bars is None:
-            metrics = record.metrics
+        elif self._bars is None and self._metric is not None:
+            metrics, metric = record.metrics, self._metric
+            level = metrics.get(metric.name, metrics[f"val_{metric.name}"])  # a search reads no test set
             self._console.print(
-                f"{record.name}, seed {record.seed}: accuracy {100 * metrics['accuracy']:.2f} %, gap "
-                f"{100 * metrics['gap']:.1f} points, {metrics['epochs']:.0f} epochs, {metrics['seconds']:.1f} s",
-                highlight=False, markup=False,
-            )  # fmt: skip
+                f"{record.name}, seed {record.seed}: {metric.title} {metric.shown(level)}, gap "
+                f"{metric.differs(metrics['gap'], metric.rough)}, {metrics['epochs']:.0f} epochs, "
+                f"{metrics['seconds']:.1f} s",
+                highlight=False,
+                markup=False,
+            )
 
     def training_ended(self, job: int) -> None:
         self._jobs.pop(job, None)

@@ -21,10 +21,11 @@ __all__ = ["run_and_show", "show_table", "trained"]
 
 _NAME = 24  # characters of a recipe's name in a line
 _STYLES = {1: "green", -1: "red", 0: ""}
-# On a narrow terminal columns go in this order, the least needed first.
-_DISPENSABLE = (
-    ("run",), ("tries",), ("s/run",), ("precision",), ("p",), ("epochs",), ("runs",), ("train",),
-    ("gap",), ("verdict",), ("paper precision", "our precision"), ("MB",), ("measuring",),
+# On a narrow terminal columns go in this order, the least needed first; other metrics than the deciding one between.
+_FIRST = (("run",), ("tries",), ("s/run",))
+_THEN = (
+    ("p",), ("epochs",), ("runs",), ("train",), ("gap",), ("verdict",), ("paper precision", "our precision"), ("MB",),
+    ("measuring",),
 )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def trained(
 def show_table(table: Table, console: Console) -> None:
     """Print a table in as many of its columns as fit."""
     dropped: list[str] = []
-    for names in ((), *_DISPENSABLE):
+    for names in ((), *_FIRST, table.second, *_THEN):
         dropped += names
         kept = [i for i, column in enumerate(table.columns) if column not in dropped]
         if _width(table, kept) <= console.width:

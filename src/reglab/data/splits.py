@@ -1,17 +1,37 @@
-"""Which examples are trained on, which choose, and which are kept for the end. Pure: labels in, indices out."""
+"""Which examples are trained on, which choose, and which are kept for the end. Pure: labels in, indices out.
+
+How labels are held out in proportion is asked of whoever knows what they are, a task of :mod:`reglab.tasks`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
 from reglab.errors import ReglabError
 from reglab.seeds import derive
 
-__all__ = ["Split", "split", "test_part"]
+__all__ = ["HoldsOut", "Split", "split", "test_part"]
+
+
+class HoldsOut(Protocol):
+    """Whoever knows what labels are: how examples are held out so that each part has its share of everything."""
+
+    def hold_out(self, y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions that stay and those that are held out.
+
+        Raises:
+            ValueError: if there are too few examples for it, saying of what.
+        """
+
+    def fewest(self, y: np.ndarray) -> int:
+        """Return how many examples a part needs to have a share of everything."""
+
+    def counted(self, y: np.ndarray) -> str:
+        """Return how many kinds of labels there are, after "examples": `` of 3 classes``, or nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +43,18 @@ class Split:
     test: np.ndarray
 
 
-def test_part(data: Dataset, *, fraction: float = 0.2) -> np.ndarray:
+def test_part(data: Dataset, labels: HoldsOut, *, fraction: float = 0.2) -> np.ndarray:
     """Return the examples that are test in a whole study, for every seed: the source's own, else a stratified part."""
     if data.part is not None and (data.part == TEST).any():
         return np.flatnonzero(data.part == TEST)
     candidates = np.arange(len(data)) if data.part is None else np.flatnonzero(data.part == TRAIN)
-    _, test = _stratified(data, candidates, held_out=fraction, seed=derive(0, "test part"), what="test")
+    _, test = _held_out(data, labels, candidates, size=fraction, seed=derive(0, "test part"), what="test")
     return test
 
 
 def split(
     data: Dataset,
+    labels: HoldsOut,
     *,
     test: np.ndarray,
     seed: int,
@@ -45,6 +66,7 @@ def split(
 
     Args:
         data: the data.
+        labels: what its labels are, a task.
         test: what :func:`test_part` returned.
         seed: decides what is validation, unless the source has a validation part, and which ``train_size`` examples
             train.
@@ -62,9 +84,9 @@ def split(
         val = np.flatnonzero(data.part == VAL)
         pool = np.setdiff1d(rest, val)
     else:
-        pool, val = _stratified(data, rest, held_out=validation, seed=derive(seed, "validation"), what="validation")
+        pool, val = _held_out(data, labels, rest, size=validation, seed=derive(seed, "validation"), what="validation")
     if train_size is not None:
-        pool = _subset(data, pool, train_size, seed=derive(seed, "train size"))
+        pool = _subset(data, labels, pool, train_size, seed=derive(seed, "train size"))
     return Split(train=np.sort(pool), val=np.sort(val), test=np.sort(test))
 
 
@@ -87,7 +109,7 @@ def drawn(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     return np.lexsort((random.random(len(labels)), place))[:count]
 
 
-def _subset(data: Dataset, pool: np.ndarray, size: int, *, seed: int) -> np.ndarray:
+def _subset(data: Dataset, labels: HoldsOut, pool: np.ndarray, size: int, *, seed: int) -> np.ndarray:
     if size > len(pool):
         raise ReglabError(
             f"train_size={size} is more than the {len(pool)} examples that are neither test nor validation. Ask for "
@@ -95,30 +117,29 @@ def _subset(data: Dataset, pool: np.ndarray, size: int, *, seed: int) -> np.ndar
         )
     if size == len(pool):
         return pool
-    classes = len(np.unique(data.y[pool]))
-    if size < classes:
+    fewest = labels.fewest(data.y[pool])
+    if size < fewest:
         raise ReglabError(
-            f"train_size={size} is less than the {classes} classes. Ask for at least one example a class."
+            f"train_size={size} is too few for a part of examples{labels.counted(data.y[pool])}. Ask for {fewest} or "
+            "more."
         )
-    if len(pool) - size < classes:  # too few left over for scikit-learn to stratify both sides
+    if len(pool) - size < fewest:  # too few left over to stratify both sides
         random = np.random.default_rng(seed)
         return np.sort(random.choice(pool, size=size, replace=False))
-    kept, _ = _stratified(data, pool, held_out=len(pool) - size, seed=seed, what="training")
+    kept, _ = _held_out(data, labels, pool, size=len(pool) - size, seed=seed, what="training")
     return kept
 
 
-def _stratified(
-    data: Dataset, candidates: np.ndarray, *, held_out: float | int, seed: int, what: str
+def _held_out(
+    data: Dataset, labels: HoldsOut, candidates: np.ndarray, *, size: float | int, seed: int, what: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split candidates in two, each with the classes in proportion; ``held_out`` is a share or a number."""
+    """Split candidates in two, each with its share of everything; ``size``, of the second, is a share or a number."""
+    of_candidates = data.y[candidates]
     try:
-        kept, held = train_test_split(candidates, test_size=held_out, stratify=data.y[candidates], random_state=seed)
+        kept, held = labels.hold_out(of_candidates, size, seed=seed)
     except ValueError as error:
-        counts = np.bincount(data.y[candidates], minlength=data.num_classes)
-        rarest = int(counts.argmin())
         raise ReglabError(
-            f"{data.name}: {len(candidates)} examples of {data.num_classes} classes cannot be split into a {what} part "
-            f"of {held_out} with every class in it (the rarest, {data.class_names[rarest]!r}, has {counts[rarest]}): "
-            f"{error}. Add examples, or change the shares."
+            f"{data.name}: {len(candidates)} examples{labels.counted(of_candidates)} cannot be split into a {what} "
+            f"part of {size}: {error}. Add examples, or change the shares."
         ) from None
-    return np.sort(kept), np.sort(held)
+    return candidates[kept], candidates[held]

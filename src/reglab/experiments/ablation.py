@@ -23,7 +23,7 @@ class Ablation:
 
     Attributes:
         results: of the study in which its parts were trained.
-        contribution: what each ingredient contributes to test accuracy.
+        contribution: what each ingredient contributes on the test set.
     """
 
     results: Results
@@ -110,12 +110,13 @@ def ablate(
 def taken_apart(results: Results, parts: Mapping[frozenset[str], tuple[str, Recipe]]) -> Contribution:
     """Return the contributions from the results of a study that has all the parts."""
     rows = {part: results.comparison.row(name) for part, (name, _) in parts.items()}
-    names = tuple(next(iter(part)) for part in parts if len(part) == 1)
+    names, metric = tuple(next(iter(part)) for part in parts if len(part) == 1), results.metric
     margin = results.spec.get("margin")
     return contribution(
         names,
-        {part: row.values["accuracy"] for part, row in rows.items()},
+        {part: row.values[metric.name] for part, row in rows.items()},
         {part: list(row.status) for part, row in rows.items()},
         {part: row.mean("seconds") for part, row in rows.items()},
-        margin=None if margin is None else margin / 100,
+        metric=metric,
+        margin=None if margin is None else margin / metric.scale,
     )

@@ -19,7 +19,6 @@ __all__ = ["ATTACKS", "Attacker"]
 
 PGD_STEPS = 20
 ATTACKS = {"fgsm": Adversarial(method="fgsm", share=1.0), "pgd": Adversarial(method="pgd", steps=PGD_STEPS, share=1.0)}
-_SMALLEST = 1e-37  # of a probability in float32
 _BATCH = 256
 
 
@@ -60,7 +59,7 @@ class Attacker:
     def accuracy(self, x: np.ndarray, y: np.ndarray, **how: Any) -> float:
         """Return the share of examples that are still classified rightly; the arguments are those of ``examples``."""
         moved = self.examples(x, y, **how)
-        return float(np.mean(self.program.probabilities(moved).argmax(axis=-1) == y))
+        return self.program.task.success(y, self.program.predict(moved))
 
     def blind(self, x: np.ndarray, y: np.ndarray) -> float:
         """Return the share of examples at which the loss has no gradient at all, so that attacks cannot climb it."""
@@ -100,21 +99,7 @@ class Attacker:
         return self.program.model.input_gradient(x, y, self._each)
 
     def _each(self, y: Any, outputs: Any) -> Any:
-        """Return the cross-entropy of each example, in nats."""
-        ops = keras.ops
-        outputs, kind = ops.cast(outputs, "float32"), self.program.head.kind
-        y = ops.cast(y, "int32")
-        if kind == "logits":
-            return ops.sparse_categorical_crossentropy(y, outputs, from_logits=True)
-        if kind == "binary_logits":
-            return ops.softplus(outputs[:, 0] * (1.0 - 2.0 * ops.cast(y, "float32")))
-        if kind == "sigmoid":
-            outputs = ops.concatenate([1.0 - outputs, outputs], axis=-1)
-        right = ops.one_hot(y, outputs.shape[-1], dtype="float32")
-        chosen = ops.sum(outputs * right, axis=-1)
-        others = ops.sum(outputs * (1.0 - right), axis=-1)
-        # As a difference of logarithms, so that neither a tiny p(y) nor tiny others leave the range of float32.
-        return ops.softplus(ops.log(ops.maximum(others, _SMALLEST)) - ops.log(ops.maximum(chosen, _SMALLEST)))
+        return self.program.task.costs(y, keras.ops.cast(outputs, "float32"), self.program.head)
 
 
 def _tensors(*arrays: np.ndarray) -> list[Any]:

@@ -32,7 +32,7 @@ class Calibration:
         folder: where it is; the studies of its repetitions are in it.
         recipe: what was repeated, as text.
         headline: data, model and budget in a line.
-        noise: the noise of test accuracy.
+        noise: the noise of the deciding metric on the test set.
         bad: runs that diverged or failed; their seeds are left out.
     """
 
@@ -128,7 +128,8 @@ def _found(out: Path, results: list[Results], study: Study) -> Calibration:
             f"{bad} runs diverged or failed, so that fewer than two seeds are left to compare. reglab runs "
             f"{results[0].folder} --failed says why."
         )
-    values = np.array([[of_one[seed].metrics["accuracy"] for of_one in runs] for seed in seeds])
+    name = results[0].metric.name
+    values = np.array([[of_one[seed].metrics[name] for of_one in runs] for seed in seeds])
     return Calibration(out, study.recipes[recipe].to_text(), results[0].headline, noise(values), bad)
 
 

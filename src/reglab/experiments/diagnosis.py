@@ -44,10 +44,10 @@ def diagnosed(results: Results, name: str | None = None, *, attainable: float = 
         chance = float(np.bincount(validation.labels.ravel()).max() / validation.labels.size)
     return diagnose(
         [_with_end(run.history, diverged=run.status == DIVERGED) for run in runs],
-        num_classes=len(results.classes) or None,
+        num_classes=len(results.task.names),
         chance=chance, attainable=attainable,
-        validation=None if validation is None else (validation.labels, validation.probabilities),
-        predictions=None if test is None else (test.labels, test.probabilities),
+        validation=None if validation is None else (validation.labels, validation.predicted),
+        predictions=None if test is None else (test.labels, test.predicted),
         shared=results.data.get("shared_validation"),
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ def patient(results: Results, study: Study | None = None, probes: Probes | None 
     return Patient(
         kind=kind, label_changing=changing, epochs=epochs, steps=steps,
         recipe=results.spec.get("recipes", {}).get(results.baseline, ""), train_size=size,
-        classes=len(results.classes) or None, probes=probes or Probes(),
+        classes=len(results.task.names), probes=probes or Probes(),
     )  # fmt: skip
 
 

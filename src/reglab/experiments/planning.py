@@ -150,7 +150,7 @@ def look_ahead(
     return Outlook(
         headline=study.headline, seeds=settings.seeds, runs=settings.seeds * len(study.recipes),
         recipes=len(study.recipes) - 1, spread=known, cost=measured(study, execution=execution) if measure else None,
-        test_examples=len(test_part(study.dataset, fraction=settings.test)),
+        test_examples=len(test_part(study.dataset, study.task, fraction=settings.test)),
         margin=None if settings.margin is None else settings.margin / 100,
     )  # fmt: skip
 

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from reglab.analysis.curves import late
-from reglab.analysis.metrics import accuracy, cross_entropy
 from reglab.analysis.probed import (
     LabelProbe,
     LearningCurve,
@@ -77,7 +76,7 @@ def probe_data(study: Study, results: Results, *, run: Run | None = None) -> Lea
     validation, training = {}, {}
     for fraction in FRACTIONS:
         size = round(fraction * whole)
-        if size < 2 * study.dataset.num_classes:
+        if size < 2 * study.task.fewest(study.dataset.y):
             continue
         part = _inside(
             study, study.out / "probe-learning-curve" / str(size), train_size=size,
@@ -102,7 +101,7 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
         run: how a study is run.
         share: of the training labels that become wrong.
     """
-    memorized, ends, best = [], [], []
+    memorized, ends, best, success = [], [], [], study.task.success.name
     for seed in study.settings.seed_list():
         parts = _split(study, seed)
         data, wrong = wrong_labels(study.dataset, parts, share=share, seed=seed)
@@ -113,11 +112,11 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
         found = part.run() if run is None else run(part)
         for trained in _finished(found, study.baseline):
             measured = wrong[measured_part(np.flatnonzero(data.part == 0), len(parts.val), seed)].mean()
-            learned = 1 - (1 - late(trained.history["train_accuracy"])) / measured
+            learned = 1 - (1 - late(trained.history[f"train_{success}"])) / measured
             memorized.append(max(0.0, learned))
-            ends.append(late(trained.history["val_accuracy"]))
-            best.append(trained.metrics["val_accuracy"])
-    clean = [late(trained.history["val_accuracy"]) for trained in _finished(results, study.baseline)]
+            ends.append(late(trained.history[f"val_{success}"]))
+            best.append(trained.metrics[f"val_{success}"])
+    clean = [late(trained.history[f"val_{success}"]) for trained in _finished(results, study.baseline)]
     if not memorized or not clean:
         return None
     return label_probe(share, memorized=memorized, val=ends, best_val=best, clean_val=clean)
@@ -159,7 +158,7 @@ def probe_noise(study: Study, results: Results) -> NoiseProbe | None:
         x, y = data.validation[0][:EXAMPLES], data.validation[1][:EXAMPLES]
         random = np.random.default_rng(derive(data.seed, "noise probe"))
         noise = (float(x.std()) * random.normal(size=x.shape)).astype("float32")
-        rows.append([accuracy(y, program.probabilities(x + np.float32(s) * noise)) for s in STDDEVS])
+        rows.append([program.task.success(y, program.predict(x + np.float32(s) * noise)) for s in STDDEVS])
     return noise_probe(STDDEVS, np.array(rows).T.tolist()) if rows else None
 
 
@@ -171,11 +170,12 @@ def probe_weights(study: Study, results: Results) -> WeightProbe | None:
         weights = [np.array(weight) for weight in network.get_weights()]
         growth.append(_norm(weights) / _norm(data.initial_weights))
         x, y = data.clean
-        before, random = cross_entropy(y, program.probabilities(x)), np.random.default_rng(derive(data.seed, "weights"))
+        cost, random = program.task.criterion, np.random.default_rng(derive(data.seed, "weights"))
+        before = cost(y, program.predict(x))
         costs = []
         for _ in range(DRAWS):
             network.set_weights([_moved(weight, random) for weight in weights])
-            costs.append(cross_entropy(y, program.probabilities(x)) - before)
+            costs.append(cost(y, program.predict(x)) - before)
         network.set_weights(weights)
         sharpness.append(float(np.mean(costs)))
     return weight_probe(growth, sharpness, radius=RADIUS) if growth else None
@@ -203,9 +203,9 @@ def _replayed(study: Study, results: Results) -> Any:
 
 def _split(study: Study, seed: int) -> Split:
     settings = study.settings
-    test = test_part(study.dataset, fraction=settings.test)
+    test = test_part(study.dataset, study.task, fraction=settings.test)
     return split(
-        study.dataset, test=test, seed=seed, train_size=settings.train_size, validation=settings.validation,
+        study.dataset, study.task, test=test, seed=seed, train_size=settings.train_size, validation=settings.validation,
         protocol=settings.protocol,
     )  # fmt: skip
 
@@ -229,5 +229,6 @@ def _finished(results: Results, name: str) -> list[RunResult]:
 
 def _accuracies(results: Results, name: str) -> tuple[dict[int, float], dict[int, float]]:
     """Return accuracy of each seed at its best epoch, on validation and on the training part."""
-    runs = _finished(results, name)
-    return tuple({run.seed: run.metrics[key] for run in runs} for key in ("val_accuracy", "train_accuracy"))  # type: ignore[return-value]
+    runs, success = _finished(results, name), results.task.success.name
+    validation, training = ({run.seed: run.metrics[f"{part}_{success}"] for run in runs} for part in ("val", "train"))
+    return validation, training

@@ -147,7 +147,7 @@ def _of_program(
 
 
 def _classes(program: Program, x: np.ndarray, data: Any) -> tuple[str, ...]:
-    return tuple(data.class_names[i] for i in program.probabilities(x).argmax(axis=-1))
+    return tuple(data.class_names[i] for i in program.predict(x).argmax(axis=-1))
 
 
 def _pixels(x: np.ndarray, at: SeedData, data: Any) -> np.ndarray:

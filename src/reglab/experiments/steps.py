@@ -78,7 +78,7 @@ class _Training:
         steps = min(max(1, int(seconds / _STEPS / step)), self.steps)
         count = len(self.measured)
         examples = min(max(_EXAMPLES, int(seconds / _MEASURING / measuring * count)), count)
-        clock = _Clock(steps, lambda: self._program.probabilities(self.measured[:examples]), seconds=seconds)
+        clock = _Clock(steps, lambda: self._program.predict(self.measured[:examples]), seconds=seconds)
         self.fit(clock)
         # The first epoch of a fit starts its pipeline. It is left out where there are others.
         found = [(step, measuring * count / examples) for step, measuring in clock.epochs[1:] or clock.epochs]

@@ -127,12 +127,12 @@ def spaced(low: float, high: float, num: int, *, log: bool, whole: bool = False)
 def validation_curve(results: Results, swept: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return values, training scores and validation scores, in the shapes of scikit-learn's ``validation_curve``.
 
-    Scores are accuracies at the best epoch, measured without noise, dropout or augmentation; arrays ``(values,)`` and
-    twice ``(values, seeds)``, NaN where a run did not finish.
+    Scores are the deciding metric at the best epoch, measured without noise, dropout or augmentation; arrays
+    ``(values,)`` and twice ``(values, seeds)``, NaN where a run did not finish.
     """
     rows = [results.comparison.row(name) for name in swept.names]
     scores = [
         np.array([[row.values[metric].get(seed, np.nan) for seed in row.seeds] for row in rows])
-        for metric in ("train_accuracy", "val_accuracy")
+        for metric in (f"train_{results.metric.name}", f"val_{results.metric.name}")
     ]
     return np.array(swept.values), scores[0], scores[1]

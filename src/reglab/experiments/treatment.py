@@ -35,7 +35,7 @@ class Tried:
 
     Attributes:
         item: what was tried, added to the recipe that was diagnosed.
-        verdict: its test accuracy against the baseline's.
+        verdict: on its test set, against the baseline.
         change: what it did to bias and variance, adjusted for all that were tried; None with fewer than three seeds.
         gap: the mean change of the gap in accuracy between training and validation, at the best epoch.
         cross_entropy: the mean change of the test cross-entropy.
@@ -59,10 +59,9 @@ class Tried:
             if not bad:
                 bad, runs, of = verdict.baseline_bad, verdict.baseline_runs, " of what it is compared with"
             return f"{self.item.name}: {bad} of {runs} runs{of} diverged or failed."
-        size = f"{100 * verdict.paired.mean:+.2f} points {verdict.interval()}".rstrip()
-        text = f"{self.item.name}: {verdict.word}, {size}"
+        metric, text = verdict.metric, f"{self.item.name}: {verdict.word}, {verdict.size()}"
         if not math.isnan(self.gap):
-            text += f"; gap {100 * self.gap:+.1f} points, cross-entropy {self.cross_entropy:+.3f}"
+            text += f"; gap {metric.differs(self.gap, f'+{metric.rough}')}, cross-entropy {self.cross_entropy:+.3f}"
         return text + ("" if self.change is None else _changes(self.change)) + "."
 
 
@@ -99,8 +98,9 @@ class Treated:
             visible = [tried.verdict.detectable for tried in self.tried if math.isfinite(tried.verdict.detectable)]
             if not visible:
                 return f"{text}."
-            seeds = max(tried.verdict.paired.n for tried in self.tried)
-            return f"{text}; {seeds} seeds would show differences from {100 * max(visible):.1f} points on."
+            seeds, metric = max(tried.verdict.paired.n for tried in self.tried), self.results.metric
+            largest = metric.differs(max(visible), metric.rough)
+            return f"{text}; {seeds} seeds would show differences from {largest} on."
         text = f"Shown to help on this model: {', '.join(better)}"
         if self.recommended in better:
             return f"{text}. By validation, {self.recommended} is the one to take."
@@ -214,7 +214,7 @@ def _change(results: Results, name: str, baseline: str) -> Change | None:
     both = [seed for seed in rows[0] if seed in rows[1]]
     if not both:
         return None
-    p, q = (of.probabilities[[rows[i][seed] for seed in both]] for i, of in enumerate((ours, theirs)))
+    p, q = (of.predicted[[rows[i][seed] for seed in both]] for i, of in enumerate((ours, theirs)))
     return decompose_change(ours.labels, p, q)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from reglab.data.dataset import Dataset
 from reglab.data.preprocess import Preprocess
 from reglab.errors import ReglabError
-from reglab.models import Head
 from reglab.recipe import Recipe
+from reglab.tasks import Head
 
 __all__ = ["ZCA_LIMIT", "check", "deployed"]
 
@@ -48,7 +48,7 @@ def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head,
     outputs = network(x)
     for layer in _probabilities(head):
         outputs = layer(outputs)
-    if head.kind in ("sigmoid", "binary_logits"):
+    if head.outputs == 1:
         first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(outputs)
         outputs = keras.layers.Concatenate(dtype="float32", name="classes")([first, outputs])
     return keras.Model(inputs, outputs, name=f"{network.name}_on_raw_inputs")
@@ -56,7 +56,8 @@ def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head,
 
 def _probabilities(head: Head) -> list[Any]:
     """Return the layers from the network's outputs to float32 probabilities."""
-    activation = {"logits": "softmax", "binary_logits": "sigmoid"}.get(head.kind, "linear")
+    made = "sigmoid" if head.outputs == 1 else "softmax"
+    activation = made if head.activation == "linear" else "linear"
     return [keras.layers.Activation(activation, dtype="float32", name="probabilities")]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from reglab.export.script import Script
 from reglab.export.source import call, docstring, literal
 from reglab.export.training import training
-from reglab.models import Head
+from reglab.tasks import Head
 
 __all__ = ["Facts", "render"]
 
@@ -115,8 +115,8 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
 
 
 def _loss(script: Script, head: Head) -> str:
-    logits = "from_logits=True" if "logits" in head.kind else ""
-    if head.kind in ("sigmoid", "binary_logits"):
+    logits = "from_logits=True" if head.activation == "linear" else ""
+    if head.outputs == 1:
         return f"keras.losses.BinaryCrossentropy({logits})"
     return f"keras.losses.{'' if script.soft else 'Sparse'}CategoricalCrossentropy({logits})"
 
@@ -137,7 +137,7 @@ def _data(script: Script, facts: Facts) -> str:
         if facts.settings.missing == "mean":
             convert = f"np.nan_to_num({convert})"  # a missing value is the mean, which is 0 now
         doc = "Return raw inputs as the network gets them."
-    binary = facts.head.kind in ("sigmoid", "binary_logits")
+    binary = facts.head.outputs == 1
     if binary:
         label = 'y[:, None].astype("float32")'
     elif script.soft:
@@ -179,11 +179,11 @@ def _main(script: Script, facts: Facts) -> str:
     arguments = [f"{key}={value}" for key, value in merged.items()]
     optimizer = call(f"keras.optimizers.{name}", arguments, before="optimizer = ", indent=4)
     metrics = ['"accuracy"']
-    kind, logits = facts.head.kind, "from_logits=True, " if "logits" in facts.head.kind else ""
-    if kind == "binary_logits":
+    one, logits = facts.head.outputs == 1, "from_logits=True, " if facts.head.activation == "linear" else ""
+    if one and logits:
         metrics = ['keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")']
     if script.restores:
-        cross = "Binary" if "binary" in kind or kind == "sigmoid" else ("" if script.soft else "Sparse") + "Categorical"
+        cross = "Binary" if one else ("" if script.soft else "Sparse") + "Categorical"
         metrics.append(f'keras.metrics.{cross}Crossentropy({logits}name="cross_entropy")')
     callbacks = list(script.before_checkpoint)
     best = 'HERE / "best.weights.h5"'

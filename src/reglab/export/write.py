@@ -64,6 +64,12 @@ def export(
     if out is not None:  # before anything that takes time
         owned.check(owned.given(out), owned.EXPORT)
     replay = Replay(study.out, study.assignment)
+    decides = replay.results.metric
+    if script and not decides.keras:
+        raise ReglabError(
+            f"The best epoch of this study was chosen by {decides.title}, which a script in plain Keras does not "
+            "measure. Leave the script out (script=False, --no-script)."
+        )
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
     what = {"recipe": name, "run": run.id, "script": script}
@@ -144,7 +150,7 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
     if reason := why_not_saved(model):
         raise ReglabError(f"The trained network {reason}, and compare again.")
     model.save(path)
-    stored = run_folder.predictions(replay.results.folder / "runs" / run.id, "test").probabilities
+    stored = run_folder.predictions(replay.results.folder / "runs" / run.id, "test").predicted
     raw = replay.assignment.data.x[np.sort(replay.split(run.seed).test)[:256]]
     exact = replay.assignment.settings.precision == "float32"
     return check(path, x=raw, probabilities=stored[:256], tolerance=1e-3 if exact else 2e-2)
@@ -164,7 +170,7 @@ def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, ma
     optimizer = type(unscaled(program.model.optimizer)).__name__
     rate = study.settings.learning_rate
     recipe = replay.assignment.recipes[run.name]
-    binary = program.head.kind in ("sigmoid", "binary_logits")
+    binary = program.head.outputs == 1
     facts = Facts(
         title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
         recipe=recipe.to_text(), result=_result(replay, run, threads), accuracy=float(run.metrics["accuracy"]),
@@ -223,7 +229,7 @@ def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
 
 def _predict(replay: Replay) -> str:
     data = replay.assignment.data
-    names = _list(replay.results.classes or data.class_names)
+    names = _list(replay.results.task.names)
     shape = ", ".join(map(str, ("N", *data.input_shape)))
     features = f"\nFEATURES = {_list(data.feature_names)}  # of an example, in this order" if data.feature_names else ""
     gaps = "\n# NaN stands for a missing value." if data.missing else ""

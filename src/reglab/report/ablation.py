@@ -6,6 +6,7 @@ import math
 
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 from reglab.experiments.ablation import Ablation
+from reglab.report import tables
 from reglab.report.tables import Table
 
 __all__ = ["ingredient_table", "interaction_table", "legend"]
@@ -36,10 +37,13 @@ def interaction_table(found: Ablation) -> Table:
 
 def legend(found: Ablation) -> str:
     """Return what the columns mean."""
+    metric = found.results.metric
+    needed, help_each_other = ("below", "above") if metric.better == "higher" else ("above", "below")
+    of = tables.capitalized(f"{metric.apart or 'differences'} of test {metric.title}")
     text = (
-        "Points of test accuracy, paired by seed. left out: the combination without it minus the whole, so below zero "
-        "it is needed. alone: it alone minus nothing. s/run: what it adds to the time of a run. interaction: both, "
-        "minus each alone, plus nothing; above zero two help each other, below they do the same work. All "
+        f"{of}, paired by seed. left out: the combination without it minus the whole, so {needed} zero it is needed. "
+        "alone: it alone minus nothing. s/run: what it adds to the time of a run. interaction: both, minus each alone, "
+        f"plus nothing; {help_each_other} zero two help each other, {needed} they do the same work. All "
         f"{found.contribution.questions} questions are one family: intervals and p values are adjusted for it (5 %, if "
         "differences are about symmetric); >0 or <0 is the sign that the test shows where no interval goes with it."
     )
@@ -48,6 +52,4 @@ def legend(found: Ablation) -> str:
 
 
 def _change(verdict: Verdict) -> str:
-    if math.isnan(verdict.paired.mean):
-        return "-"
-    return f"{100 * verdict.paired.mean:+.2f} {verdict.interval()}".rstrip()
+    return verdict.difference() or "-"

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from reglab.analysis.metrics import ClassScores
 from reglab.results import Results
 from reglab.study.records import FINISHED
+from reglab.tasks.probabilities import ClassScores
 
 __all__ = [
-    "Band", "Changes", "Reliability", "band", "changes", "class_names", "class_scores", "histories", "pooled_confusion",
+    "Band", "Changes", "Reliability", "band", "changes", "class_scores", "detail", "histories", "pooled_confusion",
     "reliability_of", "under_attack",
 ]  # fmt: skip
 
@@ -64,19 +64,14 @@ def histories(results: Results, name: str, metric: str) -> list[list[float]]:
     ]
 
 
-def class_names(results: Results) -> list[str]:
-    """Return the names of the classes; numbers, where the study does not tell them."""
-    for of_name in results.runs.values():
-        for run in of_name.values():
-            if run.confusion is not None:
-                count = len(run.confusion)
-                return list(results.classes) if len(results.classes) == count else [str(i) for i in range(count)]
-    return list(results.classes)
+def detail(results: Results, name: str, what: str) -> dict[int, Any]:
+    """Return what the task has of the finished runs of a recipe under a name, by seed."""
+    return {seed: run.details[what] for seed, run in results.runs.get(name, {}).items() if what in run.details}
 
 
 def pooled_confusion(results: Results, name: str) -> np.ndarray | None:
     """Return the counts of a recipe's confusions, summed over seeds, or None if it has no finished run."""
-    found = [run.confusion for run in results.runs.get(name, {}).values() if run.confusion is not None]
+    found = list(detail(results, name, "confusion").values())
     return np.sum(found, axis=0) if found else None
 
 
@@ -88,7 +83,7 @@ def class_scores(results: Results, name: str) -> ClassScores | None:
     counts = pooled_confusion(results, name)
     if counts is None:
         return None
-    seeds = sum(run.confusion is not None for run in results.runs[name].values())
+    seeds = len(detail(results, name, "confusion"))
     hits, given, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     precision, recall = hits / np.maximum(given, 1), hits / np.maximum(true, 1)
     return ClassScores(precision, recall, 2 * hits / np.maximum(given + true, 1), true // seeds)
@@ -123,19 +118,17 @@ def changes(results: Results, name: str, *, confidence: float = 0.95) -> Changes
     mean, half = difference.mean(axis=0), np.full(difference.shape[1], math.nan)
     if len(seeds) > 1:
         quantile = float(stats.t.ppf((1 + confidence) / 2, len(seeds) - 1))
-        support = next(run.confusion for run in results.runs[name].values() if run.confusion is not None).sum(axis=1)
+        support = next(iter(detail(results, name, "confusion").values())).sum(axis=1)
         half = quantile * np.maximum(difference.std(axis=0, ddof=1), 1 / np.maximum(support, 1)) / math.sqrt(len(seeds))
     return Changes(mean, mean - half, mean + half, recall.mean(axis=0), baseline.mean(axis=0), len(seeds))
 
 
 def _recalls(results: Results, name: str) -> Mapping[int, np.ndarray]:
-    found = {}
-    for seed, run in results.runs.get(name, {}).items():
-        if run.confusion is not None:
-            # A class without test examples has no recall.
-            with np.errstate(invalid="ignore", divide="ignore"):
-                found[seed] = np.diag(run.confusion) / run.confusion.sum(axis=1)
-    return found
+    # A class without test examples has no recall.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            seed: np.diag(counts) / counts.sum(axis=1) for seed, counts in detail(results, name, "confusion").items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +147,7 @@ def reliability_of(results: Results, name: str, *, bins: int = 15) -> Reliabilit
     ``error`` is the mean over seeds of the expected calibration error, as in the table; the one of the pooled bins
     would be smaller, for seeds err in different directions.
     """
-    found = [run.calibration for run in results.runs.get(name, {}).values() if run.calibration is not None]
+    found = list(detail(results, name, "calibration").values())
     if not found:
         return None
     confidence, accuracy, share = (

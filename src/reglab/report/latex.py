@@ -6,8 +6,9 @@ import math
 
 from reglab.analysis.compare import Row
 from reglab.inert import latex
-from reglab.report.tables import legend, p_value
+from reglab.report.tables import capitalized, legend, p_value
 from reglab.results import Results
+from reglab.tasks import Metric
 
 __all__ = ["table"]
 
@@ -18,7 +19,7 @@ _HEAD = r"""% Needs \usepackage{{booktabs}} and \usepackage{{textcomp}}. Letters
   \label{{tab:reglab}}
   \begin{{tabular}}{{lrrrlrrrr}}
     \toprule
-    Recipe & Accuracy & Difference & Interval & Verdict & $p$ & Train & Gap & Runs \\
+    Recipe & {metric} & Difference & Interval & Verdict & $p$ & Train & Gap & Runs \\
     \midrule
 """
 _TAIL = r"""    \bottomrule
@@ -29,31 +30,32 @@ _TAIL = r"""    \bottomrule
 
 def table(results: Results) -> str:
     """Return a table environment: a row a recipe, verdicts of better and worse in bold, the legend as its caption."""
-    rows = "".join(f"    {' & '.join(_cells(row))} \\\\\n" for row in results.comparison.rows)
+    rows = "".join(f"    {' & '.join(_cells(row, results.metric))} \\\\\n" for row in results.comparison.rows)
     caption = latex(f"{results.headline}. {legend(results)}")
-    return _HEAD.format(caption=caption) + rows + _TAIL
+    return _HEAD.format(caption=caption, metric=latex(capitalized(results.metric.title))) + rows + _TAIL
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, metric: Metric) -> list[str]:
+    scale = metric.scale
     return [
-        latex(row.name), _spread(row), *_difference(row), _number(100 * row.mean("train_accuracy"), ".1f"),
-        _number(100 * row.mean("gap"), ".1f"),
+        latex(row.name), _spread(row, metric), *_difference(row, metric),
+        _number(scale * row.mean(f"train_{metric.name}"), metric.rough), _number(scale * row.mean("gap"), metric.rough),
         str(row.finished) if row.finished == len(row.seeds) else f"{row.finished} of {len(row.seeds)}",
     ]  # fmt: skip
 
 
-def _spread(row: Row) -> str:
-    mean, std = 100 * row.mean("accuracy"), 100 * row.std("accuracy")
-    return _number(mean, ".2f") if math.isnan(std) else rf"${mean:.2f} \pm {std:.2f}$"
+def _spread(row: Row, metric: Metric) -> str:
+    mean, std = metric.scale * row.mean(metric.name), metric.scale * row.std(metric.name)
+    return _number(mean, metric.form) if math.isnan(std) else rf"${mean:{metric.form}} \pm {std:{metric.form}}$"
 
 
-def _difference(row: Row) -> list[str]:
+def _difference(row: Row, metric: Metric) -> list[str]:
     found = row.verdict
     if found is None:
         return ["", "", "", ""]
     interval = f"${found.interval()}$" if found.interval() else ""
     word = rf"\textbf{{{found.word}}}" if found.word in ("better", "worse") else found.word
-    return [_number(100 * found.paired.mean, "+.2f"), interval, word, latex(p_value(found))]
+    return [_number(metric.scale * found.paired.mean, f"+{metric.form}"), interval, word, latex(p_value(found))]
 
 
 def _number(value: float, form: str) -> str:

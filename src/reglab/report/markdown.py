@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from reglab.inert import fenced
 from reglab.inert import markdown as escaped
 from reglab.report import extras, sections, words
-from reglab.report.bands import changes, class_names, under_attack
+from reglab.report.bands import changes, under_attack
 from reglab.report.sections import Sheet
 from reglab.report.tables import conclusion, legend
 from reglab.results import Results
@@ -62,7 +62,7 @@ def _classes(results: Results) -> Iterator[str]:
         return
     baseline = escaped(words.called(results, results.baseline))
     yield f"## Classes\n\nChange of each class's recall against {baseline}, in points.\n"
-    labels = class_names(results)
+    labels = results.task.names
     yield _row(["class", *found])
     yield "|---|" + "---:|" * len(found)
     for i, label in enumerate(labels):

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 from reglab.errors import ReglabError
 from reglab.inert import visible
 from reglab.report import extras, figures, sections, words
-from reglab.report.bands import class_names, histories, under_attack
+from reglab.report.bands import detail, histories, under_attack
 from reglab.report.embed import as_json, drawn
 from reglab.report.figures import theme
 from reglab.report.figures.curves import common_reach
@@ -39,7 +39,6 @@ __all__ = ["page"]
 _MOST_CLASSES = 30  # with more, a confusion matrix a recipe is megabytes that nobody can read
 # Plotly adds the styles of its maps if no element of this id is there; the policy would refuse them, with an error.
 _STYLES_OF_MAPS = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
-_METRICS = {"accuracy": "accuracy", "cross_entropy": "cross-entropy"}
 
 
 def page(results: Results, *, made: str, status: Status | None = None, refresh: float | None = None) -> str:
@@ -63,7 +62,8 @@ def page(results: Results, *, made: str, status: Status | None = None, refresh: 
     left = "" if status is None or status.seconds_left is None else duration(status.seconds_left)
     return environment.get_template("page.html").render(
         policy=_policy(scripts=(plotly, script), styles=(style, "")), style=style, script=script, plotly=plotly,
-        unused=_STYLES_OF_MAPS.findall(plotly), dark=as_json(theme.DARK), figures=shown, metrics=_METRICS,
+        unused=_STYLES_OF_MAPS.findall(plotly), dark=as_json(theme.DARK), figures=shown, metric=results.metric,
+        metrics={each.name: each.title for each in results.task.watched if f"curves-{each.name}" in shown},
         onsets=onsets, made=made, status=status, left=left, refresh=refresh, **_texts(results),
     )  # fmt: skip
 
@@ -97,7 +97,7 @@ def _figures(results: Results, onsets: Mapping[str, float]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if any(row.verdict is not None and row.verdict.paired.n for row in rows):
         found["forest"] = drawn(figures.forest(results), "forest")
-    for metric in _METRICS:
+    for metric in (each.name for each in results.task.watched):
         curved = [name for name in finished if histories(results, name, f"val_{metric}")]
         if curved:
             reach = common_reach(results, metric)
@@ -108,17 +108,18 @@ def _figures(results: Results, onsets: Mapping[str, float]) -> dict[str, Any]:
             ]  # fmt: skip
     if any(row.values["gap"] for row in rows):
         found["gap"] = drawn(figures.gap_against_accuracy(results), "gap")
-    matrices = [name for name in finished if any(r.confusion is not None for r in results.runs[name].values())]
+    matrices = [name for name in finished if detail(results, name, "confusion")]
     if results.baseline in matrices and len(matrices) > 1:
         found["classes"] = drawn(figures.per_class(results), "classes")
-    if matrices and len(class_names(results)) <= _MOST_CLASSES:
+    if matrices and len(results.task.names) <= _MOST_CLASSES:
         found["confusion"] = [
             drawn(figures.confusion(results, name), f"confusion-{i}", title=name) for i, name in enumerate(matrices)
         ]
-    if matrices:
+    calibrated = [name for name in finished if detail(results, name, "calibration")]
+    if calibrated:
         found["reliability"] = [
             drawn(figures.reliability(results, [name]), f"reliability-{i}", title=name)
-            for i, name in enumerate(matrices)
+            for i, name in enumerate(calibrated)
         ]
     swept = [sweep for sweep in figures.sweeps(results) if any(results.comparison.row(n).finished for n in sweep.names)]
     if swept:

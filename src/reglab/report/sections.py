@@ -11,10 +11,11 @@ import numpy as np
 
 from reglab.analysis.compare import Row
 from reglab.report import tables
-from reglab.report.bands import class_names, class_scores, pooled_confusion
+from reglab.report.bands import class_scores, pooled_confusion
 from reglab.results import Results
 from reglab.study.records import DIVERGED, FAILED, reason
 from reglab.study.storage.frozen import as_yaml
+from reglab.tasks import Metric
 
 __all__ = [
     "Cell",
@@ -51,23 +52,25 @@ class Sheet:
 
 def main_table(results: Results) -> Sheet:
     """Return the table of the report: a row a recipe."""
-    comparison = results.comparison
+    comparison, metric = results.comparison, results.metric
     choice = comparison.choice
+    points = f", in {metric.apart}" if metric.apart else ""
+    minus = "training minus validation" if metric.better == "higher" else "validation minus training"
     columns: list[tuple[str, str, Callable[[Row], Cell]]] = [
         ("recipe", "name of the recipe", lambda row: Cell(row.name, None, "name")),
-        ("accuracy", "on the test set, in %, mean ± standard deviation over seeds", _spread("accuracy")),
-        (f"vs {results.baseline}", "difference in accuracy, in points, paired by seed, with its interval", _difference),
+        (metric.title, f"{_on_test(metric)}, mean ± standard deviation over seeds", _spread(metric)),
+        (f"vs {results.baseline}", f"difference in {metric.title}{points}, paired by seed, with its interval",
+         _difference),
         ("verdict", "paired t test, 5 % familywise over recipes, if differences are about symmetric", _verdict),
         ("p", "of the paired t test, adjusted by Holm", _p),
-        ("train", "clean accuracy on the training part at the best epoch, in %", _mean("train_accuracy", 100, ".1f")),
-        ("gap", "training minus validation accuracy, in points", _mean("gap", 100, ".1f")),
-        ("precision", "macro-averaged, on the test set, in %", _mean("precision", 100, ".2f")),
-        ("cross-entropy", "on the test set, in nats", _mean("cross_entropy", 1, ".3f")),
-        ("ECE", "expected calibration error on the test set, in points", _mean("ece", 100, ".1f")),
+        ("train", f"clean {metric.title} on the training part at the best epoch{metric.unit and f', in {metric.unit}'}",
+         _mean(f"train_{metric.name}", metric.scale, metric.rough)),
+        ("gap", f"{minus} {metric.title}{points}", _mean("gap", metric.scale, metric.rough)),
+        *((each.title, _on_test(each), _mean(each.name, each.scale, each.form)) for each in results.task.columns),
         ("epochs", "trained", _mean("epochs", 1, ".0f")),
         ("s/run", "seconds a run takes", _mean("seconds", 1, ".1f")),
         ("runs", "finished", _runs),
-    ]
+    ]  # fmt: skip
     rows = [tuple(make(row) for *_, make in columns) for row in comparison.rows]
     kept = [i for i, (name, *_) in enumerate(columns) if i < 2 or _tells(name, [row[i].text for row in rows])]
     marks = tuple(
@@ -79,6 +82,12 @@ def main_table(results: Results) -> Sheet:
         tuple(columns[i][0] for i in kept), tuple(columns[i][1] for i in kept),
         tuple(tuple(row[i] for i in kept) for row in rows), marks,
     )  # fmt: skip
+
+
+def _on_test(metric: Metric) -> str:
+    """Return what a metric of the test set is, in which unit."""
+    first = f"{metric.averaged}-averaged" if metric.averaged else metric.meaning
+    return f"{first}{first and ', '}on the test set{metric.unit and f', in {metric.unit}'}"
 
 
 def _tells(column: str, texts: list[str]) -> bool:
@@ -95,12 +104,10 @@ def _mean(metric: str, scale: float, form: str) -> Callable[[Row], Cell]:
     return made
 
 
-def _spread(metric: str) -> Callable[[Row], Cell]:
+def _spread(metric: Metric) -> Callable[[Row], Cell]:
     def made(row: Row) -> Cell:
-        mean, std = 100 * row.mean(metric), 100 * row.std(metric)
-        if math.isnan(mean):
-            return Cell("-")
-        return Cell(f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}", mean)
+        mean = metric.scale * row.mean(metric.name)
+        return Cell("-") if math.isnan(mean) else Cell(tables.spread(row, metric), mean)
 
     return made
 
@@ -108,9 +115,7 @@ def _spread(metric: str) -> Callable[[Row], Cell]:
 def _difference(row: Row) -> Cell:
     if row.verdict is None or math.isnan(row.verdict.paired.mean):
         return Cell("")
-    found = row.verdict
-    mean = 100 * found.paired.mean
-    return Cell(f"{mean:+.2f} {found.interval()}".rstrip(), mean)
+    return Cell(row.verdict.difference(), row.verdict.metric.scale * row.verdict.paired.mean)
 
 
 def _verdict(row: Row) -> Cell:
@@ -163,7 +168,7 @@ def confused(results: Results, *, most: int = 8) -> Sheet | None:
         shares.append(100 * found / np.maximum(found.sum(axis=1, keepdims=True), 1))
     off = np.where(np.eye(len(counts), dtype=bool), -1.0, shares[0])
     order = [np.unravel_index(i, off.shape) for i in np.argsort(-off, axis=None, kind="stable")[:most]]
-    classes = class_names(results)
+    classes = results.task.names
     rows = tuple(
         (Cell(classes[i], None, "name"), Cell(classes[j], None, "name"),
          *(Cell(f"{share[i, j]:.1f} %", float(share[i, j])) for share in shares))
@@ -196,7 +201,7 @@ def by_class(results: Results) -> Sheet | None:
         (Cell(label, None, "name"), Cell(f"{found[0][1].support[i]}", float(found[0][1].support[i])),
          *(Cell(f"{100 * values[i]:.1f}", float(values[i]))
            for _, scores in found for values in (scores.precision, scores.recall, scores.f1)))
-        for i, label in enumerate(class_names(results))
+        for i, label in enumerate(results.task.names)
     )  # fmt: skip
     meanings = ["name of the class", "of it in the test set"] + ["on the test set, in %"] * (len(columns) - 2)
     return Sheet(tuple(columns), tuple(meanings), rows)

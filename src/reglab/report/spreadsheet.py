@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reglab.analysis.compare import METRICS, Row
+from reglab.analysis.compare import Row
 from reglab.inert import cell
-from reglab.report.bands import class_names, class_scores
+from reglab.report.bands import class_scores
 from reglab.results import Results
 from reglab.study.records import reason
 
@@ -28,7 +28,7 @@ def recipes(results: Results) -> str:
         "seeds", "finished", "verdict", "difference", "low", "high", "confidence", "bound",
         "p", "p_adjusted", "margin",
     ]  # fmt: skip
-    head += [f"{metric}_{what}" for metric in METRICS for what in ("mean", "std")]
+    head += [f"{metric}_{what}" for metric in results.task.recorded for what in ("mean", "std")]
     return _written(head, (_recipe(results, row) for row in results.comparison.rows))
 
 
@@ -38,19 +38,19 @@ def _recipe(results: Results, row: Row) -> list[Any]:
     if found is not None:
         judged = [found.word, found.paired.mean, found.low, found.high, found.confidence,
                   found.bound or None, found.paired.p, found.p_adjusted, found.margin]  # fmt: skip
-    spreads = [value for metric in METRICS for value in (row.mean(metric), row.std(metric))]
+    spreads = [value for metric in results.task.recorded for value in (row.mean(metric), row.std(metric))]
     return [row.name, row.recipe, row.name == results.baseline, len(row.seeds), row.finished, *judged, *spreads]
 
 
 def runs(results: Results) -> str:
     """Return a row a run: how it ended, every metric, and of a failure the reason in a line."""
     rows = (
-        [name, seed, run.id, run.status, *(run.metrics.get(metric) for metric in METRICS),
+        [name, seed, run.id, run.status, *(run.metrics.get(metric) for metric in results.task.recorded),
          reason(run.error) if run.error else None]
         for name, of_name in results.runs.items()
         for seed, run in of_name.items()
     )  # fmt: skip
-    return _written(["recipe", "seed", "run", "status", *METRICS, "error"], rows)
+    return _written(["recipe", "seed", "run", "status", *results.task.recorded, "error"], rows)
 
 
 def classes(results: Results) -> str:
@@ -62,7 +62,7 @@ def classes(results: Results) -> str:
             columns = (scores.support, scores.precision, scores.recall, scores.f1)
             rows += [
                 [name, label, *(value.item() for value in values)]
-                for label, *values in zip(class_names(results), *columns, strict=True)
+                for label, *values in zip(results.task.names, *columns, strict=True)
             ]
     return _written(["recipe", "class", "examples", "precision", "recall", "f1"], rows)
 

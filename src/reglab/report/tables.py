@@ -11,38 +11,58 @@ from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 from reglab.inert import markdown as escaped
 from reglab.recipe import spoken
 from reglab.results import Results
+from reglab.tasks import Metric
 
-__all__ = ["Table", "comparison_table", "conclusion", "legend", "markdown", "markdown_rows", "p_value", "plain"]
+__all__ = [
+    "Table",
+    "capitalized",
+    "comparison_table",
+    "conclusion",
+    "legend",
+    "markdown",
+    "markdown_rows",
+    "p_value",
+    "plain",
+    "spread",
+]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; ``emphasis`` says, a row, if it is better or worse than the baseline: 1, -1 or 0."""
+    """Cells as text.
+
+    Attributes:
+        columns, rows: what is in it.
+        emphasis: for each row whether it is better or worse than the baseline: 1, -1 or 0.
+        second: columns of other metrics than the one that decides, which are less needed.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     emphasis: tuple[int, ...]
+    second: tuple[str, ...] = ()
 
 
 def comparison_table(results: Results) -> Table:
     """Return the table of a study: for each recipe its test metrics, its gap, and its difference from the baseline."""
-    comparison = results.comparison
+    comparison, metric, second = results.comparison, results.metric, results.task.columns[0]
     columns = (
         "recipe",
-        "accuracy",
+        metric.title,
         f"vs {comparison.baseline} [95 %]",
         "verdict",
         "p",
-        "precision",
+        second.title,
         "train",
         "gap",
         "epochs",
         "s/run",
         "runs",
     )
-    rows = tuple(_cells(row) for row in comparison.rows)
+    rows = tuple(_cells(row, metric, second) for row in comparison.rows)
     signs = {"better": 1, "worse": -1}
-    return Table(columns, rows, tuple(signs.get(row.verdict.word, 0) if row.verdict else 0 for row in comparison.rows))
+    emphasis = tuple(signs.get(row.verdict.word, 0) if row.verdict else 0 for row in comparison.rows)
+    return Table(columns, rows, emphasis, second=(second.title,))
 
 
 def legend(results: Results) -> str:
@@ -50,9 +70,10 @@ def legend(results: Results) -> str:
     seeds = max((len(row.seeds) for row in results.comparison.rows), default=0)
     enough = seeds >= ENOUGH_SEEDS
     interval = "95 % interval, adjusted for the number of recipes" if enough else "95 % paired t interval"
+    metric, second = results.metric, results.task.columns[0]
     text = (
-        "accuracy, precision (macro): test set, in %, mean ± standard deviation over seeds. vs "
-        f"{results.comparison.baseline}: difference in accuracy in points, paired by seed, with its {interval}. "
+        f"{_measured(metric, second)}, mean ± standard deviation over seeds. vs {results.comparison.baseline}: "
+        f"difference in {metric.title}{_in(metric.apart)}, paired by seed, with its {interval}. "
     )
     if enough:
         text += (
@@ -64,12 +85,30 @@ def legend(results: Results) -> str:
             ">0 or <0: the test shows the sign (p adjusted, familywise 5 %), though the adjusted interval alone would "
             "reach over zero. "
         )
-    text += "train: clean training accuracy at the best epoch; gap: train minus validation, in points."
+    minus = "train minus validation" if metric.better == "higher" else "validation minus train"
+    text += f"train: clean training {metric.title} at the best epoch; gap: {minus}{_in(metric.apart, ', ')}."
     if not enough:
         text += (
             f" {seeds} {'seed is' if seeds == 1 else 'seeds are'} screening: too few to tell small differences apart."
         )
     return text
+
+
+def _measured(metric: Metric, second: Metric) -> str:
+    """Return which metrics stand in the table, on what and in which unit: of both, where they have the same."""
+    names = [f"{each.title}{each.averaged and f' ({each.averaged})'}" for each in (metric, second)]
+    if metric.unit == second.unit:
+        return f"{', '.join(names)}: test set{_in(metric.unit, ', ')}"
+    return f"{names[0]}: test set{_in(metric.unit, ', ')}; {names[1]}: test set{_in(second.unit, ', ')}"
+
+
+def _in(unit: str, before: str = " ") -> str:
+    return f"{before}in {unit}" if unit else ""
+
+
+def capitalized(text: str) -> str:
+    """Return a text with a capital first letter; the others stay as they are."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def conclusion(results: Results) -> str:
@@ -93,7 +132,7 @@ def conclusion(results: Results) -> str:
         text = f"By validation {name(choice.best)} looks best, and cannot be told from {_listed(others)}."
     if choice.margin is None:
         return text + (f" Recommended is what looks best: {name(choice.best)}." if others else "")
-    within = f"shown to be less than {100 * choice.margin:g} points behind any other"
+    within = f"shown to be less than {results.metric.differs(choice.margin, 'g')} behind any other"
     if choice.recommended != choice.best:
         return f"{text} Recommended is {name(choice.recommended)}: it has fewer strategies, and is {within}."
     return f"{text} Recommended is {name(choice.best)}: no recipe with fewer strategies is {within}."
@@ -135,31 +174,26 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([first, *others]).rstrip()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, metric: Metric, second: Metric) -> tuple[str, ...]:
     return (
         row.name,
-        _percent(row, "accuracy"),
-        _difference(row.verdict),
+        spread(row, metric),
+        row.verdict.difference() if row.verdict else "",
         row.verdict.word if row.verdict else "",
         p_value(row.verdict),
-        _percent(row, "precision"),
-        _number(100 * row.mean("train_accuracy"), ".1f"),
-        _number(100 * row.mean("gap"), ".1f"),
+        spread(row, second),
+        _number(metric.scale * row.mean(f"train_{metric.name}"), metric.rough),
+        _number(metric.scale * row.mean("gap"), metric.rough),
         _number(row.mean("epochs"), ".0f"),
         _number(row.mean("seconds"), ".1f"),
         str(row.finished) if row.finished == len(row.seeds) else f"{row.finished} of {len(row.seeds)}",
     )
 
 
-def _percent(row: Row, metric: str) -> str:
-    mean, std = 100 * row.mean(metric), 100 * row.std(metric)
-    return _number(mean, ".2f") if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
-
-
-def _difference(verdict: Verdict | None) -> str:
-    if verdict is None or math.isnan(verdict.paired.mean):
-        return ""
-    return f"{100 * verdict.paired.mean:+.2f} {verdict.interval()}".rstrip()
+def spread(row: Row, metric: Metric) -> str:
+    """Return mean and standard deviation of a metric over seeds, as it is shown."""
+    mean, std = metric.scale * row.mean(metric.name), metric.scale * row.std(metric.name)
+    return _number(mean, metric.form) if math.isnan(std) else f"{mean:{metric.form}} ± {std:{metric.form}}"
 
 
 def p_value(verdict: Verdict | None) -> str:

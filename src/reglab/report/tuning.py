@@ -12,11 +12,11 @@ _STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 def effort_table(found: Tuning) -> Table:
     """Return a row for each strategy: what the best of n trials is expected to reach."""
-    curves = found.curves()
+    curves, metric = found.curves(), found.results.metric
     most = max(len(curve) for curve in curves.values())
     steps = [n for n in _STEPS if n < most] + [most]
     rows = []
     for name, curve in curves.items():
-        cells = [f"{100 * curve[min(n, len(curve)) - 1]:.2f}" for n in steps]
+        cells = [f"{metric.scale * curve[min(n, len(curve)) - 1]:{metric.form}}" for n in steps]
         rows.append((name, *cells))
     return Table(("strategy", *(f"n={n}" for n in steps)), tuple(rows), (0,) * len(rows))

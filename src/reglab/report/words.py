@@ -16,6 +16,7 @@ from reglab.recipe import spoken
 from reglab.report.bands import band, histories, reliability_of
 from reglab.report.sweeps import Sweep
 from reglab.results import Results
+from reglab.tasks import Metric
 
 __all__ = [
     "called",
@@ -52,15 +53,16 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _by(results: Results, *words: str) -> list[Row]:
-    """Return the recipes with one of these verdicts, the largest difference first."""
+    """Return the recipes with one of these verdicts, the best one first."""
     rows = [row for row in results.comparison.rows if row.verdict is not None and row.verdict.word in words]
-    means = {row.name: row.verdict.paired.mean for row in rows if row.verdict is not None}
+    sign = results.metric.sign
+    means = {row.name: sign * row.verdict.paired.mean for row in rows if row.verdict is not None}
     return sorted(rows, key=lambda row: -means[row.name] if math.isfinite(means[row.name]) else math.inf)
 
 
-def _points(row: Row) -> str:
+def _size(row: Row) -> str:
     assert row.verdict is not None
-    return f"{100 * row.verdict.paired.mean:.2f} points"
+    return row.verdict.metric.differs(abs(row.verdict.paired.mean))
 
 
 def _interval(row: Row) -> str:
@@ -69,8 +71,9 @@ def _interval(row: Row) -> str:
     if found.bound:
         size = f"The test shows that this is {'above' if found.bound == '>0' else 'below'} zero"
     else:
-        low, high = 100 * found.low, 100 * found.high
-        size = f"With {100 * found.confidence:.3g} % confidence it is between {low:+.2f} and {high:+.2f} points"
+        metric = found.metric
+        low, high = f"{metric.scale * found.low:+{metric.form}}", metric.differs(found.high, f"+{metric.form}")
+        size = f"With {100 * found.confidence:.3g} % confidence it is between {low} and {high}"
     return f"{size} (p {p_text(found.p_adjusted)}, familywise 5 %)"
 
 
@@ -111,7 +114,7 @@ def _parts(results: Results, baseline: str) -> list[str]:
     parts = []
     if better:
         best = better[0]
-        parts.append(f"{names([best])} is better than {baseline}, by {_points(best)} of test accuracy")
+        parts.append(f"{names([best])} is better than {baseline}, by {_size(best)} of test {results.metric.title}")
         parts.append(_interval(best))
         if better[1:]:
             parts.append(f"{names(better[1:])} {_verb(better[1:], 'is', 'are')} better too")
@@ -176,15 +179,13 @@ def forest(results: Results) -> str:
 
 def curves(results: Results, names: Sequence[str], metric: str) -> str:
     """Say where learning curves end, mean over seeds, of the first of these recipes."""
-    scale, unit, form = (100, " %", ".1f") if metric == "accuracy" else (1, " nats", ".2f")
-    said = "accuracy" if metric == "accuracy" else "cross-entropy"
-    name = names[0]
+    of, name = results.task.metric(metric), names[0]
     val, train = (band(histories(results, name, f"{part}_{metric}")) for part in ("val", "train"))
     if not len(val.x):
         return f"{capital(called(results, name))}: no curves."
-    ends = f"validation {said} ends at {scale * val.mean[-1]:{form}}{unit}"
+    ends = f"validation {of.title} ends at {of.shown(val.mean[-1], of.rough)}"
     if len(train.x):
-        ends += f", training at {scale * train.mean[-1]:{form}}{unit}"
+        ends += f", training at {of.shown(train.mean[-1], of.rough)}"
     return f"{capital(called(results, name))}: {ends}."
 
 
@@ -194,10 +195,12 @@ def gap(results: Results) -> str:
     if not rows:
         return "No run has finished."
     low, high = min(rows, key=lambda r: r.mean("gap")), max(rows, key=lambda r: r.mean("gap"))
-    text = f"The gap is smallest with {called(results, low.name)} ({100 * low.mean('gap'):.1f} points)"
+    metric = results.metric
+    text = f"The gap is smallest with {called(results, low.name)} ({metric.differs(low.mean('gap'), metric.rough)})"
     if high is low:
         return f"{text}."
-    return f"{text}, and largest with {called(results, high.name)} ({100 * high.mean('gap'):.1f})."
+    largest = f"{metric.scale * high.mean('gap'):{metric.rough}}"
+    return f"{text}, and largest with {called(results, high.name)} ({largest})."
 
 
 def classes(names: Sequence[str], labels: Sequence[str], change: np.ndarray, baseline: str) -> str:
@@ -247,26 +250,29 @@ def reliability(results: Results, names: Sequence[str]) -> str:
 def sensitivity(results: Results, sweep: Sweep) -> str:
     """Say which value is best by validation."""
     rows = [(value, results.comparison.row(name)) for value, name in zip(sweep.values, sweep.names, strict=True)]
-    rows = [(value, row) for value, row in rows if not math.isnan(row.mean("val_accuracy"))]
+    metric = results.metric
+    decides = f"val_{metric.name}"
+    rows = [(value, row) for value, row in rows if not math.isnan(row.mean(decides))]
     if not rows:
         return f"{sweep.title}: no run has finished."
-    value, best = max(rows, key=lambda pair: pair[1].mean("val_accuracy"))
+    value, best = max(rows, key=lambda pair: metric.sign * pair[1].mean(decides))
     return (
         f"{visible(sweep.title)}: of {len(rows)} values from {rows[0][0]:g} to {rows[-1][0]:g}, {value:g} is best by "
-        f"validation, with {100 * best.mean('accuracy'):.2f} % on the test set."
+        f"validation, with {metric.shown(best.mean(metric.name))} on the test set."
     )
 
 
-def effort(curves: Mapping[str, np.ndarray]) -> str:
+def effort(curves: Mapping[str, np.ndarray], metric: Metric) -> str:
     """Say which strategy is best with one trial and which with all."""
-    first, last = (max(curves, key=lambda name: curves[name][at]) for at in (0, -1))
+    first, last = (max(curves, key=lambda name: metric.sign * curves[name][at]) for at in (0, -1))
     most = max(len(curve) for curve in curves.values())
     ahead = (
-        f"{capital(visible(spoken(last)))} is expected to be best after {most} trials ({100 * curves[last][-1]:.1f} %)"
+        f"{capital(visible(spoken(last)))} is expected to be best after {most} trials "
+        f"({metric.shown(curves[last][-1], metric.rough)})"
     )
     if first == last:
         return f"{ahead}, and with a single one too."
-    return f"{ahead}; with a single one {visible(spoken(first))} is ({100 * curves[first][0]:.1f} %)."
+    return f"{ahead}; with a single one {visible(spoken(first))} is ({metric.shown(curves[first][0], metric.rough)})."
 
 
 def robustness(

@@ -84,7 +84,12 @@ def coordinate(
     store.check_room(missing * plan.result_bytes)
     store.checkpoints.forget(done)
     progress.started(
-        runs=len(runs), trainings=len(todo), reused=len(runs) - missing, epochs=epochs, workers=executor.describe()
+        runs=len(runs),
+        trainings=len(todo),
+        reused=len(runs) - missing,
+        epochs=epochs,
+        workers=executor.describe(),
+        metric=plan.task.decides,
     )
     try:
         course.run()

@@ -14,6 +14,7 @@ from typing import Any
 
 from reglab.recipe import Recipe
 from reglab.strategies.averaging.ema import EMA
+from reglab.tasks import Task
 
 __all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "as_text", "identity", "rides"]
 
@@ -70,6 +71,7 @@ class Plan:
         runs: for each recipe's name its runs, in the order of seeds. Two names of one recipe have the same runs.
         facts: what results depend on beside the spec, each as a short text: content of the data, model, versions.
         versions: of reglab, Keras and the backend.
+        task: what is predicted, and which metric decides.
         result_bytes: about how much a run leaves on disk.
         bases: for each seed everything but the recipe that decides the result of a run, as text.
         notes: what is to be said of the model before anything is trained.
@@ -78,6 +80,7 @@ class Plan:
     runs: dict[str, tuple[Run, ...]]
     facts: dict[str, str]
     versions: dict[str, str]
+    task: Task
     result_bytes: int = 0
     bases: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

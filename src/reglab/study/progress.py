@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reglab.study.records import Record
+from reglab.tasks import Metric
 
 __all__ = ["Progress"]
 
@@ -16,8 +17,11 @@ class Progress:
     def note(self, text: str) -> None:
         """Something has to be said that changes no result."""
 
-    def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str) -> None:
-        """``runs`` in all, of which ``reused`` are recorded already and the others take ``trainings``."""
+    def started(self, *, runs: int, trainings: int, reused: int, epochs: int, workers: str, metric: Metric) -> None:
+        """``runs`` in all, of which ``reused`` are recorded already and the others take ``trainings``.
+
+        ``metric`` is the one that decides, to tell how a training goes.
+        """
 
     def training(self, job: int, names: list[str], seed: int, worker: str) -> None:
         """A training begins, from which the runs of these recipes come."""

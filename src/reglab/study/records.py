@@ -16,9 +16,9 @@ ACCEPTED = (FINISHED, DIVERGED)  # results; a run that failed is tried again whe
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Class probabilities ``(N, classes)`` and labels ``(N,)`` of one part of the data, from the best weights."""
+    """What the best weights predict for one part of the data, as the task keeps it, and the labels; examples first."""
 
-    probabilities: np.ndarray
+    predicted: np.ndarray
     labels: np.ndarray
 
 
@@ -51,11 +51,17 @@ class Record:
     weights: list[np.ndarray] | None = None
     error: str = ""
 
+    @property
+    def read_test(self) -> bool:
+        """Whether the test set was read."""
+        return self.test is not None
+
     def summary(self) -> dict[str, Any]:
-        """Return what stands in the table of runs."""
+        """Return what the table of runs is told of it."""
         return {
             "id": self.id, "name": self.name, "recipe": self.recipe, "hyperparameters": self.hyperparameters,
             "seed": self.seed, "status": self.status, "metrics": self.metrics, "error": self.error,
+            "read_test": self.read_test,
         }  # fmt: skip
 
 

@@ -14,10 +14,8 @@ import keras
 import numpy as np
 
 from reglab import backends
-from reglab.analysis.metrics import accuracy, cross_entropy
 from reglab.data.batches import Batches
 from reglab.errors import ReglabError
-from reglab.models import Head
 from reglab.recipe import Recipe
 from reglab.regularized.averages import averages_of
 from reglab.regularized.model import RegularizedModel
@@ -27,6 +25,7 @@ from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 from reglab.study.track import Track
+from reglab.tasks import Head, Task
 
 __all__ = ["Program", "SeedData"]
 
@@ -70,8 +69,9 @@ class Program:
     weights, and every random stream restarts; so a training equals that of a model made for it alone.
     """
 
-    def __init__(self, model: RegularizedModel, head: Head, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, model: RegularizedModel, task: Task, head: Head, input_shape: tuple[int, ...]) -> None:
         self.model = model
+        self.task = task
         self.head = head
         model.build((None, *input_shape))
         model.optimizer.build(model.trainable_variables)
@@ -106,7 +106,7 @@ class Program:
         """
         last = epochs if until is None else min(until, epochs)
         self._reset(ride.recipe, data)
-        tracks = [Track(run) for run in ride.runs]
+        tracks = [Track(run, self.task) for run in ride.runs]
         if start is not None:
             self._go_on_from(start, tracks)
         first = 0 if start is None else start.epoch
@@ -130,12 +130,12 @@ class Program:
             return []
         return [self._record(track, data) for track in tracks]
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Return class probabilities ``(N, classes)`` in inference mode."""
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return what the task keeps of the outputs for preprocessed inputs, in inference mode."""
         outputs = [
             keras.ops.convert_to_numpy(self.model.predict_on_batch(chunk))[:count] for chunk, count in _chunks(x)
         ]
-        return self.head.probabilities(np.concatenate(outputs).astype("float32"))
+        return self.task.predictions(np.concatenate(outputs).astype("float32"), self.head)
 
     def restore(self, recipe: Recipe, data: SeedData, weights: list[np.ndarray]) -> None:
         """Stand where a run's best epoch stood."""
@@ -179,8 +179,8 @@ class Program:
         if track.diverged:
             return Record(**common, status=DIVERGED, error=track.diverged)
         self.model.network.set_weights(track.best_weights)
-        validation = Predictions(self.probabilities(data.validation[0]), data.validation[1])
-        test = None if data.test is None else Predictions(self.probabilities(data.test[0]), data.test[1])
+        validation = Predictions(self.predict(data.validation[0]), data.validation[1])
+        test = None if data.test is None else Predictions(self.predict(data.test[0]), data.test[1])
         return Record(
             **common, status=FINISHED, metrics=track.metrics(validation, test), validation=validation, test=test,
             weights=track.best_weights,
@@ -262,29 +262,17 @@ class _Watch(keras.callbacks.Callback):
         return values, lambda: at_average
 
     def _clean_metrics(self) -> dict[str, float]:
-        probabilities = self._program.probabilities(self._x)
-        count = len(self._data.clean[1])
-        values = {}
+        predicted, count = self._program.predict(self._x), len(self._data.clean[1])
         counts_train, counts_val = self._data.measured
-        for part, rows, labels, weights in (
-            ("train", probabilities[:count], self._data.clean[1], counts_train),
-            ("val", probabilities[count:], self._data.validation[1], counts_val),
-        ):
-            finite = bool(np.isfinite(rows).all())
-            for name, metric in (("accuracy", accuracy), ("cross_entropy", cross_entropy)):
-                values[f"{part}_{name}"] = _mean(metric, labels, rows, weights) if finite else float("nan")
-        return values
-
-
-def _mean(
-    metric: Callable[[np.ndarray, np.ndarray], float], labels: np.ndarray, rows: np.ndarray, weights: np.ndarray | None
-) -> float:
-    """Return a metric that is a mean over examples, each counting as much as its weight."""
-    if weights is None:
-        return metric(labels, rows)
-    alike = [(kind, weights == kind) for kind in np.unique(weights)]
-    means = [metric(labels[members], rows[members]) for _, members in alike]
-    return float(np.average(means, weights=[kind * members.sum() for kind, members in alike]))
+        parts = {
+            "train": (self._data.clean[1], predicted[:count], counts_train),
+            "val": (self._data.validation[1], predicted[count:], counts_val),
+        }
+        return {
+            f"{part}_{name}": value
+            for part, (labels, rows, weights) in parts.items()
+            for name, value in self._program.task.measured(labels, rows, weights).items()
+        }
 
 
 def _value(variable: Any) -> np.ndarray:

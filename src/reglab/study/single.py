@@ -15,13 +15,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from reglab import backends
 from reglab.data import Preprocess
 from reglab.errors import ReglabError
 from reglab.keras_internals import name_anew, naming_kept
-from reglab.models import Head, check_output, resolve
+from reglab.models import check_output, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.inputs import takes_indices
@@ -32,8 +31,9 @@ from reglab.study.plan import Run, rides
 from reglab.study.records import DIVERGED, Record
 from reglab.study.run import Program, SeedData
 from reglab.study.track import Track
+from reglab.tasks import Head, Task
 
-__all__ = ["Single", "Trained", "probabilities", "undisturbed", "with_preprocessing"]
+__all__ = ["Single", "Trained", "predictions", "undisturbed", "with_preprocessing"]
 
 _FEWEST, _MOST, _VALUES = 32, 512, 2**18  # examples predicted at a time, and numbers in their inputs; as in a study
 
@@ -43,6 +43,7 @@ class Trained:
     """What came of a training: the model at the epoch that is kept (counted from 0), and what goes with it."""
 
     model: RegularizedModel
+    task: Task
     head: Head
     preprocess: Preprocess
     history: dict[str, list[float]]
@@ -76,16 +77,16 @@ class Single:
         x: np.ndarray,
         y: np.ndarray,
         *,
-        num_classes: int,
+        task: Task,
         weights: np.ndarray | None = None,
         on_epoch: Callable[[int, dict], None] = lambda epoch, values: None,
     ) -> Trained:
-        """Train on raw examples and class indices.
+        """Train on raw examples and their labels.
 
         Args:
             x: examples ``(N, ...)``.
-            y: class indices ``(N,)``, of which each occurs.
-            num_classes: how many classes there are.
+            y: their labels.
+            task: what they are labels of.
             weights: how much each example counts, all above 0; by default alike.
             on_epoch: hears of each epoch, counted from 0, with its clean metrics.
 
@@ -94,9 +95,9 @@ class Single:
         """
         x = narrowed(x)
         ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
-        program, initial = self._compiled(ride.recipe, x.shape[1:], num_classes)
+        program, initial = self._compiled(ride.recipe, x.shape[1:], task)
         mode = "none" if takes_indices(program.model.network) else self.preprocess
-        data = self._prepared(x, y, weights, initial, mode)
+        data = self._prepared(x, y, weights, initial, mode, task)
         name_anew()  # the step is traced in the first epoch
         (record,) = program.train(ride, data, epochs=self.epochs, batch_size=self.batch_size, on_epoch=on_epoch)
         if record.status == DIVERGED:
@@ -105,16 +106,16 @@ class Single:
                 "strengths of the recipe, or look for examples with extreme values."
             )
         return Trained(
-            program.model, program.head, data.preprocess, best_epoch=int(record.metrics["best_epoch"]) - 1,
+            program.model, task, program.head, data.preprocess, best_epoch=int(record.metrics["best_epoch"]) - 1,
             history={
                 name: values for name, values in record.history.items()
                 if self.validation is not None or not name.startswith("val_")
             },
         )  # fmt: skip
 
-    def _compiled(self, recipe: Recipe, shape: tuple[int, ...], classes: int) -> tuple[Program, list[np.ndarray]]:
+    def _compiled(self, recipe: Recipe, shape: tuple[int, ...], task: Task) -> tuple[Program, list[np.ndarray]]:
         """Return the program that trains ``recipe``, and the initial weights."""
-        builder = resolve(self.model, input_shape=shape, num_classes=classes)
+        builder = resolve(self.model, input_shape=shape, num_classes=len(task.names))
 
         def build() -> keras.Model:
             name_anew()
@@ -125,19 +126,25 @@ class Single:
             return model
 
         model = build()
-        head = check_output(model, num_classes=classes, input_shape=shape)
+        head = check_output(model, task=task, input_shape=shape)
         initial = [np.array(weight) for weight in model.get_weights()]
         regularized = regularize(build() if isinstance(self.model, keras.Model) else build, recipe, seed=0)
         config = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         optimizer = keras.optimizers.get({"class_name": self.optimizer, "config": config})
-        regularized.compile(optimizer=optimizer, loss=head.loss())
+        regularized.compile(optimizer=optimizer, loss=task.loss(head))
         program = Program if self.validation is not None else _ToTheEnd
-        return program(regularized, head, shape), initial
+        return program(regularized, task, head, shape), initial
 
     def _prepared(
-        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, initial: list[np.ndarray], mode: str
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        initial: list[np.ndarray],
+        mode: str,
+        task: Task,
     ) -> SeedData:
-        train, val = self._parts(y)
+        train, val = self._parts(y, task)
         limits = (0.0, 255.0) if x.dtype == np.uint8 else None
         preprocess = _fitted(x[train], mode, limits, None if weights is None else weights[train])
         if self.validation is None:
@@ -158,24 +165,18 @@ class Single:
             measured=(None, None) if weights is None else (weights[clean], weights[val]),
         )  # fmt: skip
 
-    def _parts(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the examples that train and those that choose: stratified, as far as the classes are large enough."""
-        indices, share, seed = np.arange(len(y)), self.validation, derive(self.seed, "validation")
+    def _parts(self, y: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+        """Return the examples that train and those that choose: in proportion, as far as there are enough of a kind."""
+        indices, share = np.arange(len(y)), self.validation
         if share is None:
             return indices, indices[:0]
-        try:
-            train, val = train_test_split(indices, test_size=share, stratify=y, random_state=seed)
-        except ValueError:  # some class is too small: it trains, and is held out as far as its share gives an example
-            shuffled = np.random.default_rng(seed).permutation(len(y))
-            members = [shuffled[y[shuffled] == label] for label in np.unique(y)]
-            val = np.concatenate([of[: min(round(share * len(of)), len(of) - 1)] for of in members])
-            train = np.setdiff1d(indices, val)
+        train, val = task.hold_out_of_few(y, share, seed=derive(self.seed, "validation"))
         if not len(val):
             raise ReglabError(
-                f"Of {len(y)} examples of {len(np.unique(y))} classes none can be held out with validation={share}. "
-                "Give more examples, a larger share, or validation=None, which keeps the last epoch."
+                f"Of {len(y)} examples{task.counted(y)} none can be held out with validation={share}. Give more "
+                "examples, a larger share, or validation=None, which keeps the last epoch."
             )
-        return np.sort(train), np.sort(val)
+        return train, val
 
 
 class _ToTheEnd(Program):
@@ -199,8 +200,8 @@ def _fitted(x: np.ndarray, mode: str, limits: tuple[float, float] | None, weight
     return Preprocess.standardizing(mean, deviation, x=x, value_range=limits)
 
 
-def probabilities(model: RegularizedModel, head: Head, preprocess: Preprocess, x: np.ndarray) -> np.ndarray:
-    """Return class probabilities ``(N, classes)`` of raw examples, in inference mode.
+def predictions(model: RegularizedModel, task: Task, head: Head, preprocess: Preprocess, x: np.ndarray) -> np.ndarray:
+    """Return what the task keeps of the outputs for raw examples, in inference mode.
 
     Batches have a few sizes only, filled up with an example that is there, since each size is compiled once.
     """
@@ -211,7 +212,7 @@ def probabilities(model: RegularizedModel, head: Head, preprocess: Preprocess, x
         size = min(most, max(_FEWEST, 2 ** (len(piece) - 1).bit_length()))
         filled = np.concatenate([piece, np.repeat(piece[:1], size - len(piece), axis=0)])
         outputs.append(keras.ops.convert_to_numpy(model.predict_on_batch(filled))[: len(piece)])
-    return head.probabilities(np.concatenate(outputs).astype("float32"))
+    return task.predictions(np.concatenate(outputs).astype("float32"), head)
 
 
 def with_preprocessing(network: keras.Model, preprocess: Preprocess, shape: tuple[int, ...]) -> keras.Model:

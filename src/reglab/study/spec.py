@@ -16,8 +16,9 @@ from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import shown
 from reglab.recipe import Recipe
+from reglab.tasks import KINDS, Task, of_classes
 
-__all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml"]
+__all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml", "task_of"]
 
 _LONGEST_NAME = 500  # characters of a recipe's name; the text of a long combination is one
 # How a table is read: its content counts for results, these do not.
@@ -76,6 +77,14 @@ class Settings:
     skip_broken: bool = param(
         False, "leave out image files that cannot be read; by default they are an error that names them", kind="bool"
     )
+    task: str | None = param(
+        None, "what is predicted; by default what labels and model show", kind="choice", choices=tuple(KINDS),
+        optional=True,
+    )  # fmt: skip
+    metric: str | None = param(
+        None, "metric that decides which epoch, run and recipe is the best; by default accuracy, or balanced accuracy "
+        "where one class is far larger than its share", kind="text", optional=True,
+    )  # fmt: skip
     target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
     separator: str | None = param(
         None, "what stands between the columns of a CSV table: a sign, or tab, space, semicolon; by default recognized",
@@ -149,6 +158,15 @@ class Assignment:
     model: Any
     settings: Settings
     recipes: dict[str, Recipe]
+
+
+def task_of(data: Dataset, settings: Settings) -> Task:
+    """Return what is predicted in a study of this data, and which metric decides.
+
+    Raises:
+        ReglabError: for labels that are none of the task that was named, or a metric that it does not have.
+    """
+    return of_classes(data.y, data.class_names, kind=settings.task, metric=settings.metric)
 
 
 def named_recipes(recipes: Any) -> dict[str, Recipe]:

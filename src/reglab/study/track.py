@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reglab.analysis.metrics import scores, sparsity
 from reglab.strategies.averaging.ema import EMA
-from reglab.strategies.optimization.early_stopping import EarlyStopping
+from reglab.strategies.optimization.early_stopping import DECIDING, EarlyStopping
 from reglab.study.checkpoint import TrackState
 from reglab.study.plan import Run
 from reglab.study.records import Predictions
+from reglab.study.sparsity import sparsity
+from reglab.tasks import Task
 
 __all__ = ["Track"]
 
@@ -22,8 +23,10 @@ _REMEMBERED = ("wait", "stopped_epoch", "best", "best_epoch")  # what Keras' Ear
 class Track:
     """One run of a training. ``follow`` is called after each epoch until it is ``done``."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, task: Task) -> None:
         self.run = run
+        self.task = task
+        self._decides = f"val_{task.deciding}"
         self.averaged = any(isinstance(strategy, EMA) for strategy in run.recipe)
         self.history: dict[str, list[float]] = {}
         self.best_epoch = -1
@@ -50,8 +53,8 @@ class Track:
             return
         improved = self._improves(values)
         if self._stopper is not None:
-            self._stopper.on_epoch_end(epoch, {**values, "val_loss": values["val_cross_entropy"]})
-            if self._stopper.monitor != "val_accuracy":
+            self._stopper.on_epoch_end(epoch, self._monitored(values))
+            if self._stopper.monitor != DECIDING:
                 improved = self.best_epoch < 0 or self._stopper.best_epoch == epoch
             self.done = self._stopper.model.stop_training
         if improved:
@@ -75,23 +78,25 @@ class Track:
         for key, value in (state.stopper or {}).items():
             setattr(self._stopper, key, value)
 
+    def _monitored(self, values: dict[str, float]) -> dict[str, float]:
+        """Return what early stopping can watch: what decides, larger is better, under its default name; the loss."""
+        decides, criterion = self.task.decides, self.task.criterion
+        return {DECIDING: decides.sign * values[self._decides], "val_loss": values[f"val_{criterion.name}"]}
+
     def _improves(self, values: dict[str, float]) -> bool:
-        return self.best_epoch < 0 or values["val_accuracy"] > self.history["val_accuracy"][self.best_epoch]
+        sign, before = self.task.decides.sign, self.history[self._decides]
+        return self.best_epoch < 0 or sign * values[self._decides] > sign * before[self.best_epoch]
 
     def metrics(self, validation: Predictions, test: Predictions | None) -> dict[str, float]:
         """Return the scalars of the run: what test predictions give, and where its best epoch stands."""
-        pair = validation.labels, validation.probabilities
-        best = {key: values[self.best_epoch] for key, values in self.history.items()}
+        pair = validation.labels, validation.predicted
+        best = {key: values[self.best_epoch] for key, values in self.history.items() if key != "loss"}
         return {
-            **({} if test is None else scores(test.labels, test.probabilities, validation=pair)),
+            **({} if test is None else self.task.scores(test.labels, test.predicted, validation=pair)),
             "sparsity": sparsity(self.best_weights),
-            "train_accuracy": best["train_accuracy"],
-            "train_cross_entropy": best["train_cross_entropy"],
-            "val_accuracy": best["val_accuracy"],
-            "val_cross_entropy": best["val_cross_entropy"],
-            "gap": best["train_accuracy"] - best["val_accuracy"],
-            "cross_entropy_gap": best["val_cross_entropy"] - best["train_cross_entropy"],
-            "epochs": float(len(self.history["val_accuracy"])),
+            **best,
+            **self.task.gaps(best),
+            "epochs": float(len(self.history["loss"])),
             "best_epoch": float(self.best_epoch + 1),
             "seconds": self.seconds,
         }

@@ -25,7 +25,7 @@ from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
-from reglab.study.spec import TABLE, Assignment
+from reglab.study.spec import TABLE, Assignment, task_of
 from reglab.version import __version__
 
 __all__ = ["Workbench"]
@@ -43,11 +43,12 @@ class Workbench:
 
     def __init__(self, assignment: Assignment) -> None:
         self.data, self.settings, self.recipes = assignment.data, assignment.settings, assignment.recipes
+        self.task = task_of(self.data, self.settings)
         self.builder = resolve(assignment.model, input_shape=self.data.input_shape, num_classes=self.data.num_classes)
         self._built_anew = not isinstance(
             assignment.model, keras.Model
         )  # so that nobody else has what the builder gives
-        self.test = test_part(self.data, fraction=self.settings.test)
+        self.test = test_part(self.data, self.task, fraction=self.settings.test)
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
         self._checked: tuple[Any, str, bool] | None = None
@@ -77,9 +78,10 @@ class Workbench:
             runs={name: tuple(of_name) for name, of_name in runs.items()},
             facts=self._study_facts(self._facts(first, weights)),
             versions={"reglab": __version__, "keras": keras.__version__, backends.name(): backends.version()},
+            task=self.task,
             bases=bases,
             notes=self._notes(),
-            result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * (self.data.num_classes + 1),
+            result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * self.task.numbers,
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -145,9 +147,14 @@ class Workbench:
     def split(self, seed: int) -> Split:
         settings = self.settings
         return split(
-            self.data, test=self.test, seed=seed, train_size=settings.train_size, validation=settings.validation,
+            self.data,
+            self.task,
+            test=self.test,
+            seed=seed,
+            train_size=settings.train_size,
+            validation=settings.validation,
             protocol=settings.protocol,
-        )  # fmt: skip
+        )
 
     def seed_data(self, seed: int) -> SeedData:
         """Return what the seed fixes for every recipe alike."""
@@ -218,15 +225,15 @@ class Workbench:
         model = self._build(self.settings.first_seed)
         with self._precision():
             regularized = regularize((lambda: model) if self._built_anew else model, recipe, seed=0)
-        regularized.compile(optimizer=self._optimizer(), loss=head.loss())
+        regularized.compile(optimizer=self._optimizer(), loss=self.task.loss(head))
         check_ready(recipe.host(), fitted=True, validated=False, metrics=[])
-        return Program(regularized, head, self.data.input_shape)
+        return Program(regularized, self.task, head, self.data.input_shape)
 
     def _model(self) -> tuple[Any, str, bool]:
-        """Return the model's head, its configuration and whether it takes indices, if its output fits the data."""
+        """Return what the model ends in, its configuration and whether it takes indices, if it fits the data."""
         if self._checked is None:
             model = self._build(self.settings.first_seed)
-            head = check_output(model, num_classes=self.data.num_classes, input_shape=self.data.input_shape)
+            head = check_output(model, task=self.task, input_shape=self.data.input_shape)
             self._checked = head, _config_of(model), takes_indices(model)
         return self._checked
 
@@ -247,7 +254,8 @@ class Workbench:
             **read,
             "data": self.data.fingerprint, "test_part": hashlib.sha256(self.test.tobytes()).hexdigest(),
             "model": config, "initial_weights": digest.hexdigest(), "seed": seed, "settings": settings,
-            "loss": head.kind, "optimizer": self._optimizer().get_config(), "keras": keras.__version__,
+            "task": self.task.kind, "metric": self.task.deciding, "head": [head.activation, head.outputs],
+            "optimizer": self._optimizer().get_config(), "keras": keras.__version__,
             "backend": [backends.name(), backends.version()],
         }  # fmt: skip
 
@@ -257,6 +265,8 @@ class Workbench:
         backend, version = facts["backend"]
         return {
             **({"inputs": facts["inputs"]} if "inputs" in facts else {}),
+            "task": facts["task"],
+            "metric": facts["metric"],
             "data (content)": facts["data"][:12],
             "test part": facts["test_part"][:12],
             "model (configuration)": hashlib.sha256(facts["model"].encode()).hexdigest()[:12],
@@ -268,8 +278,9 @@ class Workbench:
         }
 
 
-# Settings that do not change what one run gives: which seeds there are, and how the data was read (its content counts).
-_NOT_RESULT = ("seeds", "first_seed", "margin", "image_size", "color_mode", "skip_broken", *TABLE)
+# Settings that do not change what one run gives, or whose outcome counts in their place: which seeds there are, what
+# the task was said to be, and how the data was read.
+_NOT_RESULT = ("seeds", "first_seed", "margin", "task", "metric", "image_size", "color_mode", "skip_broken", *TABLE)
 
 
 def _config_of(model: keras.Model) -> str:

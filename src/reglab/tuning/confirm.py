@@ -57,7 +57,8 @@ class Tuned:
         """
         if self.results is None:
             raise ReglabError("Without a confirmation nothing tells how optimistic the search was.")
-        return self.names[name].value - self.results.comparison.row(name).mean("val_accuracy")
+        metric = self.results.metric
+        return self.names[name].value - metric.sign * self.results.comparison.row(name).mean(f"val_{metric.name}")
 
 
 def every_strategy(data: Dataset) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class Tuning:
     results: Results
 
     def curves(self) -> dict[str, np.ndarray]:
-        """Return, for each strategy, the validation accuracy that the best of n trials is expected to have."""
+        """Return, for each strategy, what the best of n trials is expected to have on validation."""
         return {name: expected_best([trial.value for trial in trials]) for name, trials in self.trials.items()}
 
 

@@ -158,14 +158,14 @@ class _Trainings:
         }  # fmt: skip
 
     def _curve(self, run: str, key: str) -> list[float]:
-        """Return the validation accuracy of each epoch so far: of its result, or of where it stands."""
-        held = self.store.summary(run)
+        """Return the deciding metric on validation of each epoch so far: of its result, or of where it stands."""
+        held, decides = self.store.summary(run), f"val_{self.plan.task.deciding}"
         if held is not None and held["status"] == FAILED:
             return []
         if run in self.store.accepted():
-            return list(self.store.read(run).history.get("val_accuracy", []))
+            return list(self.store.read(run).history.get(decides, []))
         checkpoint = self.store.checkpoints.read(key)
-        return [] if checkpoint is None else list(checkpoint.tracks[run].history.get("val_accuracy", []))
+        return [] if checkpoint is None else list(checkpoint.tracks[run].history.get(decides, []))
 
 
 def _as_dict(went: Race, recipes: Mapping[str, Recipe]) -> dict[str, Any]:

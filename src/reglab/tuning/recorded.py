@@ -29,7 +29,8 @@ class Trial:
     Attributes:
         number: in the order of proposal.
         recipe: what was proposed.
-        values: validation accuracy at the best epoch, a number per seed; 0 where a run diverged or failed.
+        values: the deciding metric on validation at the best epoch, a number per seed; 0 where a run diverged or
+            failed.
         state: ``complete``; ``pruned`` where later seeds were not trained; ``running`` where they are still to come.
         epochs: that its trainings took.
     """

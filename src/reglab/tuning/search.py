@@ -45,7 +45,8 @@ def search(
     """Search a space, and return the trials, the best first.
 
     Trials are trained on seeds of their own, and never on test data: the study has to be sealed. The value of a trial
-    is its mean validation accuracy. Of trials with the same recipe only the first is trained and counted.
+    is the mean of the deciding metric on validation. Of trials with the same recipe only the first is trained and
+    counted.
 
     Args:
         study: sealed, with seeds from ``SEARCH_SEEDS`` on; its folder keeps every run, so that a search that was
@@ -100,7 +101,7 @@ class _Trainings:
         return list(self.plan.bases)
 
     def values(self, recipes: Sequence[Recipe], seed: int) -> list[tuple[float, int]]:
-        """Return validation accuracy and epochs of each recipe with a seed."""
+        """Return the deciding metric on validation, and epochs, of each recipe with a seed."""
         wanted = self.plan.of({recipe.to_text(): recipe for recipe in recipes}, [seed])
         self.runs |= {run.id: run.summary() for run in wanted.unique()}
         self.store.register(self.plan.facts, self.runs.values())
@@ -114,7 +115,7 @@ class _Trainings:
         held = self.store.summary(run)
         if held is None or held["status"] != "finished":
             return 0.0, self.epochs
-        return float(held["metrics"]["val_accuracy"]), int(held["metrics"]["epochs"])
+        return float(held["metrics"][f"val_{self.plan.task.deciding}"]), int(held["metrics"]["epochs"])
 
 
 class _Course:

@@ -29,11 +29,17 @@ def searching_study(
         confirmed: whether a confirmation follows.
 
     Raises:
-        ReglabError: if the confirmation would have seeds of the search.
+        ReglabError: if the confirmation would have seeds of the search, or of the metric that decides the lowest value
+            is the best.
     """
     recipe = beside or Recipe()
     recipes = {recipe.to_text(): recipe}
     study = make(recipes=recipes, baseline=recipe.to_text(), out=out, seeds=seeds, first_seed=SEARCH_SEEDS, sealed=True)
+    if study.settings.metric is not None and study.task.decides.better == "lower":
+        raise ReglabError(
+            f"A search looks for the highest value, and of {study.task.decides.title} the lowest is the best. Name "
+            f"another metric (--metric), or none; what is confirmed has its {study.task.decides.title} recorded too."
+        )
     if confirmed:
         confirming = make(recipes=recipes, baseline=recipe.to_text(), out=out).settings.seed_list()
         searched = study.settings.seed_list()

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from reglab import inert
 from reglab.errors import ReglabError
 from reglab.report import words
-from reglab.report.bands import changes, class_names, pooled_confusion
+from reglab.report.bands import changes, pooled_confusion
 from reglab.report.figures import theme
 from reglab.results import Results
 
@@ -34,7 +34,7 @@ def per_class(results: Results) -> go.Figure:
     kept = {name: each for name, each in found.items() if each is not None}
     if not kept:
         raise ReglabError("No recipe has a difference from the baseline yet: a seed has to finish in both.")
-    classes = class_names(results)
+    classes = list(results.task.names)
     z = np.array([100 * each.mean for each in kept.values()])
     clear = np.array([(each.low > 0) | (each.high < 0) for each in kept.values()])
     reach = max(float(np.nanmax(np.abs(z))), 1e-9)
@@ -80,7 +80,7 @@ def confusion(results: Results, name: str) -> go.Figure:
     counts = pooled_confusion(results, name)
     if counts is None:
         raise ReglabError(f"No run of {name} has finished, so there is no confusion matrix.")
-    classes = class_names(results)
+    classes = list(results.task.names)
     with np.errstate(invalid="ignore"):
         shares = 100 * counts / counts.sum(axis=1, keepdims=True)
     diagonal = np.eye(len(classes), dtype=bool)

@@ -17,22 +17,21 @@ from reglab.results import Results
 
 __all__ = ["common_reach", "learning_curves"]
 
-_METRICS = {"accuracy": (100.0, "accuracy, %"), "cross_entropy": (1.0, "cross-entropy, nats")}
 _PANEL = 230  # pixels
 
 
 def learning_curves(
-    results: Results, names: Sequence[str] | None = None, *, metric: str = "accuracy", columns: int = 3,
+    results: Results, names: Sequence[str] | None = None, *, metric: str | None = None, columns: int = 3,
     reach: tuple[float, float] | None = None, onset: Mapping[str, float] | None = None,
 ) -> go.Figure:  # fmt: skip
-    """Return accuracy or cross-entropy by epoch, in inference mode: validation as a line, training part dotted.
+    """Return a metric by epoch, in inference mode: validation as a line, training part dotted.
 
     Bands reach from the lowest to the highest seed. Behind each recipe stands the baseline's validation, in grey.
 
     Args:
         results: of a study.
         names: the recipes; by default all.
-        metric: ``accuracy`` or ``cross_entropy``.
+        metric: one of those that are measured after each epoch; by default the deciding one.
         columns: panels in a row.
         reach: of the vertical axis; by default of what all recipes of the study need, so that panels compare.
         onset: for each recipe the epoch from which it overfits, which is marked.
@@ -44,8 +43,9 @@ def learning_curves(
         >>> results = reglab.Results.load("reglab-out/demo")
         >>> reglab.figures.learning_curves(results, ["dropout", "combination"], metric="cross_entropy").show()
     """
-    if metric not in _METRICS:
-        raise ReglabError(f"There are learning curves of {' and '.join(_METRICS)}; given was {metric!r}.")
+    metric, known = metric or results.metric.name, [each.name for each in results.task.watched]
+    if metric not in known:
+        raise ReglabError(f"There are learning curves of {' and '.join(known)}; given was {metric!r}.")
     wanted = [row.name for row in results.comparison.rows] if names is None else list(names)
     shown = [name for name in wanted if histories(results, name, f"val_{metric}")]
     if not shown:
@@ -75,7 +75,8 @@ def learning_curves(
 
 def common_reach(results: Results, metric: str) -> tuple[float, float]:
     """Return the vertical axis that the curves of all recipes need, in the units of the figure."""
-    scale, _ = _METRICS[metric]
+    of = results.task.metric(metric)
+    scale = of.scale
     found = [
         band(histories(results, row.name, f"{part}_{metric}"))
         for row in results.comparison.rows
@@ -83,11 +84,11 @@ def common_reach(results: Results, metric: str) -> tuple[float, float]:
     ]
     found = [each for each in found if len(each.x)]
     highs = np.concatenate([each.high for each in found])
-    if metric == "accuracy":
+    if of.better == "higher" and math.isfinite(of.span):
         # The first epochs, from chance on, would take half of the axis: curves come in from below.
         late = np.concatenate([each.low[len(each.low) // 5 :] for each in found])
         low = math.floor(scale * float(late.min()) / 10) * 10
-        return low - 1.0, min(102.0, scale * float(highs.max()) + 2)
+        return low - 1.0, min(scale * of.highest, scale * float(highs.max())) + 2
     # A run that diverges for an epoch would press all others to the floor.
     top = float(np.quantile(np.concatenate([each.mean for each in found]), 0.99)) * 1.15
     return 0.0, min(top, float(highs.max()) * 1.05)
@@ -96,7 +97,7 @@ def common_reach(results: Results, metric: str) -> tuple[float, float]:
 def _panel(
     made: go.Figure, results: Results, name: str, metric: str, at: Mapping[str, int], *, first: bool
 ) -> None:  # fmt: skip
-    scale, _ = _METRICS[metric]
+    scale = results.task.metric(metric).scale
     look = theme.looks(results)[name]
     if name != results.baseline:
         behind = band(histories(results, results.baseline, f"val_{metric}"))

@@ -20,7 +20,7 @@ _ROW = 44  # pixels
 
 
 def forest(results: Results) -> go.Figure:
-    """Return the difference of each recipe from the baseline in test accuracy, in points, the best on top.
+    """Return how each recipe's deciding metric differs from the baseline's on the test set, the best on top.
 
     The thick line is the verdict's interval, adjusted for the number of recipes, over seeds; where only the sign is
     shown, it reaches from zero to the mean. The thin one takes the test examples as a sample too. Small dots are seeds.
@@ -35,37 +35,44 @@ def forest(results: Results) -> go.Figure:
     rows = [row for row in results.comparison.rows if row.verdict is not None and row.verdict.paired.n > 0]
     if not rows:
         raise ReglabError("No recipe has a difference from the baseline yet: a seed has to finish in both.")
-    rows.sort(key=lambda row: _verdict(row).paired.mean)  # the axis goes upwards
+    metric = results.metric
+    rows.sort(key=lambda row: metric.sign * _verdict(row).paired.mean)  # the axis goes upwards
     made = theme.figure(height=70 + _ROW * len(rows), message=words.forest(results))
     for position, row in enumerate(rows):
         _draw(made, results, row, position)
     made.add_vline(x=0, line={"color": theme.BASELINE, "width": 1.5})
     margin = _verdict(rows[0]).margin
     if margin is not None:
-        made.add_vrect(x0=-100 * margin, x1=100 * margin, fillcolor=theme.BASELINE, opacity=0.12, line_width=0)
+        made.add_vrect(
+            x0=-metric.scale * margin, x1=metric.scale * margin, fillcolor=theme.BASELINE, opacity=0.12, line_width=0
+        )
     made.update_yaxes(visible=False, range=[-0.6, len(rows) - 0.35])
-    made.update_xaxes(title_text=f"points of test accuracy over {inert.plotly(results.baseline, length=24)}",
-                      zeroline=False, ticksuffix="", tickformat="+~g")  # fmt: skip
+    over = inert.plotly(results.baseline, length=24)
+    title = f"{metric.apart or 'difference'} of test {metric.title} over {over}"
+    made.update_xaxes(title_text=title, zeroline=False, ticksuffix="", tickformat="+~g")
     return made.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 48}, showlegend=False)
 
 
 def _draw(made: go.Figure, results: Results, row: Row, position: int) -> None:
     verdict, look = _verdict(row), theme.looks(results)[row.name]
-    mean, told = 100 * verdict.paired.mean, inert.plotly(verdict.sentence(row.name))
+    metric, scale = verdict.metric, verdict.metric.scale
+    mean, told = scale * verdict.paired.mean, inert.plotly(verdict.sentence(row.name))
     if row.crossed is not None and math.isfinite(row.crossed.low):
-        both = [100 * row.crossed.low, 100 * row.crossed.high]
+        both = [scale * row.crossed.low, scale * row.crossed.high]
         made.add_scatter(x=both, y=[position] * 2, mode="lines", line={"color": look.color, "width": 1.5},
                          opacity=0.6, hoverinfo="skip", name=look.name, meta="over examples too")  # fmt: skip
-    ends = (0.0, mean) if verdict.bound else (100 * verdict.low, 100 * verdict.high)
+    ends = (0.0, mean) if verdict.bound else (scale * verdict.low, scale * verdict.high)
     if all(map(math.isfinite, ends)):
         made.add_scatter(x=sorted(ends), y=[position] * 2, mode="lines",
                          line={"color": look.color, "width": 5}, opacity=0.85, hoverinfo="skip", name=look.name,
                          meta="interval")  # fmt: skip
-    seeds = row.differences["accuracy"].values
+    seeds = row.differences[metric.name].values
     made.add_scatter(
-        x=[100 * value for value in seeds.values()], y=[position - 0.24] * len(seeds), mode="markers", name=look.name,
+        x=[scale * value for value in seeds.values()], y=[position - 0.24] * len(seeds), mode="markers", name=look.name,
         marker={"color": look.color, "size": 4.5, "opacity": 0.55}, meta="seeds", hoverinfo="text",
-        hovertext=[f"{look.name}, seed {seed}: {100 * value:+.2f} points" for seed, value in seeds.items()],
+        hovertext=[
+            f"{look.name}, seed {seed}: {metric.differs(value, f'+{metric.form}')}" for seed, value in seeds.items()
+        ],
     )  # fmt: skip
     decided = verdict.word in ("better", "worse")
     made.add_scatter(
@@ -77,7 +84,7 @@ def _draw(made: go.Figure, results: Results, row: Row, position: int) -> None:
     made.add_annotation(x=0, xref="paper", xanchor="left", y=position + 0.36, yanchor="middle",
                         text=inert.plotly(row.name, length=26), font={"color": theme.INK, "size": 12})  # fmt: skip
     made.add_annotation(x=1, xref="paper", xanchor="right", y=position + 0.36, yanchor="middle",
-                        text=f"{mean:+.2f} {verdict.word}",
+                        text=f"{mean:+{metric.form}} {verdict.word}",
                         font={"color": theme.INK if decided else theme.MUTED, "size": 12})  # fmt: skip
 
 

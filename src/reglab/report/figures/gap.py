@@ -1,4 +1,4 @@
-"""What a recipe does to the gap, against what it does to accuracy."""
+"""What a recipe does to the gap, against what it does to the deciding metric."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from reglab.errors import ReglabError
 from reglab.report import words
 from reglab.report.figures import theme
 from reglab.results import Results
+from reglab.tasks import Metric
 
 __all__ = ["gap_against_accuracy"]
 
@@ -24,10 +25,10 @@ _LINE, _LETTER = 15, 6.4  # pixels of a label
 
 
 def gap_against_accuracy(results: Results) -> go.Figure:
-    """Return test accuracy against the gap between training and validation, means over seeds with standard deviations.
+    """Return the deciding metric on the test set against the gap, means over seeds with standard deviations.
 
-    Regularization that works moves to the left and up from the baseline. To the left and down is a network that is too
-    restrained to learn.
+    Regularization that works moves to the left and to better values from the baseline. To the left and to worse ones is
+    a network that is too restrained to learn.
 
     Raises:
         ReglabError: if no run has finished.
@@ -39,11 +40,11 @@ def gap_against_accuracy(results: Results) -> go.Figure:
     rows = [row for row in results.comparison.rows if row.finished and not math.isnan(row.mean("gap"))]
     if not rows:
         raise ReglabError("No run has finished, so there is no gap to show.")
-    looks = theme.looks(results)
+    looks, metric, scale = theme.looks(results), results.metric, results.metric.scale
     made = theme.figure(height=_HEIGHT, message=words.gap(results))
     for row in rows:
-        look, x, y = looks[row.name], 100 * row.mean("gap"), 100 * row.mean("accuracy")
-        dx, dy = (np.nan_to_num(100 * row.std(metric)) for metric in ("gap", "accuracy"))
+        look, x, y = looks[row.name], scale * row.mean("gap"), scale * row.mean(metric.name)
+        dx, dy = (np.nan_to_num(scale * row.std(each)) for each in ("gap", metric.name))
         made.add_scatter(
             x=[x - dx, x + dx, None, x, x], y=[y, y, None, y - dy, y + dy], mode="lines+markers", opacity=0.3,
             marker={"opacity": 0, "size": 6}, meta="spread",
@@ -53,34 +54,41 @@ def gap_against_accuracy(results: Results) -> go.Figure:
             x=[x], y=[y], mode="markers", name=inert.plotly(row.name, length=40), hoverinfo="text", meta="mean",
             marker={"color": look.color, "symbol": look.symbol, "size": 11,
                     "line": {"color": theme.SURFACE, "width": 1}},
-            hovertext=[f"{look.name}: accuracy {y:.2f} %, gap {x:.1f} points"],
+            hovertext=[f"{look.name}: {metric.title} {metric.shown(y / scale)}, gap "
+                       f"{metric.differs(x / scale, metric.rough)}"],
         )  # fmt: skip
     _guide(made, results)
-    points = [(100 * row.mean("gap"), 100 * row.mean("accuracy"), row.name) for row in rows]
-    ends = [_ends(row) for row in rows]
+    points = [(scale * row.mean("gap"), scale * row.mean(metric.name), row.name) for row in rows]
+    ends = [_ends(row, metric) for row in rows]
     width, height = _span([each[0] for each in ends]), _span([each[1] for each in ends])
     for x, y, text in _labels(points, width, height):
         made.add_annotation(x=x, y=y, text=inert.plotly(text, length=24), xanchor="left", yanchor="middle", name="wide",
                             font={"size": 12}, bgcolor=theme.SURFACE, borderpad=0, opacity=0.9)  # fmt: skip
-    made.update_xaxes(title_text="gap: training minus validation, points", zeroline=False)
-    made.update_yaxes(title_text="test accuracy, %", zeroline=False)
+    made.update_xaxes(title_text=_gap_axis(metric), zeroline=False)
+    made.update_yaxes(title_text=theme.axis(metric, "test"), zeroline=False)
     return made.update_layout(margin={"l": 52, "r": 12, "t": 12, "b": 44})
 
 
 def _guide(made: go.Figure, results: Results) -> None:
     """Draw where the baseline is."""
-    baseline = results.comparison.row(results.baseline)
+    baseline, metric = results.comparison.row(results.baseline), results.metric
     if baseline.finished:
         line = {"color": theme.FAINT, "width": 1, "dash": "dot"}
-        made.add_hline(y=100 * baseline.mean("accuracy"), line=line, layer="below")
-        made.add_vline(x=100 * baseline.mean("gap"), line=line, layer="below")
+        made.add_hline(y=metric.scale * baseline.mean(metric.name), line=line, layer="below")
+        made.add_vline(x=metric.scale * baseline.mean("gap"), line=line, layer="below")
 
 
-def _ends(row: Row) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return where a recipe's spreads end, of gap and of accuracy."""
+def _gap_axis(metric: Metric) -> str:
+    """Return what the axis of the gap is called: which part is taken from which, and the unit of differences."""
+    minus = "training minus validation" if metric.better == "higher" else "validation minus training"
+    return f"gap: {minus}{metric.apart and ', '}{metric.apart}"
+
+
+def _ends(row: Row, metric: Metric) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return where a recipe's spreads end, of the gap and of the metric."""
     found = []
-    for metric in ("gap", "accuracy"):
-        mean, spread = 100 * row.mean(metric), float(np.nan_to_num(100 * row.std(metric)))
+    for each in ("gap", metric.name):
+        mean, spread = metric.scale * row.mean(each), float(np.nan_to_num(metric.scale * row.std(each)))
         found.append((mean - spread, mean + spread))
     return found[0], found[1]
 

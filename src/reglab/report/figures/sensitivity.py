@@ -1,4 +1,4 @@
-"""How accuracy depends on a hyperparameter that a study sweeps."""
+"""How the deciding metric depends on a hyperparameter that a study sweeps."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["sensitivity"]
 
 
 def sensitivity(results: Results, sweep: Sweep | None = None) -> go.Figure:
-    """Return accuracy against a hyperparameter: test and training part, means over seeds with standard deviations.
+    """Return the deciding metric against a hyperparameter: test and training part, means with standard deviations.
 
-    The axis is logarithmic where the values span a decade or more. The baseline's test accuracy is the grey line.
+    The axis is logarithmic where the values span a decade or more. The baseline's test set is the grey line.
 
     Args:
         results: of a study.
@@ -49,26 +49,32 @@ def sensitivity(results: Results, sweep: Sweep | None = None) -> go.Figure:
     color = looks[next(row.name for _, row in rows if row.name != results.baseline)].color if len(rows) > 1 else (
         looks[rows[0][1].name].color)  # fmt: skip
     x = [value for value, _ in rows]
-    for metric, said, dash in (("accuracy", "test", "solid"), ("train_accuracy", "training part", "dot")):
-        mean = np.array([100 * row.mean(metric) for _, row in rows])
-        spread = np.nan_to_num(np.array([100 * row.std(metric) for _, row in rows]))
-        _curve(made, x, mean, spread, said=said, dash=dash, color=color, names=[row.name for _, row in rows])
+    metric = results.metric
+    for name, said, dash in ((metric.name, "test", "solid"), (f"train_{metric.name}", "training part", "dot")):
+        mean = np.array([row.mean(name) for _, row in rows])
+        spread = np.nan_to_num(np.array([row.std(name) for _, row in rows]))
+        hover = [
+            f"{inert.plotly(row.name)}: {said} {metric.scale * m:{metric.form}} ± {metric.shown(s)}"
+            for (_, row), m, s in zip(rows, mean, spread, strict=True)
+        ]
+        _curve(made, x, metric.scale * mean, metric.scale * spread, said=said, dash=dash, color=color, hover=hover)
     baseline = results.comparison.row(results.baseline)
     if baseline.finished:
-        made.add_hline(y=100 * baseline.mean("accuracy"), line={"color": theme.BASELINE, "width": 1.5, "dash": "dash"})
-        made.add_annotation(x=1, xref="x domain", xanchor="right", y=100 * baseline.mean("accuracy"), yanchor="bottom",
+        level = metric.scale * baseline.mean(metric.name)
+        made.add_hline(y=level, line={"color": theme.BASELINE, "width": 1.5, "dash": "dash"})
+        made.add_annotation(x=1, xref="x domain", xanchor="right", y=level, yanchor="bottom",
                             text=inert.plotly(results.baseline, length=24), font={"color": theme.MUTED})  # fmt: skip
     made.update_xaxes(title_text=inert.plotly(f"{sweep.strategy}: {sweep.parameter}"), zeroline=False)
     if logarithmic:
         made.update_xaxes(type="log", dtick=1, exponentformat="power")
-    made.update_yaxes(title_text="accuracy, %")
+    made.update_yaxes(title_text=theme.axis(metric))
     return made.update_layout(margin={"l": 48, "r": 12, "t": 12, "b": 48}, meta={
         **made.layout.meta, "logarithmic": logarithmic and math.isfinite(x[0])})  # fmt: skip
 
 
 def _curve(
     made: go.Figure, x: Sequence[float], mean: np.ndarray, spread: np.ndarray, *, said: str, dash: str, color: str,
-    names: Sequence[str],
+    hover: Sequence[str],
 ) -> None:  # fmt: skip
     made.add_scatter(
         x=[*x, *x[::-1]], y=np.concatenate([mean + spread, (mean - spread)[::-1]]), fill="toself", fillcolor=color,
@@ -77,7 +83,5 @@ def _curve(
     made.add_scatter(
         x=x, y=mean, mode="lines+markers", name=said, line={"color": color, "dash": dash, "width": 2}, meta=said,
         marker={"size": 8, "color": color}, hoverinfo="text",
-        hovertext=[
-            f"{inert.plotly(name)}: {said} {m:.2f} ± {s:.2f} %" for name, m, s in zip(names, mean, spread, strict=True)
-        ],
+        hovertext=list(hover),
     )  # fmt: skip

@@ -13,9 +13,11 @@ import plotly.graph_objects as go
 
 from reglab import inert
 from reglab.results import Results
+from reglab.tasks import Metric
 
 __all__ = [
-    "DARK", "DIVERGING", "FAINT", "GRID", "INK", "MUTED", "SEQUENTIAL", "SURFACE", "Look", "figure", "looks", "named",
+    "DARK", "DIVERGING", "FAINT", "GRID", "INK", "MUTED", "SEQUENTIAL", "SURFACE", "Look", "axis", "figure", "looks",
+    "named",
 ]  # fmt: skip
 
 SURFACE, INK, MUTED, GRID, FAINT = "#ffffff", "#1c2128", "#5b6472", "#e3e6ea", "#b4bac4"
@@ -79,3 +81,8 @@ def figure(*, height: int, message: str, **layout: object) -> go.Figure:
     )  # fmt: skip
     made = go.Figure(layout={"template": template, "height": height, "meta": {"message": message}})
     return made.update_layout(**layout)
+
+
+def axis(metric: Metric, of: str = "") -> str:
+    """Return what an axis of a metric is called, with its unit: ``test accuracy, %``."""
+    return f"{of}{of and ' '}{metric.title}{metric.unit and ', '}{metric.unit}"

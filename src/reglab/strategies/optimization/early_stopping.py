@@ -10,7 +10,9 @@ from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.stage import Stage
 
-__all__ = ["EarlyStopping"]
+__all__ = ["DECIDING", "EarlyStopping"]
+
+DECIDING = "val_accuracy"  # what is monitored by default; in a study it stands for the metric that decides
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class EarlyStopping(Strategy):
 
     It is ``keras.callbacks.EarlyStopping`` with ``restore_best_weights=True``. It does not alter the weights on the
     way, so a study computes it from the run without it. In a study the monitored values are the clean ones: measured in
-    inference mode and without penalties. Together with ``ema`` the averages are validated, and restored.
+    inference mode and without penalties; ``val_accuracy`` stands for the metric that decides there, and ``val_loss``
+    for what the loss measures. Together with ``ema`` the averages are validated, and restored.
 
     Differences from the paper (Srivastava, Table 1: val_accuracy, patience 40): it does not say whether best weights
     were restored; here they are.
@@ -33,7 +36,7 @@ class EarlyStopping(Strategy):
     stage: ClassVar[Stage] = Stage.OBSERVATION
     rider: ClassVar[bool] = True
 
-    monitor: str = param("val_accuracy", "what has to improve", kind="choice", choices=("val_accuracy", "val_loss"))
+    monitor: str = param(DECIDING, "what has to improve", kind="choice", choices=(DECIDING, "val_loss"))
     patience: int = param(
         10,
         "epochs without improvement after which training stops",

@@ -178,7 +178,7 @@ class Ledger:
                 "in_plan": in_plan,
             },
         )
-        if summary["status"] == FINISHED and "accuracy" in summary["metrics"]:
+        if summary["read_test"]:
             self._database.execute("INSERT INTO test_readings (run) VALUES (?)", (summary["id"],))
 
     def take_in(self, summary: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from reglab.errors import ReglabError
 from reglab.study.records import ACCEPTED, FINISHED, Predictions, Record
 from reglab.study.storage import disk, sound
 
-__all__ = ["Damaged", "complete", "damaged", "fill", "predictions", "read", "weights"]
+__all__ = ["Damaged", "complete", "damage", "damaged", "fill", "predictions", "read", "weights"]
 
 
 def fill(folder: Path, record: Record) -> None:
@@ -27,7 +27,7 @@ def fill(folder: Path, record: Record) -> None:
     arrays: dict[str, np.ndarray] = {}
     for part, held in parts.items():
         if held is not None:
-            arrays |= {part: held.probabilities, f"{part}_labels": held.labels}
+            arrays |= {part: held.predicted, f"{part}_labels": held.labels}
     if arrays:
         disk.write_arrays(folder / "predictions.npz", arrays)
     if record.weights is not None:
@@ -49,11 +49,20 @@ def read(folder: Path, fields: Mapping[str, Any]) -> Record:
         history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
         if not sound.is_history(history):
             raise ValueError("it holds no numbers per epoch")
-    validation = test = None
-    if fields["status"] == FINISHED:
-        validation = predictions(folder, "validation")
-        test = predictions(folder, "test") if "accuracy" in fields["metrics"] else None  # else it was sealed
-    return Record(**fields, history=history, validation=validation, test=test)
+    kept = fields["status"] == FINISHED
+    return Record(
+        **fields,
+        history=history,
+        validation=predictions(folder, "validation") if kept else None,
+        test=predictions(folder, "test") if kept and "test" in _parts(folder) else None,  # it may be sealed
+    )
+
+
+def _parts(folder: Path) -> list[str]:
+    """Return the parts of the data that predictions of a finished run are kept of."""
+    path = folder / "predictions.npz"
+    with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return list(arrays.files)
 
 
 def predictions(folder: Path, part: str) -> Predictions:
@@ -65,13 +74,10 @@ def predictions(folder: Path, part: str) -> Predictions:
     # NumPy leaves a damaged file open when it opened it itself.
     path = folder / "predictions.npz"
     with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        found = Predictions(arrays[part], arrays[f"{part}_labels"])
-        p, y = found.probabilities, found.labels
-        if p.ndim != 2 or p.dtype.kind != "f" or y.dtype.kind not in "iu" or y.shape != p.shape[:1]:
-            raise ValueError(f"probabilities {p.dtype} {p.shape} and labels {y.dtype} {y.shape} do not fit")
-        if len(y) and not 0 <= y.min() <= y.max() < p.shape[1]:
-            raise ValueError(f"a label lies outside of the {p.shape[1]} classes")
-        return found
+        p, y = arrays[part], arrays[f"{part}_labels"]
+        if p.dtype.kind != "f" or y.dtype.kind not in "iuf" or p.shape[:1] != y.shape[:1] or not p.ndim:
+            raise ValueError(f"predictions {p.dtype} {p.shape} and labels {y.dtype} {y.shape} do not fit")
+        return Predictions(p, y)
 
 
 def weights(folder: Path) -> list[np.ndarray]:
@@ -93,10 +99,14 @@ def _reading(path: Path) -> Iterator[None]:
     # What NumPy, zipfile and json raise on bytes that are not theirs.
     except (OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError, struct.error, zlib.error,
             zipfile.BadZipFile) as error:  # fmt: skip
-        raise Damaged(
-            f"{path} cannot be read ({error}). Remove the folder {path.parent}; reglab resume then trains that run "
-            "again."
-        ) from None
+        raise damage(path, str(error)) from None
+
+
+def damage(path: Path, problem: str) -> Damaged:
+    """Return the error that names a damaged file of a run."""
+    return Damaged(
+        f"{path} cannot be read ({problem}). Remove the folder {path.parent}; reglab resume then trains that run again."
+    )
 
 
 def complete(folder: Path) -> dict[str, Any] | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reglab.errors import ReglabError
 from reglab.study.records import ACCEPTED, FAILED, FINISHED, PLANNED
+from reglab.tasks import COSTS, Task, read_task
 
 __all__ = ["check_entry", "check_run", "check_told", "has_metrics", "is_history", "is_id"]
 
 _STATES = (PLANNED, FAILED, *ACCEPTED)
-_NEEDED = ("val_accuracy", "train_accuracy", "gap", "epochs", "best_epoch", "seconds")  # of a finished run
+_NEEDED = ("gap", *COSTS)  # of a finished run, whatever its task
 
 
 def is_id(value: Any) -> bool:
@@ -61,9 +63,10 @@ def check_told(spec: Any, facts: Any, about: Any) -> None:
         raise ValueError("the entry 'about' speaks of other recipes than the spec")
 
 
-def has_metrics(row: Mapping[str, Any]) -> bool:
-    """Whether a run has the metrics that every finished one has."""
-    return row["status"] != FINISHED or all(_is_number(row["metrics"].get(key)) for key in _NEEDED)
+def has_metrics(row: Mapping[str, Any], task: Task | None = None) -> bool:
+    """Whether a run has the metrics that every finished one of the task has, or of any task."""
+    of_task = () if task is None else (f"train_{task.deciding}", f"val_{task.deciding}")
+    return row["status"] != FINISHED or all(_is_number(row["metrics"].get(key)) for key in (*_NEEDED, *of_task))
 
 
 def _is_spec(held: Any) -> bool:
@@ -83,13 +86,20 @@ def _is_about(held: Any) -> bool:
         isinstance(held, dict)
         and isinstance(held.get("headline"), str)
         and _is_list_of_texts(held.get("notes"))
-        and _is_list_of_texts(held.get("classes"))
+        and _is_task(held.get("task"))
         and _is_texts(held.get("versions"))
         and isinstance(held.get("sizes"), dict)
         and all(isinstance(size, int) for size in held["sizes"].values())
         and isinstance(held.get("runs"), dict)
         and all(_is_runs(of_name) for of_name in held["runs"].values())
     )
+
+
+def _is_task(held: Any) -> bool:
+    try:
+        return isinstance(held, dict) and bool(read_task(held))
+    except (ReglabError, TypeError):
+        return False
 
 
 def _is_runs(held: Any) -> bool:

@@ -1,29 +1,46 @@
-"""Metrics of a classifier from its predicted probabilities: ``(N,)`` labels, ``(N, classes)`` probabilities."""
+"""Metrics of class probabilities: ``(N,)`` labels, ``(N, classes)`` probabilities; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
+from scipy import optimize, special, stats
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_curve,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 __all__ = [
     "Calibration",
     "ClassScores",
     "accuracy",
+    "auc",
+    "average_precision",
+    "balanced_accuracy",
+    "balanced_hits",
     "brier",
     "calibration",
     "class_scores",
     "confusion",
     "cross_entropy",
     "expected_calibration_error",
+    "f1_of_second",
+    "hits",
+    "macro_f1",
     "macro_precision",
-    "scores",
-    "sparsity",
+    "macro_recall",
+    "overconfidence",
+    "placements",
+    "surprise",
     "temperature",
     "tempered",
+    "threshold",
     "top_k",
 ]
 
@@ -67,6 +84,92 @@ def brier(y: np.ndarray, probabilities: np.ndarray) -> float:
     p = probabilities.astype("float64")
     right = p[np.arange(len(y)), y]
     return float(np.mean(np.sum(p * p, axis=1) - 2 * right + 1))
+
+
+def macro_recall(y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the recall of each class, averaged over classes."""
+    return float(np.mean(class_scores(y, probabilities).recall))
+
+
+def macro_f1(y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the F1 of each class, averaged over classes."""
+    return float(np.mean(class_scores(y, probabilities).f1))
+
+
+def balanced_accuracy(y: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the share of each class's examples that are given it, averaged over the classes that there are.
+
+    >>> balanced_accuracy(np.array([0, 0, 0, 1]), np.array([[0.9, 0.1]] * 4))
+    0.5
+    """
+    right = probabilities.argmax(axis=-1) == y
+    counts = np.ones(len(y)) if weights is None else weights
+    return float(np.mean([np.average(right[y == label], weights=counts[y == label]) for label in np.unique(y)]))
+
+
+def balanced_hits(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return scores per example whose mean is the balanced accuracy: a right one counts more in a rare class."""
+    classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    return hits(y, probabilities) * len(y) / (len(classes) * counts[index])
+
+
+def auc(y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the area under the ROC curve of two classes: how often one of the second has the larger probability of it.
+
+    NaN where one of them has no example.
+    """
+    return float(roc_auc_score(y, probabilities[:, 1])) if len(np.unique(y)) == 2 else float("nan")
+
+
+def placements(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return scores per example whose mean is the AUC, and whose spread is its own over examples.
+
+    Of an example of the second class, to first order, ``auc + N / n_2 (V - auc)``, with ``V`` the share of the first
+    class that has a smaller probability; of the first class likewise (DeLong, DeLong and Clarke-Pearson 1988).
+    """
+    found, positive, chance = auc(y, probabilities), y == 1, probabilities[:, 1]
+    within, ranks = np.empty(len(y)), stats.rankdata(chance)
+    for members in (positive, ~positive):
+        within[members] = stats.rankdata(chance[members])
+    others = np.where(positive, np.count_nonzero(~positive), np.count_nonzero(positive))
+    beaten = (ranks - within) / others
+    share = np.where(positive, beaten, 1 - beaten)
+    return np.asarray(found + len(y) / (len(y) - others) * (share - found))
+
+
+def average_precision(y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the area under the precision-recall curve of the second of two classes, as a step function.
+
+    NaN where it has no example.
+    """
+    return float(average_precision_score(y, probabilities[:, 1])) if (y == 1).any() else float("nan")
+
+
+def threshold(y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the probability of the second of two classes from which on to call it so, for the largest F1.
+
+    >>> threshold(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]]))
+    0.3
+    """
+    precision, recall, cuts = precision_recall_curve(y, probabilities[:, 1])
+    f1 = 2 * precision * recall / np.maximum(precision + recall, _SMALLEST)
+    return float(cuts[int(f1[:-1].argmax())])
+
+
+def f1_of_second(y: np.ndarray, probabilities: np.ndarray, cut: float) -> float:
+    """Return the F1 of the second of two classes, called so where its probability is at least ``cut``."""
+    return float(f1_score(y, probabilities[:, 1] >= cut, zero_division=0.0))
+
+
+def hits(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return 1 for each example whose most probable class is ``y``, else 0."""
+    return np.asarray(probabilities.argmax(axis=-1) == y, "float64")
+
+
+def surprise(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return ``-log p(y)`` of each example in nats, probabilities clipped to ``[1e-7, 1]``."""
+    chosen = probabilities[np.arange(len(y)), y].astype("float64")
+    return np.asarray(-np.log(np.clip(chosen, _SMALLEST, 1.0)))
 
 
 def macro_precision(y: np.ndarray, probabilities: np.ndarray) -> float:
@@ -144,6 +247,11 @@ def expected_calibration_error(y: np.ndarray, probabilities: np.ndarray, *, bins
     return calibration(y, probabilities, bins=bins).error
 
 
+def overconfidence(y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean confidence minus accuracy: positive for a model that is surer than it is right."""
+    return calibration(y, probabilities).overconfidence
+
+
 def temperature(y: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the temperature that minimizes the cross-entropy of these probabilities, between 0.05 and 20.
 
@@ -168,47 +276,3 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return ``softmax(log p / temperature)``, the probabilities of a network whose logits are divided by it."""
     logits = np.log(np.clip(probabilities.astype("float64"), _SMALLEST, 1.0))
     return np.asarray(special.softmax(logits / temperature, axis=-1))
-
-
-def sparsity(weights: Sequence[np.ndarray]) -> float:
-    """Return the share of kernel entries smaller than a hundredth of the largest of their array, in magnitude.
-
-    Kernels are the weights with two axes or more. Gradient steps under an L1 penalty bring weights near zero and
-    hardly ever to it, so what counts is small in comparison. NaN without kernels.
-
-    >>> sparsity([np.array([[1.0, 0.001], [0.0, -0.5]]), np.zeros(3)])
-    0.5
-    """
-    kernels = [np.abs(weight) for weight in weights if weight.ndim >= 2 and weight.size]
-    total = sum(kernel.size for kernel in kernels)
-    small = sum(int(np.count_nonzero(kernel <= 0.01 * kernel.max())) for kernel in kernels)
-    return small / total if total else float("nan")
-
-
-def scores(
-    y: np.ndarray, probabilities: np.ndarray, *, validation: tuple[np.ndarray, np.ndarray] | None = None
-) -> dict[str, float]:
-    """Return every scalar that predictions give; with ``validation`` (labels, probabilities) the tempered ones too.
-
-    Example:
-        >>> sorted(scores(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]])))
-        ['accuracy', 'brier', 'cross_entropy', 'ece', 'f1', 'overconfidence', 'precision', 'recall', 'top_5']
-    """
-    classes, curve = class_scores(y, probabilities), calibration(y, probabilities)
-    found = {
-        "accuracy": accuracy(y, probabilities),
-        "precision": float(np.mean(classes.precision)),
-        "recall": float(np.mean(classes.recall)),
-        "f1": float(np.mean(classes.f1)),
-        "top_5": top_k(y, probabilities),
-        "cross_entropy": cross_entropy(y, probabilities),
-        "brier": brier(y, probabilities),
-        "ece": curve.error,
-        "overconfidence": curve.overconfidence,
-    }
-    if validation is not None:
-        found["temperature"] = temperature(*validation)
-        scaled = tempered(probabilities, found["temperature"])
-        found["ece_tempered"] = expected_calibration_error(y, scaled)
-        found["cross_entropy_tempered"] = cross_entropy(y, scaled)
-    return found

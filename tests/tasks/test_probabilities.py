@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from reglab.analysis import metrics as m
+from reglab.tasks import SingleLabel
+from reglab.tasks import probabilities as m
+
+
+def scores(y, p, **more):
+    return SingleLabel(classes=tuple(map(str, range(p.shape[1])))).scores(y, p, **more)
 
 
 @pytest.fixture
@@ -20,7 +25,7 @@ def predictions():
 
 def test_metrics_are_scikit_learns(predictions):
     y, p = predictions
-    found, predicted = m.scores(y, p), p.argmax(1)
+    found, predicted = scores(y, p), p.argmax(1)
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(y, predicted))
     assert found["cross_entropy"] == pytest.approx(sk.log_loss(y, p))
     assert found["precision"] == pytest.approx(sk.precision_score(y, predicted, average="macro"))
@@ -94,7 +99,7 @@ def test_the_temperature_of_sure_predictions_does_not_hang_on_last_bits():
     assert m.temperature(y, nearly) == pytest.approx(0.05, rel=1e-2)
     wrong = np.roll(right, 1, axis=1)
     assert m.temperature(y, wrong) == pytest.approx(20.0, rel=1e-2)
-    assert np.isfinite(list(m.scores(y, right, validation=(y, wrong)).values())).all()
+    assert np.isfinite(list(scores(y, right, validation=(y, wrong)).values())).all()
 
 
 def test_an_oracle_that_says_its_own_chances_is_calibrated():
@@ -125,7 +130,7 @@ def test_tempering_changes_no_decision_and_keeps_probabilities(predictions):
 
 def test_tempered_scores_are_those_of_the_tempered_probabilities(predictions):
     y, p = predictions
-    found = m.scores(y[:100], p[:100], validation=(y[100:], p[100:]))
+    found = scores(y[:100], p[:100], validation=(y[100:], p[100:]))
     t = m.temperature(y[100:], p[100:])
     assert found["temperature"] == t
     assert found["cross_entropy_tempered"] == pytest.approx(sk.log_loss(y[:100], m.tempered(p[:100], t)))
@@ -135,18 +140,11 @@ def test_top_five_of_five_classes_is_everything():
     assert m.top_k(np.array([0, 1]), np.full((2, 5), 0.2)) == 1.0
 
 
-def test_sparsity_counts_kernels_alone_and_in_proportion():
-    kernel = np.array([[2.0, 0.019], [-0.5, 0.021]])
-    assert m.sparsity([kernel, np.zeros(100)]) == 0.25
-    assert m.sparsity([kernel * 1e-6]) == 0.25
-    assert np.isnan(m.sparsity([np.ones(3)]))
-
-
 @given(st.integers(2, 8), st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_scores_stay_in_their_ranges(classes, count, seed):
     random = np.random.default_rng(seed)
     p, y = random.dirichlet(np.ones(classes), size=count), random.integers(0, classes, count)
-    found = m.scores(y, p, validation=(y, p))
+    found = scores(y, p, validation=(y, p))
     shares = ("accuracy", "precision", "recall", "f1", "top_5", "ece", "ece_tempered")
     assert all(-1e-12 <= found[key] <= 1 + 1e-12 for key in shares)
     assert 0 <= found["brier"] <= 2

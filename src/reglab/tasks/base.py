@@ -1,0 +1,347 @@
+"""Tasks: what a model predicts, and everything that follows from it.
+
+A :class:`Task` is a frozen value, one file per kind. The rest of the package never asks which kind a task is; it asks
+the task:
+
+=================================  ===================================================================================
+question                           answered by
+=================================  ===================================================================================
+does a model fit these labels?     :meth:`Task.check_shape` and :meth:`Task.check_head`, given what it ends in
+what is it trained with?           :meth:`Task.loss`
+what is kept of its outputs?       :meth:`Task.predictions`: one array per part of the data, examples first
+what is measured?                  :attr:`Task.metrics`, each a :class:`Metric`: a name, a function of labels and
+                                   predictions, the better direction, the unit it is shown in, scores per example
+what decides?                      :attr:`Task.decides`, one of them: which epoch, which run and which recipe is the
+                                   best; what verdicts are about; what a search maximizes
+what is followed each epoch?       :attr:`Task.watched`: what decides, :attr:`Task.success` (how much of what can be
+                                   learned is learned) and :attr:`Task.criterion` (what the loss measures)
+what does a result consist of?     :attr:`Task.recorded`: every scalar of a finished run, in the order of tables
+how are examples held out?         :meth:`Task.hold_out`, so that each part has its share of everything
+what does a table show besides?    :attr:`Task.columns`
+what more is there to see?         :meth:`Task.details`: by name, what sections of the report are made of
+=================================  ===================================================================================
+
+A task is written into a folder as plain data (:meth:`Task.to_dict`), so whoever reads the folder knows it without the
+data and without Keras, which is imported only where a loss is asked for. No sentence is made here; the words and units
+that sentences need are.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from reglab.errors import ReglabError, nearest
+
+__all__ = ["COSTS", "Activation", "Head", "Metric", "Pair", "Task", "with_batch"]
+
+Activation = Literal["softmax", "sigmoid", "linear"]
+Score = Callable[[np.ndarray, np.ndarray], float]
+Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Pair = tuple[np.ndarray, np.ndarray]  # labels and predictions
+
+# What a finished run has beside metrics of its predictions, as a table orders it.
+COSTS = ("epochs", "best_epoch", "seconds")
+
+
+def with_batch(shape: Sequence[int | None]) -> str:
+    """Write a shape with its batch axis, the way an error shows it.
+
+    >>> with_batch((28, 28, 1))
+    '(batch, 28, 28, 1)'
+    """
+    return f"({', '.join(['batch', *map(str, shape)])})"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a model ends in: the activation of its outputs, and how many there are per example."""
+
+    activation: Activation
+    outputs: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that labels and predictions give.
+
+    Attributes:
+        name: how records, ``--metric`` and files call it.
+        title: how tables and sentences call it.
+        function: from labels and predictions, examples first, to the number.
+        better: which direction is, or ``""`` where neither is, and then it cannot decide.
+        scale: the factor by which a value is shown.
+        unit: of a value as it is shown, such as ``%``.
+        apart: of a difference as it is shown, such as ``points``.
+        form: format of a value as it is shown; :attr:`rough` where it stands beside more important ones.
+        lowest, highest: where it can lie.
+        per_example: scores whose mean is the metric: its terms where it is a mean, else what each example adds to it
+            to first order; None where neither is known.
+        counts: whether those scores are nothing or a fixed amount, so that the metric comes in steps of one example.
+        weighted: the metric of examples that count unequally; by default the weighted mean over groups of equal weight.
+        averaged: how it is averaged over classes or labels, such as ``macro``; empty where it is not.
+        meaning: what it is, where its title does not say it.
+        keras: the name of the Keras metric that measures the same while a model is trained; empty where there is none.
+    """
+
+    name: str
+    title: str
+    function: Score
+    better: Literal["higher", "lower", ""] = "higher"
+    scale: float = 100.0
+    unit: str = "%"
+    apart: str = "points"
+    form: str = ".2f"
+    rough: str = ".1f"
+    lowest: float = 0.0
+    highest: float = 1.0
+    per_example: Scores | None = None
+    counts: bool = False
+    weighted: Callable[[np.ndarray, np.ndarray, np.ndarray], float] | None = None
+    averaged: str = ""
+    meaning: str = ""
+    keras: str = ""
+
+    def __call__(self, y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
+        """Return the metric; ``weights`` say how much each example counts."""
+        if weights is None:
+            return self.function(y, predictions)
+        if self.weighted is not None:
+            return self.weighted(y, predictions, weights)
+        alike = [(weight, weights == weight) for weight in np.unique(weights)]
+        means = [self.function(y[members], predictions[members]) for _, members in alike]
+        return float(np.average(means, weights=[weight * members.sum() for weight, members in alike]))
+
+    @property
+    def sign(self) -> float:
+        """What a value is multiplied by so that larger is better: 1 or -1."""
+        return -1.0 if self.better == "lower" else 1.0
+
+    @property
+    def span(self) -> float:
+        """By how much two values can differ at most."""
+        return self.highest - self.lowest
+
+    def size(self, around: float) -> float:
+        """Return what differences are small or large against: the span, or without one the value they are around."""
+        return self.span if math.isfinite(self.span) else abs(around)
+
+    def shown(self, value: float, form: str | None = None) -> str:
+        """Return a value with its unit: ``91.25 %``, ``0.412 nats``."""
+        return f"{self.scale * value:{form or self.form}}{self.unit and ' '}{self.unit}"
+
+    def differs(self, value: float, form: str | None = None) -> str:
+        """Return the size of a difference with its unit: ``1.25 points``."""
+        return f"{self.scale * value:{form or self.form}}{self.apart and ' '}{self.apart}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """What is predicted; see the module.
+
+    Attributes:
+        kind: how ``--task`` calls it.
+        deciding: the name of the metric that decides.
+
+    Raises:
+        ReglabError: for a metric that there is not, or that cannot decide.
+    """
+
+    kind: ClassVar[str]
+
+    deciding: str
+
+    def __post_init__(self) -> None:
+        known = [metric.name for metric in self.metrics if metric.better]
+        if self.deciding not in known:
+            raise ReglabError(
+                f"metric={self.deciding!r} cannot decide for {self.kind}.{nearest(self.deciding, known)} Give one of "
+                f"{', '.join(known)}."
+            )
+
+    # --- metrics ---------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every number that labels and predictions give, the most important one first."""
+
+    @property
+    @abstractmethod
+    def success(self) -> Metric:
+        """How much of what can be learned is learned: a share, higher is better, 1 at most."""
+
+    @property
+    @abstractmethod
+    def criterion(self) -> Metric:
+        """What the loss measures, without penalties: lower is better, and it grows when predictions get too sure."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[Metric, ...]:
+        """What a table of recipes shows beside the deciding metric, the most important one first."""
+
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        """Names of what predictions give that were adjusted on validation first; see :meth:`adjusted`."""
+        return ()
+
+    def metric(self, name: str) -> Metric:
+        """Return the metric of a name."""
+        known = {metric.name: metric for metric in self.metrics}
+        if name not in known:
+            raise ReglabError(
+                f"There is no metric {name!r} of {self.kind}.{nearest(name, known)} There are {', '.join(known)}."
+            )
+        return known[name]
+
+    @property
+    def decides(self) -> Metric:
+        """The metric by which epochs, runs and recipes are chosen and compared."""
+        return self.metric(self.deciding)
+
+    @property
+    def watched(self) -> tuple[Metric, ...]:
+        """The metrics that are measured after each epoch, on the training part and on validation."""
+        return tuple(dict.fromkeys((self.decides, self.success, self.criterion)))
+
+    def measured(self, y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
+        """Return the watched metrics of a part, by name; NaN where a prediction is not a number."""
+        if not np.isfinite(predictions).all():
+            return {metric.name: math.nan for metric in self.watched}
+        return {metric.name: metric(y, predictions, weights) for metric in self.watched}
+
+    def scores(self, y: np.ndarray, predictions: np.ndarray, *, validation: Pair | None = None) -> dict[str, float]:
+        """Return every scalar that predictions give; with ``validation`` those too that are adjusted on it."""
+        found = {metric.name: metric(y, predictions) for metric in self.metrics}
+        return found if validation is None else {**found, **self.adjusted(y, predictions, validation)}
+
+    def adjusted(self, y: np.ndarray, predictions: np.ndarray, validation: Pair) -> dict[str, float]:
+        """Return the numbers of :attr:`fitted`."""
+        return {}
+
+    def gaps(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return by how much validation is worse than the training part, from ``train_*`` and ``val_*`` values.
+
+        ``gap`` is that of the deciding metric; that of the criterion has its name before it.
+        """
+        found = {}
+        for metric in self.watched:
+            if name := self._gap(metric):
+                better, worse = ("train", "val") if metric.better == "higher" else ("val", "train")
+                found[name] = values[f"{better}_{metric.name}"] - values[f"{worse}_{metric.name}"]
+        return found
+
+    def _gap(self, metric: Metric) -> str:
+        """Return what the gap of a watched metric is called, or an empty text where none is recorded."""
+        if metric == self.decides:
+            return "gap"
+        return f"{metric.name}_gap" if metric == self.criterion else ""
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The names of all scalars of a finished run, in the order of tables."""
+        of_parts = [
+            name
+            for metric in self.watched
+            for name in (f"train_{metric.name}", f"val_{metric.name}", self._gap(metric))
+            if name
+        ]
+        return (*(metric.name for metric in self.metrics), *self.fitted, "sparsity", *of_parts, *COSTS)
+
+    # --- models ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def check_shape(self, shape: tuple[int | None, ...]) -> None:
+        """Raise a ReglabError if outputs of this shape, without the batch, cannot be predictions of these labels."""
+
+    @abstractmethod
+    def check_head(self, head: Head) -> None:
+        """Raise a ReglabError if a model that ends so cannot be trained on these labels."""
+
+    @abstractmethod
+    def loss(self, head: Head) -> Any:
+        """Return the Keras loss that such outputs are trained with."""
+
+    @abstractmethod
+    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+        """Return the criterion of each example, ``(N,)``, of tensors: what an attack climbs.
+
+        Its gradient does not vanish where probabilities are all but 0 or 1, as far as float32 can tell them apart.
+        """
+
+    @abstractmethod
+    def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
+        """Return what is kept of a model's outputs, float32, examples first."""
+
+    @abstractmethod
+    def misfit(self, y: np.ndarray, predictions: np.ndarray) -> str:
+        """Return what is wrong with kept labels and predictions that cannot be of this task; empty if nothing is."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """What the columns of a prediction are called: of classes, of labels, of targets."""
+
+    @property
+    @abstractmethod
+    def numbers(self) -> int:
+        """How many numbers a prediction and its label are."""
+
+    # --- data ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def hold_out(self, y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of examples that stay and of those that are held out, each with its share of everything.
+
+        Args:
+            y: labels.
+            size: a share of the examples, or their number.
+            seed: of the draw.
+
+        Raises:
+            ValueError: if there are too few examples for it, saying of what.
+        """
+
+    @abstractmethod
+    def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same where there may be too few examples of some kind, which then are held out as far as they can.
+
+        What is held out can be nothing.
+        """
+
+    @abstractmethod
+    def fewest(self, y: np.ndarray) -> int:
+        """Return how many examples a part needs to have a share of everything."""
+
+    @abstractmethod
+    def counted(self, y: np.ndarray) -> str:
+        """Return how many kinds of labels there are, after "examples": `` of 3 classes``, or nothing."""
+
+    def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
+        """Return what sections of the report are made of, by name."""
+        return {}
+
+    def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
+        """Return which examples are predicted rightly, booleans ``(N,)``; None where that is a matter of degree."""
+        return None
+
+    @property
+    def said(self) -> str:
+        """What the first line says of the task and of what decides; empty where that is what one expects."""
+        return f"{self.kind} by {self.decides.title}"
+
+    def why(self, y: np.ndarray) -> str:
+        """Return why another metric than usual decides by default for these labels, after "for"; or an empty text."""
+        return ""
+
+    # --- on disk ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the task as plain data, with its ``kind``."""

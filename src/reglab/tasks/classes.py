@@ -1,0 +1,232 @@
+"""What tasks have in common that give each example one of several classes, by a probability of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from reglab.errors import ReglabError
+from reglab.lazy import keras
+from reglab.tasks import probabilities as of
+from reglab.tasks.base import Head, Metric, Pair, Task, with_batch
+from reglab.tasks.hold_out import by_class, by_class_of_few
+
+__all__ = ["ACCURACY", "BALANCED", "METRICS", "ClassTask", "imbalanced"]
+
+_SMALLEST = 1e-37  # of a probability in float32
+
+ACCURACY = Metric("accuracy", "accuracy", of.accuracy, per_example=of.hits, counts=True, keras="accuracy")
+BALANCED = Metric(
+    "balanced_accuracy",
+    "balanced accuracy",
+    of.balanced_accuracy,
+    per_example=of.balanced_hits,
+    counts=True,
+    weighted=of.balanced_accuracy,
+)
+PRECISION = Metric("precision", "precision", of.macro_precision, averaged="macro")
+CROSS_ENTROPY = Metric(
+    "cross_entropy",
+    "cross-entropy",
+    of.cross_entropy,
+    better="lower",
+    scale=1.0,
+    unit="nats",
+    apart="nats",
+    form=".3f",
+    rough=".2f",
+    highest=float("inf"),
+    per_example=of.surprise,
+)
+ECE = Metric(
+    "ece",
+    "ECE",
+    of.expected_calibration_error,
+    better="lower",
+    unit="points",
+    form=".1f",
+    meaning="expected calibration error",
+)
+METRICS = (
+    ACCURACY,
+    PRECISION,
+    Metric("recall", "recall", of.macro_recall, averaged="macro"),
+    Metric("f1", "F1", of.macro_f1, averaged="macro"),
+    Metric("top_5", "top-5 accuracy", of.top_k),
+    CROSS_ENTROPY,
+    Metric("brier", "Brier score", of.brier, better="lower", scale=1.0, unit="", apart="", form=".3f", highest=2.0),
+    ECE,
+    Metric("overconfidence", "overconfidence", of.overconfidence, better="", unit="points", form=".1f", lowest=-1.0),
+    BALANCED,
+)
+
+
+# Where the largest class has more than this times its equal share, accuracy says little of the others.
+_LARGE = 2.0
+
+
+def imbalanced(y: np.ndarray, classes: int) -> bool:
+    """Whether one class has more than twice its equal share of the labels.
+
+    >>> imbalanced(np.array([0, 0, 1, 2]), 3), imbalanced(np.array([0, 0, 0, 0, 1, 2]), 3)
+    (False, False)
+    >>> imbalanced(np.array([0, 0, 0, 0, 0, 1, 2]), 3)
+    True
+    """
+    return float(np.bincount(y, minlength=classes).max()) * classes > _LARGE * len(y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTask(Task):
+    """Each example is of one class, which a model gives probabilities of.
+
+    Attributes:
+        classes: their names, in the order of class indices.
+    """
+
+    classes: tuple[str, ...]
+
+    @property
+    def success(self) -> Metric:
+        return ACCURACY
+
+    @property
+    def criterion(self) -> Metric:
+        return CROSS_ENTROPY
+
+    @property
+    def columns(self) -> tuple[Metric, ...]:
+        return tuple(metric for metric in (PRECISION, CROSS_ENTROPY, ECE) if metric != self.decides)
+
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        return ("temperature", "ece_tempered", "cross_entropy_tempered")
+
+    def adjusted(self, y: np.ndarray, predictions: np.ndarray, validation: Pair) -> dict[str, float]:
+        """Return what dividing logits by a temperature gives, which is fitted on validation and changes no decision."""
+        found = of.temperature(*validation)
+        scaled = of.tempered(predictions, found)
+        return {
+            "temperature": found,
+            "ece_tempered": of.expected_calibration_error(y, scaled),
+            "cross_entropy_tempered": of.cross_entropy(y, scaled),
+        }
+
+    # --- models ----------------------------------------------------------------------------------------------------
+
+    def loss(self, head: Head) -> Any:
+        """Return the cross-entropy that such outputs are trained with, on class indices."""
+        logits = head.activation == "linear"
+        if head.outputs == 1:
+            return keras.losses.BinaryCrossentropy(from_logits=logits)
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+
+    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+        """Return the cross-entropy of each example, in nats."""
+        ops, logits = keras.ops, head.activation == "linear"
+        y = ops.cast(y, "int32")
+        if logits and head.outputs > 1:
+            return ops.sparse_categorical_crossentropy(y, outputs, from_logits=True)
+        if logits:
+            return ops.softplus(outputs[:, 0] * (1.0 - 2.0 * ops.cast(y, "float32")))
+        if head.outputs == 1:
+            outputs = ops.concatenate([1.0 - outputs, outputs], axis=-1)
+        right = ops.one_hot(y, outputs.shape[-1], dtype="float32")
+        chosen = ops.sum(outputs * right, axis=-1)
+        others = ops.sum(outputs * (1.0 - right), axis=-1)
+        # As a difference of logarithms, so that neither a tiny p(y) nor tiny others leave the range of float32.
+        return ops.softplus(ops.log(ops.maximum(others, _SMALLEST)) - ops.log(ops.maximum(chosen, _SMALLEST)))
+
+    def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
+        """Return probabilities ``(N, classes)``."""
+        if head.activation == "softmax":
+            return outputs
+        if head.outputs > 1:
+            return np.asarray(special.softmax(outputs, axis=-1))
+        positive = special.expit(outputs) if head.activation == "linear" else outputs
+        return np.concatenate([1 - positive, positive], axis=-1)
+
+    def check_shape(self, shape: tuple[int | None, ...]) -> None:
+        count, binary = len(self.classes), len(self.classes) == 2
+        if shape == (count,) or (binary and shape == (1,)):
+            return
+        wanted = f"(batch, {count})" + (" or (batch, 1)" if binary else "")
+        raise ReglabError(
+            f"The model's output has shape {with_batch(shape)}; the data has {count} classes, so expected is {wanted}. "
+            f"Give the last layer {count} units, and no axis but batch and classes."
+        )
+
+    def check_head(self, head: Head) -> None:
+        if head.activation == "sigmoid" and head.outputs > 1:
+            raise ReglabError(
+                f"The model ends in {head.outputs} sigmoids, which tell of each class whether it is there; here each "
+                "example is of one class. End it in softmax, or without activation."
+            )
+        if head.activation == "softmax" and head.outputs == 1:
+            raise ReglabError(
+                "The model ends in a softmax over one output, which is always 1. End it in sigmoid, or give it 2 "
+                "outputs."
+            )
+
+    def misfit(self, y: np.ndarray, predictions: np.ndarray) -> str:
+        if predictions.ndim != 2 or y.ndim != 1 or y.dtype.kind not in "iu":
+            return f"probabilities {predictions.shape} and labels {y.dtype} {y.shape} do not fit"
+        count = predictions.shape[1]
+        if count != len(self.classes) or (len(y) and not 0 <= y.min() <= y.max() < count):
+            return f"probabilities of {count} classes, or a label among them, are not of {len(self.classes)} classes"
+        return ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @property
+    def numbers(self) -> int:
+        return len(self.classes) + 1
+
+    # --- data ------------------------------------------------------------------------------------------------------
+
+    def hold_out(self, y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions that stay and those that are held out, both with the classes in proportion."""
+        try:
+            return by_class(y, size, seed=seed)
+        except ValueError as error:
+            counts = np.bincount(y, minlength=len(self.classes))
+            rarest = int(counts.argmin())
+            raise ValueError(
+                f"every class has to be in it, and the rarest, {self.classes[rarest]!r}, has {counts[rarest]} ({error})"
+            ) from None
+
+    def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return by_class_of_few(y, share, seed=seed)
+
+    def fewest(self, y: np.ndarray) -> int:
+        return len(np.unique(y))
+
+    def counted(self, y: np.ndarray) -> str:
+        return f" of {len(np.unique(y))} classes"
+
+    def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
+        """Return ``confusion``, counts ``(classes, classes)``, and ``calibration``, confidence against accuracy."""
+        return {"confusion": of.confusion(y, predictions), "calibration": of.calibration(y, predictions)}
+
+    def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        return np.asarray(predictions.argmax(axis=-1) == y)
+
+    @property
+    def said(self) -> str:
+        return "" if self.decides == ACCURACY else f"by {self.decides.title}"
+
+    def why(self, y: np.ndarray) -> str:
+        counts = np.bincount(y, minlength=len(self.classes))
+        largest = int(counts.argmax())
+        if self.decides != BALANCED or not imbalanced(y, len(self.classes)):
+            return ""
+        share = f"{100 * counts[largest] / len(y):.0f} % of the examples are of the class {self.classes[largest]!r}"
+        return f"{share}, and accuracy says little of the others"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, "classes": list(self.classes), "deciding": self.deciding}

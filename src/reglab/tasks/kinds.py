@@ -1,0 +1,56 @@
+"""The kinds of tasks by name, and which one labels are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reglab.errors import ReglabError, nearest
+from reglab.tasks.base import Task
+from reglab.tasks.binary import Binary
+from reglab.tasks.classes import ACCURACY, BALANCED, imbalanced
+from reglab.tasks.single_label import SingleLabel
+
+__all__ = ["KINDS", "of_classes", "read_task"]
+
+KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary)}
+
+
+def read_task(held: Mapping[str, Any]) -> Task:
+    """Return the task that :meth:`Task.to_dict` wrote.
+
+    >>> read_task({"kind": "binary", "classes": ["no", "yes"], "deciding": "auc"})
+    Binary(deciding='auc', classes=('no', 'yes'))
+    """
+    kind = held.get("kind")
+    if kind not in KINDS:
+        raise ReglabError(
+            f"There is no kind of task {kind!r}.{nearest(str(kind), KINDS)} There are {', '.join(KINDS)}."
+        )
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in held.items() if key != "kind"
+    }
+    return KINDS[kind](**fields)
+
+
+def of_classes(y: np.ndarray, classes: Sequence[str], *, kind: str | None = None, metric: str | None = None) -> Task:
+    """Return the task that class indices ``y`` are labels of.
+
+    Args:
+        y: class indices ``(N,)``.
+        classes: the names of the classes.
+        kind: of the task; by default binary for two classes.
+        metric: the name of the metric that decides. By default accuracy, or balanced accuracy where the largest class
+            has more than twice its equal share of the examples.
+
+    >>> of_classes(np.array([0, 1, 2]), ("a", "b", "c")).deciding
+    'accuracy'
+    >>> of_classes(np.array([0] * 8 + [1, 2]), ("a", "b", "c")).deciding
+    'balanced_accuracy'
+    """
+    if metric is None:
+        metric = (BALANCED if imbalanced(y, len(classes)) else ACCURACY).name
+    kind = kind or (Binary.kind if len(classes) == 2 else SingleLabel.kind)
+    return read_task({"kind": kind, "classes": list(classes), "deciding": metric})
