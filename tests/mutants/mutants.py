@@ -416,17 +416,17 @@ MUTANTS: list[Mutant] = [
         ("dropout does not scale what is left", "1.0 / (1.0 - float(self.rate))", "1.0"),
     ),
     *_of(
-        "strategies/data/mixup.py",
+        "strategies/data/mixing.py",
         ("strategies/test_targets.py", *_STRATEGIES),
         (
             "labels are not mixed",
-            "return batch._replace(x=x_mixed, y=_mix(batch.y, m))",
-            "return batch._replace(x=x_mixed)",
+            "return batch._replace(y=mix(batch.y, m))",
+            "return batch",
         ),
         (
             "one m for a whole batch",
-            "m = keras.random.beta((count,), alpha, alpha, seed=random)",
-            "m = keras.random.beta((count,), alpha, alpha, seed=random)\n        m = ops.zeros_like(m) + m[0]",
+            "m = keras.random.beta((count,), alphas, alphas, seed=random)",
+            "m = keras.random.beta((count,), alphas, alphas, seed=random)\n    m = ops.zeros_like(m) + m[0]",
         ),
     ),
     *_of(

@@ -248,7 +248,7 @@ _OWN = """
         paper: ClassVar[str] = "none"
         stage: ClassVar[Stage] = Stage.LOSS
 
-        def penalty(self, weight, role, s):
+        def penalty(self, weight, place, s):
             return 0.0 * keras.ops.sum(weight)
 """
 

@@ -46,9 +46,14 @@ def called(**hooks):
 
 
 HOOKS = {
-    "penalty": lambda self, weight, role, s: keras.ops.sum(weight**2),
+    "penalty": lambda self, weight, place, s: keras.ops.sum(weight**2),
     "activity_penalty": lambda self, outputs, s: keras.ops.sum(outputs**2),
-    "perturb_weights": lambda self, gradients, s: gradients,
+    "loss": lambda self, context, s, random: keras.ops.mean(context.y_pred),
+    "perturb_weights": lambda self, gradients, weights, s: gradients,
+    "on_gradients": lambda self, gradients, weights, s: gradients,
+    "after_update": lambda self, weights, s: [weight.value for weight in weights],
+    "state": lambda self, weights: {},
+    "next_state": lambda self, weights, s: {},
     "perturb_inputs": lambda self, x, gradient, s, random, input_range: x,
     "on_batch": lambda self, batch, s, random, input_range: batch,
     "forward": lambda self, weight, s, random: weight,
@@ -64,7 +69,7 @@ def test_a_hook_is_called_because_it_is_there(hook):
 
 
 def test_what_acts_on_activations_says_where():
-    hook = {"on_activation": lambda self, h, s, random: h}
+    hook = {"on_activation": lambda self, h, place, s, random: h}
     with pytest.raises(ReglabError, match=r"own has on_activation .* Give it the property places"):
         declared(**hook)()
     assert declared(**hook, places=("hidden",))().places == ("hidden",)

@@ -26,6 +26,12 @@ SAMPLES = [
     "learning_rate(rate=0.05)",
     "ema(momentum=0.5)",
     "sam(rho=0.05)",
+    "asam(rho=0.5)",
+    "cutmix(alpha=0.5)",
+    "gradient_centralization",
+    "l2_sp(coefficient=0.1)",
+    "max_norm(norm=0.5)",
+    "r_drop(alpha=1.0)",
 ]
 VARIANTS = [
     "augmentation(rotation_range=10, fill_mode=constant, cval=0.5)",
@@ -47,12 +53,14 @@ ONE_PASS = (
     "augmentation(rotation_range=10, width_shift_range=0.1) + label_smoothing(smoothing=0.1) + mixup(alpha=0.2) + "
     "dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + weight_decay(decay=0.1) + "
     "l1(kernel=1e-3, bias=1e-3, activity=1e-3) + l2(kernel=1e-3, activity=1e-3) + ema(momentum=0.5) + "
-    "learning_rate(rate=0.05)"
+    "learning_rate(rate=0.05) + cutmix(alpha=0.5) + gradient_centralization + l2_sp(coefficient=0.1) + "
+    "max_norm(norm=0.9)"
 )
 TOGETHER = {
     "one pass": ONE_PASS,
     "two passes": "adversarial(epsilon=0.05) + sam(rho=0.02) + dropout(rate=0.1) + "
     "l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0))",
+    "again": "asam(rho=0.5) + r_drop(alpha=1.0) + dropout(rate=0.1) + l2_sp(coefficient=0.1)",
     "all": f"{ONE_PASS} + adversarial(epsilon=0.05) + sam(rho=0.02)",
 }
 
@@ -68,7 +76,7 @@ STAGES = ("augmentation", "label_smoothing", "mixup", "adversarial", "dropout", 
           "early_stopping")  # fmt: skip
 PAIRS = list(itertools.combinations(sorted(ONE_OF_EACH), 2))
 BY_STAGE = list(itertools.combinations(STAGES, 2))
-CONFLICTS = {("l1", "l1l2"), ("l1l2", "l2")}
+CONFLICTS = {("l1", "l1l2"), ("l1l2", "l2"), ("asam", "sam")}
 
 SAID = (testing.check_declaration, testing.check_round_trip, testing.check_invalid_values)
 # Tests that follow each other share the program that these train.
@@ -146,7 +154,9 @@ def test_conformance_of_what_is_fitted(text, check):
     ],
     ids=called,
 )
-@pytest.mark.parametrize("which", ["one pass", "two passes", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "which", ["one pass", "two passes", *(pytest.param(each, marks=pytest.mark.slow) for each in ("again", "all"))]
+)
 def test_in_one_program_with_others_each_does_what_it_does_alone(which, check):
     check(Recipe.parse(TOGETHER[which]))
 

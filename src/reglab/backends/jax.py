@@ -50,7 +50,26 @@ class StepMixin(_Trainer):
             data = self._prepare(data)
         # The batch was drawn from random streams, and those have moved on.
         non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
-        return super().train_step((trainable, non_trainable, optimizer, metrics), data)
+        self._held.around = list(zip(self.non_trainable_variables, non_trainable, strict=True))
+        try:
+            logs, state = super().train_step((trainable, non_trainable, optimizer, metrics), data)
+        finally:
+            self._held.around = None
+        return logs, self._after(state) if self._acts_after_update() else state
+
+    def _after(self, state: Any) -> Any:
+        """Return the state of a step with what strategies make of it."""
+        trainable, non_trainable, optimizer, metrics = state
+        mapping = [
+            *zip(self.trainable_variables, trainable, strict=True),
+            *zip(self.non_trainable_variables, non_trainable, strict=True),
+            *zip(self.optimizer.variables, optimizer, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self._after_update()
+        trainable = [scope.get_current_value(variable) for variable in self.trainable_variables]
+        non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
+        return trainable, non_trainable, optimizer, metrics
 
     def _settle(self) -> None:
         # After averaging (use_ema) Keras leaves weights that share memory with their averages, and the next fit would

@@ -58,7 +58,9 @@ class StepMixin(_Trainer):
     """Prepares the batch, then leaves the step to Keras."""
 
     def train_step(self, data: Any) -> Any:
-        return super().train_step(self._prepare(data))
+        logs = super().train_step(self._prepare(data))
+        self._after_update()
+        return logs
 
     def _settle(self) -> None:
         """Nothing is left to do after a fit."""

@@ -53,7 +53,10 @@ class StepMixin(_Trainer):
     def train_step(self, data: Any) -> Any:
         with torch.no_grad():
             data = self._prepare(data)
-        return super().train_step(data)
+        logs = super().train_step(data)
+        with torch.no_grad():
+            self._after_update()
+        return logs
 
     def _settle(self) -> None:
         """Nothing is left to do after a fit."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 
 from reglab import backends
-from reglab.strategies import InputRange
+from reglab.strategies import InputRange, StrengthView
 from reglab.strategies.data.adversarial import Adversarial
 from reglab.study.run import Program
 
@@ -81,7 +81,7 @@ class Attacker:
         step = epsilon if attack == "fgsm" else 2.5 * epsilon / strategy.steps
 
         def attacked(x: Any, y: Any, epsilon: Any, step: Any, low: Any, high: Any) -> Any:
-            strength = SimpleNamespace(epsilon=epsilon, step=step)
+            strength = cast(StrengthView, SimpleNamespace(epsilon=epsilon, step=step))
             return strategy.perturb_inputs(
                 x, lambda x, part: self._slope(x, y[part]), strength, 0, InputRange(low, high)
             )

@@ -66,6 +66,8 @@ def grid(strategy: str, parameter: str | None = None, values: Iterable[Any] | No
             f"Unknown strategy {strategy!r}.{nearest(strategy, CATALOGUE)} Known: {', '.join(CATALOGUE)}."
         )
     declared = params(CATALOGUE[strategy])
+    if not declared:
+        raise ReglabError(f"{strategy} has no hyperparameter, so no search range either. Compare it as it is.")
     name = parameter or next((key for key, each in declared.items() if each.search), next(iter(declared)))
     if name not in declared:
         raise ReglabError(

@@ -53,7 +53,7 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     positions = {id(strategy): position for position, strategy in enumerate(recipe.host())}
 
     def strategy_of(tap: Tap) -> Any:
-        return own[id(tap._function.__self__)]  # type: ignore[attr-defined]  # a method of its part
+        return own[id(tap._function.part)]  # type: ignore[attr-defined]  # an At
 
     def fitted(strategy: Any) -> dict[str, np.ndarray]:
         held = model.fitted.of(positions[id(strategy)])
@@ -131,7 +131,7 @@ def write_start(path: Path, program: Program, data: SeedData, target: Path) -> N
             "The network as code gives other outputs than the study's. Leave the script out (--no-script)."
         )
     penalized = {"kernel", "bias"} & {name.removesuffix("_PENALTY").lower() for name in namespace}
-    wanted = sum(of_role in penalized for _, of_role in weights_by_role(network))
+    wanted = sum(place.kind in penalized for _, place in weights_by_role(network))
     having = sum(weight.regularizer is not None for weight in built.trainable_weights)
     own = sum(weight.regularizer is not None for weight in network.trainable_weights)
     if penalized and having < max(wanted, own):

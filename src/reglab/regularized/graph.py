@@ -161,6 +161,15 @@ class Graph:
                 return name
             name = follower
 
+    def rank(self, path: str) -> int | None:
+        """Return how many axes what a layer gives has, the batch's included, or None where that is not known."""
+        name, _, inner = path.partition("/")
+        if inner:
+            return Graph.of(self.layers[name]).rank(inner)
+        names = self.outputs[:1] if name not in self.layers else (name,)  # the output of the network
+        tensors = [tensor for each in names if each in self.nodes for tensor in self.nodes[each].output_tensors]
+        return len(tensors[0].shape) if tensors else None
+
     def input_shape(self, name: str) -> tuple[int | None, ...] | None:
         """Return the shape of what a layer or operation is given first, or None where that is not known."""
         tensors = self.nodes[name].input_tensors if name in self.nodes else ()

@@ -31,7 +31,7 @@ from reglab.regularized.export import exported
 from reglab.regularized.fitted import Fitted
 from reglab.regularized.graph import inputs_of
 from reglab.regularized.optimizer import prepared
-from reglab.regularized.parts import Part, parts_of, seed_layers, streams_of
+from reglab.regularized.parts import Part, give_state, parts_of, restart_state, seed_layers, streams_of
 from reglab.regularized.placing import add_activity_penalties, taps
 from reglab.regularized.step import Step, takes_training
 from reglab.regularized.targets import Targets
@@ -60,12 +60,14 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         self.seed = seed
         self._randoms = [part.random for part in parts]
         self._strengths = [part.strengths.variables() for part in parts]
+        self._states = [part.strengths.state.variables() for part in parts]
         # Plain Python state that Keras must not track or wrap.
         self._held = SimpleNamespace(
             recipe=recipe,
             program=recipe,
             parts=parts,
             offsets=None,
+            around=None,
             output=None,
             labels=None,
             compiled_with={},
@@ -88,6 +90,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         network = clone(model, placed, owned=owned)
         add_activity_penalties(network, parts)
         seed_layers(network, seed)
+        give_state(parts, network)
         regularized = cls(network, recipe, parts, seed=seed, source_policy=model.dtype_policy.name)
         if network.built:
             regularized.build(_input_shape(network))  # so that it counts as built, and its weights can be loaded
@@ -152,6 +155,10 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         for part, stream in zip(self._held.parts, streams_of(self.recipe, seed), strict=True):
             part.restart(stream)
 
+    def restart_state(self) -> None:
+        """Let training begin with the present weights, for strategies that keep something of them."""
+        restart_state(self._held.parts, self.network)
+
     def adapt(self, x: Any, *, low: Any = None, high: Any = None) -> None:
         """Learn from training inputs what the recipe needs to know of the data before training.
 
@@ -185,7 +192,10 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         targets = Targets(loss, self._held.parts, _output_shapes(self.network))
         scale_loss = given.get("auto_scale_loss", True) and self._held.policy == "mixed_float16"
         given["optimizer"] = prepared(
-            keras.optimizers.get(given.get("optimizer", "rmsprop")), self._held.parts, scale_loss=scale_loss
+            keras.optimizers.get(given.get("optimizer", "rmsprop")),
+            self._held.parts,
+            self._on_gradients,
+            scale_loss=scale_loss,
         )
         given["loss"] = targets.loss if targets.soft else loss
         if given.get("jit_compile", "auto") == "auto" and self._refusal(jit_compile=True):
@@ -265,7 +275,10 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
     ) -> Any:
         if self._held.targets.soft:
             y = self._held.targets.soften(y, y_pred)
-        return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        if training and self._adds_terms():
+            loss = self._with_terms(loss, x, y, y_pred, sample_weight)
+        return loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         if self._held.labels is not None and y is self._held.labels[0]:

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from reglab.errors import ReglabError
 from reglab.keras_internals import generators_in, set_seed_of
 from reglab.recipe import Recipe
+from reglab.regularized.roles import places_of
 from reglab.seeds import derive
-from reglab.strategies import Strategy
+from reglab.strategies import Place, Strategy, Weight
 
-__all__ = ["Part", "Strengths", "parts_of", "seed_layers", "streams_of"]
+__all__ = [
+    "Part",
+    "State",
+    "Strengths",
+    "give_state",
+    "parts_of",
+    "random_states",
+    "restart_state",
+    "seed_layers",
+    "streams_of",
+]
 
 
 class Strengths:
     """A strategy's strengths as a hook sees them: ``s.rate`` and ``s["rate"]`` are tensors.
 
     They are read anew at each access, so that inside a compiled step they are inputs of the program and not constants.
+
+    Attributes:
+        state: what the strategy keeps from step to step.
     """
 
-    def __init__(self, variables: dict[str, keras.Variable]) -> None:
+    def __init__(self, variables: dict[str, keras.Variable], state: State | None = None) -> None:
         self._variables = variables
+        self.state = state or State({})
 
     @classmethod
-    def of(cls, strategy: Strategy) -> Strengths:
+    def of(cls, strategy: Strategy, state: State | None = None) -> Strengths:
         """Return variables that hold what ``strategy`` declares, a strategy without schedules."""
-        return cls(
-            {
-                name: keras.Variable(
-                    float(value),
-                    trainable=False,
-                    dtype="float32",
-                    autocast=False,
-                    name=f"{strategy.name}_{name}",
-                    aggregation="only_first_replica",
-                )
-                for name, value in strategy.strengths().items()
-            }
-        )
+        return cls({name: _variable(strategy, name, value) for name, value in strategy.strengths().items()}, state)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -65,6 +70,47 @@ class Strengths:
             self._variables[name].assign(value)
 
 
+class State(Mapping[str, Any]):
+    """What a strategy keeps from step to step: tensors, read anew at each access."""
+
+    def __init__(self, variables: dict[str, keras.Variable]) -> None:
+        self._variables = variables
+
+    @classmethod
+    def of(cls, strategy: Strategy, weights: list[Weight]) -> State:
+        """Return variables that hold what a strategy begins with."""
+        return cls({name: _variable(strategy, name, value) for name, value in strategy.state(weights).items()})
+
+    def __getitem__(self, name: str) -> Any:
+        return keras.ops.convert_to_tensor(self._variables[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def variables(self) -> list[keras.Variable]:
+        """Return all variables, for the model to track."""
+        return list(self._variables.values())
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        """Set some of them."""
+        for name, value in values.items():
+            self._variables[name].assign(value)
+
+
+def _variable(strategy: Strategy, name: str, value: Any) -> keras.Variable:
+    return keras.Variable(
+        np.asarray(value, "float32"),
+        trainable=False,
+        dtype="float32",
+        autocast=False,
+        name=f"{strategy.name}_{name}",
+        aggregation="only_first_replica",
+    )
+
+
 @dataclass
 class Part:
     """A strategy at work in one model.
@@ -83,9 +129,9 @@ class Part:
         """Whether the strategy implements a hook."""
         return self.strategy.implements(hook)
 
-    def on_activation(self, h: Any) -> Any:
+    def on_activation(self, h: Any, place: Place) -> Any:
         """Change what flows out of a layer."""
-        return self.strategy.on_activation(h, self.strengths, self.random)
+        return self.strategy.on_activation(h, place, self.strengths, self.random)
 
     def activity_penalty(self, outputs: Any) -> Any:
         """Return the penalty on a layer's outputs."""
@@ -116,6 +162,38 @@ def seed_layers(network: Any, seed: int) -> None:
         stream = derive(seed, "layer", position)
         set_seed_of(generator, stream)
         _restart(generator.state, stream)
+
+
+def random_states(network: Any) -> list[Any]:
+    """Return the states of the random streams of the user's layers."""
+    return [generator.state for generator in generators_in(network)]
+
+
+def give_state(parts: list[Part], network: Any) -> None:
+    """Let each strategy keep what it keeps from step to step, as it is before the first one.
+
+    Raises:
+        ReglabError: if a strategy keeps something, and the network has no weights yet.
+    """
+    for part in parts:
+        if part.overrides("state"):
+            if not network.built:
+                raise ReglabError(
+                    f"{part.strategy.name} keeps something of the weights that training begins with, and the model has "
+                    "none yet. Build it first: call it on a batch."
+                )
+            part.strengths.state = State.of(part.strategy, _initial(network))
+
+
+def restart_state(parts: list[Part], network: Any) -> None:
+    """Set what strategies keep to what it is before the first step from the present weights."""
+    for part in parts:
+        if part.overrides("state"):
+            part.strengths.state.assign(part.strategy.state(_initial(network)))
+
+
+def _initial(network: Any) -> list[Weight]:
+    return [Weight(np.array(keras.ops.convert_to_numpy(weight)), place) for weight, place in places_of(network)]
 
 
 def _restart(state: Any, seed: int) -> None:

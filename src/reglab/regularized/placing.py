@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,30 +14,51 @@ from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import OUTPUT
 from reglab.regularized.graph import Graph, head_layers, kernel_layers
 from reglab.regularized.parts import Part
+from reglab.strategies import Place
 
-__all__ = ["add_activity_penalties", "at_input", "taps"]
+__all__ = ["At", "add_activity_penalties", "at_inputs", "taps"]
+
+
+@dataclass(frozen=True, eq=False)
+class At:
+    """A strategy at one place of a network: what a tap calls."""
+
+    part: Part
+    place: Place
+
+    def __call__(self, h: Any) -> Any:
+        return self.part.on_activation(h, self.place)
 
 
 def taps(model: Any, parts: list[Part]) -> dict[str, list[Callable[[Any], Any]]]:
     """Return the functions to be placed in the network, by the path of the layer they follow."""
     placed: dict[str, list[Callable[[Any], Any]]] = {}
     for part in parts:
-        for path in _paths(model, part):
-            placed.setdefault(path, []).append(part.on_activation)
+        for path, place in _places(model, part).items():
+            if part.strategy.acts_at(place):
+                placed.setdefault(path, []).append(At(part, place))
     return placed
 
 
-def at_input(part: Part, x: Any) -> Any:
-    """Apply a strategy to one input of the network."""
+def at_inputs(part: Part, x: Any) -> Any:
+    """Apply a strategy to the inputs of the network."""
+    inputs = keras.tree.flatten(x)
+    places = [Place("input", "input", len(each.shape), index, len(inputs)) for index, each in enumerate(inputs)]
+    changed = [
+        _at_input(part, each, place) if part.strategy.acts_at(place) else each
+        for each, place in zip(inputs, places, strict=True)
+    ]
+    return keras.tree.pack_sequence_as(x, changed)
+
+
+def _at_input(part: Part, x: Any, place: Place) -> Any:
     dtype = keras.backend.standardize_dtype(x.dtype)
     if dtype in {"int32", "int64", "bool"}:
         raise ReglabError(
             f"{part.strategy.name} at the input needs numbers; the model's input is {dtype} (indices?). Use "
             f"where='hidden'."
         )
-    return part.strategy.on_activation(
-        x if "float" in dtype else keras.ops.cast(x, "float32"), part.strengths, part.random
-    )
+    return part.on_activation(x if "float" in dtype else keras.ops.cast(x, "float32"), place)
 
 
 def add_activity_penalties(network: Any, parts: list[Part]) -> None:
@@ -51,10 +73,11 @@ def add_activity_penalties(network: Any, parts: list[Part]) -> None:
             layer.activity_regularizer = ActivityPenalty(layer.activity_regularizer, penalties)
 
 
-def _paths(model: Any, part: Part) -> list[str]:
+def _places(model: Any, part: Part) -> dict[str, Place]:
+    """Return where in the graph of a model a strategy may act, by the path of the layer, or by ``OUTPUT``."""
     places = [place for place in part.strategy.places if place != "input"]
     if not places:
-        return []
+        return {}
     if not is_graph(model):
         raise ReglabError(
             f"{part.strategy.name} has to be placed {', '.join(places)}, and {type(model).__name__} is a subclassed "
@@ -62,7 +85,7 @@ def _paths(model: Any, part: Part) -> list[str]:
             "place the layer yourself, or use where='input'."
         )
     graph = Graph.of(model)
-    paths: dict[str, None] = {}
+    kinds: dict[str, str] = {}
     for place in places:
         if place == "hidden":
             points = graph.hidden_points()
@@ -71,13 +94,17 @@ def _paths(model: Any, part: Part) -> list[str]:
                     f"{part.strategy.name}: the model has no hidden layer with a kernel. Name a layer: "
                     f"where='layer_name'."
                 )
-            paths.update(dict.fromkeys(points))
+            kinds.update({point: "hidden" for point in points if point not in kinds})
+        elif place == OUTPUT:
+            kinds[OUTPUT] = "output"
         else:
-            paths[OUTPUT if place == OUTPUT else graph.resolve(place)] = None
-    for path in paths:
+            kinds.setdefault(graph.resolve(place), "layer")
+    for path in kinds:
         if path != OUTPUT and graph.first_output_is_unread(path):
             raise ReglabError(
                 f"{part.strategy.name} acts on the first output of {path!r}, and the model goes on with its other "
                 "outputs alone (its states), so nothing would change. Name another layer: where='layer_name'."
             )
-    return list(paths)
+    return {
+        path: Place(kind, path, graph.rank(path), index, len(kinds)) for index, (path, kind) in enumerate(kinds.items())
+    }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["role", "weights_by_role"]
+from reglab.strategies import Place
+
+__all__ = ["places_of", "role", "weights_by_role"]
 
 # Weights that shift, scale or bend what passes, unit by unit, whatever their rank: regularizers of kernels leave them.
 _NEITHER = {"gamma", "beta", "scale", "alpha", "moving_mean", "moving_variance"}
@@ -17,7 +19,7 @@ def role(weight: Any) -> str | None:
     Kernels are those of dense and convolution layers, depthwise, pointwise and recurrent kernels, embeddings, and any
     other weight of two dimensions or more; weights of normalization layers and slopes of activations are neither.
     """
-    name = weight.name.rsplit("/", 1)[-1].partition(":")[0]
+    name = _name(weight)
     if name in _NEITHER:
         return None
     if name.endswith("bias"):
@@ -27,8 +29,26 @@ def role(weight: Any) -> str | None:
     return None
 
 
-def weights_by_role(network: Any) -> Iterator[tuple[Any, str]]:
-    """Yield the trainable weights of a network that have a role; as in Keras, frozen ones are not penalized."""
-    for weight in network.trainable_weights:
-        if found := role(weight):
-            yield weight, found
+def places_of(network: Any) -> list[tuple[Any, Place]]:
+    """Return the trainable weights of a network, each with its place."""
+    weights = network.trainable_weights
+    return [
+        (weight, Place(role(weight) or "other", _layer(weight), len(weight.shape), index, len(weights), _name(weight)))
+        for index, weight in enumerate(weights)
+    ]
+
+
+def _layer(weight: Any) -> str:
+    return weight.path.rpartition("/")[0]
+
+
+def _name(weight: Any) -> str:
+    """Return what a layer calls a weight; on TensorFlow, an optimizer's name of it has a path and a number."""
+    return weight.name.rsplit("/", 1)[-1].partition(":")[0]
+
+
+def weights_by_role(network: Any) -> Iterator[tuple[Any, Place]]:
+    """Yield the kernels and biases of a network that are trained; as in Keras, frozen ones are not penalized."""
+    for weight, place in places_of(network):
+        if place.kind != "other":
+            yield weight, place

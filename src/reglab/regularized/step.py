@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -16,11 +17,13 @@ from reglab import backends
 from reglab.errors import ReglabError
 from reglab.regularized.fitted import Fitted
 from reglab.regularized.inputs import looks_up
-from reglab.regularized.parts import Part
-from reglab.regularized.placing import at_input
-from reglab.regularized.roles import weights_by_role
+from reglab.regularized.optimizer import unscaled
+from reglab.regularized.parts import Part, random_states
+from reglab.regularized.placing import at_inputs
+from reglab.regularized.roles import places_of, weights_by_role
 from reglab.regularized.targets import weighted
-from reglab.strategies import Batch, InputRange, ModelInput, Strategy
+from reglab.regularized.terms import Context, with_terms
+from reglab.strategies import Batch, InputRange, ModelInput, Strategy, Weight
 
 __all__ = ["Step", "takes_training"]
 
@@ -36,7 +39,9 @@ class Step:
     network: Any
     fitted: Fitted
     variables: list[Any]
+    trainable_variables: list[Any]
     non_trainable_variables: list[Any]
+    optimizer: Any
     add_loss: Any
     _held: SimpleNamespace
 
@@ -101,7 +106,7 @@ class Step:
             if part.overrides("perturb_inputs"):
                 found.append((part.strategy, self._perturbed(part, batch, input_range)))
             if "input" in part.strategy.places and part.overrides("on_activation"):
-                found.append((part.strategy, at_input(part, batch.x)))
+                found.append((part.strategy, at_inputs(part, batch.x)))
         return found
 
     def _perturbed(self, part: Part, batch: Batch, input_range: InputRange | None) -> Any:
@@ -146,7 +151,7 @@ class Step:
         gradients = backends.adapter().gradient(loss, [keras.ops.convert_to_tensor(weight) for weight in weights])
         offsets = [keras.ops.zeros_like(gradient) for gradient in gradients]
         for part in parts:
-            added = part.strategy.perturb_weights(gradients, part.strengths)
+            added = part.strategy.perturb_weights(gradients, self._weights(), part.strengths)
             offsets = [offset + more for offset, more in zip(offsets, added, strict=True)]
         return [keras.ops.stop_gradient(offset) for offset in offsets]
 
@@ -165,7 +170,7 @@ class Step:
             return self._run(x, training=False)
         for part in self._held.parts:
             if "input" in part.strategy.places:
-                x = keras.tree.map_structure(lambda t, p=part: at_input(p, t), x)
+                x = at_inputs(part, x)
         moved = self._moved_weights()
         return self._run(x, training=True) if moved is None else self._run_with(x, moved)
 
@@ -175,12 +180,14 @@ class Step:
     def _moved_weights(self) -> list[tuple[Any, Any]] | None:
         """Return the values that weights have in this pass alone: noisy, or moved by a gradient."""
         noisy = [part for part in self._held.parts if part.overrides("forward")]
-        offsets, self._held.offsets = self._held.offsets, None
+        offsets = self._held.offsets
+        if not self._adds_terms():  # for which the network may be run again
+            self._held.offsets = None
         if not noisy and offsets is None:
             return None
         weights = self.network.trainable_variables
         values = {id(weight): keras.ops.convert_to_tensor(weight) for weight in weights}
-        kernels = [weight for weight, role in weights_by_role(self.network) if role == "kernel"]
+        kernels = [weight for weight, place in weights_by_role(self.network) if place.kind == "kernel"]
         for part in noisy:
             for weight in kernels:
                 values[id(weight)] = part.strategy.forward(values[id(weight)], part.strengths, part.random)
@@ -207,12 +214,72 @@ class Step:
         """Return the sum of all penalties on weights, in float32, or None."""
         total = None
         for part in self._held.parts:
-            for weight, role in weights_by_role(self.network):
-                if part.strategy.penalizes(role):
+            for weight, place in weights_by_role(self.network):
+                if part.strategy.penalizes(place.kind):
                     value = keras.ops.cast(keras.ops.convert_to_tensor(weight), "float32")
-                    term = part.strategy.penalty(value, role, part.strengths)
+                    term = part.strategy.penalty(value, place, part.strengths)
                     total = term if total is None else total + term
         return total
+
+    # --- the loss, its gradient, and what comes after the update ----------------------------------------------------
+
+    def _weights(self) -> list[Weight]:
+        return [Weight(keras.ops.convert_to_tensor(weight), place) for weight, place in places_of(self.network)]
+
+    def _adds_terms(self) -> bool:
+        return any(part.overrides("loss") for part in self._held.parts)
+
+    def _with_terms(self, loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """Return the loss of a batch in training with the terms that strategies add to it."""
+        context = Context(x, y, y_pred, sample_weight, self._weights(), self._held.targets, self._run_again)
+        loss = with_terms(loss, self._held.parts, context)
+        self._held.offsets = None
+        return loss
+
+    def _run_again(self, x: Any, training: bool) -> Any:
+        """Run the network without moving anything; in training random streams move, so that draws are other ones."""
+        with self._frozen_scope() as scope:
+            y = self._forward(x, training=training)
+        if training:
+            for state in (*(part.random.state for part in self._held.parts), *random_states(self.network)):
+                state.assign(scope.get_current_value(state))
+        return y
+
+    def _on_gradients(self, gradients: list[Any], variables: list[Any] | None) -> list[Any]:
+        """Return the gradients that the optimizer goes by; called by it, in whatever scope it steps."""
+        variables = self.trainable_variables if variables is None else variables
+        places = {id(weight): place for weight, place in places_of(self.network)}
+        there = [at for at, gradient in enumerate(gradients) if gradient is not None]
+        with self._values_around(variables):
+            weights = [Weight(keras.ops.convert_to_tensor(variables[at]), places[id(variables[at])]) for at in there]
+            given = [gradients[at] for at in there]
+            for part in self._held.parts:
+                if part.overrides("on_gradients"):
+                    given = part.strategy.on_gradients(given, weights, part.strengths)
+        changed = dict(zip(there, given, strict=True))
+        return [changed.get(at) for at in range(len(gradients))]
+
+    def _values_around(self, variables: list[Any]) -> Any:
+        """Return a scope with the values that variables have in a step, where an optimizer knows its own alone."""
+        if self._held.around is None:
+            return contextlib.nullcontext()
+        own = [(variable, variable.value) for variable in (*variables, *unscaled(self.optimizer).variables)]
+        return keras.StatelessScope(state_mapping=[*self._held.around, *own])
+
+    def _acts_after_update(self) -> bool:
+        return any(part.overrides("after_update") or part.overrides("next_state") for part in self._held.parts)
+
+    def _after_update(self) -> None:
+        """Let strategies change the updated weights, and what they keep."""
+        for part in self._held.parts:
+            if part.overrides("after_update"):
+                weights = self._weights()
+                changed = part.strategy.after_update(weights, part.strengths)
+                for (variable, _), weight, value in zip(places_of(self.network), weights, changed, strict=True):
+                    if value is not weight.value:
+                        variable.assign(value)
+            if part.overrides("next_state"):
+                part.strengths.state.assign(part.strategy.next_state(self._weights(), part.strengths))
 
     def _output(self, x: Any) -> Any:
         """Return what the network gives, as far as its shape goes."""

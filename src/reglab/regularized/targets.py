@@ -50,7 +50,7 @@ class Targets:
 
     def __init__(self, loss: Any, parts: list[Part], outputs: list[tuple[int | None, ...]] | None = None) -> None:
         self.soft = next((part.strategy.name for part in parts if part.strategy.soft_targets), None)
-        needing = self.soft or next((part.strategy.name for part in parts if _takes_gradients(part)), None)
+        needing = self.soft or next((part.strategy.name for part in parts if _takes_losses(part)), None)
         self.loss = _only(loss, needing, outputs)
         self.sparse = _is(self.loss, _SPARSE, exactly=True)
         config = self.loss.get_config() if self.sparse and isinstance(self.loss, keras.losses.Loss) else {}
@@ -160,6 +160,25 @@ class Targets:
         values = loss(y, y_pred)
         return values if mask is None else weighted(values, mask)
 
+    def distributions(self, y_pred: Any) -> Any:
+        """Return predictions as float32 distributions along the last axis; a sigmoid is one over two classes.
+
+        Raises:
+            ReglabError: if the loss is no cross-entropy, so that nothing says what the predictions are.
+        """
+        ops = keras.ops
+        if not _is(self.loss, (*_SPARSE, *_DENSE, *_BINARY)):
+            raise ReglabError(
+                f"A strategy of the recipe compares predictions as distributions over classes, and the loss "
+                f"{self.loss!r} is no cross-entropy of Keras'. Leave it out of the recipe, or use such a loss."
+            )
+        logits = isinstance(self.loss, keras.losses.Loss) and self.loss.get_config().get("from_logits", False)
+        y_pred = ops.cast(y_pred, "float32")
+        if self.binary:
+            given = ops.sigmoid(y_pred) if logits else y_pred
+            return ops.stack([1.0 - given, given], axis=-1)
+        return ops.softmax(y_pred, axis=-1) if logits else y_pred
+
 
 def weighted(values: Any, weights: Any) -> Any:
     """Return losses times their weights, which may have an axis less, or one of size 1 more, as in Keras."""
@@ -172,9 +191,9 @@ def weighted(values: Any, weights: Any) -> Any:
     return values * weights
 
 
-def _takes_gradients(part: Part) -> bool:
-    """Whether a strategy asks for gradients of the data loss, for which that of each example is needed."""
-    return part.overrides("perturb_inputs") or part.strategy.perturbs_weights
+def _takes_losses(part: Part) -> bool:
+    """Whether a strategy asks for the loss of each example: for its gradient, or for a term beside it."""
+    return part.overrides("perturb_inputs") or part.strategy.perturbs_weights or part.overrides("loss")
 
 
 def _only(loss: Any, needing: str | None, outputs: list[tuple[int | None, ...]] | None) -> Any:

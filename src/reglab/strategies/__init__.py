@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from reglab.declare import Param, Places, param, params
 from reglab.schedules import Cosine, Linear, Schedule, Steps
-from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
+from reglab.strategies.base import Strategy
+from reglab.strategies.given import (
+    Batch,
+    InputRange,
+    LossContext,
+    ModelInput,
+    Optimizer,
+    Place,
+    Random,
+    StrengthView,
+    Tensor,
+    Weight,
+)
 from reglab.strategies.registry import Catalogue, scanned
 from reglab.strategies.stage import Stage
 
@@ -25,13 +37,20 @@ __all__ = [
     "Cosine",
     "InputRange",
     "Linear",
+    "LossContext",
     "ModelInput",
+    "Optimizer",
     "Param",
+    "Place",
     "Places",
+    "Random",
     "Schedule",
     "Stage",
     "Steps",
     "Strategy",
+    "StrengthView",
+    "Tensor",
+    "Weight",
     "param",
     "params",
     "register",

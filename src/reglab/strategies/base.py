@@ -9,18 +9,22 @@ This is the training step of ``reglab.regularize(model, recipe)``, with every ho
 
                  # keras.Model.train_step from here on: gradient, loss scaling, metrics
                  x = s.preprocess(x)                                # ZCA, featurewise statistics; also at evaluation
-    ACTIVATIONS  y_pred = network(x)                                # with s.on_activation after the layers of s.where
+    ACTIVATIONS  y_pred = network(x)                                # with s.on_activation at the places of s.places
     WEIGHTS          at s.forward(weights)                          # weight noise; only for this pass
     LOSS         loss = data_loss(y, y_pred, w) + s.penalty(weights) + s.activity_penalty(layer outputs)
-    GRADIENTS    d loss/d weights at weights + s.perturb_weights(d data_loss/d weights)               # SAM
-    UPDATE       s.optimizer(optimizer) steps                       # weight decay, learning rate, averages
+                      + s.loss(x, y, y_pred, w, ...)                # another forward pass, if it asks for one
+    GRADIENTS    g = d loss/d weights, at weights + s.perturb_weights(d data_loss/d weights)               # SAM
+                 g = s.on_gradients(g)                              # gradient centralization
+    UPDATE       weights = s.optimizer(optimizer)(weights, g)       # weight decay, learning rate, averages
+                 weights = s.after_update(weights)                  # max-norm
+                 s.state = s.next_state(weights)
     OBSERVATION  s.callbacks()                                      # early stopping
 
 A strategy names the stage of its main hook, which decides its place among the strategies of a recipe. It implements
 only the hooks it needs. The hooks are pure functions of tensors: they get the strategy's strengths as variables in
 ``s`` (``s.rate``, ``s.kernel``) and, where they draw, a ``keras.random.SeedGenerator`` of their own. They must take
 numbers that a strength decides from ``s`` and never from ``self``: ``self`` is a constant of the compiled program,
-``s`` is not.
+``s`` is not. What a strategy keeps from step to step (``state``) is in ``s.state``.
 
 The hooks are named after where regularization can act: data, architecture, error function, penalty term and
 optimization (Kukacka, Golkov and Cremers 2017, arXiv:1710.10686).
@@ -31,7 +35,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,9 +43,21 @@ from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.schedules import Schedule
 from reglab.strategies.described import described
+from reglab.strategies.given import (
+    Batch,
+    InputRange,
+    LossContext,
+    ModelInput,
+    Optimizer,
+    Place,
+    Random,
+    StrengthView,
+    Tensor,
+    Weight,
+)
 from reglab.strategies.stage import Stage
 
-__all__ = ["Batch", "InputRange", "ModelInput", "Strategy"]
+__all__ = ["Strategy"]
 
 _OURS = "reglab.strategies."  # modules of ours
 # What acts on a training.
@@ -54,49 +70,15 @@ _HOOKS = (
     "forward",
     "penalty",
     "activity_penalty",
+    "loss",
     "perturb_weights",
+    "on_gradients",
     "optimizer",
+    "after_update",
+    "state",
+    "next_state",
     "callbacks",
 )
-
-
-class Batch(NamedTuple):
-    """A training batch: inputs, targets, and weights of the examples or None.
-
-    ``independent`` says of soft targets that each column is a label of its own, given or not, as sigmoids tell it;
-    otherwise a row is one distribution over classes.
-    """
-
-    x: Any
-    y: Any
-    sample_weight: Any = None
-    independent: bool = False
-
-
-class ModelInput(NamedTuple):
-    """What is known of an input of a model before anything is trained.
-
-    Attributes:
-        shape: its shape, batch first; None for a size that is not known.
-        dtype: the name of the dtype that the model takes.
-        indices: whether its numbers stand for things and measure nothing: token ids, categories.
-    """
-
-    shape: tuple[int | None, ...]
-    dtype: str = "float32"
-    indices: bool = False
-
-    @property
-    def continuous(self) -> bool:
-        """Whether a number between two of its values is a value too."""
-        return "float" in self.dtype and not self.indices
-
-
-class InputRange(NamedTuple):
-    """Where raw pixel values lie in the model's input: arrays that broadcast against one example."""
-
-    low: Any
-    high: Any
 
 
 @dataclass(frozen=True)
@@ -223,6 +205,20 @@ class Strategy:
         """
         return frozenset()
 
+    # --- hooks: what it keeps --------------------------------------------------------------------------------------
+
+    def state(self, weights: list[Weight]) -> dict[str, np.ndarray]:
+        """Return what it keeps from step to step, as it is before the first one: float32 arrays, by name.
+
+        They become variables that are reset with each training, checkpointed and saved. ``weights`` are the trainable
+        weights that training begins with, as arrays.
+        """
+        return {}
+
+    def next_state(self, weights: list[Weight], s: StrengthView) -> dict[str, Tensor]:
+        """Return what of the state changes after a step, given the updated weights."""
+        return {}
+
     # --- hooks: the data -------------------------------------------------------------------------------------------
 
     def fit_data(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -244,11 +240,11 @@ class Strategy:
         """Whether :meth:`preprocess` does anything; by default where it is implemented."""
         return self.implements("preprocess")
 
-    def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
+    def preprocess(self, x: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Transform inputs in training and evaluation alike, with what :meth:`fit_data` returned."""
         return x
 
-    def as_layers(self, x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
+    def as_layers(self, x: Tensor, fitted: Mapping[str, np.ndarray]) -> Tensor:
         """Return what :meth:`preprocess` does to a symbolic input, as layers of Keras' own, for export."""
         return x
 
@@ -277,7 +273,7 @@ class Strategy:
     def check_loss(self, loss: Any) -> None:
         """Raise a ReglabError if it cannot be used with this loss: a ``keras.losses.Loss`` or a function."""
 
-    def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
+    def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
         """Change a training batch.
 
         With ``soft_targets``, ``batch.y`` holds distributions ``(batch, classes)``, or where ``batch.independent`` is
@@ -286,8 +282,13 @@ class Strategy:
         return batch
 
     def perturb_inputs(
-        self, x: Any, gradient: Callable[[Any, slice], Any], s: Any, random: Any, input_range: InputRange | None
-    ) -> Any:
+        self,
+        x: Tensor,
+        gradient: Callable[[Tensor, slice], Tensor],
+        s: StrengthView,
+        random: Random,
+        input_range: InputRange | None,
+    ) -> Tensor:
         """Move inputs along the gradient of the data loss.
 
         ``gradient(x, part)`` is the gradient with respect to ``x``, the inputs of the examples ``part`` of the batch,
@@ -302,24 +303,28 @@ class Strategy:
         """Where :meth:`on_activation` acts: ``input``, ``hidden``, ``output`` (the logits), or names of layers."""
         return ()
 
-    def on_activation(self, h: Any, s: Any, random: Any) -> Any:
+    def acts_at(self, place: Place) -> bool:
+        """Whether it acts at one of its places: by its rank, or by its number among all of them."""
+        return True
+
+    def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         """Change what flows out of a layer, in training only."""
         return h
 
-    def forward(self, weight: Any, s: Any, random: Any) -> Any:
-        """Return the value a weight has in one forward pass of training."""
+    def forward(self, weight: Tensor, s: StrengthView, random: Random) -> Tensor:
+        """Return the value a kernel has in one forward pass of training."""
         return weight
 
     # --- hooks: the objective --------------------------------------------------------------------------------------
 
-    def penalizes(self, role: str) -> bool:
-        """Whether a penalty on weights of this role, ``kernel`` or ``bias``, is part of the program.
+    def penalizes(self, kind: str) -> bool:
+        """Whether a penalty on weights of this kind, ``kernel`` or ``bias``, is part of the program.
 
-        By default it is on both, where :meth:`penalty` is implemented; that method is told the role.
+        By default it is on both, where :meth:`penalty` is implemented; that method is told the place.
         """
         return self.implements("penalty")
 
-    def penalty(self, weight: Any, role: str, s: Any) -> Any:
+    def penalty(self, weight: Tensor, place: Place, s: StrengthView) -> Tensor:
         """Return the penalty on one weight, a float32 scalar."""
         raise NotImplementedError
 
@@ -328,8 +333,12 @@ class Strategy:
         """Whether :meth:`activity_penalty` is part of the program; by default where it is implemented."""
         return self.implements("activity_penalty")
 
-    def activity_penalty(self, outputs: Any, s: Any) -> Any:
+    def activity_penalty(self, outputs: Tensor, s: StrengthView) -> Tensor:
         """Return the penalty on a hidden layer's float32 outputs, summed over the batch: Keras divides by its size."""
+        raise NotImplementedError
+
+    def loss(self, context: LossContext, s: StrengthView, random: Random) -> Tensor:
+        """Return a term that is added to the loss of the batch, a float32 scalar."""
         raise NotImplementedError
 
     # --- hooks: the optimization -----------------------------------------------------------------------------------
@@ -342,12 +351,20 @@ class Strategy:
         """
         return self.implements("perturb_weights")
 
-    def perturb_weights(self, gradients: list[Any], s: Any) -> list[Any]:
+    def perturb_weights(self, gradients: list[Tensor], weights: list[Weight], s: StrengthView) -> list[Tensor]:
         """Return what is added to each weight for the forward pass, given the gradients of the data loss."""
         raise NotImplementedError
 
-    def optimizer(self, optimizer: Any, s: Any) -> None:
+    def on_gradients(self, gradients: list[Tensor], weights: list[Weight], s: StrengthView) -> list[Tensor]:
+        """Return the gradients that the optimizer gets. Weights that have none are left out of both lists."""
+        return gradients
+
+    def optimizer(self, optimizer: Optimizer, s: StrengthView) -> None:
         """Change reglab's own copy of the optimizer before it is built."""
+
+    def after_update(self, weights: list[Weight], s: StrengthView) -> list[Tensor]:
+        """Return the values of all trainable weights after a step of the optimizer."""
+        return [weight.value for weight in weights]
 
     @property
     def changes_optimizer(self) -> bool:

@@ -146,6 +146,7 @@ class Program:
         for variable, value in self._start:
             variable.assign(value)
         self.model.network.set_weights(data.initial_weights)
+        self.model.restart_state()
         self.model.set_recipe(recipe)
         self.model.set_seed(data.stream("training"))
         if any(strategy.needs_data or strategy.needs_range for strategy in recipe):

@@ -13,7 +13,7 @@ from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.results import Results
-from reglab.strategies import CATALOGUE
+from reglab.strategies import CATALOGUE, ModelInput, Strategy
 from reglab.studies import Study
 from reglab.study.progress import Progress
 from reglab.study.storage import folders, owned
@@ -63,12 +63,20 @@ class Tuned:
 
 def every_strategy(data: Dataset) -> tuple[str, ...]:
     """Return the strategies that a search takes up by itself: all that have something to look for in this data."""
-    image = len(data.input_shape) == 3
     return tuple(
-        name for name, cls in CATALOGUE.items()
-        if any(each.search for each in params(cls).values())
-        and (image or name != "augmentation") and name != "learning_rate"
-    )  # fmt: skip
+        name
+        for name, cls in CATALOGUE.items()
+        if any(each.search for each in params(cls).values()) and name != "learning_rate" and _takes(cls, data)
+    )
+
+
+def _takes(cls: type[Strategy], data: Dataset) -> bool:
+    """Whether a strategy can act on examples of such a shape."""
+    try:
+        cls().check_input(ModelInput((None, *data.input_shape)))
+    except ReglabError:
+        return False
+    return True
 
 
 def confirming(make: Callable[..., Study], recipes: Mapping[str, Any], out: Path, *, baseline: str = "none") -> Study:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab import backends
 from reglab.declare import Places, param
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import Place, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
 __all__ = ["PLACES", "Dropout"]
@@ -57,7 +58,7 @@ class Dropout(Strategy):
         # The scale is computed here, in full precision, so that it is the very number of keras.layers.Dropout.
         return {"rate": float(self.rate), "scale": 1.0 / (1.0 - float(self.rate))}
 
-    def on_activation(self, h: Any, s: Any, random: Any) -> Any:
+    def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         return backends.adapter().dropped(h, s.rate, s.scale, random)
 
     def write_keras(self, script: Any) -> None:

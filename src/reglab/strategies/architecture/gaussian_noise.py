@@ -9,6 +9,7 @@ from reglab.declare import Places, param
 from reglab.lazy import keras
 from reglab.strategies.architecture.dropout import PLACES
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import Place, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
 __all__ = ["GaussianNoise"]
@@ -45,7 +46,7 @@ class GaussianNoise(Strategy):
     def places(self) -> tuple[str, ...]:
         return (self.where,) if isinstance(self.where, str) else self.where
 
-    def on_activation(self, h: Any, s: Any, random: Any) -> Any:
+    def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         noise = keras.random.normal(keras.ops.shape(h), dtype=h.dtype, seed=random)
         return h + keras.ops.cast(s.stddev, h.dtype) * noise
 

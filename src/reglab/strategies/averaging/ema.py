@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import Optimizer, StrengthView
 from reglab.strategies.stage import Stage
 
 __all__ = ["EMA"]
@@ -47,7 +48,7 @@ class EMA(Strategy):
         search=(0.9, 0.9999, "log"),
     )
 
-    def optimizer(self, optimizer: Any, s: Any) -> None:
+    def optimizer(self, optimizer: Optimizer, s: StrengthView) -> None:
         if optimizer.use_ema:
             raise ReglabError(
                 f"The optimizer {type(optimizer).__name__} already averages weights (use_ema=True). "

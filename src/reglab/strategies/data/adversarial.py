@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
-from reglab.strategies.base import InputRange, Strategy
+from reglab.strategies.base import Strategy
+from reglab.strategies.given import InputRange, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
 __all__ = ["Adversarial"]
@@ -87,8 +88,13 @@ class Adversarial(Strategy):
         return {"epsilon": self.epsilon, "step": default if self.step_size is None else self.step_size}
 
     def perturb_inputs(
-        self, x: Any, gradient: Callable[[Any, slice], Any], s: Any, random: Any, input_range: InputRange | None
-    ) -> Any:
+        self,
+        x: Tensor,
+        gradient: Callable[[Tensor, slice], Tensor],
+        s: StrengthView,
+        random: Random,
+        input_range: InputRange | None,
+    ) -> Tensor:
         ops = keras.ops
         part = _first(self.share, ops.shape(x)[0])
         clean = ops.cast(x[part], "float32")

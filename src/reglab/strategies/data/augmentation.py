@@ -13,9 +13,10 @@ from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.schedules import Schedule
-from reglab.strategies.base import Batch, InputRange, ModelInput, Strategy
+from reglab.strategies.base import Strategy
 from reglab.strategies.data import augmentation_script, whitening
 from reglab.strategies.data.resample import FILL_MODES, affine_matrices, affine_resample
+from reglab.strategies.given import Batch, InputRange, ModelInput, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
 __all__ = ["Augmentation"]
@@ -190,7 +191,7 @@ class Augmentation(Strategy):
         x = np.asarray(x, "float32")
         return whitening.samplewise(x, scale=self.samplewise_std_normalization, ops=np) if self._centres_samples else x
 
-    def preprocess(self, x: Any, fitted: Mapping[str, Any]) -> Any:
+    def preprocess(self, x: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         ops = keras.ops
         if self._centres_samples or fitted:
             x = ops.cast(x, "float32")
@@ -202,7 +203,7 @@ class Augmentation(Strategy):
             x = x / (fitted["std"] + whitening.TINY)
         return whitening.whiten(x, fitted) if "zca" in fitted else x
 
-    def as_layers(self, x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
+    def as_layers(self, x: Tensor, fitted: Mapping[str, np.ndarray]) -> Tensor:
         if self._centres_samples:
             x = whitening.samplewise(x, scale=self.samplewise_std_normalization, ops=keras.ops)
         return whitening.as_layers(x, fitted)
@@ -225,7 +226,7 @@ class Augmentation(Strategy):
                 "would stay where they are. Leave it out of the recipe, and move both in the data pipeline."
             )
 
-    def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
+    def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
         x = keras.ops.cast(batch.x, "float32")
         self.check_input(ModelInput(tuple(x.shape)))
         if not self._draws():

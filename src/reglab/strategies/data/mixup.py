@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from reglab.declare import param
 from reglab.lazy import keras
-from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.base import Strategy
+from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares
+from reglab.strategies.given import Batch, InputRange, Random, StrengthView
 from reglab.strategies.stage import Stage
 
 __all__ = ["Mixup"]
@@ -43,35 +45,21 @@ class Mixup(Strategy):
         search=(0.05, 2.0, "log"),
     )
 
-    def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
-        ops = keras.ops
-        x = ops.cast(batch.x, "float32")
-        count = ops.shape(x)[0]
-        # Beta(0, 0) puts all its mass on 0 and 1: no mixing, which the sampler cannot be asked for.
-        alpha = ops.full((count,), 1.0) * ops.maximum(s.alpha, 1e-3)
-        m = keras.random.beta((count,), alpha, alpha, seed=random)
-        m = ops.where(s.alpha > 0, m, 1.0)
-        x_mixed = _mix(x, m)
-        if batch.sample_weight is None:
-            return batch._replace(x=x_mixed, y=_mix(batch.y, m))
-        w = ops.cast(batch.sample_weight, "float32")
-        w_mixed = _mix(w, m)
-        weighted = _mix(batch.y * ops.reshape(w, (-1, 1)), m)
-        y_mixed = weighted / ops.reshape(ops.maximum(w_mixed, 1e-12), (-1, 1))
-        return batch._replace(x=x_mixed, y=y_mixed, sample_weight=w_mixed)
+    def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
+        x = keras.ops.cast(batch.x, "float32")
+        m = shares(s.alpha, keras.ops.shape(x)[0], random)
+        return mixed_targets(batch, m)._replace(x=mix(x, m))
 
     def write_keras(self, script: Any) -> None:
         if self.alpha == 0:
             return
         script.soft = True
-        script.define(_mix)
+        script.define(mix)
         script.define(_MIXUP.replace("ALPHA", repr(max(self.alpha, 1e-3))))
         script.on_batch("x, y = mixup(x, y, {random})", stream=True)
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
-        if backend == "tensorflow" and jit_compile:
-            return "TensorFlow cannot compile its Beta sampler with XLA. Compile with jit_compile=False"
-        return None
+        return NO_XLA if backend == "tensorflow" and jit_compile else None
 
 
 _MIXUP = '''
@@ -79,12 +67,5 @@ def mixup(x, y, random):
     """Mix each example and its label with its neighbour's, with m ~ Beta(alpha, alpha) an example."""
     alpha = ops.full((ops.shape(x)[0],), ALPHA)
     m = keras.random.beta((ops.shape(x)[0],), alpha, alpha, seed=random)
-    return _mix(ops.cast(x, "float32"), m), _mix(y, m)
+    return mix(ops.cast(x, "float32"), m), mix(y, m)
 '''
-
-
-def _mix(values: Any, m: Any) -> Any:
-    """Return ``m * values + (1 - m) * values of the neighbour``, with one ``m`` an example."""
-    m = keras.ops.reshape(m, (-1,) + (1,) * (len(values.shape) - 1))
-    # Written so that m = 1 gives the values to the last bit.
-    return values + (1.0 - m) * (keras.ops.roll(values, 1, axis=0) - values)

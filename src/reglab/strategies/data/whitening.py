@@ -10,6 +10,7 @@ import numpy as np
 
 from reglab.lazy import keras
 from reglab.rounding import varies
+from reglab.strategies.given import Tensor
 
 __all__ = ["TINY", "as_layers", "fit", "samplewise", "whiten"]
 
@@ -97,14 +98,14 @@ def samplewise(x: Any, *, scale: bool, ops: Any) -> Any:
     return ops.where(varied, scaled, ops.zeros_like(scaled))
 
 
-def whiten(x: Any, fitted: Mapping[str, Any]) -> Any:
+def whiten(x: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
     """Whiten centred images with ``zca`` and ``shift``."""
     ops = keras.ops
     flat = ops.reshape(x, (-1, math.prod(x.shape[1:])))
     return ops.reshape(ops.matmul(flat, fitted["zca"]) + fitted["shift"], ops.shape(x))
 
 
-def as_layers(x: Any, fitted: Mapping[str, np.ndarray]) -> Any:
+def as_layers(x: Tensor, fitted: Mapping[str, np.ndarray]) -> Tensor:
     """Apply to a symbolic image what was fitted, as layers of Keras' own that reload with ``safe_mode=True``."""
     if "zca" in fitted:
         shape = tuple(x.shape[1:])

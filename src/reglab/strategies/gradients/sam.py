@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import StrengthView, Tensor, Weight
 from reglab.strategies.stage import Stage
 
 __all__ = ["SAM"]
@@ -41,7 +42,7 @@ class SAM(Strategy):
     def perturbs_weights(self) -> bool:
         return True
 
-    def perturb_weights(self, gradients: list[Any], s: Any) -> list[Any]:
+    def perturb_weights(self, gradients: list[Tensor], weights: list[Weight], s: StrengthView) -> list[Tensor]:
         squares = [keras.ops.sum(keras.ops.square(keras.ops.cast(g, "float32"))) for g in gradients]
         norm = keras.ops.sqrt(sum(squares[1:], squares[0]))
         factor = s.rho / (norm + 1e-12)

@@ -10,6 +10,7 @@ from reglab.errors import ReglabError
 from reglab.keras_internals import follows_schedule
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import Optimizer, StrengthView
 from reglab.strategies.stage import Stage
 
 __all__ = ["LearningRate"]
@@ -41,7 +42,7 @@ class LearningRate(Strategy):
 
     rate: float = param(1e-3, "learning rate", low=0, open_low=True, strength=True, search=(1e-4, 0.1, "log"))
 
-    def optimizer(self, optimizer: Any, s: Any) -> None:
+    def optimizer(self, optimizer: Optimizer, s: StrengthView) -> None:
         if follows_schedule(optimizer):
             raise ReglabError(
                 f"The learning rate of the optimizer {type(optimizer).__name__} follows a schedule of Keras' own. Take "

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import Optimizer, StrengthView
 from reglab.strategies.stage import Stage
 
 __all__ = ["WeightDecay"]
@@ -42,7 +43,7 @@ class WeightDecay(Strategy):
         search=(1e-4, 1.0, "log"),
     )
 
-    def optimizer(self, optimizer: Any, s: Any) -> None:
+    def optimizer(self, optimizer: Optimizer, s: StrengthView) -> None:
         if optimizer.weight_decay is not None:
             raise ReglabError(
                 f"The optimizer {type(optimizer).__name__} already decays weights "

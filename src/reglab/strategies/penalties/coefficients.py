@@ -9,6 +9,7 @@ from reglab import backends
 from reglab.lazy import keras
 from reglab.schedules import Schedule
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import Place, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
 __all__ = ["ACTIVITY", "BIAS", "KERNEL", "Penalty", "magnitude", "squares"]
@@ -19,12 +20,12 @@ BIAS = "coefficient on biases"
 ACTIVITY = "coefficient on the outputs of hidden layers that have a kernel, averaged over the batch"
 
 
-def magnitude(x: Any) -> Any:
+def magnitude(x: Tensor) -> Tensor:
     """Return the sum of all absolute values."""
     return keras.ops.sum(keras.ops.absolute(x))
 
 
-def squares(x: Any) -> Any:
+def squares(x: Tensor) -> Tensor:
     """Return the sum of all squares."""
     return backends.adapter().sum_of_squares(x)
 
@@ -43,20 +44,20 @@ class Penalty(Strategy):
             key for key, value in values.items() if isinstance(value, Schedule) or value not in (0, (0, 0))
         )
 
-    def penalizes(self, role: str) -> bool:
-        return role in self.terms()
+    def penalizes(self, kind: str) -> bool:
+        return kind in self.terms()
 
     @property
     def penalizes_activity(self) -> bool:
         return "activity" in self.terms()
 
-    def penalty(self, weight: Any, role: str, s: Any) -> Any:
-        return self.measure(weight, role, s)
+    def penalty(self, weight: Tensor, place: Place, s: StrengthView) -> Tensor:
+        return self.measure(weight, place.kind, s)
 
-    def activity_penalty(self, outputs: Any, s: Any) -> Any:
+    def activity_penalty(self, outputs: Tensor, s: StrengthView) -> Tensor:
         return self.measure(outputs, "activity", s)
 
-    def measure(self, x: Any, what: str, s: Any) -> Any:
+    def measure(self, x: Tensor, what: str, s: StrengthView) -> Tensor:
         """Return the size of ``x`` times the coefficient of its role: ``kernel``, ``bias`` or ``activity``."""
         raise NotImplementedError
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from reglab.declare import param
+from reglab.strategies.given import StrengthView, Tensor
 from reglab.strategies.penalties.coefficients import ACTIVITY, BIAS, KERNEL, Penalty, magnitude
 
 __all__ = ["L1"]
@@ -34,5 +35,5 @@ class L1(Penalty):
     bias: float = param(0.0, BIAS, low=0, strength=True, search=(1e-7, 1e-3, "log"))
     activity: float = param(0.0, ACTIVITY, low=0, strength=True, search=(1e-8, 1e-4, "log"))
 
-    def measure(self, x: Any, what: str, s: Any) -> Any:
+    def measure(self, x: Tensor, what: str, s: StrengthView) -> Tensor:
         return s[what] * magnitude(x)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from reglab.declare import param
+from reglab.strategies.given import StrengthView, Tensor
 from reglab.strategies.penalties.coefficients import ACTIVITY, BIAS, KERNEL, Penalty, magnitude, squares
 
 __all__ = ["L1L2"]
@@ -46,5 +47,5 @@ class L1L2(Penalty):
             numbers[f"{key}_l1"], numbers[f"{key}_l2"] = value if isinstance(value, tuple) else (value, value)
         return numbers
 
-    def measure(self, x: Any, what: str, s: Any) -> Any:
+    def measure(self, x: Tensor, what: str, s: StrengthView) -> Tensor:
         return s[f"{what}_l1"] * magnitude(x) + s[f"{what}_l2"] * squares(x)

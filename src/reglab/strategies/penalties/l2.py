@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from reglab.declare import param
+from reglab.strategies.given import StrengthView, Tensor
 from reglab.strategies.penalties.coefficients import ACTIVITY, BIAS, KERNEL, Penalty, squares
 
 __all__ = ["L2"]
@@ -32,5 +33,5 @@ class L2(Penalty):
     bias: float = param(0.0, BIAS, low=0, strength=True, search=(1e-6, 1e-2, "log"))
     activity: float = param(0.0, ACTIVITY, low=0, strength=True, search=(1e-7, 1e-3, "log"))
 
-    def measure(self, x: Any, what: str, s: Any) -> Any:
+    def measure(self, x: Tensor, what: str, s: StrengthView) -> Tensor:
         return s[what] * squares(x)

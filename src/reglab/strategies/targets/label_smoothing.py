@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from reglab.declare import param
 from reglab.errors import ReglabError
-from reglab.strategies.base import Batch, InputRange, Strategy
+from reglab.strategies.base import Strategy
+from reglab.strategies.given import Batch, InputRange, Random, StrengthView
 from reglab.strategies.stage import Stage
 
 __all__ = ["LabelSmoothing"]
@@ -39,7 +40,7 @@ class LabelSmoothing(Strategy):
         0.1, "share of the target spread over all classes", low=0, high=1, strength=True, search=(0.01, 0.4, "linear")
     )
 
-    def on_batch(self, batch: Batch, s: Any, random: Any, input_range: InputRange | None) -> Batch:
+    def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
         classes = 2 if batch.independent else max(batch.y.shape[-1], 2)  # a sigmoid stands for two classes
         return batch._replace(y=batch.y * (1.0 - s.smoothing) + s.smoothing / classes)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.given import Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
 __all__ = ["WeightNoise"]
@@ -36,7 +37,7 @@ class WeightNoise(Strategy):
         0.01, "standard deviation of the noise", low=0, strength=True, search=(1e-4, 0.2, "log"), unit="weight"
     )
 
-    def forward(self, weight: Any, s: Any, random: Any) -> Any:
+    def forward(self, weight: Tensor, s: StrengthView, random: Random) -> Tensor:
         noise = keras.random.normal(keras.ops.shape(weight), dtype=weight.dtype, seed=random)
         return weight + keras.ops.cast(s.stddev, weight.dtype) * noise
 

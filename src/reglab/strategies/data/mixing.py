@@ -1,0 +1,38 @@
+"""Mixing each example of a batch with its neighbour: the shares, and the targets."""
+
+from __future__ import annotations
+
+from reglab.lazy import keras
+from reglab.strategies.given import Batch, Random, Tensor
+
+__all__ = ["NO_XLA", "mix", "mixed_targets", "shares"]
+
+NO_XLA = "TensorFlow cannot compile its Beta sampler with XLA. Compile with jit_compile=False"
+
+
+def shares(alpha: Tensor, count: Tensor, random: Random) -> Tensor:
+    """Draw ``m ~ Beta(alpha, alpha)`` per example, the share that it keeps of itself; 1 if ``alpha`` is 0."""
+    ops = keras.ops
+    # Beta(0, 0) puts all its mass on 0 and 1: no mixing, which the sampler cannot be asked for.
+    alphas = ops.full((count,), 1.0) * ops.maximum(alpha, 1e-3)
+    m = keras.random.beta((count,), alphas, alphas, seed=random)
+    return ops.where(alpha > 0, m, 1.0)
+
+
+def mixed_targets(batch: Batch, m: Tensor) -> Batch:
+    """Return a batch with mixed targets, and weights such that the loss is the mixture of the two weighted losses."""
+    ops = keras.ops
+    if batch.sample_weight is None:
+        return batch._replace(y=mix(batch.y, m))
+    w = ops.cast(batch.sample_weight, "float32")
+    w_mixed = mix(w, m)
+    weighted = mix(batch.y * ops.reshape(w, (-1, 1)), m)
+    y_mixed = weighted / ops.reshape(ops.maximum(w_mixed, 1e-12), (-1, 1))
+    return batch._replace(y=y_mixed, sample_weight=w_mixed)
+
+
+def mix(values: Tensor, m: Tensor) -> Tensor:
+    """Return ``m * values + (1 - m) * values of the neighbour``, with one ``m`` per example."""
+    m = keras.ops.reshape(m, (-1,) + (1,) * (len(values.shape) - 1))
+    # Written so that m = 1 gives the values to the last bit.
+    return values + (1.0 - m) * (keras.ops.roll(values, 1, axis=0) - values)
