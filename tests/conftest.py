@@ -46,9 +46,9 @@ ON_EVERY_BACKEND = (
     "test_adversarial.py::test_fgsm",
     "test_adversarial.py::test_the_input_gradient",
     "test_attack.py::test_accuracy_of_a_linear_network",
-    "test_dropout_and_noise.py::test_dropout_leaves_out_its_share",
-    "test_dropout_and_noise.py::test_the_gradient_is_taken_at_the_noisy_weights",
-    "test_dropout_and_noise.py::test_training_is_that_of_a_layer",
+    "test_dropout.py::test_dropout_leaves_out_its_share",
+    "test_dropout.py::test_training_is_that_of_a_layer",
+    "test_ema.py::test_ema_is_use_ema",
     "test_fit.py::test_a_saved_model_goes_on_where_it_stopped",
     "test_fit.py::test_a_sweep_over_strengths_and_seeds_traces_once",
     "test_fit.py::test_arrays_and_datasets_give_the_same_training",
@@ -58,12 +58,12 @@ ON_EVERY_BACKEND = (
     "test_guard.py::test_difference_is_found_and_its_layer_named",
     "test_head.py::test_every_head_gives_the_same_probabilities",
     "test_keras_internals.py",
-    "test_optimization.py::test_ema_is_use_ema",
     "test_penalties.py::test_activities_train_as_with_keras_regularizers",
     "test_sam.py::test_a_step",
     "test_strategies_conformance.py::test_in_one_program_with_others_each_does_what_it_does_alone[one pass",
     "test_strategies_conformance.py::test_in_one_program_with_others_each_does_what_it_does_alone[two passes-repro",
     "test_study_checkpoint.py::test_going_on_equals_never_having_stopped_and_keeping_checkpoints_changes_nothing[r",
+    "test_weight_noise.py::test_the_gradient_is_taken_at_the_noisy_weights",
 )
 
 

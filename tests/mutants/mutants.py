@@ -412,12 +412,12 @@ MUTANTS: list[Mutant] = [
     ),
     *_of(
         "strategies/architecture/dropout.py",
-        ("strategies/test_dropout_and_noise.py", *_STRATEGIES),
+        ("strategies/test_dropout.py", *_STRATEGIES),
         ("dropout does not scale what is left", "1.0 / (1.0 - float(self.rate))", "1.0"),
     ),
     *_of(
         "strategies/data/mixing.py",
-        ("strategies/test_targets.py", *_STRATEGIES),
+        ("strategies/test_mixup.py", *_STRATEGIES),
         (
             "labels are not mixed",
             "return batch._replace(y=mix(batch.y, m))",
@@ -431,7 +431,7 @@ MUTANTS: list[Mutant] = [
     ),
     *_of(
         "strategies/targets/label_smoothing.py",
-        ("strategies/test_targets.py", *_STRATEGIES),
+        ("strategies/test_label_smoothing.py", *_STRATEGIES),
         (
             "smoothing without the rest",
             "batch.y * (1.0 - s.smoothing) + s.smoothing / classes",
@@ -470,7 +470,7 @@ MUTANTS: list[Mutant] = [
     ),
     *_of(
         "strategies/optimization/weight_decay.py",
-        ("strategies/test_optimization.py", *_STRATEGIES),
+        ("strategies/test_weight_decay.py", *_STRATEGIES),
         (
             "biases decay too",
             'exclude_from_weight_decay(var_names=[r"bias(:\\d+)?$", r"\\b(gamma|beta|scale|alpha)(:\\d+)?$"])\n\n',
