@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import string
 import tempfile
 from pathlib import Path
@@ -370,6 +371,31 @@ def test_a_file_is_as_it_was_when_writing_it_fails(tmp_path, monkeypatch, write)
         write(path)
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"before"
+
+
+def _done(monkeypatch, do):
+    """What was asked of the disk meanwhile, in order: to sync a file or a folder, and to rename."""
+    seen = []
+    real, rename = os.fsync, os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: (seen.append(_kind(handle)), real(handle)))
+        patch.setattr(os, "replace", lambda *paths: (seen.append("rename"), rename(*paths)))
+        do()
+    return seen
+
+
+def _kind(handle):
+    return "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder cannot be opened, and so not synced")
+def test_a_file_is_on_disk_before_it_has_its_name_and_its_name_is_after(tmp_path, monkeypatch):
+    expected = ["file", "rename", "folder"]
+    assert _done(monkeypatch, lambda: disk.write(tmp_path / "a", b"new")) == expected
+    assert _done(monkeypatch, lambda: disk.write_arrays(tmp_path / "b", {"a": [1.0]})) == expected
+    new = disk.new_folder(tmp_path / "c")
+    publish = _done(monkeypatch, lambda: disk.publish(new, tmp_path / "c", replaces=False))
+    assert publish == ["folder", "rename", "folder"]
 
 
 def test_writing_does_not_go_through_a_link(tmp_path):

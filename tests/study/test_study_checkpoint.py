@@ -111,6 +111,7 @@ def test_a_checkpoint_fits_the_training_it_is_of_and_runs_that_were_in_it():
     assert of.fits(Ride(Recipe(), tuple(runs[:2])))
     assert not of.fits(Ride(Recipe.parse("l2"), (runs[2],)))
     assert not of.fits(Ride(Recipe.parse("ema"), (runs[3],)))
+    assert not of.fits(Ride(Recipe.parse("ema"), tuple(runs[:1])))
     assert not of.fits(Ride(Recipe(), (Run("none", "none", Recipe(), 1),)))
     assert Plan({"none": (runs[0],)}, {}, {}, SingleLabel(classes=("a", "b"))).missing(()) == [ride]
 

@@ -43,6 +43,18 @@ def test_another_fact_is_another_identity(changed):
     assert identity({**facts, **changed}) != identity(facts)
 
 
+def test_another_version_of_results_is_another_identity(monkeypatch):
+    before = identity({"seed": 0})
+    monkeypatch.setattr("reglab.study.plan.RESULT_VERSION", 99)
+    assert identity({"seed": 0}) != before
+
+
+def test_every_training_of_a_study_has_a_key_of_its_own():
+    trainings = _queue("none", "l2", seeds=3).take(most=9) + _queue("l2").take()
+    keys = {(ride.recipe, ride.seed): ride.key for ride in trainings}
+    assert len(set(keys.values())) == len(keys) == 4
+
+
 def _queue(*texts, seeds=2):
     recipes = [(text, Recipe.parse(text)) for text in texts]
     return Queue(Ride(recipe, (Run("", text, recipe, seed),)) for seed in range(seeds) for text, recipe in recipes)

@@ -10,6 +10,7 @@ import pytest
 
 from reglab.errors import ReglabError
 from reglab.study.records import DIVERGED, FAILED, FINISHED, Predictions, Record
+from reglab.study.storage import disk
 from reglab.study.storage.store import Store
 from reglab.study.storage.view import View, frozen_spec
 
@@ -71,6 +72,14 @@ def test_a_result_is_taken_once_and_only_under_a_lease_that_is_open(tmp_path):
         assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a"]
 
 
+def test_of_two_attempts_at_a_run_the_first_result_is_taken(tmp_path):
+    with Store(tmp_path) as store:
+        first, second = (store.begin(["a"], worker)["a"] for worker in ("worker 1", "worker 2"))
+        assert store.add(_record("a"), first)
+        assert not store.add(_record("a", metrics={"accuracy": 0.2}), second)
+        assert store.summary("a")["metrics"] == {"accuracy": 0.5}
+
+
 def test_one_recipe_with_one_seed_is_one_run(tmp_path):
     with Store(tmp_path) as store:
         _add(store, _record("a"))
@@ -112,6 +121,20 @@ def test_nothing_half_written_is_left_by_an_error(tmp_path, monkeypatch):
             _add(store, _record("a"))
         assert store.accepted() == set()
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_result_whose_folder_gets_no_name_has_no_row(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError("no space left")
+
+    with Store(tmp_path) as store:
+        monkeypatch.setattr(disk, "publish", full)
+        with pytest.raises(ReglabError, match="no space"):
+            _add(store, _record("a"))
+        assert store.accepted() == set()
+        monkeypatch.undo()
+        assert _add(store, _record("a"))
+        assert store.accepted() == {"a"}
 
 
 def test_every_reading_of_the_test_set_is_logged(tmp_path):

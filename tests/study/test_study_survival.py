@@ -26,6 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from reglab.errors import ReglabError
 from reglab.study.plan import Run
 from reglab.study.records import FAILED, Record
+from reglab.study.storage import disk
 from reglab.study.storage.store import Store
 from reglab.study.storage.view import View
 from reglab.tasks import SingleLabel
@@ -178,10 +179,14 @@ def test_a_table_cut_short_in_the_middle_of_a_study_is_made_anew_from_the_runs(m
         shutil.rmtree(copy)
 
 
-def test_a_checkpoint_cut_short_is_not_used(tmp_path):
+def _ride():
+    run = Run("a" * 20, "none", played.Recipe(), 0)
+    return played.Plan({"none": (run,)}, {}, {}, SingleLabel(classes=("a", "b"))).missing(())[0]
+
+
+def test_a_checkpoint_cut_short_or_changed_is_not_used(tmp_path):
+    ride = _ride()
     with Store(tmp_path) as store:
-        run = Run("a" * 20, "none", played.Recipe(), 0)
-        ride = played.Plan({"none": (run,)}, {}, {}, SingleLabel(classes=("a", "b"))).missing(())[0]
         store.checkpoints.write(ride.key, played.stand(ride, 2))
         (folder,) = (tmp_path / "checkpoints").iterdir()
         assert store.checkpoints.read(ride.key).epoch == 2
@@ -192,6 +197,21 @@ def test_a_checkpoint_cut_short_is_not_used(tmp_path):
                 assert store.checkpoints.read(ride.key) is None, (path.name, length)
             path.write_bytes(content)
         assert store.checkpoints.read(ride.key).fits(ride)
+        content = bytearray((folder / "arrays.npz").read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / "arrays.npz").write_bytes(content)
+        assert store.checkpoints.read(ride.key) is None
+
+
+def test_of_two_checkpoints_of_a_training_the_later_one_is_read(tmp_path, monkeypatch):
+    """A process that dies after it wrote one leaves the one before, which it was about to take away."""
+    ride = _ride()
+    with Store(tmp_path) as store:
+        store.checkpoints.write(ride.key, played.stand(ride, 2))
+        monkeypatch.setattr(disk, "remove", lambda path: None)
+        store.checkpoints.write(ride.key, played.stand(ride, 10))
+        assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+        assert store.checkpoints.read(ride.key).epoch == 10
 
 
 @contextlib.contextmanager
