@@ -200,6 +200,17 @@ def test_a_curve_that_rises_and_comes_back_has_not_turned_for_good():
     assert curves.turn(hump) is None
 
 
+@pytest.mark.parametrize("height", [0.1, 0.15, 0.3])
+@pytest.mark.parametrize("epochs", [16, 20, 24])
+def test_a_wave_that_ends_on_a_crest_has_not_turned(epochs, height):
+    """The crest is more than a tenth above the lowest trough, but a curve that drifts to and fro says little by it."""
+    t = np.arange(60)
+    wave = 0.8 + 1.8 * np.exp(-t / 5) + height * np.cos(2 * np.pi * (t - 56) / epochs)
+    assert curves.turn(wave) is None
+    rising = wave + np.clip(t - 30, 0, None) * height / 3
+    assert curves.turn(rising) is not None
+
+
 def test_false_alarms_on_flat_noisy_curves_are_rare():
     """As benchmarks/diagnosis.py measures them, with fewer curves: single runs, noise of 5 % of each epoch."""
     random = np.random.default_rng(0)

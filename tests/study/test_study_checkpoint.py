@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import asdict, replace
 
 import numpy as np
 import played
@@ -11,7 +12,7 @@ import pytest
 
 import reglab
 from reglab.recipe import Recipe
-from reglab.study.checkpoint import Checkpoint
+from reglab.study.checkpoint import Checkpoint, TrackState
 from reglab.study.plan import Plan, Ride, Run
 from reglab.study.spec import Assignment, Settings
 from reglab.study.storage.store import Store
@@ -114,6 +115,15 @@ def test_a_checkpoint_fits_the_training_it_is_of_and_runs_that_were_in_it():
     assert not of.fits(Ride(Recipe.parse("ema"), tuple(runs[:1])))
     assert not of.fits(Ride(Recipe(), (Run("none", "none", Recipe(), 1),)))
     assert Plan({"none": (runs[0],)}, {}, {}, SingleLabel(classes=("a", "b"))).missing(()) == [ride]
+
+
+def test_a_checkpoint_taken_apart_and_put_together_is_the_same():
+    best = [np.arange(3.0), np.eye(2)]
+    track = TrackState({"loss": [1.0, np.nan]}, best_epoch=1, best_weights=best, done=False, diverged="", seconds=2.5,
+                       stopper={"wait": 1, "best": np.inf})  # fmt: skip
+    whole = Checkpoint("of l2", 4, 2, [np.ones((2, 3)), np.array(7)], {"a": track, "b": replace(track, done=True)})
+    again = Checkpoint.of(*whole.parts())
+    np.testing.assert_equal(asdict(again), asdict(whole))
 
 
 @pytest.mark.parametrize("way", ["played", _slow("trained")])

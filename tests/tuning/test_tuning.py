@@ -147,6 +147,18 @@ def test_no_recipe_is_tried_twice_and_no_run_is_trained_twice(whole):
     assert len(trained) == len(set(trained))
 
 
+def test_a_proposal_that_was_there_before_is_no_trial(stage, tmp_path, monkeypatch):
+    real = Space.suggest
+
+    def repeating(self, trial):
+        recipe = real(self, trial)
+        return Recipe.parse("l2(kernel=0.01)" if trial.number != 2 else "l2(kernel=0.02)") if recipe else recipe
+
+    monkeypatch.setattr(Space, "suggest", repeating)
+    found = search(made(tmp_path / "s"), Space(("l2",), optional=False), Budget(trials=2, pruner="none"))
+    assert {trial.recipe.to_text() for trial in found} == {"l2(kernel=0.01)", "l2(kernel=0.02)"}
+
+
 def test_the_best_trial_comes_first_and_its_value_is_validation_accuracy(whole):
     out, trials, _ = whole
     complete = [trial for trial in trials if trial["state"] == "complete"]
