@@ -192,13 +192,12 @@ def _training(data: Any, validation: float) -> Callable[[str], float]:
     from reglab import backends
     from reglab.data.batches import Batches
     from reglab.study.run import _Watch
-    from reglab.study.spec import Assignment
     from reglab.study.track import Track
     from reglab.study.workbench import Workbench
 
     settings = {"epochs": 6, "batch_size": BATCH, "optimizer": "adamax", "seeds": 1, "validation": validation}
     study = reglab.Study(data, "inception(pooled=true)", **settings)
-    bench = Workbench(Assignment(study.dataset, study.model, study.settings, study.recipes))
+    bench = Workbench(study.assignment)
     (run,), seed = next(iter(bench.plan().runs.values())), bench.seed_data(0)
     program = bench._program(run.recipe)
 

@@ -13,6 +13,7 @@ from reglab.errors import ReglabError
 from reglab.experiments.ablation import ablate, parts_of
 from reglab.experiments.sweep import grid, spaced, validation_curve
 from reglab.recipe import Recipe
+from reglab.report.ablation import sentences
 from reglab.strategies import CATALOGUE
 
 SWEEPABLE = [(name, key) for name, cls in CATALOGUE.items() for key, each in params(cls).items() if each.search]
@@ -141,7 +142,7 @@ def _takes_apart(tmp_path):
     effect = found.contribution.interactions["dropout", "l2"].paired
     expected = [rows["all"][s] - rows["l2"][s] - rows["dropout"][s] + rows["none"][s] for s in range(5)]
     assert effect.mean == pytest.approx(np.mean(expected))
-    assert found.sentences()
+    assert sentences(found)
 
 
 def test_the_command_takes_a_combination_apart(stage, tmp_path):

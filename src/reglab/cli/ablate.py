@@ -15,7 +15,7 @@ from reglab.cli.show import show_table
 from reglab.experiments import ablation
 from reglab.experiments.ablation import Ablation
 from reglab.facade import Study
-from reglab.report.ablation import ingredient_table, interaction_table, legend
+from reglab.report.ablation import ingredient_table, interaction_table, legend, sentences
 
 __all__ = ["ablate"]
 
@@ -57,7 +57,7 @@ def _show(found: Ablation, console: Console) -> None:
     for table in (ingredient_table(found), interaction_table(found)):
         show_table(table, console)
         console.print()
-    for sentence in found.sentences():
+    for sentence in sentences(found):
         console.print(Text(sentence))
     console.print(Text(legend(found), style="dim"))
     console.print(Text("written: ") + Text(str(found.results.folder / "results.json"), style="cyan"))

@@ -16,9 +16,10 @@ from reglab.cli.interrupt import keeping
 from reglab.cli.progress import bars
 from reglab.cli.show import show_table
 from reglab.experiments import calibrate as experiment
-from reglab.experiments.calibrate import Calibration, sentences
+from reglab.experiments.calibrate import Calibration
 from reglab.experiments.planning import noise_folder
 from reglab.facade import Study
+from reglab.report.calibration import sentences
 from reglab.report.tables import Table
 from reglab.study.storage.owned import given
 

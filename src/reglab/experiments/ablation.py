@@ -29,21 +29,6 @@ class Ablation:
     results: Results
     contribution: Contribution
 
-    def sentences(self) -> list[str]:
-        """Return what follows, in sentences: which ingredients to keep and to drop."""
-        by_advice = {advice: [i.name for i in self.contribution.ingredients if i.advice == advice] for advice in _SAID}
-        said = [_SAID[advice].format(", ".join(names)) for advice, names in by_advice.items() if names]
-        if len(by_advice["drop"]) > 1:  # they may do the same work
-            said.append("Drop one at a time, and look again: each can be spared while the others are there.")
-        return said
-
-
-_SAID = {
-    "keep": "Keep {}: without it the combination is worse.",
-    "drop": "Drop {}: without it the combination is no worse, as far as the margin goes, or better.",
-    "cannot tell": "Of {} it cannot be told whether the combination needs it.",
-}
-
 
 def parts_of(recipe: Recipe) -> dict[frozenset[str], tuple[str, Recipe]]:
     """Return what has to be trained, by ingredients, each with a name and the recipe.
@@ -98,7 +83,7 @@ def ablate(
     Example:
         >>> make = lambda **kwargs: reglab.Study("digits", "mlp", seeds=10, epochs=30, **kwargs)
         >>> found = ablate("l2(kernel=1e-3) + dropout(rate=0.3)", make)
-        >>> list(found.results.runs)  # nothing, each alone, the whole; found.sentences() says what follows
+        >>> list(found.results.runs)  # nothing, each alone, the whole; `reglab ablate` says what follows
         ['none', 'dropout', 'l2', 'all']
     """
     parts = parts_of(Recipe.of(recipe))

@@ -12,7 +12,7 @@ import numpy as np
 
 from reglab.analysis.noise import Noise, noise
 from reglab.analysis.paired import detectable
-from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
+from reglab.analysis.verdict import ALPHA
 from reglab.errors import ReglabError
 from reglab.results import Results
 from reglab.studies import Study
@@ -131,25 +131,3 @@ def _found(out: Path, results: list[Results], study: Study) -> Calibration:
     name = results[0].metric.name
     values = np.array([[of_one[seed].metrics[name] for of_one in runs] for seed in seeds])
     return Calibration(out, study.recipes[recipe].to_text(), results[0].headline, noise(values), bad)
-
-
-def sentences(found: Calibration, *, unit: float = 100.0) -> list[str]:
-    """Return what an A/A study says, in sentences; differences in points of accuracy."""
-    n = found.noise
-    said = [
-        f"Two trainings of one recipe, on the same split and from the same weights, differ by {unit * n.pair:.2f} "
-        f"points (standard deviation), runs of different seeds by {unit * n.unpaired:.2f}: that is what pairing saves.",
-        f"The largest mean difference between repetitions, over {n.seeds} seeds, was {unit * n.largest:.2f} points. "
-        "It is noise: the recipe is the same.",
-    ]
-    if n.seeds < ENOUGH_SEEDS:
-        said.append(f"{n.seeds} seeds are too few for verdicts, so there is no rate of false ones.")
-    else:
-        rate, error = 100 * n.false_claims, 100 * n.standard_error
-        said.append(
-            f"With names exchanged within seeds, {rate:.1f} % of {n.relabellings:,} A/A studies called a repetition "
-            f"better or worse (standard error {error:.1f}; by design {100 * ALPHA:g} % at most). That holds for "
-            "recipes with the noise of this one. A recipe that collapses now and then is called better more often than "
-            "that, and an A/A study cannot show it."
-        )
-    return said

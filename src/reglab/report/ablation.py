@@ -1,4 +1,4 @@
-"""What ingredients of a combination contribute, as tables."""
+"""What ingredients of a combination contribute: tables, and what follows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from reglab.experiments.ablation import Ablation
 from reglab.report import tables
 from reglab.report.tables import Table
 
-__all__ = ["ingredient_table", "interaction_table", "legend"]
+__all__ = ["ingredient_table", "interaction_table", "legend", "sentences"]
 
 _SIGNS = {"keep": 1, "drop": -1}
+_SAID = {
+    "keep": "Keep {}: without it the combination is worse.",
+    "drop": "Drop {}: without it the combination is no worse, as far as the margin goes, or better.",
+    "cannot tell": "Of {} it cannot be told whether the combination needs it.",
+}
 
 
 def ingredient_table(found: Ablation) -> Table:
@@ -33,6 +38,15 @@ def interaction_table(found: Ablation) -> Table:
         for (one, other), verdict in found.contribution.interactions.items()
     )  # fmt: skip
     return Table(("pair", "interaction", "p (Holm)"), rows, (0,) * len(rows))
+
+
+def sentences(found: Ablation) -> list[str]:
+    """Return which ingredients to keep and to drop."""
+    by_advice = {advice: [i.name for i in found.contribution.ingredients if i.advice == advice] for advice in _SAID}
+    said = [_SAID[advice].format(", ".join(names)) for advice, names in by_advice.items() if names]
+    if len(by_advice["drop"]) > 1:  # they may do the same work
+        said.append("Drop one at a time, and look again: each can be spared while the others are there.")
+    return said
 
 
 def legend(found: Ablation) -> str:
