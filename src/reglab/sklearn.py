@@ -144,7 +144,7 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
         seed = self._seed()
         with undisturbed():
             trained = Single(self.model, recipe, seed, **settings).train(
-                X, indices, task=task, weights=weights, on_epoch=self._tell
+                X, indices, task=task, weights=weights, on_epoch=self._report_epoch
             )
         self.classes_ = classes
         self.input_shape_ = X.shape[1:]
@@ -198,7 +198,7 @@ class RegularizedClassifier(ClassifierMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         return int(self.random_state) if isinstance(self.random_state, Integral) else random.randint(2**31 - 1)
 
-    def _tell(self, epoch: int, values: dict[str, float]) -> None:
+    def _report_epoch(self, epoch: int, values: dict[str, float]) -> None:
         if self.verbose:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
             print(f"epoch {epoch + 1}/{self.epochs}: {shown}")

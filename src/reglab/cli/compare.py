@@ -63,7 +63,7 @@ def _tuned(make: Any, execution: dict[str, Any], trials: int) -> None:
         found: Tuning = tune_each(
             make, tuple(tuned.values()), trials, out=folder, beside=fixed, baseline=first.baseline,
             progress=Checking(check, progress), confirmation=progress, execution=execution,
-            told=lambda name, trial: lines.told(trial, name),
+            on_trial=lambda name, trial: lines.print(trial, name),
         )  # fmt: skip
     console.print()
     text = f"Expected best validation accuracy, in %, after n of {trials} random trials on the search's seeds:"

@@ -30,7 +30,7 @@ class Trials:
         self._console = console
         self._best: dict[str, float] = {}
 
-    def told(self, trial: Trial, of: str = "") -> None:
+    def print(self, trial: Trial, of: str = "") -> None:
         better = trial.state == "complete" and trial.value > self._best.get(of, -1.0)
         if better:
             self._best[of] = trial.value

@@ -68,7 +68,8 @@ def tune(
         found = tuned(
             make, budget, out=folder, strategies=strategies, optional=not all_on,
             learning_rate=tune_learning_rate, beside=beside, rivals=rivals,
-            progress=Checking(check, progress), confirmation=progress, execution=execution, told=Trials(console).told,
+            progress=Checking(check, progress), confirmation=progress, execution=execution,
+            on_trial=Trials(console).print,
         )  # fmt: skip
     _show(found, console)
 

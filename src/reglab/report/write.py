@@ -47,7 +47,7 @@ def write_report(
         latex.table(results), spreadsheet.recipes(results), spreadsheet.runs(results),
         spreadsheet.classes(results),
     )  # fmt: skip
-    with disk.telling(folder, "write"):
+    with disk.errors_named(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
         if mark is not None:
             owned.mark(folder, owned.REPORT, study=mark)

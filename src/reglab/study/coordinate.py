@@ -145,12 +145,12 @@ class _Course:
     compiled: dict[str, set[tuple]] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     number: int = 0
-    told: float = 0.0
+    written: float = 0.0
 
     def run(self) -> None:
         while self.todo or self.running:
             self._hand_out()
-            self._tell()
+            self._write_live()
             self.executor.poll(self._handle, timeout=_POLL_S)
             self._look_at_the_clock()
             self.progress.waiting()
@@ -186,11 +186,11 @@ class _Course:
                 job.leases = self.store.begin([run.id for run in job.ride.runs], worker)
                 self.pace.began()
                 self.progress.training(event.job, job.ride.names, job.ride.seed, worker)
-                self._tell()
+                self._write_live()
             case EpochFinished(epoch=epoch, metrics=metrics):
                 self.pace.epochs_done(epoch + 1 - job.epoch)  # some executors tell of the last of several
                 job.epoch = epoch + 1
-                self._tell()
+                self._write_live()
                 self.progress.epoch(event.job, epoch, metrics)
             case CheckpointSaved(checkpoint=checkpoint):
                 self.store.checkpoints.write(job.ride.key, checkpoint)
@@ -260,11 +260,11 @@ class _Course:
 
     # --- what is going on ------------------------------------------------------------------------------------------
 
-    def _tell(self) -> None:
+    def _write_live(self) -> None:
         now = time.time()
-        if now - self.told < _LIVE_S:
+        if now - self.written < _LIVE_S:
             return
-        self.told = now
+        self.written = now
         running = [
             {
                 "names": job.ride.names, "seed": job.ride.seed, "worker": job.worker, "epoch": job.epoch,

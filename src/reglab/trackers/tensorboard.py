@@ -47,7 +47,7 @@ def log(results: Results, where: str | Path | None = None) -> list[str]:
                 "(--where)."
             )
     written = []
-    with disk.telling(root, "write"):
+    with disk.errors_named(root, "write"):
         for run in entries(results):
             mark = folders[run.id] / _MARK
             if mark.is_file() and mark.read_text(encoding="utf-8") == run.id:

@@ -103,7 +103,7 @@ def tune(
     progress: Progress | None = None,
     confirmation: Progress | None = None,
     execution: Mapping[str, Any] = MappingProxyType({}),
-    told: Callable[[Trial], None] = lambda trial: None,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> Tuned:
     """Search for a recipe, then train the best trials afresh with seeds that the search has not seen.
 
@@ -122,7 +122,7 @@ def tune(
         progress: hears of the trainings of the search, which come in many small rounds.
         confirmation: hears of those of the confirmation.
         execution: how trainings run, see :meth:`Study.run`.
-        told: hears of each trial.
+        on_trial: is called with each trial.
 
     Raises:
         ReglabError: for an empty space, or seeds of the confirmation that the search uses, before anything is trained.
@@ -141,7 +141,7 @@ def tune(
         strategies or every_strategy(searching.dataset), optional=optional, beside=fixed,
         without=searching.dataset.label_changing, always=("learning_rate",) if learning_rate else (),
     )  # fmt: skip
-    trials = search(searching, space, budget, progress=progress, execution=execution, told=told)
+    trials = search(searching, space, budget, progress=progress, execution=execution, on_trial=on_trial)
     best = [trial for trial in trials if trial.state == "complete" and trial.recipe != Recipe()][:rivals]
     if not best:
         return Tuned(out, trials, None, {})

@@ -64,7 +64,7 @@ def tune_each(
     progress: Progress | None = None,
     confirmation: Progress | None = None,
     execution: Mapping[str, Any] = MappingProxyType({}),
-    told: Callable[[str, Trial], None] = lambda name, trial: None,
+    on_trial: Callable[[str, Trial], None] = lambda name, trial: None,
 ) -> Tuning:
     """Give every strategy the same number of random trials, and compare the best of each on other seeds.
 
@@ -84,7 +84,7 @@ def tune_each(
         progress: hears of the trainings of the searches.
         confirmation: hears of those of the confirmation.
         execution: how trainings run, see :meth:`Study.run`.
-        told: hears of each trial.
+        on_trial: is called with each trial.
 
     Raises:
         ReglabError: for a strategy that cannot be searched, or seeds of the confirmation that the searches use, before
@@ -100,10 +100,10 @@ def tune_each(
     found: dict[str, list[Trial]] = {}
     for name, (study, space) in searches.items():
 
-        def hears(trial: Trial, of: str = name) -> None:
-            told(of, trial)
+        def named(trial: Trial, of: str = name) -> None:
+            on_trial(of, trial)
 
-        ranked = search(study, space, budget, progress=progress, execution=execution, told=hears)
+        ranked = search(study, space, budget, progress=progress, execution=execution, on_trial=named)
         found[name] = sorted(ranked, key=lambda trial: trial.number)
     best = {name: max(of_name, key=lambda trial: trial.value).recipe for name, of_name in found.items()}
     study = confirming(make, {"none": Recipe(), **best, **beside}, out, baseline=baseline)

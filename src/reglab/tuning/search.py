@@ -40,7 +40,7 @@ def search(
     *,
     progress: Progress | None = None,
     execution: Mapping[str, Any] | None = None,
-    told: Callable[[Trial], None] = lambda trial: None,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
     """Search a space, and return the trials, the best first.
 
@@ -55,7 +55,7 @@ def search(
         budget: how much may be tried, and how.
         progress: hears of every training.
         execution: how trainings run, see :meth:`Study.run`.
-        told: hears of each trial that has ended.
+        on_trial: is called with each trial that has ended.
 
     Raises:
         ReglabError: for a study that is not sealed, or a folder that holds another search.
@@ -64,7 +64,7 @@ def search(
         raise ReglabError("A search must not read the test set. Give a study with sealed=True.")
     _check_budget(study, budget)
     how = Execution(**(execution or {}))
-    course = _Course(space, budget, told)
+    course = _Course(space, budget, on_trial)
     course.load(study.out)  # so that another search is told before anything is trained
     with study.opened(how, progress or Progress()) as (store, trainer, plan):
         course.load(store.folder)  # what another process added until the folder was free
@@ -121,8 +121,8 @@ class _Trainings:
 class _Course:
     """How far a search has come: what the folder has of it, and what comes next."""
 
-    def __init__(self, space: Space, budget: Budget, told: Callable[[Trial], None]) -> None:
-        self.space, self.budget, self.told = space, budget, told
+    def __init__(self, space: Space, budget: Budget, on_trial: Callable[[Trial], None]) -> None:
+        self.space, self.budget, self.on_trial = space, budget, on_trial
         self.trials: list[Trial] = []
         self._batches: list[list[Proposal]] = []
         self._path = Path(FILE)
@@ -177,7 +177,7 @@ class _Course:
         self._sampler.restore(self._batches)
         for trial in self.trials:
             if trial.state != RUNNING:
-                self.told(trial)
+                self.on_trial(trial)
         if self._batches and any(proposal.open is not None for proposal in self._batches[-1]):
             self._train(self._batches[-1], trainings)
         known = {trial.recipe: trial for trial in self.trials}
@@ -210,7 +210,7 @@ class _Course:
                 trial = proposal.trial
                 trial.values[step:], trial.epochs = [value], epochs + (trial.epochs if step else 0)
                 if self._sampler.step(proposal, step, last=step == len(seeds) - 1):
-                    self.told(trial)
+                    self.on_trial(trial)
                 else:
                     going_on.append(proposal)
             waiting = going_on

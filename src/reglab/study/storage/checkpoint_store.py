@@ -24,7 +24,7 @@ class CheckpointStore:
 
     def write(self, key: str, checkpoint: Checkpoint) -> None:
         """Keep where a training stands, in place of where it stood before."""
-        with disk.telling(self._study, "write"):
+        with disk.errors_named(self._study, "write"):
             before = self._of(key)
             target = self._folder / f"{key}-{checkpoint.epoch}"
             temporary = disk.new_folder(target)
@@ -57,7 +57,7 @@ class CheckpointStore:
 
     def drop(self, key: str) -> None:
         """Forget where a training stood, for its results are there."""
-        with disk.telling(self._study, "write"):
+        with disk.errors_named(self._study, "write"):
             for folder in self._of(key):
                 disk.remove(folder)
 

@@ -24,8 +24,23 @@ import numpy as np
 from reglab.errors import ReglabError
 
 __all__ = [
-    "MANIFEST", "TEMPORARY", "checksums", "finite", "intact", "new_folder", "publish", "read_json", "remove",
-    "set_aside", "sync_files", "telling", "temporary", "write", "write_arrays", "write_json", "write_quickly",
+    "MANIFEST",
+    "TEMPORARY",
+    "checksums",
+    "errors_named",
+    "finite",
+    "intact",
+    "new_folder",
+    "publish",
+    "read_json",
+    "remove",
+    "set_aside",
+    "sync_files",
+    "temporary",
+    "write",
+    "write_arrays",
+    "write_json",
+    "write_quickly",
 ]  # fmt: skip
 
 MANIFEST = "files"  # the key of a folder's own list of its files, each with size and SHA-256
@@ -150,7 +165,7 @@ def intact(folder: Path, manifest: Any, *, thorough: bool) -> bool:
 
 
 @contextmanager
-def telling(folder: Path, what: str) -> Iterator[None]:
+def errors_named(folder: Path, what: str) -> Iterator[None]:
     """Turn what the disk answers into a sentence; ``what`` is what could not be done to the study folder."""
     try:
         yield

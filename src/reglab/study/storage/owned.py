@@ -78,7 +78,7 @@ def check(folder: str | Path, wanted: str = STUDY) -> None:
             of a study are links.
     """
     folder = Path(folder)
-    with disk.telling(folder, "open"):
+    with disk.errors_named(folder, "open"):
         found = kind(folder)
         if found is None and not empty(folder):
             what = "is a file" if not folder.is_dir() else f"is not empty and holds no reglab {wanted}"
@@ -105,7 +105,7 @@ def check_group(folder: str | Path, *names: str) -> None:
         ReglabError: if the folder is a study itself, or holds something and no such study.
     """
     folder = Path(folder)
-    with disk.telling(folder, "open"):
+    with disk.errors_named(folder, "open"):
         found = kind(folder)
         known = {path for name in names for path in folder.glob(name)}
         if found is None and (empty(folder) or any(kind(path) for path in known) or _only_begun(folder, known)):

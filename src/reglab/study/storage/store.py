@@ -62,7 +62,7 @@ class Store:
         self._lock: filelock.BaseFileLock | None = None
         self._ledger: Ledger = None  # type: ignore[assignment]  # until it is opened
         owned.check(self.folder)
-        with disk.telling(self.folder, "open"):
+        with disk.errors_named(self.folder, "open"):
             self.folder.mkdir(parents=True, exist_ok=True)
             owned.mark(self.folder, owned.STUDY)
             self._lock = self._locked()
@@ -121,7 +121,7 @@ class Store:
                 "The spec of a study is frozen. To run the changed one, copy the file and give it to reglab compare "
                 "with another --out; to go on with this study, delete the file (it is written again)."
             )
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             spec = dict(held or spec)
             self._ledger.put("spec", spec)
             if found is None or found.spec != spec or not found.intact:
@@ -147,7 +147,7 @@ class Store:
                 f"Since the study in {self.folder} began, something changed that its results depend on: "
                 f"{'; '.join(changed)}. Bring that back to finish this study, or start a new one (--out)."
             )
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             self._ledger.put("facts", dict(facts))
             if about is not None:
                 self._ledger.put("about", dict(about))
@@ -159,12 +159,12 @@ class Store:
 
     def set_execution(self, execution: Mapping[str, Any]) -> None:
         """Remember how the study is trained."""
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             self._ledger.put("execution", dict(execution))
 
     def check_room(self, needed: int) -> None:
         """Raise a ReglabError if the disk has less room than the results will take, about."""
-        with disk.telling(self.folder, "look at"):
+        with disk.errors_named(self.folder, "look at"):
             free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise ReglabError(
@@ -184,23 +184,23 @@ class Store:
 
     def begin(self, runs: Iterable[str], worker: str) -> dict[str, int]:
         """Enter an attempt at each of these runs; return the leases under which results will be taken."""
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             return self._ledger.begin(runs, worker)
 
     def settle(self, leases: Iterable[int], outcome: str, error: str = "") -> None:
         """End attempts that brought no result; whatever comes under their leases later is refused."""
-        with disk.telling(self.folder, "write"), self._ledger.transaction():
+        with disk.errors_named(self.folder, "write"), self._ledger.transaction():
             for lease in leases:
                 self._ledger.settle(lease, outcome, error)
 
     def settle_all(self, outcome: str) -> None:
         """End every attempt that is open."""
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             self._ledger.settle_all(outcome)
 
     def add(self, record: Record, lease: int) -> bool:
         """Take a result: files first, the row last. Return False, leaving all as it was, if the lease has ended."""
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             if record.status not in ACCEPTED:
                 return self._enter(record, lease, None)
             temporary = disk.new_folder(self.folder / "runs" / record.id)
@@ -237,7 +237,7 @@ class Store:
             summary = run_folder.complete(source)
             if summary is None:
                 continue
-            with disk.telling(self.folder, "write"):
+            with disk.errors_named(self.folder, "write"):
                 temporary = disk.new_folder(self.folder / "runs" / run)
                 try:
                     shutil.copytree(source, temporary, dirs_exist_ok=True)
@@ -275,20 +275,20 @@ class Store:
     def write_results(self, results: dict[str, Any]) -> Path:
         """Write ``results.json``."""
         path = self.folder / "results.json"
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             disk.write_json(path, results)
         return path
 
     def write_report(self, name: str, text: str) -> Path:
         """Write a file of the report."""
         path = self.folder / "report" / name
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             disk.write(path, text.encode())
         return path
 
     def write_live(self, live: Mapping[str, Any]) -> None:
         """Say what is going on."""
-        with disk.telling(self.folder, "write"):
+        with disk.errors_named(self.folder, "write"):
             disk.write_quickly(self.folder / "live.json", json.dumps(disk.finite(live)).encode())
 
     # --- inside ----------------------------------------------------------------------------------------------------
