@@ -24,6 +24,7 @@ def apply(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     import plotly.basedatatypes
     from sklearn.model_selection import _search, _validation, check_cv
 
+    from reglab.cli import backends
     from reglab.experiments import speed
     from reglab.study.executors.choice import Execution
     from reglab.study.spec import Settings
@@ -33,7 +34,8 @@ def apply(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     _after_checks(Budget, lambda key, value: min(value or SEARCH[key], SEARCH[key]), SEARCH, patch)
     _after_checks(Execution, lambda key, value: WAYS[key], WAYS, patch)
     measure, is_number = speed.measure, lambda cv: cv is None or isinstance(cv, int)
-    patch(speed, "measure", lambda *args, **kwargs: measure(*args, **{**kwargs, "seconds": SECONDS}))
+    for module in (speed, backends):  # the command has it by name
+        patch(module, "measure", lambda *args, **kwargs: measure(*args, **{**kwargs, "seconds": SECONDS}))
     patch(speed, "_WARM_S", SECONDS)
     for module in (_validation, _search):
         patch(module, "check_cv", lambda cv, *args, **kwargs: check_cv(FOLDS if is_number(cv) else cv, *args, **kwargs))
