@@ -60,7 +60,7 @@ class Reader:
             (commands / command).chmod(0o755)
 
     def read(self, block: Block) -> None:
-        if block.not_run is None and block.kind != "text":
+        if block.not_run is None and block.kind not in ("text", ""):
             getattr(self, f"_{block.kind}")(block)
 
     def _python(self, block: Block) -> None:

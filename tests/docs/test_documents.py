@@ -52,8 +52,11 @@ def test_few_blocks_are_not_run_and_say_why():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # the README alone is some twenty commands
 @pytest.mark.parametrize("document", WITH_BLOCKS, ids=name)
 def test_a_document_works_as_it_says(document, tmp_path, trained, in_small, monkeypatch):
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", opened.append)
     text = document.read_text(encoding="utf-8")
     (tmp_path / "commands").mkdir()
     folder = tmp_path / "reader"
@@ -68,6 +71,7 @@ def test_a_document_works_as_it_says(document, tmp_path, trained, in_small, monk
             (folder / file_of(block)).write_text(block.text, encoding="utf-8")
     for block in found:
         reader.read(block)
+    assert ("--open" in text) <= bool(opened)
 
 
 def read(tmp_path, text):
