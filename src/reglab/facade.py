@@ -113,8 +113,8 @@ class Study(studies.Study[Results]):
     its best epoch by validation and reads the test set once, at its end.
 
     Args:
-        data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``; the path of a folder or archive
-            with a folder a class, of a ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or
+        data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``, ``"diabetes"``; the path of a
+            folder or archive with a folder a class, of a ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or
             ``((x_train, y_train), (x_test, y_test))``; or a :class:`reglab.Dataset`.
         model: ``"inception"``, ``"inception(pooled=true)"``, ``"mlp"``, ``"resnet"``; ``"package.module:function"``; a
             function without arguments or of ``(input_shape, num_classes)`` that returns a Keras model; or a Keras

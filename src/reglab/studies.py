@@ -25,7 +25,7 @@ from reglab.study.spec import Assignment, Settings, named_recipes, read_yaml, ta
 from reglab.study.storage import disk, folders, owned
 from reglab.study.storage.store import Store
 from reglab.study.storage.view import began_with, holds_study, resumable_spec
-from reglab.tasks import Task
+from reglab.tasks import KINDS, Task
 
 __all__ = ["Study"]
 
@@ -162,7 +162,9 @@ class Study(Generic[R]):
     def _reading(self) -> dict[str, Any]:
         """Return how the data are read."""
         names = ("image_size", "color_mode", "target", "skip_broken")
-        return {**{name: getattr(self.settings, name) for name in names}, **self.settings.table()}
+        task = self.settings.task
+        values = None if task is None else KINDS[task].values
+        return {**{name: getattr(self.settings, name) for name in names}, "values": values, **self.settings.table()}
 
     @property
     def assignment(self) -> Assignment:

@@ -188,8 +188,8 @@ MUTANTS: list[Mutant] = [
         ("data",),
         (
             "labels do not follow the rows that are left",
-            "class_indices(labels[rows],",
-            "class_indices(labels[: rows.sum()],",
+            "read_labels(labels[rows],",
+            "read_labels(labels[: rows.sum()],",
         ),
     ),
     *_of(

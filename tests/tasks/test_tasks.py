@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from reglab.errors import ReglabError
-from reglab.tasks import KINDS, Binary, Head, SingleLabel, of_classes, read_task
+from reglab.tasks import KINDS, Binary, Head, Regression, SingleLabel, of_classes, read_task
 from reglab.tasks.hold_out import by_class, by_class_of_few
 
 
 def made(kind):
     """A task of a kind, and labels and predictions of it."""
     random = np.random.default_rng(3)
+    if kind == "regression":
+        y = random.normal(50, 9, (60, 2)).astype("float32")
+        return Regression(targets=("a", "b")), y, (y + random.normal(0, 5, y.shape)).astype("float32")
     count = 2 if kind == "binary" else 4
     task = KINDS[kind](classes=tuple("abcd"[:count]))
     return task, random.integers(0, count, 60).astype("int32"), random.dirichlet(np.ones(count), 60).astype("float32")
@@ -82,16 +85,19 @@ def test_a_prediction_that_is_no_number_makes_what_is_watched_none(kind):
 @EVERY
 def test_only_a_metric_with_a_direction_decides(kind):
     task, _, _ = made(kind)
-    with pytest.raises(ReglabError, match=r"'overconfidence' cannot decide for .* Give one of accuracy, "):
-        read_task({**task.to_dict(), "deciding": "overconfidence"})
-    with pytest.raises(ReglabError, match="Did you mean 'accuracy'"):
-        read_task({**task.to_dict(), "deciding": "acuracy"})
+    first = task.metrics[0].name
+    for wrong in ("overconfidence", "nothing"):
+        with pytest.raises(ReglabError, match=rf"metric='{wrong}' cannot decide for .* Give one of {first}, "):
+            read_task({**task.to_dict(), "deciding": wrong})
+    with pytest.raises(ReglabError, match=f"Did you mean '{first}'"):
+        read_task({**task.to_dict(), "deciding": f"{first}x"})
     for metric in task.metrics:
         if metric.better:
             chosen = read_task({**task.to_dict(), "deciding": metric.name})
             assert chosen.decides == metric
             assert chosen.watched[0] == metric
             assert "gap" in chosen.recorded
+            assert chosen.to_dict()["deciding"] == metric.name
 
 
 def test_a_gap_is_by_how_much_validation_is_worse():
@@ -162,7 +168,7 @@ def test_predictions_of_another_task_do_not_fit():
 
 @pytest.mark.parametrize("kind", ["nothing", None, 5])
 def test_a_kind_that_there_is_not_is_told(kind):
-    with pytest.raises(ReglabError, match="There are single-label, binary"):
+    with pytest.raises(ReglabError, match="There are single-label, binary, regression"):
         read_task({"kind": kind})
 
 

@@ -38,8 +38,8 @@ def data_options(function: Any) -> Any:
         "file.py:function",
     )(function)  # fmt: skip
     return click.option(
-        "--data", help="digits, cifar10, breast_cancer, wine, iris; a folder or archive with a folder a class; a "
-        ".npz, .csv or .parquet file",
+        "--data", help="digits, cifar10, breast_cancer, wine, iris, diabetes; a folder or archive with a folder a "
+        "class; a .npz, .csv or .parquet file",
     )(function)  # fmt: skip
 
 

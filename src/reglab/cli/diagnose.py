@@ -143,6 +143,7 @@ def _of_options(
         raise click.UsageError(
             "Say what to diagnose: a study folder, a log (CSV or JSON), or --data and --model to train one."
         )
+    study.task.check_known_to("diagnosis")
     return trained(study, console, execution=execution), lambda: study
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_numbers
+from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_numbers, read_labels
 from reglab.data.listing import few
 from reglab.data.reading import alike
 from reglab.errors import ReglabError
@@ -23,7 +23,7 @@ _FAR_APART = 50  # times as large are the values of one part: pixels to 255 and 
 _CHUNK = 8192
 
 
-def load_npz(path: Path) -> Dataset:
+def load_npz(path: Path, *, values: bool | None = None) -> Dataset:
     """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
     try:
         # Opened here: of a file that is not whole, NumPy would leave its own open.
@@ -33,28 +33,36 @@ def load_npz(path: Path) -> Dataset:
         raise ReglabError(
             f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
         ) from None
-    return from_mapping(arrays, where=str(path), name=path.stem)
+    return from_mapping(arrays, where=str(path), name=path.stem, values=values)
 
 
-def from_mapping(arrays: Mapping[str, Any], *, where: str = "the mapping", name: str = "arrays") -> Dataset:
+def from_mapping(
+    arrays: Mapping[str, Any], *, where: str = "the mapping", name: str = "arrays", values: bool | None = None
+) -> Dataset:
     """Return what arrays called as in an .npz file hold."""
     if {"x", "y"} <= set(arrays):
-        return from_arrays((arrays["x"], arrays["y"]), name=name)
+        return from_arrays((arrays["x"], arrays["y"]), name=name, values=values)
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
         parts = [part for part in ("train", "val", "test") if f"x_{part}" in arrays and f"y_{part}" in arrays]
-        return from_arrays(tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name)
+        return from_arrays(
+            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name, values=values
+        )
     raise ReglabError(f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test.")
 
 
-def from_arrays(source: Sequence[Any], *, name: str = "arrays") -> Dataset:
-    """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three."""
+def from_arrays(source: Sequence[Any], *, name: str = "arrays", values: bool | None = None) -> Dataset:
+    """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three.
+
+    ``values`` says whether labels are numbers to predict; see :func:`reglab.data.dataset.read_labels`.
+    """
     pairs = list(source) if len(source) and _is_pair(source[0]) else [source]
     if not (1 <= len(pairs) <= 3 and all(_is_pair(pair) for pair in pairs)):
         raise ReglabError("Arrays are given as (x, y) or as ((x_train, y_train), (x_test, y_test)).")
     where = [f"{name}: {part}" for part in _NAMES[len(pairs)]]
     notes: list[str] = []
     xs = [_examples(x, place) for (x, _), place in zip(pairs, where, strict=True)]
-    ys = _alike_labels([_labels(y, place) for (_, y), place in zip(pairs, where, strict=True)], where, notes)
+    ys = [_labels(y, place) for (_, y), place in zip(pairs, where, strict=True)]
+    ys = ys if values else _alike_labels(ys, where, notes)
     for x, y, place in zip(xs, ys, where, strict=True):
         if len(x) != len(y):
             raise ReglabError(f"{place}{len(x)} examples but {len(y)} labels. Each example needs one label.")
@@ -65,13 +73,13 @@ def from_arrays(source: Sequence[Any], *, name: str = "arrays") -> Dataset:
     _check_axes(name, xs[0])
     _check_scales(name, xs, where, notes)
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
-    labels, names = class_indices(np.concatenate(ys) if len(ys) > 1 else ys[0], name)
+    labels, names, targets = read_labels(np.concatenate(ys) if len(ys) > 1 else ys[0], name, values=values)
     x = _with_channels(xs[0] if len(xs) == 1 else np.concatenate(xs), notes)
     images = x.ndim == 4
-    if names[0] == "-1" and len(names) > 2:
+    if len(names) > 2 and names[0] == "-1":
         notes.append("The label -1 counts as a class. If it stands for examples without a label, leave those out.")
     return Dataset(
-        name=name, x=x, y=labels, class_names=names,
+        name=name, x=x, y=labels, class_names=names, targets=targets,
         part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys]),
         kind="image" if images else "table" if x.ndim == 2 else "array",
         value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,

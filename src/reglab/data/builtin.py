@@ -64,10 +64,25 @@ def cifar10() -> Dataset:
     )
 
 
+def diabetes() -> Dataset:
+    """Return scikit-learn's 442 patients with ten features each, and how diabetes progressed in a year."""
+    found: Any = datasets.load_diabetes(scaled=False)
+    return Dataset(
+        name="diabetes",
+        x=found.data.astype("float32"),
+        y=found.target.astype("float32"),
+        class_names=(),
+        targets=("progression",),
+        kind="table",
+        feature_names=tuple(str(feature) for feature in found.feature_names),
+    )
+
+
 BUILT_IN = {
     "digits": digits,
     "cifar10": cifar10,
     "breast_cancer": lambda: _table("breast_cancer"),
+    "diabetes": diabetes,
     "iris": lambda: _table("iris"),
     "wine": lambda: _table("wine"),
 }

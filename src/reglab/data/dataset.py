@@ -14,7 +14,7 @@ from reglab.data.listing import LONGEST, few, listed
 from reglab.errors import ReglabError
 from reglab.inert import shortened
 
-__all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset", "class_indices"]
+__all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset", "class_indices", "read_labels"]
 
 TRAIN, VAL, TEST = 0, 1, 2
 PARTS = ("train", "val", "test")
@@ -31,8 +31,9 @@ class Dataset:
         x: raw examples ``(N, ...)``: uint8 ``(N, height, width, channels)`` for images, float32 ``(N, features)`` for
             tables (float64 where float32 cannot tell values of a column apart), or the arrays a user gave. May be an
             array on disk (``numpy.memmap``).
-        y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``.
-        class_names: the name of each class.
+        y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``; or numbers to predict, float32, ``(N,)`` of one
+            target, ``(N, targets)`` of several.
+        class_names: the name of each class; empty for numbers to predict.
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
         kind: ``image``, ``table`` or ``array``.
@@ -40,6 +41,7 @@ class Dataset:
         feature_names: what the columns of a table are called.
         notes: what was assumed, changed or left out when it was read, a sentence each.
         missing: whether NaN stands for a missing value, which becomes the mean of the training split.
+        targets: what the numbers to predict are called; empty for classes.
 
     Raises:
         ReglabError: for data that nothing can be learned from: values that are not numbers, one class, a label that
@@ -63,11 +65,15 @@ class Dataset:
     feature_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     missing: bool = False
+    targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "y", _whole_numbers(self))
+        object.__setattr__(self, "y", _whole_numbers(self) if self.class_names else _to_predict(self))
         _check_shapes(self)
-        _check_labels(self)
+        if self.class_names:
+            _check_labels(self)
+        else:
+            _check_targets(self)
         _check_numbers(self)
 
     def __len__(self) -> int:
@@ -95,7 +101,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of the content: the same examples, labels and parts have the same one, wherever they lie."""
         digest = hashlib.sha256()
-        digest.update(f"{self.x.dtype.str} {self.x.shape} {self.class_names}".encode())
+        digest.update(f"{self.x.dtype.str} {self.x.shape} {self.class_names or self.targets}".encode())
         for chunk in self.chunks():
             digest.update(np.ascontiguousarray(chunk).tobytes())
         digest.update(self.y.tobytes())
@@ -110,7 +116,50 @@ class Dataset:
     def describe(self) -> str:
         """Return one line about the data."""
         shape = "x".join(map(str, self.input_shape))
-        return f"{self.name}: {len(self)} examples of {shape}, {self.num_classes} classes"
+        what = f"{self.num_classes} classes" if self.class_names else f"{', '.join(self.targets)} to predict"
+        return f"{self.name}: {len(self)} examples of {shape}, {what}"
+
+
+def read_labels(
+    labels: Any, where: str, *, values: bool | None = None, name: str = "target"
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Return labels as class indices and names of classes, or as numbers to predict and what they are called.
+
+    Args:
+        labels: one per example, or a row per example.
+        where: what they are of, for errors.
+        values: whether they are numbers to predict; by default where some are no whole numbers.
+        name: what numbers to predict are called.
+
+    >>> read_labels(["a", "b", "a"], "made")
+    (array([0, 1, 0], dtype=int32), ('a', 'b'), ())
+    >>> read_labels([0.5, 1.0], "made")
+    (array([0.5, 1. ], dtype=float32), (), ('target',))
+    """
+    found = np.asarray(labels)
+    if values is None:
+        values = found.dtype.kind == "f" and bool((found != np.round(found)).any()) and np.isfinite(found).all()
+    if not values:
+        return (*class_indices(labels, where), ())
+    found = _as_numbers(found, where)
+    count = 1 if found.ndim == 1 else found.shape[1]
+    return found, (), (name,) if count == 1 else tuple(f"{name} {i + 1}" for i in range(count))
+
+
+def _as_numbers(labels: np.ndarray, where: str) -> np.ndarray:
+    """Return numbers to predict as float32."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    try:
+        found = labels.astype("float64")
+    except (TypeError, ValueError):
+        held = next(value for value in labels.flat if not isinstance(value, int | float | np.number))
+        raise ReglabError(
+            f"{where}: the label {str(held)!r} is no number to predict. Name another task, or none."
+        ) from None
+    if found.ndim not in (1, 2):
+        raise ReglabError(f"{where}: labels have shape {labels.shape}; expected (N,) or (N, targets).")
+    return found.astype("float32")
 
 
 def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -138,8 +187,8 @@ def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]
             )
         if not (labels == np.round(labels)).all():
             raise ReglabError(
-                f"{where}: labels such as {labels[labels != np.round(labels)][0]} are not classes. reglab compares "
-                f"classifiers."
+                f"{where}: labels such as {labels[labels != np.round(labels)][0]} are not classes. To predict numbers, "
+                "say task='regression' (--task regression)."
             )
         labels = labels.astype("int64")
     try:
@@ -163,6 +212,31 @@ def _whole_numbers(data: Dataset) -> np.ndarray:
             f"to {data.num_classes - 1}."
         )
     return y.astype("int32")
+
+
+def _to_predict(data: Dataset) -> np.ndarray:
+    y = _as_numbers(np.asarray(data.y), data.name)
+    if len(data.targets) != (1 if y.ndim == 1 else y.shape[1]):
+        raise ReglabError(
+            f"{data.name}: labels have shape {y.shape}, and there are {len(data.class_names)} names of classes and "
+            f"{len(data.targets)} of targets. Give class_names for class indices, or targets for numbers to predict."
+        )
+    return y
+
+
+def _check_targets(data: Dataset) -> None:
+    rows = data.y.reshape(len(data.y), -1)
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        row, which = map(int, bad[0])
+        raise ReglabError(
+            f"{data.name}: {data.targets[which]} of row {row} is {rows[row, which]}. Fill it in or leave the row out."
+        )
+    for name, column in zip(data.targets, rows.T, strict=True):
+        if np.ptp(column) == 0:
+            raise ReglabError(
+                f"{data.name}: {name} is {column[0]:g} in all examples, so there is nothing to predict. Take it out."
+            )
 
 
 def no_numbers(x: np.ndarray) -> str:
@@ -212,7 +286,8 @@ def _check_labels(data: Dataset) -> None:
         if count == 1:
             raise ReglabError(
                 f"{data.name}: the label {data.class_names[index]!r} appears once, so it cannot be in training and "
-                "test both. Add examples of it, join it with another class, or leave it out."
+                "test both. Add examples of it, join it with another class, or leave it out; if labels are numbers to "
+                "predict, say task='regression' (--task regression)."
             )
         if count == 0:
             raise ReglabError(f"{data.name}: the class {data.class_names[index]!r} has no examples. Leave it out.")
@@ -255,13 +330,19 @@ def _facts(data: Dataset) -> tuple[str, ...]:
     no parts are given: test and validation are split off
     """
     shape = "x".join(map(str, data.input_shape))
+    examples = f"{data.name}: {len(data):,} examples of {shape} ({data.x.dtype}, {_range(data)})"
+    if not data.class_names:
+        columns = data.y.reshape(len(data.y), -1).T
+        told = [_target(name, column) for name, column in zip(data.targets, columns, strict=True)]
+        return f"{examples}, to predict: {listed(told, _MOST_CLASSES)}", _parts(data)
     counts = np.bincount(data.y, minlength=data.num_classes)
     classes = [f"{shortened(name, LONGEST)} {count:,}" for name, count in zip(data.class_names, counts, strict=True)]
-    return (
-        f"{data.name}: {len(data):,} examples of {shape} ({data.x.dtype}, {_range(data)}), {data.num_classes} classes: "
-        f"{listed(classes, _MOST_CLASSES)}",
-        _parts(data),
-    )
+    return f"{examples}, {data.num_classes} classes: {listed(classes, _MOST_CLASSES)}", _parts(data)
+
+
+def _target(name: str, values: np.ndarray) -> str:
+    spread = f"mean {values.mean():.4g}, deviation {values.std():.4g}"
+    return f"{shortened(name, LONGEST)} {values.min():g} to {values.max():g} ({spread})"
 
 
 def _range(data: Dataset) -> str:

@@ -30,6 +30,7 @@ def load(
     image_size: Any = None,
     color_mode: str = "rgb",
     target: str | None = None,
+    values: bool | None = None,
     skip_broken: bool = False,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
@@ -38,14 +39,15 @@ def load(
     """Read labelled data, and tell what was read (:mod:`reglab.data.reading`).
 
     Args:
-        source: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"iris"``, ``"wine"``; a path: a directory or archive
-            with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a ``.npz``, ``.csv`` or
-            ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``, or a mapping of them
-            by these names; or a :class:`Dataset`.
+        source: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"diabetes"``, ``"iris"``, ``"wine"``; a path: a
+            directory or archive with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a
+            ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``, or
+            a mapping of them by these names; or a :class:`Dataset`.
         image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
         target: the column of a table that holds the label.
+        values: whether labels are numbers to predict, and not classes; by default where some are no whole numbers.
         memory_limit: bytes of decoded images that are kept in memory; more are kept in a file and streamed from it. By
             default a quarter of the machine's memory.
         cache: the folder of that file; by default the system's for temporary files.
@@ -62,18 +64,26 @@ def load(
         raise ReglabError(f"color_mode={color_mode!r} is not possible. Expected one of {', '.join(CHANNELS)}.")
     size = parse_size(image_size)
     if isinstance(source, Dataset):
-        return source
+        return _fitting(source, values)
     data = _read(
-        source, size=size, color_mode=color_mode, target=target, options=TableOptions.of(table),
+        source, size=size, color_mode=color_mode, target=target, values=values, options=TableOptions.of(table),
         skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
-    announce(data)
+    announce(_fitting(data, values))
     return data
 
 
+def _fitting(data: Dataset, values: bool | None) -> Dataset:
+    """Return the data if its labels are what was said: numbers to predict, or classes."""
+    if values is None or values != bool(data.class_names):
+        return data
+    is_, wanted = ("classes", "numbers") if values else ("numbers", "classes")
+    raise ReglabError(f"{data.name}: the labels are {is_}, and the task predicts {wanted}. Name another task, or none.")
+
+
 def _read(
-    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, options: TableOptions,
-    skip_broken: bool, memory_limit: int | None, cache: str | Path | None,
+    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, values: bool | None,
+    options: TableOptions, skip_broken: bool, memory_limit: int | None, cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
     found = _is_table(source)
     if not found and options.changed():
@@ -81,9 +91,9 @@ def _read(
             f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
         )
     if isinstance(source, tuple | list):
-        return from_arrays(source)
+        return from_arrays(source, values=values)
     if isinstance(source, Mapping):
-        return from_mapping(source)
+        return from_mapping(source, values=values)
     if not isinstance(source, str | os.PathLike):
         arrays = "arrays (x, y)" if not hasattr(source, "as_numpy_iterator") else (
             "arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))"
@@ -101,9 +111,9 @@ def _read(
     if not path.is_file() and not path.is_dir():  # a pipe would be waited for
         raise ReglabError(f"{path} is a pipe or a device. Give a file or a folder.")
     if path.suffix.lower() == ".npz":
-        return load_npz(path)
+        return load_npz(path, values=values)
     if found:
-        return load_table(path, target=target, options=options)
+        return load_table(path, target=target, options=options, values=values)
     if path.suffix.lower() in _SPREADSHEETS:
         raise ReglabError(f"{path} is a spreadsheet, which reglab does not read. Save the sheet as CSV or Parquet.")
     if path.is_dir() or is_archive(path):

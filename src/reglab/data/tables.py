@@ -11,7 +11,7 @@ import numpy as np
 import pandas
 
 from reglab.data.columns import Column, settled
-from reglab.data.dataset import Dataset, class_indices
+from reglab.data.dataset import Dataset, read_labels
 from reglab.data.delimited import read_delimited
 from reglab.data.listing import listed
 from reglab.data.raw import Raw, flag
@@ -22,8 +22,10 @@ from reglab.rounding import narrowed
 __all__ = ["load_table"]
 
 
-def load_table(path: Path, *, target: str | None, options: TableOptions | None = None) -> Dataset:
-    """Return a CSV or Parquet file: features, and the classes of the column ``target``.
+def load_table(
+    path: Path, *, target: str | None, options: TableOptions | None = None, values: bool | None = None
+) -> Dataset:
+    """Return a CSV or Parquet file: features, and the classes or numbers of the column ``target``.
 
     Features are float32, or float64 where float32 cannot tell the values of a column apart. Columns of texts become one
     0/1 column a value; ``docs/data.md`` says what else becomes of columns.
@@ -58,7 +60,7 @@ def load_table(path: Path, *, target: str | None, options: TableOptions | None =
         raise ReglabError(f"{path} has no feature besides {target!r}: {'; '.join(said)}.")
     labels, unlabelled = _labels(path, label, options)
     rows = _complete(path, columns, unlabelled, lines, target, options, said)
-    y, classes = class_indices(labels[rows], f"{path}, column {target!r}")
+    y, classes, targets = read_labels(labels[rows], f"{path}, column {target!r}", values=values, name=target)
     alike = _alike(classes)
     if alike:
         said.append(f"the classes {alike} differ in capital letters alone; make them one if they are")
@@ -66,7 +68,7 @@ def load_table(path: Path, *, target: str | None, options: TableOptions | None =
     _check_copies(path, columns, y, classes, target, options.keep_columns, said)
     x, features = _features(columns)
     return Dataset(
-        name=stem(path), x=x, y=y, class_names=classes, kind="table", feature_names=features,
+        name=stem(path), x=x, y=y, class_names=classes, targets=targets, kind="table", feature_names=features,
         missing=bool(np.isnan(x).any()), notes=tuple(f"{path.name}: {each}." for each in said),
     )  # fmt: skip
 
@@ -218,6 +220,14 @@ def _check_copies(
 ) -> None:  # fmt: skip
     """Raise a ReglabError for a column that is the label; say which tell the class of each row."""
     for column in columns:
+        if not classes:
+            if column.numbers is not None and column.name not in kept and np.array_equal(column.numbers, y):
+                raise ReglabError(
+                    f"{path}: column {column.name!r} is {target!r} once more, so every model would be right. Leave it "
+                    f"out ({flag('--drop-columns', column.name)}), or say that it is meant "
+                    f"({flag('--keep-columns', column.name)})."
+                )
+            continue
         values = column.numbers if column.numbers is not None else column.names
         codes, different = pandas.factorize(values)
         if (

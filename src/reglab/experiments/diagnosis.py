@@ -36,6 +36,7 @@ def diagnosed(results: Results, name: str | None = None, *, attainable: float = 
         name: of the recipe; by default the baseline.
         attainable: the training accuracy that a good model can have on this data.
     """
+    results.task.check_known_to("diagnosis")
     name = name or results.baseline
     runs = [run for run in results.runs[name].values() if run.status in (FINISHED, DIVERGED)]
     validation, test = results.predictions(name, "validation"), results.predictions(name, "test")

@@ -118,7 +118,8 @@ def _recipe(study: Study, wanted: Any) -> tuple[str, Recipe]:
 def _check_model(study: Study) -> None:
     """Refuse a built-in model that is not there; models in files are for the processes, which import a backend."""
     if isinstance(study.model, str) and ":" not in study.model:
-        resolve(study.model, input_shape=study.dataset.input_shape, num_classes=study.dataset.num_classes)
+        task = study.task
+        resolve(study.model, input_shape=study.dataset.input_shape, num_classes=len(task.names), ending=task.ending)
 
 
 def _check_not_all_refused(seats: Sequence[_Seat]) -> None:

@@ -64,6 +64,7 @@ def export(
     if out is not None:  # before anything that takes time
         owned.check(owned.given(out), owned.EXPORT)
     replay = Replay(study.out, study.assignment)
+    replay.results.task.check_known_to("export")
     decides = replay.results.metric
     if script and not decides.keras:
         raise ReglabError(

@@ -41,6 +41,7 @@ def inception(
     filters: tuple[int, int, int] = (16, 32, 16),
     modules: int = 3,
     pooled: bool = False,
+    ending: str = "softmax",
 ) -> Any:
     """Return the paper's Inception network: modules, global average pooling, softmax.
 
@@ -50,10 +51,11 @@ def inception(
 
     Args:
         input_shape: ``(height, width, channels)``.
-        num_classes: outputs of the softmax.
+        num_classes: how many outputs there are: one per class, or per number to predict.
         filters: of the 1x1, 3x3 and 5x5 convolutions of each module.
         modules: how many.
         pooled: put a 2x2 max pooling after each module but the last, which makes the network affordable on a CPU.
+        ending: the activation of the outputs: ``linear`` for numbers to predict.
 
     Raises:
         ReglabError: if the data is not images, or an option is not possible.
@@ -69,7 +71,7 @@ def inception(
         if pooled and number < modules:
             x = keras.layers.MaxPooling2D(2, padding="same", name=f"reduce{number}")(x)
     x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-    outputs = keras.layers.Dense(num_classes, activation="softmax", name="head")(x)
+    outputs = keras.layers.Dense(num_classes, activation=ending, name="head")(x)
     return keras.Model(inputs, outputs, name="inception")
 
 

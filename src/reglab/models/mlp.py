@@ -17,14 +17,16 @@ def mlp(
     *,
     units: int | tuple[int, ...] = (128, 128),
     activation: str = "relu",
+    ending: str = "softmax",
 ) -> Any:
-    """Return dense hidden layers and a softmax; inputs of more than one dimension are flattened.
+    """Return dense hidden layers and a softmax, or other outputs; inputs of several dimensions are flattened.
 
     Args:
         input_shape: ``(features,)``, or the shape of one example.
-        num_classes: outputs of the softmax.
+        num_classes: how many outputs there are: one per class, or per number to predict.
         units: units of each hidden layer; a single number makes one layer.
         activation: of the hidden layers, by Keras' name.
+        ending: the activation of the outputs: ``linear`` for numbers to predict.
 
     Raises:
         ReglabError: if an option is not possible.
@@ -47,5 +49,5 @@ def mlp(
         x = keras.layers.Flatten(name="flat")(x)
     for number, count in enumerate(counts, start=1):
         x = keras.layers.Dense(count, activation=activation, name=f"hidden{number}")(x)
-    outputs = keras.layers.Dense(num_classes, activation="softmax", name="head")(x)
+    outputs = keras.layers.Dense(num_classes, activation=ending, name="head")(x)
     return keras.Model(inputs, outputs, name="mlp")

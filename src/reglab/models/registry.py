@@ -22,7 +22,7 @@ from reglab.models.inception import inception
 from reglab.models.mlp import mlp
 from reglab.models.resnet import resnet
 
-__all__ = ["MODELS", "resolve"]
+__all__ = ["MODELS", "is_built_in", "resolve"]
 
 MODELS: dict[str, Callable[..., Any]] = {"inception": inception, "mlp": mlp, "resnet": resnet}
 
@@ -31,19 +31,22 @@ _OWN = "Your own is given as package.module:function or path/to/file.py:function
 _BUILT_IN = re.compile(r"\s*\w+\s*(\(.*)?", re.DOTALL)
 _FUNCTION = re.compile(r"(?P<place>.+):(?P<call>(?P<name>[^\W\d]\w*)\s*(\(.*\)\s*)?)", re.DOTALL)
 _SAVED = (".keras", ".h5", ".hdf5")
-_GIVEN = ("input_shape", "num_classes")
+_GIVEN = ("input_shape", "num_classes", "ending")
 
 
-def resolve(model: Any, *, input_shape: tuple[int, ...], num_classes: int) -> Callable[[], Any]:
+def resolve(
+    model: Any, *, input_shape: tuple[int, ...], num_classes: int, ending: str = "softmax"
+) -> Callable[[], Any]:
     """Return a function without arguments that builds the model.
 
     Args:
         model: the name of a built-in model, with options as text (``"inception(pooled=true)"``);
             ``"package.module:function"`` or ``"path/to/file.py:function"``, which takes options too; a function of
-            ``(input_shape, num_classes)``, of one of them by that name, or without arguments; or a ``keras.Model``,
-            which is then what is returned each time.
+            ``(input_shape, num_classes)``, of some of what is given by name, or without arguments; or a
+            ``keras.Model``, which is then what is returned each time.
         input_shape: the shape of one example.
-        num_classes: how many classes the data has.
+        num_classes: how many classes the data has, or numbers to predict.
+        ending: the activation that a built-in model ends in; also given to a builder that takes it by that name.
 
     Raises:
         ReglabError: for anything that does not lead to a Keras model. What only building can show is raised by the
@@ -69,7 +72,7 @@ def resolve(model: Any, *, input_shape: tuple[int, ...], num_classes: int) -> Ca
         raise ReglabError(
             f"{model!r} is not a model. Give one of {', '.join(MODELS)}, a function that builds one, or a keras.Model."
         )
-    call = _call(function, options, tuple(input_shape), num_classes)
+    call = _call(function, options, (tuple(input_shape), num_classes, ending))
 
     def build() -> Any:
         try:
@@ -83,6 +86,11 @@ def resolve(model: Any, *, input_shape: tuple[int, ...], num_classes: int) -> Ca
         return built
 
     return build
+
+
+def is_built_in(model: Any) -> bool:
+    """Whether a model is one of reglab's own, by name."""
+    return isinstance(model, str) and bool(_BUILT_IN.fullmatch(model)) and parse_call(model)[0] in MODELS
 
 
 def _is_model(thing: Any) -> bool:
@@ -160,13 +168,13 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _call(
-    function: Callable[..., Any], options: dict[str, Any], input_shape: tuple[int, ...], num_classes: int
+    function: Callable[..., Any], options: dict[str, Any], given: tuple[tuple[int, ...], int, str]
 ) -> Callable[[], Any]:
     """Return the call of a builder with the arguments that its signature takes."""
     parameters = _parameters(function)
     _check_options(function, options, parameters)
     by_name = {
-        key: value for key, value in zip(_GIVEN, (input_shape, num_classes), strict=True)
+        key: value for key, value in zip(_GIVEN, given, strict=True)
         if key in parameters and parameters[key].kind is not inspect.Parameter.POSITIONAL_ONLY
     }  # fmt: skip
     required = [
@@ -177,8 +185,8 @@ def _call(
     if not required:
         return lambda: function(**by_name, **options)
     positional = all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in required)
-    if len(required) == 2 and positional and not by_name:
-        return lambda: function(input_shape, num_classes, **options)
+    if len(required) == 2 and positional and not by_name.keys() - {"ending"}:
+        return lambda: function(*given[:2], **by_name, **options)
     raise ReglabError(
         f"{_name(function)} requires {', '.join(parameter.name for parameter in required)}. A builder takes "
         "(input_shape, num_classes), or nothing; give everything else a default."

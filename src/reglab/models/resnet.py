@@ -11,7 +11,9 @@ from reglab.models.options import check_image, check_positive
 __all__ = ["resnet"]
 
 
-def resnet(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, width: int = 16) -> Any:
+def resnet(
+    input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, width: int = 16, ending: str = "softmax"
+) -> Any:
     """Return the residual network of He et al. 2016 (arXiv:1512.03385, section 4.2) for images such as CIFAR-10's.
 
     A 3x3 convolution, three stages of ``(depth - 2) / 6`` blocks of two 3x3 convolutions with ``width``, ``2 * width``
@@ -21,9 +23,10 @@ def resnet(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, w
 
     Args:
         input_shape: ``(height, width, channels)``.
-        num_classes: outputs of the softmax.
+        num_classes: how many outputs there are: one per class, or per number to predict.
         depth: weighted layers: 8, 14, 20, 32, 44, 56, ...
         width: filters of the first stage.
+        ending: the activation of the outputs: ``linear`` for numbers to predict.
 
     Raises:
         ReglabError: if the data is not images, or an option is not possible.
@@ -44,7 +47,7 @@ def resnet(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, w
             stride = 2 if stage > 0 and block == 0 else 1
             x = _block(x, width * 2**stage, stride=stride, name=f"stage{stage + 1}_block{block + 1}")
     x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-    return keras.Model(inputs, keras.layers.Dense(num_classes, activation="softmax", name="head")(x), name="resnet")
+    return keras.Model(inputs, keras.layers.Dense(num_classes, activation=ending, name="head")(x), name="resnet")
 
 
 def _block(x: Any, filters: int, *, stride: int, name: str) -> Any:

@@ -89,7 +89,9 @@ def _samples(sample: Sample) -> Samples:
 
 
 def diagnosis_of(results: Results) -> Diagnosis | None:
-    """Return whether the baseline overfits, or None if none of its runs has finished."""
+    """Return whether the baseline overfits; None if none of its runs has finished, or of a task that is not known."""
+    if "diagnosis" in results.task.unknown_to:
+        return None
     if not any(run.status == FINISHED and run.history for run in results.runs.get(results.baseline, {}).values()):
         return None
     return diagnosed(results)

@@ -56,6 +56,7 @@ class SeedData:
     repetition: int = 0
     weights: np.ndarray | None = None
     measured: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+    target_scale: tuple[np.ndarray, np.ndarray] | None = None
 
     def stream(self, name: str) -> int:
         """Return the seed of what differs between repetitions: the order of batches, and random draws in training."""
@@ -76,6 +77,7 @@ class Program:
         model.build((None, *input_shape))
         model.optimizer.build(model.trainable_variables)
         state = [*model.optimizer.variables, *model.metrics_variables, *model.non_trainable_variables]
+        self._target_scale: tuple[np.ndarray, np.ndarray] | None = None
         self._start = [(variable, _value(variable)) for variable in state]
 
     def train(
@@ -135,7 +137,11 @@ class Program:
         outputs = [
             keras.ops.convert_to_numpy(self.model.predict_on_batch(chunk))[:count] for chunk, count in _chunks(x)
         ]
-        return self.task.predictions(np.concatenate(outputs).astype("float32"), self.head)
+        found = self.task.predictions(np.concatenate(outputs).astype("float32"), self.head)
+        if self._target_scale is None:
+            return found
+        mean, deviation = self._target_scale
+        return (found * deviation + mean).astype("float32")
 
     def restore(self, recipe: Recipe, data: SeedData, weights: list[np.ndarray]) -> None:
         """Stand where a run's best epoch stood."""
@@ -154,6 +160,7 @@ class Program:
             low, high = limits if limits is not None else (None, None)
             self.model.adapt(data.preprocess(data.x[np.sort(data.train)]), low=low, high=high)
         self.model.stop_training = False
+        self._target_scale = data.target_scale
 
     def _variables(self) -> list[Any]:
         model = self.model

@@ -16,7 +16,7 @@ from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import shown
 from reglab.recipe import Recipe
-from reglab.tasks import KINDS, Task, of_classes
+from reglab.tasks import KINDS, Task, of_classes, of_values
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml", "task_of"]
 
@@ -63,14 +63,19 @@ class Settings:
         "deviation 1, to [0, 1], or nothing (for models that do it themselves)", kind="choice",
         choices=("standardize", "rescale", "none"),
     )  # fmt: skip
+    scale_targets: str | None = param(
+        None, "what networks are trained on of numbers to predict: standardize them by the training split, and predict "
+        "in their own units; or none, as they are; by default standardize for reglab's own networks", kind="choice",
+        choices=("standardize", "none"), optional=True,
+    )  # fmt: skip
     protocol: str = param(
         "honest", "honest: validation is split off and the test set is read once a run; test-as-validation: the test "
         "set chooses the best epoch, which makes its own numbers optimistic", kind="choice", choices=PROTOCOLS,
     )  # fmt: skip
     sealed: bool = param(False, "the test set is not read at all: for searches, whose best is picked", kind="bool")
     margin: float | None = param(
-        None, "smallest difference in accuracy that matters to you, in points: a recipe that surely differs by less is "
-        "called equivalent", low=0, high=100, open_low=True, optional=True, unit="points",
+        None, "smallest difference that matters to you in the metric that decides, in points of a share: a recipe that "
+        "surely differs by less is called equivalent", low=0, open_low=True, optional=True,
     )  # fmt: skip
     image_size: str | None = param(None, "resize images to N or HxW", kind="text", optional=True)
     color_mode: str = param("rgb", "how images are read", kind="choice", choices=("rgb", "grayscale", "rgba"))
@@ -82,8 +87,8 @@ class Settings:
         optional=True,
     )  # fmt: skip
     metric: str | None = param(
-        None, "metric that decides which epoch, run and recipe is the best; by default accuracy, or balanced accuracy "
-        "where one class is far larger than its share", kind="text", optional=True,
+        None, "metric that decides which epoch, run and recipe is the best; by default accuracy, balanced accuracy "
+        "where one class is far larger than its share, or RMSE of numbers", kind="text", optional=True,
     )  # fmt: skip
     target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
     separator: str | None = param(
@@ -166,7 +171,9 @@ def task_of(data: Dataset, settings: Settings) -> Task:
     Raises:
         ReglabError: for labels that are none of the task that was named, or a metric that it does not have.
     """
-    return of_classes(data.y, data.class_names, kind=settings.task, metric=settings.metric)
+    if data.class_names:
+        return of_classes(data.y, data.class_names, kind=settings.task, metric=settings.metric)
+    return of_values(data.targets, kind=settings.task, metric=settings.metric)
 
 
 def named_recipes(recipes: Any) -> dict[str, Recipe]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
-from reglab.models import check_output, resolve
+from reglab.models import check_output, is_built_in, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.checks import check_ready
@@ -44,7 +44,14 @@ class Workbench:
     def __init__(self, assignment: Assignment) -> None:
         self.data, self.settings, self.recipes = assignment.data, assignment.settings, assignment.recipes
         self.task = task_of(self.data, self.settings)
-        self.builder = resolve(assignment.model, input_shape=self.data.input_shape, num_classes=self.data.num_classes)
+        self.builder = resolve(
+            assignment.model,
+            input_shape=self.data.input_shape,
+            num_classes=len(self.task.names),
+            ending=self.task.ending,
+        )
+        default = "standardize" if is_built_in(assignment.model) else "none"
+        self._scales_targets = self.task.values and (self.settings.scale_targets or default) == "standardize"
         self._built_anew = not isinstance(
             assignment.model, keras.Model
         )  # so that nobody else has what the builder gives
@@ -90,6 +97,11 @@ class Workbench:
             notes.append(
                 "The model looks its inputs up as indices (token ids, categories), so it gets them as they are: "
                 f"preprocess={self.settings.preprocess} is for numbers that measure something."
+            )
+        if self._scales_targets:
+            notes.append(
+                "Networks are trained on standardized targets and predict in their own units; scale_targets=none "
+                "trains on the numbers as they are."
             )
         reason = why_not_saved(self._program(next(iter(self.recipes.values()))).model.network)
         if reason:
@@ -176,11 +188,21 @@ class Workbench:
         def ready(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return preprocess(data.x[indices]), data.y[indices]
 
+        scale = self._target_scale(parts.train)
+        y = data.y if scale is None else ((data.y - scale[0]) / scale[1]).astype("float32")
         return SeedData(
-            seed=seed, x=data.x, y=data.y, train=parts.train, preprocess=preprocess, clean=ready(clean),
+            seed=seed, x=data.x, y=y, target_scale=scale, train=parts.train, preprocess=preprocess, clean=ready(clean),
             validation=ready(np.sort(parts.val)), test=None if self.settings.sealed else ready(np.sort(parts.test)),
             initial_weights=self._initial_weights(seed), repetition=self.settings.repetition,
         )  # fmt: skip
+
+    def _target_scale(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return mean and standard deviation of the training labels, by which they are standardized; None if not."""
+        if not self._scales_targets:
+            return None
+        values = self.data.y[np.sort(train)].astype("float64")
+        deviation = values.std(axis=0)
+        return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
 
     def _preprocess(self) -> str:
         """Return what is done to inputs: nothing to indices, which measure nothing."""
@@ -250,6 +272,8 @@ class Workbench:
         settings = {k: v for k, v in self.settings.to_dict().items() if k not in _NOT_RESULT}
         head, config, indices = self._model()
         read = {"inputs": "indices, as they are"} if indices else {}
+        if self._scales_targets:
+            read["targets"] = "standardized"
         return {
             **read,
             "data": self.data.fingerprint, "test_part": hashlib.sha256(self.test.tobytes()).hexdigest(),
@@ -264,7 +288,7 @@ class Workbench:
         """Return the facts of a study for people: what a later start of it has to find unchanged."""
         backend, version = facts["backend"]
         return {
-            **({"inputs": facts["inputs"]} if "inputs" in facts else {}),
+            **{key: facts[key] for key in ("inputs", "targets") if key in facts},
             "task": facts["task"],
             "metric": facts["metric"],
             "data (content)": facts["data"][:12],
@@ -280,7 +304,18 @@ class Workbench:
 
 # Settings that do not change what one run gives, or whose outcome counts in their place: which seeds there are, what
 # the task was said to be, and how the data was read.
-_NOT_RESULT = ("seeds", "first_seed", "margin", "task", "metric", "image_size", "color_mode", "skip_broken", *TABLE)
+_NOT_RESULT = (
+    "seeds",
+    "first_seed",
+    "margin",
+    "task",
+    "metric",
+    "scale_targets",
+    "image_size",
+    "color_mode",
+    "skip_broken",
+    *TABLE,
+)
 
 
 def _config_of(model: keras.Model) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from reglab.tasks.base import COSTS, Activation, Head, Metric, Task, with_batch
 from reglab.tasks.binary import Binary
-from reglab.tasks.kinds import KINDS, of_classes, read_task
+from reglab.tasks.kinds import KINDS, of_classes, of_values, read_task
+from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "Binary",
     "Head",
     "Metric",
+    "Regression",
     "SingleLabel",
     "Task",
     "of_classes",
+    "of_values",
     "read_task",
     "with_batch",
 ]

@@ -146,6 +146,10 @@ class Task(ABC):
 
     Attributes:
         kind: how ``--task`` calls it.
+        values: whether labels are numbers to predict, and not classes.
+        ending: the activation that a network of reglab's own ends in.
+        unknown_to: what does not know such a task yet, and refuses it: ``diagnosis``, ``export``, ``robustness``,
+            ``samples``, ``search``.
         deciding: the name of the metric that decides.
 
     Raises:
@@ -153,6 +157,9 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
+    values: ClassVar[bool] = False
+    ending: ClassVar[Activation] = "softmax"
+    unknown_to: ClassVar[frozenset[str]] = frozenset()
 
     deciding: str
 
@@ -162,6 +169,14 @@ class Task(ABC):
             raise ReglabError(
                 f"metric={self.deciding!r} cannot decide for {self.kind}.{nearest(self.deciding, known)} Give one of "
                 f"{', '.join(known)}."
+            )
+
+    def check_known_to(self, what: str) -> None:
+        """Raise a ReglabError if ``what``, such as ``export``, does not know such a task yet."""
+        if what in self.unknown_to:
+            raise ReglabError(
+                f"{what} does not know {self.kind} yet. Comparing, sweeping, ablating, calibrating, planning and the "
+                "report do."
             )
 
     # --- metrics ---------------------------------------------------------------------------------------------------

@@ -11,11 +11,12 @@ from reglab.errors import ReglabError, nearest
 from reglab.tasks.base import Task
 from reglab.tasks.binary import Binary
 from reglab.tasks.classes import ACCURACY, BALANCED, imbalanced
+from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
-__all__ = ["KINDS", "of_classes", "read_task"]
+__all__ = ["KINDS", "of_classes", "of_values", "read_task"]
 
-KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary)}
+KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, Regression)}
 
 
 def read_task(held: Mapping[str, Any]) -> Task:
@@ -54,3 +55,13 @@ def of_classes(y: np.ndarray, classes: Sequence[str], *, kind: str | None = None
         metric = (BALANCED if imbalanced(y, len(classes)) else ACCURACY).name
     kind = kind or (Binary.kind if len(classes) == 2 else SingleLabel.kind)
     return read_task({"kind": kind, "classes": list(classes), "deciding": metric})
+
+
+def of_values(targets: Sequence[str], *, kind: str | None = None, metric: str | None = None) -> Task:
+    """Return the task of numbers to predict; see :func:`of_classes`.
+
+    >>> of_values(("price",)).deciding
+    'rmse'
+    """
+    held = {"kind": kind or Regression.kind, "targets": list(targets)}
+    return read_task(held if metric is None else {**held, "deciding": metric})

@@ -35,6 +35,7 @@ def searching_study(
     recipe = beside or Recipe()
     recipes = {recipe.to_text(): recipe}
     study = make(recipes=recipes, baseline=recipe.to_text(), out=out, seeds=seeds, first_seed=SEARCH_SEEDS, sealed=True)
+    study.task.check_known_to("search")
     if study.settings.metric is not None and study.task.decides.better == "lower":
         raise ReglabError(
             f"A search looks for the highest value, and of {study.task.decides.title} the lowest is the best. Name "
