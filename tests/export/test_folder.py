@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 
 import keras
@@ -12,10 +13,15 @@ from click.testing import CliRunner
 
 import reglab
 from reglab.cli import cli
+from reglab.data.batches import epoch_order
+from reglab.data.preprocess import Preprocess
 from reglab.errors import ReglabError
-from reglab.export.deploy import deployed
+from reglab.export.deploy import check, deployed
+from reglab.export.network import Printer
 from reglab.export.write import export
+from reglab.replay import Replay
 from reglab.study.storage import run_folder
+from reglab.tasks import Head
 
 SETTINGS = {"epochs": 2, "seeds": 2, "learning_rate": 0.02}
 
@@ -66,12 +72,17 @@ def iris(tmp_path_factory):
 RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 
 
+@pytest.fixture(scope="module")
+def written(iris, tmp_path_factory):
+    """What is exported of a run of that study."""
+    return export(reglab.Study.resume(iris), recipe="with dropout", out=tmp_path_factory.mktemp("out") / "out", seed=1)
+
+
 @pytest.mark.backend
 def test_the_saved_network_predicts_from_raw_inputs_what_the_run_predicted_without_reglab(
-    tmp_path, iris, without_reglab
+    tmp_path, iris, written, without_reglab
 ):
     study = reglab.Study.resume(iris)
-    out = export(study, recipe="with dropout", out=tmp_path / "out", seed=1)
     run = reglab.Results.load(iris).shipped("with dropout", 1)
     kept = run_folder.predictions(iris / "runs" / run.id, "test")
     test = reglab.data.test_part(study.dataset, study.task)
@@ -82,9 +93,78 @@ example = runpy.run_path(sys.argv[1])
 np.save(sys.argv[3], example["predict"](np.load(sys.argv[2])))
 print(example["CLASSES"], sorted({type(layer).__module__.split(".")[0] for layer in example["model"].layers}))
 """
-    said = without_reglab(code, out / "predict.py", tmp_path / "raw.npy", tmp_path / "found.npy")
+    said = without_reglab(code, written / "predict.py", tmp_path / "raw.npy", tmp_path / "found.npy")
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), kept.predicted, atol=1e-5)
     assert said.strip() == f"{list(study.dataset.class_names)} ['keras']"
+
+
+def test_a_script_has_the_parts_of_its_seed(iris, written):
+    study = reglab.Study.resume(iris)
+    split = Replay(study.out, study.assignment).split(1)
+    with np.load(written / "data.npz") as data:
+        for name, indices in (("val", split.val), ("test", split.test)):
+            np.testing.assert_array_equal(data[f"x_{name}"], study.dataset.x[np.sort(indices)])
+            np.testing.assert_array_equal(data[f"y_{name}"], study.dataset.y[np.sort(indices)])
+        assert len(data["x_train"]) == len(split.train)
+
+
+def test_a_script_shuffles_as_the_study_did(written):
+    script = runpy.run_path(str(written / "train.py"), run_name="look")
+    batches, y = script["Batches"](), script["data"]["y_train"]
+    for epoch in range(script["EPOCHS"]):
+        found = [batches[epoch * batches.steps + step][1] for step in range(batches.steps)]
+        np.testing.assert_array_equal(np.concatenate(found), y[epoch_order(script["ORDER"], epoch, len(y))])
+
+
+def test_a_script_measures_and_keeps_the_best_epoch(written):
+    text = (written / "train.py").read_text(encoding="utf-8")
+    steps = ("model.fit(", 'model.load_weights(HERE / "best.weights.h5")', "network.save_weights(", "model.evaluate(")
+    places = [text.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_a_network_that_predicts_otherwise_is_not_handed_out(tmp_path):
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    network.save(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    given = {"x": x, "tolerance": 1e-3}
+    probabilities = keras.ops.convert_to_numpy(network(x))
+    assert check(tmp_path / "model.keras", probabilities=probabilities, **given) < 1e-3
+    with pytest.raises(ReglabError, match=r"other probabilities than the run did \(by 0.1"):
+        check(tmp_path / "model.keras", probabilities=probabilities + 0.1, **given)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+def test_one_output_is_deployed_as_the_probability_of_the_second_class(activation):
+    inputs = keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.Dense(1, activation=activation)(inputs))
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    data = reglab.Dataset("made", x, np.arange(6) % 2, ("no", "yes"), kind="table")
+    model = deployed(network, data=data, preprocess=Preprocess.fit(x, "none"), head=Head(activation, 1),
+                     recipe=reglab.Recipe())  # fmt: skip
+    outputs = network(x) if activation == "sigmoid" else keras.ops.sigmoid(network(x))
+    second = keras.ops.convert_to_numpy(outputs)
+    np.testing.assert_allclose(model.predict(x, verbose=0), np.hstack([1 - second, second]), atol=1e-6)
+
+
+def _printed(network, **given):
+    """The network that the printed code builds, and the code."""
+    printer = Printer(**{"tap": lambda tap: None, "more": lambda layer: {}, "seeds": {}, "policy": "float32", **given})
+    printer.function(network, "build_network", "Return the network.")
+    return printer.functions[-1]
+
+
+def test_a_random_layer_is_written_with_the_seed_that_the_study_gave_it():
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5, name="own")])
+    scope = {"keras": keras, "layers": keras.layers}
+    exec(_printed(network, seeds={"own": 7}), scope)
+    assert scope["build_network"]().get_layer("own").get_config()["seed"] == 7
+
+
+def test_a_penalty_of_the_users_is_written_beside_that_of_the_recipe():
+    own = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_regularizer="l2")])
+    text = _printed(own, more=lambda layer: {"kernel_regularizer": "KERNEL_PENALTY"})
+    assert "kernel_regularizer=both(keras.regularizers.L2(), KERNEL_PENALTY)" in text
 
 
 @pytest.mark.backend

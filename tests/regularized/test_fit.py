@@ -11,6 +11,8 @@ import pytest
 
 import reglab
 from reglab.backends import name as backend
+from reglab.recipe import Recipe
+from reglab.regularized.parts import streams_of
 
 pytestmark = pytest.mark.backend
 layers = keras.layers
@@ -336,6 +338,23 @@ def test_two_models_of_one_seed_are_equal_and_of_two_are_not():
         found.append(weights(model)[0])
     np.testing.assert_array_equal(found[0], found[1])
     assert np.abs(found[0] - found[2]).max() > 1e-5
+
+
+def test_every_strategy_has_a_stream_of_its_own():
+    for text in ("dropout + gaussian_noise", "dropout(where=hidden) + dropout(where=input)"):
+        assert len(set(streams_of(Recipe.parse(text), 0))) == 2
+    assert streams_of(Recipe.parse("dropout"), 0) != streams_of(Recipe.parse("dropout"), 1)
+
+
+def test_set_seed_starts_the_networks_own_layers_anew():
+    inputs = keras.Input((6,))
+    source = keras.Model(inputs, layers.Dense(8)(layers.Dropout(0.5)(inputs)))
+    model, found = reglab.regularize(source, "none", seed=5), []
+    for seed in (0, 0, 1):
+        model.set_seed(seed)
+        found.append(array(model(problem()[0], training=True)))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 1e-3
 
 
 def test_set_random_seed_decides_where_no_seed_is_given():

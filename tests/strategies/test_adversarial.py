@@ -131,6 +131,13 @@ def test_pgd_starts_at_random_stays_in_the_ball_and_raises_the_loss_more_than_fg
     assert loss(one) >= loss(single) - 1e-3 > loss(x)
 
 
+def test_several_steps_reach_two_and_a_half_times_the_radius_by_default_and_one_reaches_it():
+    assert Adversarial(epsilon=0.1, steps=5).strengths()["step"] == 0.1
+    for method in ("bim", "pgd"):
+        assert Adversarial(method=method, epsilon=0.1, steps=5).strengths()["step"] == pytest.approx(0.05)
+        assert Adversarial(method=method, epsilon=0.1, steps=5, step_size=0.03).strengths()["step"] == 0.03
+
+
 @pytest.mark.slow_on("jax")
 def test_pgd_without_a_random_start_is_bim(weights, batch):
     settings = {"epsilon": 0.2, "steps": 3, "share": 1.0}
@@ -157,18 +164,28 @@ def test_without_adapt_it_says_what_is_missing(weights, batch):
 
 def test_the_attack_sees_inference_mode_and_moves_nothing():
     layers = keras.layers
-    inputs = keras.Input((FEATURES,))
-    h = layers.BatchNormalization()(layers.Dense(HIDDEN, activation="relu")(inputs))
-    h = layers.Dropout(0.5)(h)
-    model = keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(h))
-    regularized = reglab.regularize(model, Adversarial(epsilon=0.3, share=1.0), seed=0)
-    regularized.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+
+    def build(rate):
+        inputs = keras.Input((FEATURES,))
+        h = layers.BatchNormalization()(layers.Dense(HIDDEN, activation="relu")(inputs))
+        h = layers.Dropout(rate)(h) if rate else h
+        return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(h))
+
+    def compiled(model):
+        regularized = reglab.regularize(model, Adversarial(epsilon=0.3, share=1.0), seed=0)
+        regularized.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+        return regularized
+
+    model, without = build(0.5), build(0.0)
+    without.set_weights(model.get_weights())
+    regularized = compiled(model)
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(8, FEATURES)).astype("float32"), rng.integers(0, CLASSES, 8)
     regularized(x)
     before = [np.array(keras.ops.convert_to_numpy(v)) for v in regularized.variables]
     first, second = attacked(regularized, x, y), attacked(regularized, x, y)
-    np.testing.assert_array_equal(first, second)  # no dropout in the attack
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, attacked(compiled(without), x, y), atol=1e-6)  # no dropout in the attack
     for variable, value in zip(regularized.variables, before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value, err_msg=variable.path)
 

@@ -183,6 +183,16 @@ def test_a_subclassed_model_is_penalized_too():
     np.testing.assert_allclose(penalty(regularized), 0.5 * kernels + 0.2 * float((h**2).sum()) / len(x), rtol=1e-5)
 
 
+def test_the_users_own_penalty_of_outputs_stays():
+    x = images()[0].reshape(24, -1)
+    hidden = keras.layers.Dense(5, activation="relu", activity_regularizer=keras.regularizers.L2(0.1))
+    model = keras.Sequential([keras.Input((128,)), hidden, keras.layers.Dense(3, activation="softmax")])
+    regularized = reglab.regularize(model, L2(kernel=0.0, activity=0.2))
+    regularized(x)
+    h = keras.ops.convert_to_numpy(hidden(x))
+    np.testing.assert_allclose(penalty(regularized), (0.1 + 0.2) * float((h**2).sum()) / len(x), rtol=1e-5)
+
+
 def test_l1_makes_weights_sparse_and_l2_does_not():
     x, y = images(48)
     x = x.reshape(48, -1)

@@ -81,7 +81,7 @@ def test_a_penalty_is_taken_where_it_stands_in_the_second_pass_only():
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_both_passes_see_the_same_dropout_and_statistics_move_once():
+def test_both_passes_see_the_same_dropout_and_statistics_and_penalties_of_outputs_count_once():
     layers = keras.layers
 
     def build():
@@ -93,7 +93,8 @@ def test_both_passes_see_the_same_dropout_and_statistics_move_once():
     keras.utils.set_random_seed(0)
     source = build()
     after = {}
-    for name, recipe in {"sam": SAM(rho=1e-9), "plain": "none"}.items():
+    penalty = L2(kernel=0.0, activity=0.1)
+    for name, recipe in {"sam": SAM(rho=1e-9) + penalty, "plain": penalty}.items():
         model = reglab.regularize(source, recipe, seed=5)
         model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
         model.train_on_batch(x, y)
