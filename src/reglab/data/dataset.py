@@ -139,11 +139,20 @@ def read_labels(
     found = np.asarray(labels)
     if values is None:
         values = found.dtype.kind == "f" and bool((found != np.round(found)).any()) and np.isfinite(found).all()
+        if values and found.ndim == 2 and found.shape[1] > 1 and _are_shares(found):
+            raise ReglabError(
+                f"{where}: labels of shape {found.shape} are shares of classes, and no class. Give class indices (N,); "
+                "or, to predict the shares as numbers, say task='regression' (--task regression)."
+            )
     if not values:
         return (*class_indices(labels, where), ())
     found = _as_numbers(found, where)
     count = 1 if found.ndim == 1 else found.shape[1]
     return found, (), (name,) if count == 1 else tuple(f"{name} {i + 1}" for i in range(count))
+
+
+def _are_shares(rows: np.ndarray) -> bool:
+    return bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3))
 
 
 def _as_numbers(labels: np.ndarray, where: str) -> np.ndarray:
