@@ -324,8 +324,8 @@ MUTANTS: list[Mutant] = [
         ("statistics of the moved pass are lost", "variable.assign(after)", "pass"),
         (
             "losses of the moved pass are lost",
-            "            self.add_loss(loss)\n        return y",
-            "            pass\n        return y",
+            "self.add_loss(keras.ops.copy(loss))",
+            "pass",
         ),
         (
             "noise is on in evaluation",

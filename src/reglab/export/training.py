@@ -131,7 +131,7 @@ def _call(script: Script) -> str:
         "        for v in self.network.non_trainable_variables:",
         "            v.assign(scope.get_current_value(v))",
         "        for loss in scope.losses:",
-        "            self.add_loss(loss)",
+        "            self.add_loss(ops.copy(loss))  # on JAX Keras finds losses by identity",
         "        return y",
         "",
         "    def call(self, x, training=False):",

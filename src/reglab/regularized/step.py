@@ -207,7 +207,8 @@ class Step:
             if after is not before[id(variable)][1]:
                 variable.assign(after)
         for loss in losses:
-            self.add_loss(loss)
+            # A copy: on JAX Keras finds losses by identity, and would count one for this model and for its layer.
+            self.add_loss(keras.ops.copy(loss))
         return y
 
     def _penalty(self) -> Any:

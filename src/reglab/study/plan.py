@@ -18,7 +18,7 @@ from reglab.tasks import Task
 
 __all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "as_text", "identity", "rides"]
 
-RESULT_VERSION = 5  # raised when a change of reglab's alters the result of a run; told in the changelog
+RESULT_VERSION = 6  # raised when a change of reglab's alters the result of a run; told in the changelog
 
 
 @dataclass(frozen=True)
