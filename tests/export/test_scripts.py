@@ -37,6 +37,7 @@ SLOW = {
     "dropout": "dropout(rate=0.2) + learning_rate(rate=0.02)",
     "ema": "ema(momentum=0.9) + weight_decay(decay=0.1)",
     "sam": "sam(rho=0.05)",
+    "sam and activities": "sam(rho=0.05) + l2(kernel=1e-3, activity=1e-2)",
     "fgsm": "adversarial(epsilon=0.1)",
     "l1": "l1(kernel=1e-3)",
     "l1l2": "l1l2(kernel=(1e-4, 1e-3), bias=1e-4)",
