@@ -20,8 +20,8 @@ __all__ = ["Regression", "rmse", "root_scores", "spearman"]
 def rmse(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the root of the mean squared error, of several targets the mean of theirs.
 
-    >>> rmse(np.array([0.0, 0.0]), np.array([3.0, 4.0])) ** 2
-    12.5
+    >>> rmse(np.array([0.0, 0.0]), np.array([3.0, -3.0]))
+    3.0
     """
     return float(root_mean_squared_error(_float(y), _float(predictions), sample_weight=weights))
 
