@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# What tests of several folders share: made.py makes study folders, played.py plays the trainings of studies.
-sys.path += [str(Path(__file__).parent / folder) for folder in ("report", "study")]
+# What tests of several files share: made.py makes study folders, played.py plays the trainings of studies, small.py has
+# small networks of strategies.
+sys.path += [str(Path(__file__).parent / folder) for folder in ("report", "strategies", "study")]
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # With pytest-xdist the processes share the cores; alone, two threads are what small convolutions make use of.

@@ -3,31 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from small import dense, identity, training
 
 import reglab
 from reglab.strategies import GaussianNoise
 
 pytestmark = pytest.mark.backend
-
-
-def identity(shape=(1000,)):
-    """A network whose output is its input."""
-    inputs = keras.Input(shape)
-    return keras.Model(inputs, keras.layers.Activation("linear")(inputs))
-
-
-def training(model, x):
-    return keras.ops.convert_to_numpy(model(x, training=True))
-
-
-def dense(*after_hidden):
-    """A perceptron with layers of the user's own behind its hidden one."""
-    layers = keras.layers
-    inputs = keras.Input((6,))
-    h = layers.Dense(8, activation="relu", name="hidden")(inputs)
-    for layer in after_hidden:
-        h = layer(h)
-    return keras.Model(inputs, layers.Dense(3, activation="softmax", name="head")(h))
 
 
 @pytest.mark.parametrize("stddev", [0.05, 1.0])

@@ -3,26 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from small import compiled, prepared, softmax_regression
 
-import reglab
 from reglab.strategies import LabelSmoothing
 
 pytestmark = pytest.mark.backend
-
-
-def softmax_regression(classes=3, features=4, activation="softmax"):
-    inputs = keras.Input((features,))
-    return keras.Model(inputs, keras.layers.Dense(classes, activation=activation)(inputs))
-
-
-def compiled(model, recipe, loss="sparse_categorical_crossentropy", **kwargs):
-    regularized = reglab.regularize(model, recipe, seed=0)
-    regularized.compile(keras.optimizers.SGD(0.5), loss, **kwargs)
-    return regularized
-
-
-def prepared(model, *batch):
-    return [None if part is None else keras.ops.convert_to_numpy(part) for part in model._prepare(batch)]
 
 
 @pytest.mark.parametrize("logits", [False, True])

@@ -1,29 +1,14 @@
 """Mixup: what it does to inputs, targets and sample weights, and the loss that comes of it."""
 
-import keras
 import numpy as np
 import pytest
 import scipy.stats
+from small import compiled, prepared, softmax_regression
 
 import reglab
 from reglab.strategies import Mixup
 
 pytestmark = pytest.mark.backend
-
-
-def softmax_regression(classes=3, features=4, activation="softmax"):
-    inputs = keras.Input((features,))
-    return keras.Model(inputs, keras.layers.Dense(classes, activation=activation)(inputs))
-
-
-def compiled(model, recipe, loss="sparse_categorical_crossentropy", **kwargs):
-    regularized = reglab.regularize(model, recipe, seed=0)
-    regularized.compile(keras.optimizers.SGD(0.5), loss, **kwargs)
-    return regularized
-
-
-def prepared(model, *batch):
-    return [None if part is None else keras.ops.convert_to_numpy(part) for part in model._prepare(batch)]
 
 
 def test_mixup_mixes_inputs_and_targets_with_the_neighbour_in_one_proportion():
