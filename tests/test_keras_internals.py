@@ -13,6 +13,7 @@ import pytest
 from keras import layers as L
 
 from reglab import keras_internals as internals
+from reglab.backends import adapter
 
 SEEN = "3.15.1"
 ROOT = Path(__file__).parents[1]
@@ -148,6 +149,19 @@ def test_the_mask_that_goes_with_a_tensor():
     y = L.Embedding(3, 2, mask_zero=True)(np.array([[0, 1]]))
     assert keras.ops.convert_to_numpy(internals.mask_of(y)).tolist() == [[False, True]]
     assert internals.mask_of(keras.ops.zeros(2)) is None
+
+
+def test_the_mask_of_a_tensor_that_a_gradient_is_taken_through():
+    """JAX traces there, and its tensors take no attributes."""
+    seen = []
+
+    def loss(x):
+        y = L.Masking()(x)
+        seen.append(internals.mask_of(y))
+        return keras.ops.sum(y)
+
+    adapter().gradient(loss, keras.ops.ones((1, 2, 3)))
+    assert seen[0] is not None
 
 
 def test_generators_and_their_seeds(model):

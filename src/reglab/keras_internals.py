@@ -93,8 +93,10 @@ def takes_training(layer: Any, default: bool) -> bool:
 
 
 def mask_of(tensor: Any) -> Any:
-    """Return the mask that goes with a tensor, or None."""
-    return getattr(tensor, "_keras_mask", None)
+    """Return the mask that goes with a tensor, or None; on JAX it is no attribute of the tensor."""
+    from keras.src.backend import get_keras_mask
+
+    return get_keras_mask(tensor)
 
 
 # --- randomness -------------------------------------------------------------------------------------------------------

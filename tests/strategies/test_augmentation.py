@@ -42,6 +42,11 @@ def augmented(strategy, x, *, seed=0, adapt=None):
     return keras.ops.convert_to_numpy(model._prepare((x, np.zeros(len(x))))[0])
 
 
+def tensors(x, fitted):
+    """Return images and what was fitted as a model gives them to a strategy."""
+    return keras.ops.convert_to_tensor(x), {name: keras.ops.convert_to_tensor(value) for name, value in fitted.items()}
+
+
 def numbers(value):
     return keras.ops.convert_to_tensor(np.array([value], "float32"))
 
@@ -259,16 +264,18 @@ def test_whitening_does_not_hang_on_the_order_of_summation():
     """Pixels in another order, alone or in a batch: the sums of the product are rounded otherwise."""
     train = corners()
     arrays = whitening.fit(train, prepare=lambda x: x, scale=False, zca_epsilon=1e-6)
-    whole = keras.ops.convert_to_numpy(whitening.whiten(keras.ops.convert_to_tensor(train - arrays["mean"]), arrays))
+    whole = keras.ops.convert_to_numpy(whitening.whiten(*tensors(train - arrays["mean"], arrays)))
     assert np.abs(whole).max() > 1
     for size in (1, 7, 32):
         pieces = [train[i : i + size] - arrays["mean"] for i in range(0, 60, size)]
-        found = np.concatenate([keras.ops.convert_to_numpy(whitening.whiten(piece, arrays)) for piece in pieces])
+        found = np.concatenate(
+            [keras.ops.convert_to_numpy(whitening.whiten(*tensors(piece, arrays))) for piece in pieces]
+        )
         np.testing.assert_allclose(found, whole[: len(found)], atol=1e-3)
     order = np.random.default_rng(0).permutation(64)
     shuffled = train.reshape(300, 64)[:, order].reshape(300, 8, 8, 1)
     again = whitening.fit(shuffled, prepare=lambda x: x, scale=False, zca_epsilon=1e-6)
-    found = keras.ops.convert_to_numpy(whitening.whiten(keras.ops.convert_to_tensor(shuffled - again["mean"]), again))
+    found = keras.ops.convert_to_numpy(whitening.whiten(*tensors(shuffled - again["mean"], again)))
     np.testing.assert_allclose(found.reshape(300, 64), whole.reshape(300, 64)[:, order], atol=1e-3)
 
 
@@ -277,7 +284,7 @@ def test_full_rank_whitening_is_scikit_learns_turned_back():
     train = train + 0.5 * np.roll(train, 1, axis=1)
     train -= train.mean(axis=0)  # scikit-learn centres each pixel
     arrays = whitening.fit(train, prepare=lambda x: x, scale=False, zca_epsilon=1e-6)
-    found = keras.ops.convert_to_numpy(whitening.whiten(keras.ops.convert_to_tensor(train - arrays["mean"]), arrays))
+    found = keras.ops.convert_to_numpy(whitening.whiten(*tensors(train - arrays["mean"], arrays)))
     pca = PCA(whiten=True).fit(train.reshape(200, 16).astype("float64"))
     expected = pca.transform(train.reshape(200, 16)) @ pca.components_ * np.sqrt(200 / 199)
     np.testing.assert_allclose(found.reshape(200, 16), expected, atol=1e-4)
@@ -303,7 +310,7 @@ def test_a_channel_of_one_value_is_centred_and_not_divided():
     train[..., 1] = 0.1
     arrays = whitening.fit(train, prepare=lambda x: x, scale=True, zca_epsilon=None)
     other = np.full((1, 4, 4, 3), 0.3, "float32")
-    found = keras.ops.convert_to_numpy(Augmentation().preprocess(keras.ops.convert_to_tensor(other), arrays))
+    found = keras.ops.convert_to_numpy(Augmentation().preprocess(*tensors(other, arrays)))
     np.testing.assert_allclose(found[..., 1], 0.2, atol=1e-5)
 
 
