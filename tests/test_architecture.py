@@ -157,6 +157,13 @@ def test_an_import_in_a_function_is_of_something_that_needs_keras_or_an_extra():
     assert not wrong, shown(wrong)
 
 
+def test_what_takes_long_to_load_is_taken_from_one_place():
+    """``lazy.py`` imports it when it is used; the scikit-learn face is made of scikit-learn's classes."""
+    slow = {"pandas", "scipy", "sklearn"}
+    found = {a.source for a in ARROWS if a.where != "types" and a.target.split(".")[0] in slow}
+    assert found == {"reglab.sklearn"}
+
+
 @pytest.mark.parametrize("name", ["reglab", "reglab.cli", "reglab.facade", "reglab.study.coordinate", "reglab.results"])
 def test_what_only_looks_plans_or_helps_needs_no_keras(name):
     assert name not in needing()

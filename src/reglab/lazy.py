@@ -1,9 +1,10 @@
-"""Keras, imported when it is first used.
+"""Packages that take long to load, imported when they are first used.
 
-Keras 3 binds itself to a backend at import, and TensorFlow takes seconds to load. A recipe can be written, parsed,
-checked and printed without either, so every module of reglab takes Keras from here::
+Keras 3 binds itself to a backend at import, and TensorFlow takes seconds to load; scikit-learn, SciPy's statistics and
+pandas take two more. A recipe can be written, parsed, checked and printed, a folder looked at and a worker started
+without them, so modules of reglab take them from here::
 
-    from reglab.lazy import keras
+    from reglab.lazy import keras, stats
     keras.ops.sum(x)          # the first attribute access chooses the backend and imports Keras
 
 Modules that define subclasses of Keras classes are the exception: they import Keras in the usual way, after calling
@@ -13,27 +14,38 @@ Modules that define subclasses of Keras classes are the exception: they import K
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from reglab import backends
 
-__all__ = ["keras"]
+__all__ = ["datasets", "keras", "metrics", "model_selection", "optimize", "pandas", "special", "stats"]
 
 
-class _LazyKeras:
-    """Stands for the ``keras`` module until somebody asks it for something."""
+class _Late:
+    """Stands for a module until somebody asks it for something."""
 
-    _module: ModuleType | None = None
+    def __init__(self, name: str, before: Callable[[], object] = lambda: None) -> None:
+        self._name, self._before = name, before
+        self._module: ModuleType | None = None
 
     def __getattr__(self, name: str) -> Any:
         if self._module is None:
-            backends.require()
-            type(self)._module = importlib.import_module("keras")
+            self._before()
+            self._module = importlib.import_module(self._name)
         return getattr(self._module, name)
 
 
 if TYPE_CHECKING:
     import keras
+    import pandas
+    from scipy import optimize, special, stats
+    from sklearn import datasets, metrics, model_selection
 else:
-    keras = _LazyKeras()
+    keras = _Late("keras", backends.require)
+    pandas = _Late("pandas")
+    optimize, special, stats = (_Late(f"scipy.{name}") for name in ("optimize", "special", "stats"))
+    datasets, metrics, model_selection = (
+        _Late(f"sklearn.{name}") for name in ("datasets", "metrics", "model_selection")
+    )

@@ -24,7 +24,10 @@ def python(code, **environment):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
 
 
-def test_neither_importing_reglab_nor_asking_for_help_imports_a_backend():
+SLOW_TO_LOAD = (*BACKENDS, "keras", "scipy.stats", "sklearn", "pandas")
+
+
+def test_importing_reglab_asking_for_help_and_starting_a_worker_import_nothing_that_takes_seconds():
     """In one process, from what imports least on: what is loaded afterwards tells who did it."""
     steps = (
         "import reglab",
@@ -33,8 +36,10 @@ def test_neither_importing_reglab_nor_asking_for_help_imports_a_backend():
         "cli.main(['compare', '--help'], standalone_mode=False)",
         "cli.main(['strategies'], standalone_mode=False)",
         "cli.main(['backends', '--help'], standalone_mode=False)",
+        "cli.main(['status', '--help'], standalone_mode=False)",
+        "import reglab.study.executors.worker",
     )
-    check = f"print('loaded:', [m for m in {(*BACKENDS, 'keras')} if m in sys.modules])"
+    check = f"print('loaded:', [m for m in {SLOW_TO_LOAD} if m in sys.modules])"
     done = python("\n".join(["import sys", *(f"{step}\n{check}" for step in steps)]))
     assert done.returncode == 0, done.stderr
     loaded = [line for line in done.stdout.splitlines() if line.startswith("loaded: ")]

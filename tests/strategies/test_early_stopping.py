@@ -3,28 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from small import assert_equal, network, problem
 
 import reglab
 from reglab.strategies import EarlyStopping
 
 pytestmark = pytest.mark.backend
-
-
-def problem():
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(32, 6)).astype("float32"), rng.integers(0, 3, 32)
-
-
-def network():
-    layers = keras.layers
-    inputs = keras.Input((6,))
-    h = layers.BatchNormalization()(layers.Dense(8, activation="relu")(inputs))
-    return keras.Model(inputs, layers.Dense(3, activation="softmax")(h))
-
-
-def assert_equal(found, expected, tolerance=2e-6):
-    for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=tolerance)
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from reglab.analysis.paired import possibly_best, smallest_step, t_statistics
 from reglab.analysis.verdict import ALPHA, ENOUGH_SEEDS
+from reglab.lazy import stats
 
 __all__ = ["Choice", "choose"]
 

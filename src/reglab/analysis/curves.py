@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from reglab.lazy import stats
 
 __all__ = [
     "FEWEST_EPOCHS", "Turn", "fall", "falls", "finite", "late", "levelled", "lost", "shake", "smooth", "turn", "window",

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from reglab.analysis.paired import holm
+from reglab.lazy import stats
 
 __all__ = ["Change", "Decomposition", "adjusted", "decompose", "decompose_change"]
 

@@ -13,7 +13,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
 from reglab.analysis import curves
 from reglab.analysis.curves import Turn
@@ -33,6 +32,7 @@ from reglab.analysis.diagnosis import (
 )
 from reglab.analysis.findings import evidence, verdict
 from reglab.analysis.paired import paired, smallest_step
+from reglab.lazy import stats
 from reglab.tasks import probabilities as probabilities_of
 
 __all__ = ["WORDS", "Diagnosis", "Estimate", "Finding", "Run", "diagnose", "onset", "read"]

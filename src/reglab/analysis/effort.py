@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import gammaln
+
+from reglab.lazy import special
 
 __all__ = ["expected_best", "trials_to_reach"]
 
@@ -28,7 +29,7 @@ def expected_best(values: Sequence[float] | np.ndarray) -> np.ndarray:
     n, i = np.arange(1, count + 1)[:, None], np.arange(1, count + 1)[None, :]
 
     def log_comb(a: np.ndarray | int, b: np.ndarray) -> np.ndarray:
-        return np.asarray(gammaln(a + 1) - gammaln(b + 1) - gammaln(a - b + 1))
+        return np.asarray(special.gammaln(a + 1) - special.gammaln(b + 1) - special.gammaln(a - b + 1))
 
     weights = np.exp(np.where(i >= n, log_comb(np.maximum(i, n) - 1, n - 1) - log_comb(count, n), -np.inf))
     return np.asarray(weights @ ordered)

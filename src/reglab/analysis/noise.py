@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from reglab.analysis.paired import t_statistics
 from reglab.analysis.verdict import ALPHA
+from reglab.lazy import stats
 
 __all__ = ["Noise", "noise"]
 

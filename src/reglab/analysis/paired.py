@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special, stats
+
+from reglab.lazy import optimize, special, stats
 
 __all__ = [
     "Crossed",

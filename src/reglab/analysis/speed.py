@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import mannwhitneyu
+from reglab.lazy import stats
 
 __all__ = ["Speed", "Speeds", "Visit", "advice"]
 
@@ -76,7 +76,7 @@ class Speed:
 
     def apart(self, other: Speed) -> bool:
         """Return whether the visits tell the two apart: the exact rank test of Mann and Whitney at 5 %."""
-        return bool(mannwhitneyu(self.epochs(), other.epochs(), method="exact").pvalue < _ALPHA)
+        return bool(stats.mannwhitneyu(self.epochs(), other.epochs(), method="exact").pvalue < _ALPHA)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn import datasets
-from sklearn.datasets import load_digits
 
 from reglab.data.dataset import TEST, TRAIN, Dataset
 from reglab.errors import ReglabError
-from reglab.lazy import keras
+from reglab.lazy import datasets, keras
 
 __all__ = ["BUILT_IN"]
 
@@ -19,7 +17,7 @@ _CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "fro
 
 def digits() -> Dataset:
     """Return scikit-learn's 1,797 handwritten digits, 8x8 grey values from 0 to 16."""
-    found = load_digits()
+    found = datasets.load_digits()
     return Dataset(
         name="digits",
         x=found.images.astype("uint8")[..., np.newaxis],

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas
 
 from reglab.data.decimals import FEW_NUMBERS, decimal_marks, numerals_of
 from reglab.data.identifiers import MOST_CATEGORIES, counts_rows, days, identifier, is_date
@@ -15,6 +14,7 @@ from reglab.data.listing import listed
 from reglab.data.numerals import POINT, Numerals, is_missing, one_unit
 from reglab.data.raw import Raw, flag
 from reglab.errors import ReglabError
+from reglab.lazy import pandas
 
 __all__ = ["Column", "settled"]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import decimal
 from collections.abc import Sequence
 
-import pandas
-
 from reglab.data.listing import listed
 from reglab.data.numerals import COMMA, POINT, Numerals, notations, read_numerals
 from reglab.data.raw import Raw, flag
 from reglab.errors import ReglabError
+from reglab.lazy import pandas
 
 __all__ = ["FEW_NUMBERS", "decimal_marks", "numerals_of"]
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 
 from reglab.data.table_options import SEPARATORS, separator_of
 from reglab.errors import ReglabError
+from reglab.lazy import pandas
 
 __all__ = ["DELIMITED", "Delimited", "read_delimited"]
 

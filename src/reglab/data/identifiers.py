@@ -6,10 +6,10 @@ import datetime
 import re
 
 import numpy as np
-import pandas
 
 from reglab.data.raw import Raw, flag
 from reglab.errors import ReglabError
+from reglab.lazy import pandas
 
 __all__ = ["MOST_CATEGORIES", "counts_rows", "days", "identifier", "is_date"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 
 from reglab.data.columns import Column, settled
 from reglab.data.dataset import Dataset, read_labels
@@ -17,6 +16,7 @@ from reglab.data.listing import listed
 from reglab.data.raw import Raw, flag
 from reglab.data.table_options import TableOptions
 from reglab.errors import ReglabError, nearest
+from reglab.lazy import pandas
 from reglab.rounding import narrowed
 
 __all__ = ["load_table"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from reglab.lazy import stats
 from reglab.results import Results
 from reglab.study.records import FINISHED
 from reglab.tasks.probabilities import ClassScores

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from reglab.errors import ReglabError
-from reglab.lazy import keras
+from reglab.lazy import keras, special
 from reglab.tasks import probabilities as of
 from reglab.tasks.base import Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few

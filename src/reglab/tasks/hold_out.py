@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
-from sklearn.model_selection import train_test_split
+
+from reglab.lazy import model_selection, stats
 
 __all__ = ["by_class", "by_class_of_few", "by_quantile"]
 
@@ -18,7 +18,7 @@ def by_class(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray
     >>> len(kept), np.bincount(np.array([0] * 6 + [1] * 3)[held]).tolist()
     (6, [2, 1])
     """
-    kept, held = train_test_split(np.arange(len(y)), test_size=size, stratify=y, random_state=seed)
+    kept, held = model_selection.train_test_split(np.arange(len(y)), test_size=size, stratify=y, random_state=seed)
     return np.sort(kept), np.sort(held)
 
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
-from sklearn.metrics import (
-    average_precision_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_curve,
-    precision_recall_fscore_support,
-    roc_auc_score,
-    top_k_accuracy_score,
-)
+
+from reglab.lazy import metrics, optimize, special, stats
 
 __all__ = [
     "Calibration",
@@ -67,7 +59,7 @@ def top_k(y: np.ndarray, probabilities: np.ndarray, k: int = 5) -> float:
     if classes == 2:  # scikit-learn takes one column there; k is 1
         return accuracy(y, probabilities)
 
-    return float(top_k_accuracy_score(y, probabilities, k=k, labels=np.arange(classes)))
+    return float(metrics.top_k_accuracy_score(y, probabilities, k=k, labels=np.arange(classes)))
 
 
 def cross_entropy(y: np.ndarray, probabilities: np.ndarray) -> float:
@@ -118,7 +110,7 @@ def auc(y: np.ndarray, probabilities: np.ndarray) -> float:
 
     NaN where one of them has no example.
     """
-    return float(roc_auc_score(y, probabilities[:, 1])) if len(np.unique(y)) == 2 else float("nan")
+    return float(metrics.roc_auc_score(y, probabilities[:, 1])) if len(np.unique(y)) == 2 else float("nan")
 
 
 def placements(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -142,7 +134,7 @@ def average_precision(y: np.ndarray, probabilities: np.ndarray) -> float:
 
     NaN where it has no example.
     """
-    return float(average_precision_score(y, probabilities[:, 1])) if (y == 1).any() else float("nan")
+    return float(metrics.average_precision_score(y, probabilities[:, 1])) if (y == 1).any() else float("nan")
 
 
 def threshold(y: np.ndarray, probabilities: np.ndarray) -> float:
@@ -151,14 +143,14 @@ def threshold(y: np.ndarray, probabilities: np.ndarray) -> float:
     >>> threshold(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]]))
     0.3
     """
-    precision, recall, cuts = precision_recall_curve(y, probabilities[:, 1])
+    precision, recall, cuts = metrics.precision_recall_curve(y, probabilities[:, 1])
     f1 = 2 * precision * recall / np.maximum(precision + recall, _SMALLEST)
     return float(cuts[int(f1[:-1].argmax())])
 
 
 def f1_of_second(y: np.ndarray, probabilities: np.ndarray, cut: float) -> float:
     """Return the F1 of the second of two classes, called so where its probability is at least ``cut``."""
-    return float(f1_score(y, probabilities[:, 1] >= cut, zero_division=0.0))
+    return float(metrics.f1_score(y, probabilities[:, 1] >= cut, zero_division=0.0))
 
 
 def hits(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -196,13 +188,13 @@ def class_scores(y: np.ndarray, probabilities: np.ndarray) -> ClassScores:
 
     labels = np.arange(probabilities.shape[-1])
     predicted = probabilities.argmax(axis=-1)
-    return ClassScores(*precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0))
+    return ClassScores(*metrics.precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0))
 
 
 def confusion(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return how often each class (row) was taken for each class (column), ``(classes, classes)`` counts."""
     labels = np.arange(probabilities.shape[-1])
-    return np.asarray(confusion_matrix(y, probabilities.argmax(axis=-1), labels=labels))
+    return np.asarray(metrics.confusion_matrix(y, probabilities.argmax(axis=-1), labels=labels))
 
 
 @dataclass(frozen=True, eq=False)

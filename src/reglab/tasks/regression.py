@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import stats
-from sklearn.metrics import mean_absolute_error, median_absolute_error, r2_score, root_mean_squared_error
 
 from reglab.errors import ReglabError
-from reglab.lazy import keras
+from reglab.lazy import keras, metrics, stats
 from reglab.tasks.base import Activation, Head, Metric, Task, with_batch
 from reglab.tasks.hold_out import by_quantile
 
@@ -23,7 +21,7 @@ def rmse(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = No
     >>> rmse(np.array([0.0, 0.0]), np.array([3.0, -3.0]))
     3.0
     """
-    return float(root_mean_squared_error(_float(y), _float(predictions), sample_weight=weights))
+    return float(metrics.root_mean_squared_error(_float(y), _float(predictions), sample_weight=weights))
 
 
 def root_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -39,7 +37,7 @@ def root_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 def mae(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the mean absolute error, of several targets the mean of theirs."""
-    return float(mean_absolute_error(_float(y), _float(predictions), sample_weight=weights))
+    return float(metrics.mean_absolute_error(_float(y), _float(predictions), sample_weight=weights))
 
 
 def absolute_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -49,7 +47,7 @@ def absolute_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 def medae(y: np.ndarray, predictions: np.ndarray) -> float:
     """Return the median absolute error, of several targets the mean of theirs."""
-    return float(median_absolute_error(_float(y), _float(predictions)))
+    return float(metrics.median_absolute_error(_float(y), _float(predictions)))
 
 
 def r2(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -57,7 +55,9 @@ def r2(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None
 
     NaN of fewer than two examples.
     """
-    return float(r2_score(_float(y), _float(predictions), sample_weight=weights)) if len(y) > 1 else float("nan")
+    return (
+        float(metrics.r2_score(_float(y), _float(predictions), sample_weight=weights)) if len(y) > 1 else float("nan")
+    )
 
 
 def spearman(y: np.ndarray, predictions: np.ndarray) -> float:
