@@ -193,7 +193,7 @@ class Diagnose(keras.callbacks.Callback):
         image = isinstance(shape, tuple) and len(shape) == 4 and shape[-1] in (1, 3, 4)
         if image:
             return "image"
-        return "indices" if takes_indices(getattr(self.model, "network", self.model)) else "array"
+        return "tokens" if takes_indices(getattr(self.model, "network", self.model)) else "array"
 
 
 _CROSS_ENTROPIES = frozenset({"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"})

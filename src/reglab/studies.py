@@ -12,6 +12,7 @@ from reglab.data import Dataset, load, split, test_part
 from reglab.data.dataset import VAL
 from reglab.declare import params
 from reglab.errors import ReglabError, nearest
+from reglab.models import takes
 from reglab.recipe import Recipe
 from reglab.results import Results
 from reglab.study import naming
@@ -161,10 +162,12 @@ class Study(Generic[R]):
 
     def _reading(self) -> dict[str, Any]:
         """Return how the data are read."""
-        names = ("image_size", "color_mode", "target", "skip_broken")
+        names = ("image_size", "color_mode", "target", "skip_broken", "kind")
         task = self.settings.task
         values = None if task is None else KINDS[task].values
-        return {**{name: getattr(self.settings, name) for name in names}, "values": values, **self.settings.table()}
+        given = {name: getattr(self.settings, name) for name in names}
+        taken_by = (naming.text(self.model), takes(self.model)) if takes(self.model) else None
+        return {**given, "values": values, "taken_by": taken_by, **self.settings.table()}
 
     @property
     def assignment(self) -> Assignment:

@@ -41,8 +41,8 @@ def test_what_is_made_of_three_axes_is_said():
     assert (grey.input_shape, grey.kind) == ((8, 7, 1), "image")
     assert grey.notes == ("Examples of 8x7 in uint8 were taken for grey images, and got an axis of one channel.",)
     steps = load((images(8, 7, dtype="float32"), LABELS))
-    assert (steps.input_shape, steps.kind) == ((8, 7), "array")
-    assert "taken for sequences: 8 steps of 7 features. If they are grey images" in steps.notes[0]
+    assert (steps.input_shape, steps.kind) == ((8, 7), "series")
+    assert "taken for series: 8 steps of 7 features. If they are grey images" in steps.notes[0]
 
 
 def test_images_that_are_all_alike_are_said():

@@ -20,7 +20,7 @@ def made(count=12, **more):
 
 def test_the_facts():
     assert made().facts == (
-        "made: 12 examples of 2 (float32, 0 to 5.75), 3 classes: a 4, b 4, c 4",
+        "made: 12 examples of 2 (table, float32, 0 to 5.75), 3 classes: a 4, b 4, c 4",
         "no parts are given: test and validation are split off",
     )
     parted = made(part=np.repeat(np.array([TRAIN, TEST], "int8"), [9, 3]))
@@ -51,7 +51,7 @@ def test_reading_is_logged_once_and_a_data_set_is_not_read_again(caplog):
 def test_a_command_tells_what_it_read_on_standard_error():
     result = CliRunner().invoke(cli, ["compare", "--data", "digits", "--model", "nonsense", "--workers", "0"])
     assert isinstance(result.exception, reglab.ReglabError)
-    assert result.stderr.count("data: digits: 1,797 examples of 8x8x1 (uint8, 0 to 16), 10 classes: 0 178,") == 1
+    assert result.stderr.count("data: digits: 1,797 examples of 8x8x1 (image, uint8, 0 to 16), 10 classes: 0 178,") == 1
     assert "data: digits" not in result.stdout
     assert not logging.getLogger("reglab.data").handlers
 

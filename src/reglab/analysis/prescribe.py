@@ -44,7 +44,7 @@ class Patient:
     """What is known of data and training beside the runs.
 
     Attributes:
-        kind: of the data: ``image``, ``table``, ``indices`` for token ids and categories, which cannot be mixed, or
+        kind: of the data: ``image``, ``table``, ``tokens`` for token ids and categories, which cannot be mixed, or
             ``array`` for what nothing is known of.
         label_changing: transforms that make another example of one.
         epochs: how long it was trained.
@@ -156,7 +156,7 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _mixup(d: Diagnosis, p: Patient) -> Item | None:
-    if p.kind == "indices":
+    if p.kind == "tokens":
         return None
     memorizes = p.probes.labels is not None and p.probes.labels.memorizes
     reference = "Zhang et al. 2018, arXiv:1710.09412"

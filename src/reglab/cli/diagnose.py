@@ -50,8 +50,6 @@ _STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
 @click.option("--attainable", type=click.FloatRange(0, 100, min_open=True), metavar="X", help="training accuracy "
               "that a good model can have on this data, in % [default: 100]")  # fmt: skip
 @click.option("--classes", type=click.IntRange(min=2), metavar="N", help="how many classes, where SOURCE is a log")
-@click.option("--kind", type=click.Choice(("image", "table", "array")), help="what the data is, where SOURCE does not "
-              "tell: images are augmented [default: array]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 @settings_options()
 @where_options
@@ -68,7 +66,10 @@ def diagnose(source: str | None, **options: Any) -> None:
       reglab diagnose reglab-out/digits-mlp --probe noise
       reglab diagnose --data digits --model mlp --train-size 200 --treat
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "kind", "as_json", "recipe")}
+    own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "as_json", "recipe")}
+    # Of a log or a folder nothing is read, and what the data is only matters to what is prescribed.
+    trains = source is None or Path(source).suffix.lower() in (".yaml", ".yml")
+    own["kind"] = options["kind"] if trains else options.pop("kind")
     console = Console(stderr=own["as_json"])
     if source is not None and Path(source).is_file() and Path(source).suffix.lower() not in (".yaml", ".yml"):
         _of_log(source, own, options)

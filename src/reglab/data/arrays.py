@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_numbers, read_labels
+from reglab.data.kinds import IMAGE, seen, shaped
 from reglab.data.listing import few
 from reglab.data.reading import alike
 from reglab.errors import ReglabError
@@ -23,7 +24,7 @@ _FAR_APART = 50  # times as large are the values of one part: pixels to 255 and 
 _CHUNK = 8192
 
 
-def load_npz(path: Path, *, values: bool | None = None) -> Dataset:
+def load_npz(path: Path, *, values: bool | None = None, kind: str | None = None) -> Dataset:
     """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
     try:
         # Opened here: of a file that is not whole, NumPy would leave its own open.
@@ -33,27 +34,39 @@ def load_npz(path: Path, *, values: bool | None = None) -> Dataset:
         raise ReglabError(
             f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
         ) from None
-    return from_mapping(arrays, where=str(path), name=path.stem, values=values)
+    return from_mapping(arrays, where=str(path), name=path.stem, values=values, kind=kind)
 
 
 def from_mapping(
-    arrays: Mapping[str, Any], *, where: str = "the mapping", name: str = "arrays", values: bool | None = None
+    arrays: Mapping[str, Any],
+    *,
+    where: str = "the mapping",
+    name: str = "arrays",
+    values: bool | None = None,
+    kind: str | None = None,
 ) -> Dataset:
     """Return what arrays called as in an .npz file hold."""
     if {"x", "y"} <= set(arrays):
-        return from_arrays((arrays["x"], arrays["y"]), name=name, values=values)
+        return from_arrays((arrays["x"], arrays["y"]), name=name, values=values, kind=kind)
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
         parts = [part for part in ("train", "val", "test") if f"x_{part}" in arrays and f"y_{part}" in arrays]
         return from_arrays(
-            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name, values=values
+            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name, values=values, kind=kind
         )
     raise ReglabError(f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test.")
 
 
-def from_arrays(source: Sequence[Any], *, name: str = "arrays", values: bool | None = None) -> Dataset:
+def from_arrays(
+    source: Sequence[Any], *, name: str = "arrays", values: bool | None = None, kind: str | None = None
+) -> Dataset:
     """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three.
 
-    ``values`` says whether labels are numbers to predict; see :func:`reglab.data.dataset.read_labels`.
+    Args:
+        source: the arrays.
+        name: what they are called.
+        values: whether labels are numbers to predict; see :func:`reglab.data.dataset.read_labels`.
+        kind: what one example is (:mod:`reglab.data.kinds`); by default what the number of axes shows, and that is said
+            where it can be taken in two ways.
     """
     pairs = list(source) if len(source) and _is_pair(source[0]) else [source]
     if not (1 <= len(pairs) <= 3 and all(_is_pair(pair) for pair in pairs)):
@@ -70,19 +83,20 @@ def from_arrays(source: Sequence[Any], *, name: str = "arrays", values: bool | N
             raise ReglabError(
                 f"{name}: examples have shapes {xs[0].shape[1:]} and {x.shape[1:]}; all parts need one shape."
             )
-    _check_axes(name, xs[0])
+    if kind in (None, IMAGE):
+        _check_axes(name, xs[0])
     _check_scales(name, xs, where, notes)
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
     labels, names, targets = read_labels(np.concatenate(ys) if len(ys) > 1 else ys[0], name, values=values)
-    x = _with_channels(xs[0] if len(xs) == 1 else np.concatenate(xs), notes)
-    images = x.ndim == 4
+    x = xs[0] if len(xs) == 1 else np.concatenate(xs)
+    x = _with_channels(x, notes) if kind is None else shaped(x, kind, name=name)
+    images = (kind or seen(x)) == IMAGE
     if len(names) > 2 and names[0] == "-1":
         notes.append("The label -1 counts as a class. If it stands for examples without a label, leave those out.")
     return Dataset(
         name=name, x=x, y=labels, class_names=names, targets=targets,
         part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys]),
-        kind="image" if images else "table" if x.ndim == 2 else "array",
-        value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
+        kind=kind or "", value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
         notes=(*notes, *(alike(x) if images else ())),
     )  # fmt: skip
 
@@ -153,8 +167,8 @@ def _with_channels(x: np.ndarray, notes: list[str]) -> np.ndarray:
         )
         return x[..., np.newaxis]
     notes.append(
-        f"Examples of {height}x{width} in {x.dtype} were taken for sequences: {height} steps of {width} features. If "
-        "they are grey images, give x[..., numpy.newaxis]."
+        f"Examples of {height}x{width} in {x.dtype} were taken for series: {height} steps of {width} features. If they "
+        "are grey images, say kind='image' (--kind image)."
     )
     return x
 

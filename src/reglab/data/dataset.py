@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
+from reglab.data.kinds import SERIES, TABLE, TOKENS, plural, seen, shaped
 from reglab.data.listing import LONGEST, few, listed
 from reglab.errors import ReglabError
 from reglab.inert import shortened
@@ -36,7 +37,8 @@ class Dataset:
         class_names: the name of each class; empty for numbers to predict.
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
-        kind: ``image``, ``table`` or ``array``.
+        kind: what one example is: ``image``, ``table``, ``series``, ``tokens`` or ``array``, as
+            :mod:`reglab.data.kinds` says; by default what the number of axes shows.
         value_range: lowest and highest valid raw value, or None.
         feature_names: what the columns of a table are called.
         notes: what was assumed, changed or left out when it was read, a sentence each.
@@ -60,7 +62,7 @@ class Dataset:
     class_names: tuple[str, ...]
     part: np.ndarray | None = None
     label_changing: frozenset[str] = frozenset()
-    kind: Literal["image", "table", "array"] = "array"
+    kind: str = ""
     value_range: tuple[float, float] | None = None
     feature_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -75,6 +77,8 @@ class Dataset:
         else:
             _check_targets(self)
         _check_numbers(self)
+        object.__setattr__(self, "kind", self.kind or seen(self.x))
+        object.__setattr__(self, "x", shaped(self.x, self.kind, name=self.name))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -91,6 +95,38 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return tuple(self.x.shape[1:])
+
+    @functools.cached_property
+    def vocabulary(self) -> int | None:
+        """How many token ids there can be, the largest one and all below it; None of what is no tokens."""
+        return 1 + max(int(chunk.max()) for chunk in self.chunks()) if self.kind == TOKENS else None
+
+    def of_kind(self, kind: str) -> Self:
+        """Return the same examples as data of another kind.
+
+        Raises:
+            ReglabError: if they are not of it.
+        """
+        return self if kind == self.kind else replace(self, kind=kind)
+
+    def taken_for(self, kinds: Collection[str], *, by: str) -> Self:
+        """Return the data as one of the kinds that a network takes, where the arrays leave open which they are.
+
+        Rows of numbers without names can be series of one feature, and whole numbers in rows tokens. That they were
+        taken for it is a note.
+
+        Args:
+            kinds: what the network takes.
+            by: what it is called.
+        """
+        if self.kind in kinds or self.kind != TABLE or self.feature_names or self.missing:
+            return self
+        for kind in kinds:
+            if kind == SERIES or (kind == TOKENS and self.x.dtype.kind in "iu"):
+                rows = f"Rows of {self.x.shape[1]} numbers ({self.x.dtype})"
+                note = f"{rows} were taken for {plural(kind)}, which {by} takes."
+                return replace(self, kind=kind, notes=(*self.notes, note))
+        return self
 
     @functools.cached_property
     def facts(self) -> tuple[str, ...]:
@@ -335,11 +371,11 @@ def _facts(data: Dataset) -> tuple[str, ...]:
 
     >>> from reglab.data import load
     >>> print(*load("iris").facts, sep="\n")
-    iris: 150 examples of 4 (float32, 0.1 to 7.9), 3 classes: setosa 50, versicolor 50, virginica 50
+    iris: 150 examples of 4 (table, float32, 0.1 to 7.9), 3 classes: setosa 50, versicolor 50, virginica 50
     no parts are given: test and validation are split off
     """
     shape = "x".join(map(str, data.input_shape))
-    examples = f"{data.name}: {len(data):,} examples of {shape} ({data.x.dtype}, {_range(data)})"
+    examples = f"{data.name}: {len(data):,} examples of {shape} ({data.kind}, {data.x.dtype}, {_range(data)})"
     if not data.class_names:
         columns = data.y.reshape(len(data.y), -1).T
         told = [_target(name, column) for name, column in zip(data.targets, columns, strict=True)]

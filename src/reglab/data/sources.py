@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ def load(
     color_mode: str = "rgb",
     target: str | None = None,
     values: bool | None = None,
+    kind: str | None = None,
+    taken_by: tuple[str, Collection[str]] | None = None,
     skip_broken: bool = False,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
@@ -48,6 +50,9 @@ def load(
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
         target: the column of a table that holds the label.
         values: whether labels are numbers to predict, and not classes; by default where some are no whole numbers.
+        kind: what one example is (:mod:`reglab.data.kinds`); by default what the source or the number of axes shows.
+        taken_by: the name of a network and the kinds that it takes, where ``kind`` is not said and the arrays can be
+            taken for one of them (:meth:`Dataset.taken_for`).
         memory_limit: bytes of decoded images that are kept in memory; more are kept in a file and streamed from it. By
             default a quarter of the machine's memory.
         cache: the folder of that file; by default the system's for temporary files.
@@ -64,17 +69,24 @@ def load(
         raise ReglabError(f"color_mode={color_mode!r} is not possible. Expected one of {', '.join(CHANNELS)}.")
     size = parse_size(image_size)
     if isinstance(source, Dataset):
-        return _fitting(source, values)
+        return _fitting(source, values, kind, taken_by)
     data = _read(
-        source, size=size, color_mode=color_mode, target=target, values=values, options=TableOptions.of(table),
-        skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
+        source, size=size, color_mode=color_mode, target=target, values=values, kind=kind,
+        options=TableOptions.of(table), skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
-    announce(_fitting(data, values))
+    data = _fitting(data, values, kind, taken_by)
+    announce(data)
     return data
 
 
-def _fitting(data: Dataset, values: bool | None) -> Dataset:
-    """Return the data if its labels are what was said: numbers to predict, or classes."""
+def _fitting(
+    data: Dataset, values: bool | None, kind: str | None, taken_by: tuple[str, Collection[str]] | None
+) -> Dataset:
+    """Return the data as the kind that was said, if its labels are too: numbers to predict, or classes."""
+    if kind is not None:
+        data = data.of_kind(kind)
+    elif taken_by is not None:
+        data = data.taken_for(taken_by[1], by=taken_by[0])
     if values is None or values != bool(data.class_names):
         return data
     is_, wanted = ("classes", "numbers") if values else ("numbers", "classes")
@@ -83,7 +95,7 @@ def _fitting(data: Dataset, values: bool | None) -> Dataset:
 
 def _read(
     source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, values: bool | None,
-    options: TableOptions, skip_broken: bool, memory_limit: int | None, cache: str | Path | None,
+    kind: str | None, options: TableOptions, skip_broken: bool, memory_limit: int | None, cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
     found = _is_table(source)
     if not found and options.changed():
@@ -91,9 +103,9 @@ def _read(
             f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
         )
     if isinstance(source, tuple | list):
-        return from_arrays(source, values=values)
+        return from_arrays(source, values=values, kind=kind)
     if isinstance(source, Mapping):
-        return from_mapping(source, values=values)
+        return from_mapping(source, values=values, kind=kind)
     if not isinstance(source, str | os.PathLike):
         arrays = "arrays (x, y)" if not hasattr(source, "as_numpy_iterator") else (
             "arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))"
@@ -111,7 +123,7 @@ def _read(
     if not path.is_file() and not path.is_dir():  # a pipe would be waited for
         raise ReglabError(f"{path} is a pipe or a device. Give a file or a folder.")
     if path.suffix.lower() == ".npz":
-        return load_npz(path, values=values)
+        return load_npz(path, values=values, kind=kind)
     if found:
         return load_table(path, target=target, options=options, values=values)
     if path.suffix.lower() in _SPREADSHEETS:

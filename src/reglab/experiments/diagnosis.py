@@ -69,7 +69,7 @@ def patient(results: Results, study: Study | None = None, probes: Probes | None 
     kind, changing = results.data.get("kind", "array"), frozenset(results.data.get("label_changing", ()))
     if study is not None:
         kind, changing = study.dataset.kind, study.dataset.label_changing
-    kind = "indices" if "inputs" in results.facts else kind
+    kind = "tokens" if "inputs" in results.facts else kind
     size = size or results.data.get("train_size")
     steps = epochs * math.ceil(size / batch) if epochs and size and batch else None
     return Patient(

@@ -119,7 +119,11 @@ def _check_model(study: Study) -> None:
     """Refuse a built-in model that is not there; models in files are for the processes, which import a backend."""
     if isinstance(study.model, str) and ":" not in study.model:
         task = study.task
-        resolve(study.model, input_shape=study.dataset.input_shape, num_classes=len(task.names), ending=task.ending)
+        data = study.dataset
+        resolve(
+            study.model, input_shape=data.input_shape, num_classes=len(task.names), ending=task.ending, kind=data.kind,
+            vocabulary=data.vocabulary,
+        )  # fmt: skip
 
 
 def _check_not_all_refused(seats: Sequence[_Seat]) -> None:

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from reglab.data.kinds import IMAGE, SERIES, TOKENS
 from reglab.errors import ReglabError
 
-__all__ = ["check_image", "check_positive", "is_positive"]
+__all__ = ["check_image", "check_positive", "check_series", "check_tokens", "is_positive"]
+
+_SHAPES = {IMAGE: "images (height, width, channels)", SERIES: "series (time, features)", TOKENS: "tokens (length,)"}
 
 
 def check_image(model: str, input_shape: tuple[int, ...]) -> None:
     """Raise a ReglabError unless one example is an image ``(height, width, channels)``."""
-    if len(input_shape) != 3:
+    _check_shape(model, IMAGE, 3, input_shape)
+
+
+def check_series(model: str, input_shape: tuple[int, ...]) -> None:
+    """Raise a ReglabError unless one example is a series ``(time, features)``."""
+    _check_shape(model, SERIES, 2, input_shape)
+
+
+def check_tokens(model: str, input_shape: tuple[int, ...], vocabulary: int | None) -> int:
+    """Return the number of token ids, or raise a ReglabError unless one example is tokens ``(length,)``."""
+    _check_shape(model, TOKENS, 1, input_shape)
+    if vocabulary is None:
         raise ReglabError(
-            f"{model} takes images (height, width, channels); the data is {tuple(input_shape)}. Use "
-            "model='mlp' for tables."
+            f"{model} takes tokens, whole numbers that stand for words, and has to know how many there can be. Say "
+            "that the data is tokens (kind='tokens', --kind tokens), or give vocabulary."
+        )
+    check_positive(model, vocabulary=vocabulary)
+    return vocabulary
+
+
+def _check_shape(model: str, kind: str, axes: int, input_shape: tuple[int, ...]) -> None:
+    if len(input_shape) != axes:
+        raise ReglabError(
+            f"{model} takes {_SHAPES[kind]}; the data is {tuple(input_shape)}. Use model='mlp' for tables."
         )
 
 

@@ -10,11 +10,13 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from reglab import backends
+from reglab.data.kinds import ARRAY, IMAGE, SERIES, TABLE, plural
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import parse_call
 from reglab.lazy import keras
@@ -22,20 +24,46 @@ from reglab.models.inception import inception
 from reglab.models.mlp import mlp
 from reglab.models.resnet import resnet
 
-__all__ = ["MODELS", "is_built_in", "resolve"]
+__all__ = ["MODELS", "Network", "is_built_in", "resolve", "takes"]
 
-MODELS: dict[str, Callable[..., Any]] = {"inception": inception, "mlp": mlp, "resnet": resnet}
+
+@dataclass(frozen=True)
+class Network:
+    """A network of reglab's own.
+
+    Attributes:
+        build: the function that builds it.
+        kinds: the kinds of input that it takes (:mod:`reglab.data.kinds`), the usual one first.
+        paper: where it comes from.
+    """
+
+    build: Callable[..., Any]
+    kinds: tuple[str, ...]
+    paper: str = ""
+
+
+MODELS: dict[str, Network] = {
+    "inception": Network(inception, (IMAGE,), "Szegedy et al. 2015, arXiv:1409.4842, figure 2a"),
+    "mlp": Network(mlp, (TABLE, SERIES, IMAGE, ARRAY)),
+    "resnet": Network(resnet, (IMAGE,), "He et al. 2016, arXiv:1512.03385, section 4.2"),
+}
 
 
 _OWN = "Your own is given as package.module:function or path/to/file.py:function."
 _BUILT_IN = re.compile(r"\s*\w+\s*(\(.*)?", re.DOTALL)
 _FUNCTION = re.compile(r"(?P<place>.+):(?P<call>(?P<name>[^\W\d]\w*)\s*(\(.*\)\s*)?)", re.DOTALL)
 _SAVED = (".keras", ".h5", ".hdf5")
-_GIVEN = ("input_shape", "num_classes", "ending")
+_GIVEN = ("input_shape", "num_classes", "ending", "vocabulary")
 
 
 def resolve(
-    model: Any, *, input_shape: tuple[int, ...], num_classes: int, ending: str = "softmax"
+    model: Any,
+    *,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    ending: str = "softmax",
+    kind: str | None = None,
+    vocabulary: int | None = None,
 ) -> Callable[[], Any]:
     """Return a function without arguments that builds the model.
 
@@ -47,10 +75,12 @@ def resolve(
         input_shape: the shape of one example.
         num_classes: how many classes the data has, or numbers to predict.
         ending: the activation that a built-in model ends in; also given to a builder that takes it by that name.
+        kind: of the data, where it is known: a built-in model refuses what it does not take.
+        vocabulary: how many token ids there can be, given to a builder that takes it by that name.
 
     Raises:
-        ReglabError: for anything that does not lead to a Keras model. What only building can show is raised by the
-            returned function.
+        ReglabError: for anything that does not lead to a Keras model, or a built-in model of other data. What only
+            building can show is raised by the returned function.
 
     Example:
         >>> build = resolve("mlp(units=64)", input_shape=(30,), num_classes=2)
@@ -65,6 +95,7 @@ def resolve(
             "keras.models.load_model(path); on the command line, in a function of yours: path/to/file.py:function."
         )
     if isinstance(model, str):
+        _check_kind(model, kind, input_shape)
         function, options = _built_in(model) if _BUILT_IN.fullmatch(model) else _function(model)
     elif callable(model):
         function, options = model, {}
@@ -72,7 +103,7 @@ def resolve(
         raise ReglabError(
             f"{model!r} is not a model. Give one of {', '.join(MODELS)}, a function that builds one, or a keras.Model."
         )
-    call = _call(function, options, (tuple(input_shape), num_classes, ending))
+    call = _call(function, options, (tuple(input_shape), num_classes, ending, vocabulary))
 
     def build() -> Any:
         try:
@@ -93,6 +124,28 @@ def is_built_in(model: Any) -> bool:
     return isinstance(model, str) and bool(_BUILT_IN.fullmatch(model)) and parse_call(model)[0] in MODELS
 
 
+def takes(model: Any) -> tuple[str, ...]:
+    """Return the kinds of input that a network of reglab's own takes; of any other model nothing is known.
+
+    >>> takes("resnet(depth=8)"), takes("my_file.py:build")
+    (('image',), ())
+    """
+    return MODELS[parse_call(model)[0]].kinds if is_built_in(model) else ()
+
+
+def _check_kind(model: str, kind: str | None, input_shape: tuple[int, ...]) -> None:
+    """Raise a ReglabError if a network of reglab's own does not take data of a kind."""
+    known = takes(model)
+    if kind is None or not known or kind in known:
+        return
+    others = [name for name, network in MODELS.items() if kind in network.kinds]
+    raise ReglabError(
+        f"{parse_call(model)[0]} takes {', '.join(map(plural, known))}; the data is {plural(kind)} of shape "
+        f"{tuple(input_shape)}. Of {plural(kind)} there is {', '.join(others) or 'no network of reglab'}; if the data "
+        "is something else, say so (kind, --kind)."
+    )
+
+
 def _is_model(thing: Any) -> bool:
     return "keras" in sys.modules and isinstance(thing, keras.Model)
 
@@ -101,7 +154,7 @@ def _built_in(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     name, options = parse_call(text)
     if name not in MODELS:
         raise ReglabError(f"Unknown model {name!r}.{nearest(name, MODELS)} Known are {', '.join(MODELS)}. {_OWN}")
-    return MODELS[name], options
+    return MODELS[name].build, options
 
 
 def _function(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -168,7 +221,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _call(
-    function: Callable[..., Any], options: dict[str, Any], given: tuple[tuple[int, ...], int, str]
+    function: Callable[..., Any], options: dict[str, Any], given: tuple[tuple[int, ...], int, str, int | None]
 ) -> Callable[[], Any]:
     """Return the call of a builder with the arguments that its signature takes."""
     parameters = _parameters(function)
@@ -185,7 +238,7 @@ def _call(
     if not required:
         return lambda: function(**by_name, **options)
     positional = all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in required)
-    if len(required) == 2 and positional and not by_name.keys() - {"ending"}:
+    if len(required) == 2 and positional and not by_name.keys() - {"ending", "vocabulary"}:
         return lambda: function(*given[:2], **by_name, **options)
     raise ReglabError(
         f"{_name(function)} requires {', '.join(parameter.name for parameter in required)}. A builder takes "

@@ -39,6 +39,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.data.kinds import MEASURED, TOKENS
 from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.schedules import Schedule
@@ -96,6 +97,8 @@ class Strategy:
         after: names of strategies of the same stage behind which it comes; the others come by name.
         conflicts: names of strategies it cannot be combined with, with what to do instead.
         zero: hyperparameters at which it leaves training exactly as it was, or None if there are none.
+        kinds: the kinds of input that it understands, where it acts on inputs (:mod:`reglab.data.kinds`): by default
+            all whose numbers measure something.
         changes_inputs: whether :meth:`on_batch`, where it is implemented, changes the inputs and not the targets alone.
         soft_targets: whether it turns class indices into distributions over classes.
         rider: of reglab's own early stopping and averaging: they leave the trajectory of the weights alone, and a
@@ -109,6 +112,7 @@ class Strategy:
     after: ClassVar[tuple[str, ...]] = ()
     conflicts: ClassVar[Mapping[str, str]] = {}
     zero: ClassVar[Mapping[str, Any] | None] = None
+    kinds: ClassVar[frozenset[str]] = MEASURED
     changes_inputs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
     rider: ClassVar[bool] = False
@@ -264,7 +268,7 @@ class Strategy:
         By default what changes inputs refuses those between whose values there is nothing: indices and whole numbers.
         A strategy that knows what to do with them overrides this.
         """
-        if self.acts_on_inputs and not given.continuous:
+        if self.acts_on_inputs and not given.continuous and not (given.indices and TOKENS in self.kinds):
             raise ReglabError(f"{self.name} changes the numbers that the model is given, and {_why_not(given, self)}")
 
     def check_targets(self, given: ModelInput, shape: tuple[int | None, ...]) -> None:

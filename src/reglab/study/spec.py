@@ -11,12 +11,14 @@ from typing import Any
 import yaml
 
 from reglab.data import Dataset
+from reglab.data.kinds import KINDS
 from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import shown
 from reglab.recipe import Recipe
-from reglab.tasks import KINDS, Task, of_classes, of_values
+from reglab.tasks import KINDS as TASKS
+from reglab.tasks import Task, of_classes, of_values
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml", "task_of"]
 
@@ -77,13 +79,17 @@ class Settings:
         None, "smallest difference that matters to you in the metric that decides, in points of a share: a recipe that "
         "surely differs by less is called equivalent", low=0, open_low=True, optional=True,
     )  # fmt: skip
+    kind: str | None = param(
+        None, "what one example is; by default what the source, the number of axes and the model show. tokens are "
+        "indices, which nothing is done to; array is none of the others", kind="choice", choices=KINDS, optional=True,
+    )  # fmt: skip
     image_size: str | None = param(None, "resize images to N or HxW", kind="text", optional=True)
     color_mode: str = param("rgb", "how images are read", kind="choice", choices=("rgb", "grayscale", "rgba"))
     skip_broken: bool = param(
         False, "leave out image files that cannot be read; by default they are an error that names them", kind="bool"
     )
     task: str | None = param(
-        None, "what is predicted; by default what labels and model show", kind="choice", choices=tuple(KINDS),
+        None, "what is predicted; by default what labels and model show", kind="choice", choices=tuple(TASKS),
         optional=True,
     )  # fmt: skip
     metric: str | None = param(

@@ -14,6 +14,7 @@ import numpy as np
 
 from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
+from reglab.data.kinds import TOKENS
 from reglab.models import check_output, is_built_in, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
@@ -21,6 +22,7 @@ from reglab.regularized.checks import check_ready
 from reglab.regularized.export import why_not_saved
 from reglab.regularized.inputs import takes_indices
 from reglab.seeds import derive
+from reglab.strategies.understood import check_understood
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
@@ -49,6 +51,8 @@ class Workbench:
             input_shape=self.data.input_shape,
             num_classes=len(self.task.names),
             ending=self.task.ending,
+            kind=self.data.kind,
+            vocabulary=self.data.vocabulary,
         )
         default = "standardize" if is_built_in(assignment.model) else "none"
         self._scales_targets = self.task.values and (self.settings.scale_targets or default) == "standardize"
@@ -70,6 +74,9 @@ class Workbench:
         """
         first = self.settings.first_seed
         self.split(first)
+        for recipe in self.recipes.values():
+            for strategy in recipe:
+                check_understood(strategy, self.data)
         for recipe in self.recipes.values():
             self._program(recipe)
         runs: dict[str, list[Run]] = {name: [] for name in self.recipes}
@@ -93,7 +100,7 @@ class Workbench:
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
-        if self._model()[2] and self.settings.preprocess != "none":
+        if self._indices and self.data.kind != TOKENS and self.settings.preprocess != "none":
             notes.append(
                 "The model looks its inputs up as indices (token ids, categories), so it gets them as they are: "
                 f"preprocess={self.settings.preprocess} is for numbers that measure something."
@@ -206,7 +213,7 @@ class Workbench:
 
     def _preprocess(self) -> str:
         """Return what is done to inputs: nothing to indices, which measure nothing."""
-        return "none" if self._model()[2] else self.settings.preprocess
+        return "none" if self._indices else self.settings.preprocess
 
     def _initial_weights(self, seed: int) -> list[np.ndarray]:
         return [np.array(weight) for weight in self._build(seed).get_weights()]
@@ -259,6 +266,11 @@ class Workbench:
             self._checked = head, _config_of(model), takes_indices(model)
         return self._checked
 
+    @property
+    def _indices(self) -> bool:
+        """Whether the model is given indices, which measure nothing: it looks them up, or the data is tokens."""
+        return self.data.kind == TOKENS or self._model()[2]
+
     def _optimizer(self) -> keras.optimizers.Optimizer:
         rate = self.settings.learning_rate
         config = {} if rate is None else {"learning_rate": rate}
@@ -270,8 +282,8 @@ class Workbench:
         for weight in weights:
             digest.update(np.ascontiguousarray(weight).tobytes())
         settings = {k: v for k, v in self.settings.to_dict().items() if k not in _NOT_RESULT}
-        head, config, indices = self._model()
-        read = {"inputs": "indices, as they are"} if indices else {}
+        head, config, _ = self._model()
+        read = {"inputs": "indices, as they are"} if self._indices else {}
         if self._scales_targets:
             read["targets"] = "standardized"
         return {
@@ -311,6 +323,7 @@ _NOT_RESULT = (
     "task",
     "metric",
     "scale_targets",
+    "kind",
     "image_size",
     "color_mode",
     "skip_broken",

@@ -14,6 +14,7 @@ from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.results import Results
 from reglab.strategies import CATALOGUE, ModelInput, Strategy
+from reglab.strategies.understood import check_understood
 from reglab.studies import Study
 from reglab.study.progress import Progress
 from reglab.study.storage import folders, owned
@@ -71,8 +72,9 @@ def every_strategy(data: Dataset) -> tuple[str, ...]:
 
 
 def _takes(cls: type[Strategy], data: Dataset) -> bool:
-    """Whether a strategy can act on examples of such a shape."""
+    """Whether a strategy can act on examples of such a kind and shape."""
     try:
+        check_understood(cls(), data)
         cls().check_input(ModelInput((None, *data.input_shape)))
     except ReglabError:
         return False

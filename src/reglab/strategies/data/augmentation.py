@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.data.kinds import IMAGE
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
@@ -55,6 +56,7 @@ class Augmentation(Strategy):
         "Srivastava, Regularization Strategies in Deep Learning, Table 1; Goodfellow et al. 2016, 7.4"
     )
     stage: ClassVar[Stage] = Stage.EXAMPLES
+    kinds: ClassVar[frozenset[str]] = frozenset({IMAGE})
     zero: ClassVar[dict[str, Any]] = {
         "rotation_range": 0.0,
         "width_shift_range": 0.0,
