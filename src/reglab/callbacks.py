@@ -17,7 +17,7 @@ import keras  # noqa: E402  # after a backend was chosen: see reglab.lazy
 from reglab.analysis.diagnose import diagnose  # noqa: E402
 from reglab.analysis.diagnosis import Diagnosis  # noqa: E402
 from reglab.analysis.prescribe import Item, Patient, prescribe  # noqa: E402
-from reglab.data.dataset import class_indices  # noqa: E402
+from reglab.data.labels import class_indices  # noqa: E402
 from reglab.errors import ReglabError  # noqa: E402
 from reglab.logs import read_log  # noqa: E402
 from reglab.models import check_output  # noqa: E402

@@ -164,10 +164,10 @@ class Study(Generic[R]):
         """Return how the data are read."""
         names = ("image_size", "color_mode", "target", "skip_broken", "kind")
         task = self.settings.task
-        values = None if task is None else KINDS[task].values
+        form = None if task is None else KINDS[task].form
         given = {name: getattr(self.settings, name) for name in names}
         taken_by = (naming.text(self.model), takes(self.model)) if takes(self.model) else None
-        return {**given, "values": values, "taken_by": taken_by, **self.settings.table()}
+        return {**given, "form": form, "taken_by": taken_by, **self.settings.table()}
 
     @property
     def assignment(self) -> Assignment:

@@ -76,6 +76,14 @@ def _photos(folder: Path) -> None:
             Image.fromarray(image.astype("uint8")).save(folder / name / f"{i}.png")
 
 
+def _scenes(path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(120, 3)).round(3)
+    bits = (x + random.normal(size=x.shape) > (0.5, 0, -0.5)).astype(int)
+    rows = [",".join(map(str, row)) for row in np.c_[x, bits].tolist()]
+    path.write_text("\n".join(["red,green,blue,sea,sunset,forest", *rows]), encoding="utf-8")
+
+
 def _archive(path: Path) -> None:
     source = path.parent / "to-be-packed"
     _photos(source)
@@ -108,6 +116,7 @@ _MADE = {
     "photos.zip": _archive,
     "my_models.py": lambda path: path.write_text(MODEL, encoding="utf-8"),
     "table.csv": _table,
+    "scenes.csv": _scenes,
     "training.csv": _log,
     "study.yaml": _study,
 }

@@ -100,14 +100,14 @@ def test_numbers_with_fractions_are_to_be_predicted_and_whole_ones_if_that_is_sa
     assert "to predict: target 0.5 to 39.5" in found.facts[0]
     with pytest.raises(ReglabError, match=r"appears once.*task='regression'"):
         load((x, y))
-    assert load((x, y), values=True).targets == ("target",)
-    assert load((x, np.stack([y, y], axis=1)), values=True).targets == ("target 1", "target 2")
+    assert load((x, y), form="numbers").targets == ("target",)
+    assert load((x, np.stack([y, y], axis=1)), form="numbers").targets == ("target 1", "target 2")
     with pytest.raises(ReglabError, match=r"not classes.*task='regression'"):
-        load((x, y + 0.5), values=False)
+        load((x, y + 0.5), form="classes")
     with pytest.raises(ReglabError, match="'a' is no number"):
-        load((x, ["a", "b"] * 20), values=True)
+        load((x, ["a", "b"] * 20), form="numbers")
     with pytest.raises(ReglabError, match="the labels are classes"):
-        load("iris", values=True)
+        load("iris", form="numbers")
     table = tmp_path / "houses.csv"
     table.write_text("rooms,price\n" + "\n".join(f"{i % 7},{100 + 3.5 * i}" for i in range(40)))
     assert load(table, target="price").targets == ("price",)
@@ -120,7 +120,7 @@ def test_labels_that_are_all_the_same_or_missing_are_refused():
     gone = np.arange(40) + 0.5
     gone[3] = np.nan
     with pytest.raises(ReglabError, match="row 3 is nan"):
-        load((x, gone), values=True)
+        load((x, gone), form="numbers")
 
 
 # --- a study ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from reglab.errors import ReglabError
-from reglab.tasks import KINDS, Binary, Head, Regression, SingleLabel, of_classes, read_task
+from reglab.tasks import KINDS, Binary, Head, MultiLabel, Regression, SingleLabel, of_classes, read_task
 from reglab.tasks.hold_out import by_class, by_class_of_few
 
 
@@ -22,6 +22,9 @@ def made(kind):
     if kind == "regression":
         y = random.normal(50, 9, (60, 2)).astype("float32")
         return Regression(targets=("a", "b")), y, (y + random.normal(0, 5, y.shape)).astype("float32")
+    if kind == "multi-label":
+        y = (random.random((60, 3)) < (0.2, 0.5, 0.7)).astype("int8")
+        return MultiLabel(labels=("a", "b", "c")), y, np.clip(y * 0.3 + random.random(y.shape) * 0.7, 0, 1).round(2)
     count = 2 if kind == "binary" else 4
     task = KINDS[kind](classes=tuple("abcd"[:count]))
     return task, random.integers(0, count, 60).astype("int32"), random.dirichlet(np.ones(count), 60).astype("float32")
@@ -168,7 +171,7 @@ def test_predictions_of_another_task_do_not_fit():
 
 @pytest.mark.parametrize("kind", ["nothing", None, 5])
 def test_a_kind_that_there_is_not_is_told(kind):
-    with pytest.raises(ReglabError, match="There are single-label, binary, regression"):
+    with pytest.raises(ReglabError, match="There are single-label, binary, multi-label, regression"):
         read_task({"kind": kind})
 
 

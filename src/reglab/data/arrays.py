@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, class_indices, no_numbers, read_labels
+from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, no_numbers
 from reglab.data.kinds import IMAGE, seen, shaped
+from reglab.data.labels import class_indices, read_labels
 from reglab.data.listing import few
 from reglab.data.reading import alike
 from reglab.errors import ReglabError
@@ -24,7 +25,7 @@ _FAR_APART = 50  # times as large are the values of one part: pixels to 255 and 
 _CHUNK = 8192
 
 
-def load_npz(path: Path, *, values: bool | None = None, kind: str | None = None) -> Dataset:
+def load_npz(path: Path, *, form: str | None = None, kind: str | None = None) -> Dataset:
     """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
     try:
         # Opened here: of a file that is not whole, NumPy would leave its own open.
@@ -34,7 +35,7 @@ def load_npz(path: Path, *, values: bool | None = None, kind: str | None = None)
         raise ReglabError(
             f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
         ) from None
-    return from_mapping(arrays, where=str(path), name=path.stem, values=values, kind=kind)
+    return from_mapping(arrays, where=str(path), name=path.stem, form=form, kind=kind)
 
 
 def from_mapping(
@@ -42,29 +43,29 @@ def from_mapping(
     *,
     where: str = "the mapping",
     name: str = "arrays",
-    values: bool | None = None,
+    form: str | None = None,
     kind: str | None = None,
 ) -> Dataset:
     """Return what arrays called as in an .npz file hold."""
     if {"x", "y"} <= set(arrays):
-        return from_arrays((arrays["x"], arrays["y"]), name=name, values=values, kind=kind)
+        return from_arrays((arrays["x"], arrays["y"]), name=name, form=form, kind=kind)
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
         parts = [part for part in ("train", "val", "test") if f"x_{part}" in arrays and f"y_{part}" in arrays]
         return from_arrays(
-            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name, values=values, kind=kind
+            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name, form=form, kind=kind
         )
     raise ReglabError(f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test.")
 
 
 def from_arrays(
-    source: Sequence[Any], *, name: str = "arrays", values: bool | None = None, kind: str | None = None
+    source: Sequence[Any], *, name: str = "arrays", form: str | None = None, kind: str | None = None
 ) -> Dataset:
     """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three.
 
     Args:
         source: the arrays.
         name: what they are called.
-        values: whether labels are numbers to predict; see :func:`reglab.data.dataset.read_labels`.
+        form: what labels are; see :func:`reglab.data.labels.read_labels`.
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the number of axes shows, and that is said
             where it can be taken in two ways.
     """
@@ -75,7 +76,7 @@ def from_arrays(
     notes: list[str] = []
     xs = [_examples(x, place) for (x, _), place in zip(pairs, where, strict=True)]
     ys = [_labels(y, place) for (_, y), place in zip(pairs, where, strict=True)]
-    ys = ys if values else _alike_labels(ys, where, notes)
+    ys = ys if form in ("numbers", "sets") else _alike_labels(ys, where, notes)
     for x, y, place in zip(xs, ys, where, strict=True):
         if len(x) != len(y):
             raise ReglabError(f"{place}{len(x)} examples but {len(y)} labels. Each example needs one label.")
@@ -87,18 +88,25 @@ def from_arrays(
         _check_axes(name, xs[0])
     _check_scales(name, xs, where, notes)
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
-    labels, names, targets = read_labels(np.concatenate(ys) if len(ys) > 1 else ys[0], name, values=values)
+    called = _columns(pairs[0][1]) or ("target",)
+    read = read_labels(np.concatenate(ys) if len(ys) > 1 else ys[0], name, form=form, names=called)
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
     x = _with_channels(x, notes) if kind is None else shaped(x, kind, name=name)
     images = (kind or seen(x)) == IMAGE
-    if len(names) > 2 and names[0] == "-1":
+    if read.form == "classes" and len(read.names) > 2 and read.names[0] == "-1":
         notes.append("The label -1 counts as a class. If it stands for examples without a label, leave those out.")
     return Dataset(
-        name=name, x=x, y=labels, class_names=names, targets=targets,
+        name=name, x=x, y=read.y, **read.named,
         part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys]),
         kind=kind or "", value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
-        notes=(*notes, *(alike(x) if images else ())),
+        notes=(*notes, *read.notes, *(alike(x) if images else ())),
     )  # fmt: skip
+
+
+def _columns(y: Any) -> tuple[str, ...]:
+    """Return what the columns of labels are called, of a data frame of several."""
+    found = tuple(map(str, getattr(y, "columns", ())))
+    return found if len(found) > 1 else ()
 
 
 def _is_pair(thing: Any) -> bool:
@@ -205,8 +213,20 @@ def _ends(x: np.ndarray) -> tuple[float, float]:
 def _labels(y: Any, where: str) -> np.ndarray:
     if isinstance(y, Mapping) or hasattr(y, "toarray"):
         raise ReglabError(f"{where}labels are one array, one label per example; given was {type(y).__name__}.")
+    if _are_sets(y):
+        raise ReglabError(
+            f"{where}labels are a collection per example, such as {shown(y[0])}. Give a column of 0 and 1 for each "
+            "label, which sklearn.preprocessing.MultiLabelBinarizer makes."
+        )
     y = _array(y, where, "labels")
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _are_sets(y: Any) -> bool:
+    """Whether labels are names in collections, of which examples have different numbers."""
+    if not isinstance(y, list | tuple) or not all(isinstance(each, list | tuple | set | frozenset) for each in y):
+        return False
+    return any(isinstance(each, set | frozenset) for each in y) or len({len(each) for each in y}) > 1
 
 
 def _alike_labels(ys: list[np.ndarray], where: list[str], notes: list[str]) -> list[np.ndarray]:

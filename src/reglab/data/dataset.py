@@ -6,16 +6,17 @@ import functools
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from reglab.data.kinds import SERIES, TABLE, TOKENS, plural, seen, shaped
+from reglab.data.labels import Form, as_numbers
 from reglab.data.listing import LONGEST, few, listed
 from reglab.errors import ReglabError
 from reglab.inert import shortened
 
-__all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset", "class_indices", "read_labels"]
+__all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset"]
 
 TRAIN, VAL, TEST = 0, 1, 2
 PARTS = ("train", "val", "test")
@@ -32,9 +33,9 @@ class Dataset:
         x: raw examples ``(N, ...)``: uint8 ``(N, height, width, channels)`` for images, float32 ``(N, features)`` for
             tables (float64 where float32 cannot tell values of a column apart), or the arrays a user gave. May be an
             array on disk (``numpy.memmap``).
-        y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``; or numbers to predict, float32, ``(N,)`` of one
-            target, ``(N, targets)`` of several.
-        class_names: the name of each class; empty for numbers to predict.
+        y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``; numbers to predict, float32, ``(N,)`` of one
+            target, ``(N, targets)`` of several; or which labels each example has, ``(N, labels)`` of 0 and 1, int8.
+        class_names: the name of each class; empty where labels are no classes.
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
         kind: what one example is: ``image``, ``table``, ``series``, ``tokens`` or ``array``, as
@@ -43,7 +44,8 @@ class Dataset:
         feature_names: what the columns of a table are called.
         notes: what was assumed, changed or left out when it was read, a sentence each.
         missing: whether NaN stands for a missing value, which becomes the mean of the training split.
-        targets: what the numbers to predict are called; empty for classes.
+        targets: what the numbers to predict are called; empty where there are none.
+        labels: the names of the labels, of which each example can have any number; empty where it is of one class.
 
     Raises:
         ReglabError: for data that nothing can be learned from: values that are not numbers, one class, a label that
@@ -68,14 +70,13 @@ class Dataset:
     notes: tuple[str, ...] = ()
     missing: bool = False
     targets: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "y", _whole_numbers(self) if self.class_names else _to_predict(self))
+        read, check = _FORMS[self.form]
+        object.__setattr__(self, "y", read(self))
         _check_shapes(self)
-        if self.class_names:
-            _check_labels(self)
-        else:
-            _check_targets(self)
+        check(self)
         _check_numbers(self)
         object.__setattr__(self, "kind", self.kind or seen(self.x))
         object.__setattr__(self, "x", shaped(self.x, self.kind, name=self.name))
@@ -86,6 +87,16 @@ class Dataset:
     def __repr__(self) -> str:
         """Return the facts and the notes, a line each: data is too long to be shown."""
         return "\n".join((*self.facts, *(f"note: {note}" for note in self.notes)))
+
+    @property
+    def form(self) -> Form:
+        """What the labels are: ``classes``, ``numbers`` to predict, or ``sets`` of labels."""
+        return "classes" if self.class_names else "sets" if self.labels else "numbers"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes, targets or labels."""
+        return self.class_names or self.labels or self.targets
 
     @property
     def num_classes(self) -> int:
@@ -137,7 +148,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of the content: the same examples, labels and parts have the same one, wherever they lie."""
         digest = hashlib.sha256()
-        digest.update(f"{self.x.dtype.str} {self.x.shape} {self.class_names or self.targets}".encode())
+        digest.update(f"{self.x.dtype.str} {self.x.shape} {self.names}".encode())
         for chunk in self.chunks():
             digest.update(np.ascontiguousarray(chunk).tobytes())
         digest.update(self.y.tobytes())
@@ -152,95 +163,8 @@ class Dataset:
     def describe(self) -> str:
         """Return one line about the data."""
         shape = "x".join(map(str, self.input_shape))
-        what = f"{self.num_classes} classes" if self.class_names else f"{', '.join(self.targets)} to predict"
+        what = f"{', '.join(self.targets)} to predict" if self.targets else f"{len(self.names)} {_NOUNS[self.form]}"
         return f"{self.name}: {len(self)} examples of {shape}, {what}"
-
-
-def read_labels(
-    labels: Any, where: str, *, values: bool | None = None, name: str = "target"
-) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Return labels as class indices and names of classes, or as numbers to predict and what they are called.
-
-    Args:
-        labels: one per example, or a row per example.
-        where: what they are of, for errors.
-        values: whether they are numbers to predict; by default where some are no whole numbers.
-        name: what numbers to predict are called.
-
-    >>> read_labels(["a", "b", "a"], "made")
-    (array([0, 1, 0], dtype=int32), ('a', 'b'), ())
-    >>> read_labels([0.5, 1.0], "made")
-    (array([0.5, 1. ], dtype=float32), (), ('target',))
-    """
-    found = np.asarray(labels)
-    if values is None:
-        values = found.dtype.kind == "f" and bool((found != np.round(found)).any()) and np.isfinite(found).all()
-        if values and found.ndim == 2 and found.shape[1] > 1 and _are_shares(found):
-            raise ReglabError(
-                f"{where}: labels of shape {found.shape} are shares of classes, and no class. Give class indices (N,); "
-                "or, to predict the shares as numbers, say task='regression' (--task regression)."
-            )
-    if not values:
-        return (*class_indices(labels, where), ())
-    found = _as_numbers(found, where)
-    count = 1 if found.ndim == 1 else found.shape[1]
-    return found, (), (name,) if count == 1 else tuple(f"{name} {i + 1}" for i in range(count))
-
-
-def _are_shares(rows: np.ndarray) -> bool:
-    return bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3))
-
-
-def _as_numbers(labels: np.ndarray, where: str) -> np.ndarray:
-    """Return numbers to predict as float32."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    try:
-        found = labels.astype("float64")
-    except (TypeError, ValueError):
-        held = next(value for value in labels.flat if not isinstance(value, int | float | np.number))
-        raise ReglabError(
-            f"{where}: the label {str(held)!r} is no number to predict. Name another task, or none."
-        ) from None
-    if found.ndim not in (1, 2):
-        raise ReglabError(f"{where}: labels have shape {labels.shape}; expected (N,) or (N, targets).")
-    return found.astype("float32")
-
-
-def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return class indices and class names for labels of any kind: numbers, texts, or one-hot rows ``(N, classes)``.
-
-    Classes are numbered in the order of their sorted labels.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim == 2:
-        rows = np.asarray(labels, "float64")
-        if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
-            raise ReglabError(
-                f"{where}: labels of shape {labels.shape} are not one-hot. Give class indices (N,), or one 1 a row."
-            )
-        return rows.argmax(axis=1).astype("int32"), tuple(str(i) for i in range(labels.shape[1]))
-    if labels.ndim != 1:
-        raise ReglabError(f"{where}: labels have shape {labels.shape}; expected (N,) or one-hot (N, classes).")
-    if labels.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(labels))
-        if len(bad):
-            raise ReglabError(
-                f"{where}: the label of row {bad[0]} is {labels[bad[0]]}. Fill it in or leave the row out."
-            )
-        if not (labels == np.round(labels)).all():
-            raise ReglabError(
-                f"{where}: labels such as {labels[labels != np.round(labels)][0]} are not classes. To predict numbers, "
-                "say task='regression' (--task regression)."
-            )
-        labels = labels.astype("int64")
-    try:
-        names, indices = np.unique(labels, return_inverse=True)
-    except TypeError:
-        raise ReglabError(f"{where}: labels mix kinds of values, such as numbers and texts. Give one kind.") from None
-    return indices.reshape(-1).astype("int32"), tuple(str(name) for name in names)
 
 
 def _whole_numbers(data: Dataset) -> np.ndarray:
@@ -260,13 +184,50 @@ def _whole_numbers(data: Dataset) -> np.ndarray:
 
 
 def _to_predict(data: Dataset) -> np.ndarray:
-    y = _as_numbers(np.asarray(data.y), data.name)
+    y = as_numbers(np.asarray(data.y), data.name)
     if len(data.targets) != (1 if y.ndim == 1 else y.shape[1]):
         raise ReglabError(
             f"{data.name}: labels have shape {y.shape}, and there are {len(data.class_names)} names of classes and "
-            f"{len(data.targets)} of targets. Give class_names for class indices, or targets for numbers to predict."
+            f"{len(data.targets)} of targets. Give class_names for class indices, targets for numbers to predict, or "
+            "labels for columns of 0 and 1."
         )
     return y
+
+
+def _label_sets(data: Dataset) -> np.ndarray:
+    y = np.asarray(data.y)
+    if y.ndim != 2 or y.shape[1] != len(data.labels) or not np.isin(y, (0, 1)).all():
+        raise ReglabError(
+            f"{data.name}: labels are {y.dtype} of shape {y.shape}, and there are {len(data.labels)} names of labels. "
+            f"Expected a column of 0 and 1 for each of them, (N, {len(data.labels)})."
+        )
+    return y.astype("int8")
+
+
+def _check_sets(data: Dataset) -> None:
+    if len(data.labels) < 2:
+        raise ReglabError(
+            f"{data.name}: there is one label, {data.labels[0]!r}, which an example has or has not. Give it as two "
+            "classes: class indices (N,)."
+        )
+    trained = np.ones(len(data.y), bool) if data.part is None else np.asarray(data.part) == TRAIN
+    for name, column, learned in zip(data.labels, data.y.T, data.y[trained].T, strict=True):
+        count = int(column.sum())
+        if count in (0, len(column)):
+            what = "no example" if count == 0 else "every example"
+            raise ReglabError(
+                f"{data.name}: {what} has the label {name!r}, so there is nothing to predict. Leave it out."
+            )
+        if count == 1:
+            raise ReglabError(
+                f"{data.name}: one example has the label {name!r}, so it cannot be in training and test both. Add "
+                "examples of it, or leave the label out."
+            )
+        if not learned.any():
+            raise ReglabError(
+                f"{data.name}: no training example has the label {name!r}, which other parts have. Every label needs "
+                "training examples."
+            )
 
 
 def _check_targets(data: Dataset) -> None:
@@ -346,6 +307,14 @@ def _check_labels(data: Dataset) -> None:
             )
 
 
+# What labels of a form are read with, and checked with.
+_FORMS = {
+    "classes": (_whole_numbers, _check_labels), "numbers": (_to_predict, _check_targets),
+    "sets": (_label_sets, _check_sets),
+}  # fmt: skip
+_NOUNS = {"classes": "classes", "sets": "labels"}
+
+
 def _check_numbers(data: Dataset) -> None:
     if data.x.dtype.kind != "f":
         return
@@ -376,13 +345,15 @@ def _facts(data: Dataset) -> tuple[str, ...]:
     """
     shape = "x".join(map(str, data.input_shape))
     examples = f"{data.name}: {len(data):,} examples of {shape} ({data.kind}, {data.x.dtype}, {_range(data)})"
-    if not data.class_names:
+    if data.form == "numbers":
         columns = data.y.reshape(len(data.y), -1).T
         told = [_target(name, column) for name, column in zip(data.targets, columns, strict=True)]
         return f"{examples}, to predict: {listed(told, _MOST_CLASSES)}", _parts(data)
-    counts = np.bincount(data.y, minlength=data.num_classes)
-    classes = [f"{shortened(name, LONGEST)} {count:,}" for name, count in zip(data.class_names, counts, strict=True)]
-    return f"{examples}, {data.num_classes} classes: {listed(classes, _MOST_CLASSES)}", _parts(data)
+    sets = data.form == "sets"
+    counts = data.y.sum(axis=0) if sets else np.bincount(data.y, minlength=data.num_classes)
+    told = [f"{shortened(name, LONGEST)} {count:,}" for name, count in zip(data.names, counts, strict=True)]
+    each = f", {counts.sum() / len(data):.2g} per example" if sets else ""
+    return f"{examples}, {len(told)} {_NOUNS[data.form]}{each}: {listed(told, _MOST_CLASSES)}", _parts(data)
 
 
 def _target(name: str, values: np.ndarray) -> str:

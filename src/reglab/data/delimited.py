@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from reglab.data.table_options import SEPARATORS, separator_of
+from reglab.data.table_options import SEPARATORS, separator_of, target_columns
 from reglab.errors import ReglabError
 from reglab.lazy import pandas
 
@@ -245,7 +245,9 @@ def _recognized(path: Path, text: str, target: str | None) -> str:
         if len(headers[sign]) > 1 and len(widths) <= 1 and widths <= {len(headers[sign]), len(headers[sign]) + 1}:
             fitting.append(sign)
     if target is not None:
-        fitting = [sign for sign in fitting if target in headers[sign]] or fitting
+        fitting = [
+            sign for sign in fitting if set(target_columns(target, headers[sign])) <= set(headers[sign])
+        ] or fitting
     if len(fitting) > 1:
         ways = " or ".join(f"{_called(sign)} ({', '.join(headers[sign][:4])}...)" for sign in fitting)
         raise ReglabError(f"{path}: its columns can be separated by {ways}. Say which (--separator).")

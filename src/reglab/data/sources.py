@@ -30,7 +30,7 @@ def load(
     image_size: Any = None,
     color_mode: str = "rgb",
     target: str | None = None,
-    values: bool | None = None,
+    form: str | None = None,
     kind: str | None = None,
     taken_by: tuple[str, Collection[str]] | None = None,
     skip_broken: bool = False,
@@ -48,8 +48,9 @@ def load(
         image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
-        target: the column of a table that holds the label.
-        values: whether labels are numbers to predict, and not classes; by default where some are no whole numbers.
+        target: the column of a table that holds the label, or those that do, with commas between.
+        form: what labels are: ``classes``, ``numbers`` to predict, or label ``sets``, columns of 0 and 1; by default
+            what they show (:func:`reglab.data.labels.read_labels`).
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the source or the number of axes shows.
         taken_by: the name of a network and the kinds that it takes, where ``kind`` is not said and the arrays can be
             taken for one of them (:meth:`Dataset.taken_for`).
@@ -69,32 +70,37 @@ def load(
         raise ReglabError(f"color_mode={color_mode!r} is not possible. Expected one of {', '.join(CHANNELS)}.")
     size = parse_size(image_size)
     if isinstance(source, Dataset):
-        return _fitting(source, values, kind, taken_by)
+        return _fitting(source, form, kind, taken_by)
     data = _read(
-        source, size=size, color_mode=color_mode, target=target, values=values, kind=kind,
+        source, size=size, color_mode=color_mode, target=target, form=form, kind=kind,
         options=TableOptions.of(table), skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
-    data = _fitting(data, values, kind, taken_by)
+    data = _fitting(data, form, kind, taken_by)
     announce(data)
     return data
 
 
 def _fitting(
-    data: Dataset, values: bool | None, kind: str | None, taken_by: tuple[str, Collection[str]] | None
+    data: Dataset, form: str | None, kind: str | None, taken_by: tuple[str, Collection[str]] | None
 ) -> Dataset:
-    """Return the data as the kind that was said, if its labels are too: numbers to predict, or classes."""
+    """Return the data as the kind that was said, if its labels have the form that was said."""
     if kind is not None:
         data = data.of_kind(kind)
     elif taken_by is not None:
         data = data.taken_for(taken_by[1], by=taken_by[0])
-    if values is None or values != bool(data.class_names):
+    if form in (None, data.form):
         return data
-    is_, wanted = ("classes", "numbers") if values else ("numbers", "classes")
-    raise ReglabError(f"{data.name}: the labels are {is_}, and the task predicts {wanted}. Name another task, or none.")
+    wanted = _WORDS[form or ""]
+    raise ReglabError(
+        f"{data.name}: the labels are {_WORDS[data.form]}, and the task predicts {wanted}. Name another task, or none."
+    )
+
+
+_WORDS = {"classes": "classes", "numbers": "numbers", "sets": "sets of labels"}
 
 
 def _read(
-    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, values: bool | None,
+    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, form: str | None,
     kind: str | None, options: TableOptions, skip_broken: bool, memory_limit: int | None, cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
     found = _is_table(source)
@@ -103,9 +109,9 @@ def _read(
             f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
         )
     if isinstance(source, tuple | list):
-        return from_arrays(source, values=values, kind=kind)
+        return from_arrays(source, form=form, kind=kind)
     if isinstance(source, Mapping):
-        return from_mapping(source, values=values, kind=kind)
+        return from_mapping(source, form=form, kind=kind)
     if not isinstance(source, str | os.PathLike):
         arrays = "arrays (x, y)" if not hasattr(source, "as_numpy_iterator") else (
             "arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))"
@@ -123,9 +129,9 @@ def _read(
     if not path.is_file() and not path.is_dir():  # a pipe would be waited for
         raise ReglabError(f"{path} is a pipe or a device. Give a file or a folder.")
     if path.suffix.lower() == ".npz":
-        return load_npz(path, values=values, kind=kind)
+        return load_npz(path, form=form, kind=kind)
     if found:
-        return load_table(path, target=target, options=options, values=values)
+        return load_table(path, target=target, options=options, form=form)
     if path.suffix.lower() in _SPREADSHEETS:
         raise ReglabError(f"{path} is a spreadsheet, which reglab does not read. Save the sheet as CSV or Parquet.")
     if path.is_dir() or is_archive(path):

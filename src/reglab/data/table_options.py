@@ -10,7 +10,7 @@ from typing import Any
 
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["MISSING_POLICIES", "SEPARATORS", "TableOptions", "column_names", "joined", "separator_of"]
+__all__ = ["MISSING_POLICIES", "SEPARATORS", "TableOptions", "column_names", "joined", "separator_of", "target_columns"]
 
 MISSING_POLICIES = ("refuse", "drop", "mean")
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # those that are recognized
@@ -80,6 +80,15 @@ def column_names(given: Any) -> tuple[str, ...]:
     if isinstance(given, Iterable):
         return tuple(str(name).strip() for name in given)
     raise ReglabError(f"{given!r} are no names of columns. Give a list, or a text with commas between.")
+
+
+def target_columns(target: str, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return which columns hold labels: one of that name, or else those with commas between.
+
+    >>> target_columns("a,b", ["a", "b", "c"]), target_columns("a,b", ["a,b", "c"])
+    (('a', 'b'), ('a,b',))
+    """
+    return (target,) if target in columns else column_names(target)
 
 
 def joined(names: Iterable[Any]) -> str:

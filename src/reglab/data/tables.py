@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from reglab.data.columns import Column, settled
-from reglab.data.dataset import Dataset, read_labels
+from reglab.data.dataset import Dataset
 from reglab.data.delimited import read_delimited
+from reglab.data.labels import Labels, read_labels
 from reglab.data.listing import listed
 from reglab.data.raw import Raw, flag
-from reglab.data.table_options import TableOptions
+from reglab.data.table_options import TableOptions, target_columns
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import pandas
 from reglab.rounding import narrowed
@@ -23,9 +24,11 @@ __all__ = ["load_table"]
 
 
 def load_table(
-    path: Path, *, target: str | None, options: TableOptions | None = None, values: bool | None = None
+    path: Path, *, target: str | None, options: TableOptions | None = None, form: str | None = None
 ) -> Dataset:
     """Return a CSV or Parquet file: features, and the classes or numbers of the column ``target``.
+
+    Several columns, with commas between their names, are numbers to predict, or say by 0 and 1 which labels a row has.
 
     Features are float32, or float64 where float32 cannot tell the values of a column apart. Columns of texts become one
     0/1 column a value; ``docs/data.md`` says what else becomes of columns.
@@ -41,36 +44,54 @@ def load_table(
         raise ReglabError(
             f"{path}: say which column holds the label: target (--target). The columns are {listed(names)}."
         )
-    _check_names(path, names, target, options)
+    targets = target_columns(target, names)
+    _check_names(path, names, targets, options)
     if _are_values(names):
         said.append(
             f"the first line, {listed(names)}, is taken as names of columns; if it is an example, put names above it"
         )
-    label = raws[names.index(target)]
-    if not len(label.typed):
+    columns_of = [raws[names.index(each)] for each in targets]
+    if not len(columns_of[0].typed):
         raise ReglabError(f"{path} has names of columns and no rows.")
-    left = [raw for raw in raws if raw.name not in {target, *options.drop_columns}]
+    what = _quoted(targets)
+    left = [raw for raw in raws if raw.name not in {*targets, *options.drop_columns}]
     if not left:
-        raise ReglabError(f"{path} has no column besides {target!r}. A classifier needs features.")
+        raise ReglabError(f"{path} has no column besides {what}. A classifier needs features.")
     columns = settled(
         left, where=str(path), decimal=options.decimal, categorical=options.categorical, kept=options.keep_columns,
         said=said,
     )  # fmt: skip
     if not columns:
-        raise ReglabError(f"{path} has no feature besides {target!r}: {'; '.join(said)}.")
-    labels, unlabelled = _labels(path, label, options)
-    rows = _complete(path, columns, unlabelled, lines, target, options, said)
-    y, classes, targets = read_labels(labels[rows], f"{path}, column {target!r}", values=values, name=target)
+        raise ReglabError(f"{path} has no feature besides {what}: {'; '.join(said)}.")
+    found = [_labels(path, label, options) for label in columns_of]
+    unlabelled = np.logical_or.reduce([missing for _, missing in found])
+    rows = _complete(path, columns, unlabelled, lines, targets, options, said)
+    labels = found[0][0] if len(found) == 1 else _beside_each_other(path, targets, [of for of, _ in found], rows)
+    read = read_labels(labels[rows], f"{path}, column {what}", form=form, names=targets)
+    classes = read.names if read.form == "classes" else ()
     alike = _alike(classes)
     if alike:
         said.append(f"the classes {alike} differ in capital letters alone; make them one if they are")
     columns = [column.only(rows) for column in columns]
-    _check_copies(path, columns, y, classes, target, options.keep_columns, said)
+    _check_copies(path, columns, read, targets, options.keep_columns, said)
     x, features = _features(columns)
     return Dataset(
-        name=stem(path), x=x, y=y, class_names=classes, targets=targets, kind="table", feature_names=features,
+        name=stem(path), x=x, y=read.y, **read.named, kind="table", feature_names=features,
         missing=bool(np.isnan(x).any()), notes=tuple(f"{path.name}: {each}." for each in said),
     )  # fmt: skip
+
+
+def _beside_each_other(path: Path, targets: tuple[str, ...], labels: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return the labels of several columns as one array; each has to hold numbers, or 0 and 1, or yes and no."""
+    for name, column in zip(targets, labels, strict=True):
+        held = next((value for value in column[rows] if isinstance(value, str)), None)
+        if held is not None:
+            raise ReglabError(
+                f"{path}: column {name!r}, one of {len(targets)} targets, holds texts, such as {held!r}. Several "
+                "targets are numbers to predict, or say by 0 and 1 which labels a row has."
+            )
+    found = np.column_stack([np.where(rows, column, 0) for column in labels])
+    return found.astype("float64") if found.dtype == object else found
 
 
 def stem(path: Path) -> str:
@@ -110,8 +131,8 @@ def _read_parquet(path: Path) -> Any:
         raise ReglabError(f"{path} cannot be read as a table: {error}") from None
 
 
-def _check_names(path: Path, names: list[str], target: str, options: TableOptions) -> None:
-    asked = [("target", target), *(("drop_columns", name) for name in options.drop_columns)]
+def _check_names(path: Path, names: list[str], targets: tuple[str, ...], options: TableOptions) -> None:
+    asked = [*(("target", name) for name in targets), *(("drop_columns", name) for name in options.drop_columns)]
     asked += [("keep_columns", name) for name in options.keep_columns]
     asked += [("categorical", name) for name in options.categorical]
     for option, name in asked:
@@ -125,8 +146,11 @@ def _check_names(path: Path, names: list[str], target: str, options: TableOption
             )
         if names.count(name) > 1:
             raise ReglabError(f"{path} has {names.count(name)} columns called {name!r}. Give each a name of its own.")
-    if target in options.drop_columns:
-        raise ReglabError(f"{path}: {target!r} holds the label (target), so it cannot be left out (drop_columns).")
+    for name in targets:
+        if name in options.drop_columns:
+            raise ReglabError(f"{path}: {name!r} holds the label (target), so it cannot be left out (drop_columns).")
+        if targets.count(name) > 1:
+            raise ReglabError(f"{path}: {name!r} appears twice among the targets. Name each column once.")
 
 
 def _are_values(names: list[str]) -> bool:
@@ -165,8 +189,8 @@ def _alike(classes: tuple[str, ...]) -> str:
 
 
 def _complete(
-    path: Path, columns: list[Column], unlabelled: np.ndarray, lines: np.ndarray | None, target: str,
-    options: TableOptions, said: list[str],
+    path: Path, columns: list[Column], unlabelled: np.ndarray, lines: np.ndarray | None,
+    targets: tuple[str, ...], options: TableOptions, said: list[str],
 ) -> np.ndarray:  # fmt: skip
     """Return which rows are used: all, or those without missing values, as the policy says."""
     gaps = {column.name: column.missing for column in columns}
@@ -178,9 +202,9 @@ def _complete(
 
     if unlabelled.any() and options.missing != "drop":
         raise ReglabError(
-            f"{path}: {unlabelled.sum()} of {len(unlabelled)} rows have no label in {target!r}, the first in "
+            f"{path}: {unlabelled.sum()} of {len(unlabelled)} rows have no label in {_quoted(targets)}, the first in "
             f"{place(unlabelled)}. Leave such rows out (--missing drop); or, if words such as None and NA are a class, "
-            f"say so ({flag('--categorical', target)})."
+            f"say so ({flag('--categorical', *targets)})."
         )
     if gaps and options.missing == "refuse":
         by_name = {column.name: column for column in columns}
@@ -208,6 +232,10 @@ def _complete(
     return ~incomplete
 
 
+def _quoted(names: tuple[str, ...]) -> str:
+    return listed([repr(name) for name in names], 4)
+
+
 def _written(column: Column) -> str:
     """Return what stands in place of missing values, and how often."""
     found = [f"{repr(text) if text else 'nothing'} {count} times" for text, count in column.absent]
@@ -215,15 +243,17 @@ def _written(column: Column) -> str:
 
 
 def _check_copies(
-    path: Path, columns: list[Column], y: np.ndarray, classes: tuple[str, ...], target: str, kept: tuple[str, ...],
-    said: list[str],
-) -> None:  # fmt: skip
+    path: Path, columns: list[Column], read: Labels, targets: tuple[str, ...], kept: tuple[str, ...], said: list[str]
+) -> None:
     """Raise a ReglabError for a column that is the label; say which tell the class of each row."""
+    classes, y = read.names, read.y
     for column in columns:
-        if not classes:
-            if column.numbers is not None and column.name not in kept and np.array_equal(column.numbers, y):
+        if read.form != "classes":
+            of_each = zip(targets, y.reshape(len(y), -1).T, strict=True)
+            copied = next((name for name, label in of_each if _is_copy(column, label)), None)
+            if copied is not None and column.name not in kept:
                 raise ReglabError(
-                    f"{path}: column {column.name!r} is {target!r} once more, so every model would be right. Leave it "
+                    f"{path}: column {column.name!r} is {copied!r} once more, so every model would be right. Leave it "
                     f"out ({flag('--drop-columns', column.name)}), or say that it is meant "
                     f"({flag('--keep-columns', column.name)})."
                 )
@@ -238,14 +268,18 @@ def _check_copies(
             continue
         if _is_label(different, classes, codes, y):
             raise ReglabError(
-                f"{path}: column {column.name!r} is the label {target!r} once more, so every model would be right. "
+                f"{path}: column {column.name!r} is the label {targets[0]!r} once more, so every model would be right. "
                 f"Leave it out ({flag('--drop-columns', column.name)}), or say that it is meant "
                 f"({flag('--keep-columns', column.name)})."
             )
         said.append(
-            f"{column.name!r} tells the class of each row, as a copy of {target!r} would "
+            f"{column.name!r} tells the class of each row, as a copy of {targets[0]!r} would "
             f"({flag('--drop-columns', column.name)} leaves it out)"
         )
+
+
+def _is_copy(column: Column, label: np.ndarray) -> bool:
+    return column.numbers is not None and np.array_equal(column.numbers, label)
 
 
 def _is_label(different: Any, classes: tuple[str, ...], codes: np.ndarray, y: np.ndarray) -> bool:

@@ -24,7 +24,7 @@ def check_output(model: Any, *, task: Task, input_shape: tuple[int, ...]) -> Hea
 
     Whether the outputs are probabilities is read from the layer that gives them, a dense or an activation layer with
     one of Keras' own activations. Where that does not say it (subclassed models, other functions), it is seen from the
-    outputs for random inputs of two scales: rows in [0, 1], which sum to 1 if there is an output for each class.
+    outputs for random inputs of two scales: rows in [0, 1], which sum to 1 if one of several classes is predicted.
 
     Args:
         model: a ``keras.Model``. One that is not built yet is built by the call.
@@ -117,6 +117,6 @@ def _seen(model: Any, outputs: np.ndarray, input_shape: tuple[int, ...]) -> Acti
     outputs = outputs[np.isfinite(outputs).all(axis=-1)]
     if not ((outputs >= 0) & (outputs <= 1)).all():
         return "linear"
-    if outputs.shape[1] == 1:  # a sigmoid is nowhere 0 for all inputs; a layer initialized with zeros is
-        return "sigmoid" if outputs.any() else "linear"
-    return "softmax" if np.allclose(outputs.sum(axis=-1), 1, atol=_TOLERANCE) else "linear"
+    if outputs.shape[1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=_TOLERANCE):
+        return "softmax"
+    return "sigmoid" if outputs.any() else "linear"  # a sigmoid is nowhere 0 for all; a layer that begins with zeros is

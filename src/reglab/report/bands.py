@@ -12,10 +12,10 @@ import numpy as np
 from reglab.lazy import stats
 from reglab.results import Results
 from reglab.study.records import FINISHED
-from reglab.tasks.probabilities import ClassScores
+from reglab.tasks import ByName
 
 __all__ = [
-    "Band", "Changes", "Reliability", "band", "changes", "class_scores", "detail", "histories", "pooled_confusion",
+    "Band", "Changes", "Reliability", "band", "by_name", "changes", "detail", "histories", "pooled_confusion",
     "reliability_of", "under_attack",
 ]  # fmt: skip
 
@@ -75,60 +75,58 @@ def pooled_confusion(results: Results, name: str) -> np.ndarray | None:
     return np.sum(found, axis=0) if found else None
 
 
-def class_scores(results: Results, name: str) -> ClassScores | None:
-    """Return precision, recall and F1 of each class, of all seeds of a recipe together, or None without a finished run.
-
-    What would divide by zero is 0. ``support`` counts the examples of one seed.
-    """
-    counts = pooled_confusion(results, name)
-    if counts is None:
-        return None
-    seeds = len(detail(results, name, "confusion"))
-    hits, given, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
-    precision, recall = hits / np.maximum(given, 1), hits / np.maximum(true, 1)
-    return ClassScores(precision, recall, 2 * hits / np.maximum(given + true, 1), true // seeds)
+def by_name(results: Results, name: str) -> ByName | None:
+    """Return what the task tells of each class or label, of all finished runs of a recipe, or None."""
+    found = [run.details for run in results.runs.get(name, {}).values() if run.details]
+    return results.task.by_name(found) if found else None
 
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """Recall of each class minus the baseline's, paired by seed: arrays ``(classes,)``, shares.
+    """What recipes are compared by of each class or label, minus the baseline's, paired by seed: arrays, shares.
 
     ``low`` and ``high`` bound ``mean`` with 95 % confidence by the paired t interval, each by itself: they are not
     adjusted for the number of classes or recipes, and no smaller spread than one test example of the class is believed.
+    ``told`` says what it is; ``value`` and ``baseline`` are both sides of the difference.
     NaN with fewer than two seeds.
     """
 
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    recall: np.ndarray
+    value: np.ndarray
     baseline: np.ndarray
     seeds: int
+    told: ByName
 
 
 def changes(results: Results, name: str, *, confidence: float = 0.95) -> Changes | None:
-    """Return how a recipe changes the recall of each class, or None if no seed finished in both."""
-    mine, theirs = (_recalls(results, which) for which in (name, results.baseline))
+    """Return how a recipe changes each class or label, or None if no seed finished in both or there are none."""
+    mine, theirs = (_of_seeds(results, which) for which in (name, results.baseline))
     seeds = [seed for seed in mine if seed in theirs]
     if not seeds:
         return None
-    recall = np.array([mine[seed] for seed in seeds])
-    baseline = np.array([theirs[seed] for seed in seeds])
-    difference = recall - baseline
+    value = np.array([_compared(mine[seed]) for seed in seeds])
+    baseline = np.array([_compared(theirs[seed]) for seed in seeds])
+    difference = value - baseline
+    told = mine[seeds[0]]
     mean, half = difference.mean(axis=0), np.full(difference.shape[1], math.nan)
     if len(seeds) > 1:
         quantile = float(stats.t.ppf((1 + confidence) / 2, len(seeds) - 1))
-        support = next(iter(detail(results, name, "confusion").values())).sum(axis=1)
-        half = quantile * np.maximum(difference.std(axis=0, ddof=1), 1 / np.maximum(support, 1)) / math.sqrt(len(seeds))
-    return Changes(mean, mean - half, mean + half, recall.mean(axis=0), baseline.mean(axis=0), len(seeds))
+        least = 1 / np.maximum(told.support, 1)
+        half = quantile * np.maximum(difference.std(axis=0, ddof=1), least) / math.sqrt(len(seeds))
+    return Changes(mean, mean - half, mean + half, value.mean(axis=0), baseline.mean(axis=0), len(seeds), told)
 
 
-def _recalls(results: Results, name: str) -> Mapping[int, np.ndarray]:
-    # A class without test examples has no recall.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            seed: np.diag(counts) / counts.sum(axis=1) for seed, counts in detail(results, name, "confusion").items()
-        }
+def _of_seeds(results: Results, name: str) -> Mapping[int, ByName]:
+    found = {seed: run.details for seed, run in results.runs.get(name, {}).items() if run.details}
+    told = {seed: results.task.by_name([details]) for seed, details in found.items()}
+    return {seed: each for seed, each in told.items() if each is not None}
+
+
+def _compared(told: ByName) -> np.ndarray:
+    """Return what recipes are compared by; a class without test examples has none."""
+    return np.where(told.support > 0, told.scores[told.compared], math.nan)
 
 
 @dataclass(frozen=True, eq=False)

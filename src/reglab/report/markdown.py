@@ -60,10 +60,11 @@ def _classes(results: Results) -> Iterator[str]:
     found = {name: each for name in names if (each := changes(results, name)) is not None}
     if not found:
         return
-    baseline = escaped(words.called(results, results.baseline))
-    yield f"## Classes\n\nChange of each class's recall against {baseline}, in points.\n"
+    baseline, told = escaped(words.called(results, results.baseline)), next(iter(found.values())).told
+    yield f"## {told.many.capitalize()}\n"
+    yield f"Change of each {told.what}'s {told.compared} against {baseline}, in points.\n"
     labels = results.task.names
-    yield _row(["class", *found])
+    yield _row([told.what, *found])
     yield "|---|" + "---:|" * len(found)
     for i, label in enumerate(labels):
         yield _row([label, *(f"{100 * each.mean[i]:+.1f}" for each in found.values())])

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 from reglab.errors import ReglabError
 from reglab.inert import visible
 from reglab.report import extras, figures, sections, words
-from reglab.report.bands import detail, histories, under_attack
+from reglab.report.bands import by_name, changes, detail, histories, under_attack
 from reglab.report.embed import as_json, drawn
 from reglab.report.figures import theme
 from reglab.report.figures.curves import common_reach
@@ -77,6 +77,7 @@ def _texts(results: Results) -> dict[str, Any]:
         "recommended": None if choice is None else comparison.row(choice.recommended), "choice": choice,
         "table": sections.main_table(results), "legend": legend(results),
         "confused": sections.confused(results), "by_class": sections.by_class(results),
+        "told": by_name(results, results.baseline),
         "failures": sections.failures(results), "commands": sections.commands(results),
         "study_yaml": sections.study_yaml(results), "read": sections.read(results),
         "samples": extras.samples_of(results.folder),
@@ -109,7 +110,7 @@ def _figures(results: Results, onsets: Mapping[str, float]) -> dict[str, Any]:
     if any(row.values["gap"] for row in rows):
         found["gap"] = drawn(figures.gap_against_accuracy(results), "gap")
     matrices = [name for name in finished if detail(results, name, "confusion")]
-    if results.baseline in matrices and len(matrices) > 1:
+    if any(changes(results, name) is not None for name in finished if name != results.baseline):
         found["classes"] = drawn(figures.per_class(results), "classes")
     if matrices and len(results.task.names) <= _MOST_CLASSES:
         found["confusion"] = [

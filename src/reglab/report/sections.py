@@ -11,7 +11,7 @@ import numpy as np
 
 from reglab.analysis.compare import Row
 from reglab.report import tables
-from reglab.report.bands import class_scores, pooled_confusion
+from reglab.report.bands import by_name, pooled_confusion
 from reglab.results import Results
 from reglab.study.records import DIVERGED, FAILED, reason
 from reglab.study.storage.frozen import as_yaml
@@ -191,20 +191,23 @@ def _beside_each_other(results: Results) -> list[str]:
 
 
 def by_class(results: Results) -> Sheet | None:
-    """Return precision, recall and F1 of each class, of the baseline and the recipe that is recommended."""
-    names = [name for name in _beside_each_other(results) if class_scores(results, name) is not None]
-    if results.baseline not in names:
+    """Return what is told of each class or label, of the baseline and the recipe that is recommended."""
+    told = {name: each for name in _beside_each_other(results) if (each := by_name(results, name)) is not None}
+    if results.baseline not in told:
         return None
-    found = [(name, scores) for name in names if (scores := class_scores(results, name)) is not None]
-    columns = ["class", "examples"] + [f"{what}, {name}" for name, _ in found for what in ("precision", "recall", "F1")]
+    first = told[results.baseline]
+    columns = [first.what, first.of, *(f"{score}, {name}" for name in told for score in first.scores)]
     rows = tuple(
-        (Cell(label, None, "name"), Cell(f"{found[0][1].support[i]}", float(found[0][1].support[i])),
-         *(Cell(f"{100 * values[i]:.1f}", float(values[i]))
-           for _, scores in found for values in (scores.precision, scores.recall, scores.f1)))
+        (Cell(label, None, "name"), Cell(f"{first.support[i]}", float(first.support[i])),
+         *(_share(values[i]) for each in told.values() for values in each.scores.values()))
         for i, label in enumerate(results.task.names)
     )  # fmt: skip
-    meanings = ["name of the class", "of it in the test set"] + ["on the test set, in %"] * (len(columns) - 2)
+    meanings = [f"name of the {first.what}", "of it in the test set", *["on the test set, in %"] * (len(columns) - 2)]
     return Sheet(tuple(columns), tuple(meanings), rows)
+
+
+def _share(value: float) -> Cell:
+    return Cell("-") if math.isnan(value) else Cell(f"{100 * value:.1f}", float(value))
 
 
 def commands(results: Results) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from reglab.analysis.compare import Row
 from reglab.inert import cell
-from reglab.report.bands import class_scores
+from reglab.report.bands import by_name
 from reglab.results import Results
 from reglab.study.records import reason
 
@@ -54,17 +54,19 @@ def runs(results: Results) -> str:
 
 
 def classes(results: Results) -> str:
-    """Return a row a class of each recipe: its examples in the test set, and precision, recall and F1 of all seeds."""
-    rows: list[list[Any]] = []
-    for name in results.runs:
-        scores = class_scores(results, name)
-        if scores is not None:
-            columns = (scores.support, scores.precision, scores.recall, scores.f1)
-            rows += [
-                [name, label, *(value.item() for value in values)]
-                for label, *values in zip(results.task.names, *columns, strict=True)
-            ]
-    return _written(["recipe", "class", "examples", "precision", "recall", "f1"], rows)
+    """Return a row per class or label of each recipe: its examples in the test set, and its scores of all seeds."""
+    told = {name: each for name in results.runs if (each := by_name(results, name)) is not None}
+    if not told:
+        return _written(["recipe", "class", "examples"], [])
+    first = next(iter(told.values()))
+    rows = (
+        [name, label, *(value.item() for value in values)]
+        for name, each in told.items()
+        for label, *values in zip(results.task.names, each.support, *each.scores.values(), strict=True)
+    )
+    return _written(
+        ["recipe", first.what, first.of, *(score.lower().replace(" ", "_") for score in first.scores)], rows
+    )
 
 
 def _written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

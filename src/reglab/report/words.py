@@ -16,7 +16,7 @@ from reglab.recipe import spoken
 from reglab.report.bands import band, histories, reliability_of
 from reglab.report.sweeps import Sweep
 from reglab.results import Results
-from reglab.tasks import Metric
+from reglab.tasks import ByName, Metric
 
 __all__ = [
     "called",
@@ -203,17 +203,17 @@ def gap(results: Results) -> str:
     return f"{text}, and largest with {called(results, high.name)} ({largest})."
 
 
-def classes(names: Sequence[str], labels: Sequence[str], change: np.ndarray, baseline: str) -> str:
-    """Say where recall rises and falls most; ``change`` is ``(recipes, classes)`` in points."""
+def classes(names: Sequence[str], labels: Sequence[str], change: np.ndarray, baseline: str, told: ByName) -> str:
+    """Say where recall, or what a task has in its place, rises and falls most; ``change`` is in points."""
     if not np.isfinite(change).any():
-        return "No class has test examples."
+        return f"No {told.what} has test examples."
     best, worst = (
         tuple(map(int, np.unravel_index(at, change.shape))) for at in (np.nanargmax(change), np.nanargmin(change))
     )
     return (
-        f"Against {visible(spoken(baseline, baseline))}, recall changes most for class {visible(labels[best[1]])} with "
-        f"{visible(names[best[0]])} ({change[best]:+.1f} points) and for class {visible(labels[worst[1]])} with "
-        f"{visible(names[worst[0]])} ({change[worst]:+.1f})."
+        f"Against {visible(spoken(baseline, baseline))}, {told.compared} changes most for {told.what} "
+        f"{visible(labels[best[1]])} with {visible(names[best[0]])} ({change[best]:+.1f} points) and for {told.what} "
+        f"{visible(labels[worst[1]])} with {visible(names[worst[0]])} ({change[worst]:+.1f})."
     )
 
 

@@ -18,7 +18,7 @@ from reglab.errors import ReglabError, nearest
 from reglab.expressions import shown
 from reglab.recipe import Recipe
 from reglab.tasks import KINDS as TASKS
-from reglab.tasks import Task, of_classes, of_values
+from reglab.tasks import Task, task_for
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml", "task_of"]
 
@@ -94,9 +94,13 @@ class Settings:
     )  # fmt: skip
     metric: str | None = param(
         None, "metric that decides which epoch, run and recipe is the best; by default accuracy, balanced accuracy "
-        "where one class is far larger than its share, or RMSE of numbers", kind="text", optional=True,
+        "where one class is far larger than its share, mAP of several labels, or RMSE of numbers", kind="text",
+        optional=True,
     )  # fmt: skip
-    target: str | None = param(None, "column of a table that holds the label", kind="text", optional=True)
+    target: str | None = param(
+        None, "column of a table that holds the label; several, with commas between, are numbers to predict or 0 and 1 "
+        "for each of several labels", kind="text", optional=True,
+    )  # fmt: skip
     separator: str | None = param(
         None, "what stands between the columns of a CSV table: a sign, or tab, space, semicolon; by default recognized",
         kind="text", optional=True,
@@ -129,7 +133,7 @@ class Settings:
         if isinstance(size, int | tuple | list) and not isinstance(size, bool):
             sides = (size,) if isinstance(size, int) else size
             object.__setattr__(self, "image_size", "x".join(map(str, sides)))
-        for key in ("drop_columns", "keep_columns", "categorical"):
+        for key in ("target", "drop_columns", "keep_columns", "categorical"):
             if isinstance(names := getattr(self, key), list | tuple):
                 object.__setattr__(self, key, joined(names) or None)
         if self.separator is not None:  # a text of white space is none, and YAML has no word for it
@@ -177,9 +181,7 @@ def task_of(data: Dataset, settings: Settings) -> Task:
     Raises:
         ReglabError: for labels that are none of the task that was named, or a metric that it does not have.
     """
-    if data.class_names:
-        return of_classes(data.y, data.class_names, kind=settings.task, metric=settings.metric)
-    return of_values(data.targets, kind=settings.task, metric=settings.metric)
+    return task_for(data.form, data.y, data.names, kind=settings.task, metric=settings.metric)
 
 
 def named_recipes(recipes: Any) -> dict[str, Recipe]:

@@ -55,7 +55,7 @@ class Workbench:
             vocabulary=self.data.vocabulary,
         )
         default = "standardize" if is_built_in(assignment.model) else "none"
-        self._scales_targets = self.task.values and (self.settings.scale_targets or default) == "standardize"
+        self._scales_targets = self.task.scalable and (self.settings.scale_targets or default) == "standardize"
         self._built_anew = not isinstance(
             assignment.model, keras.Model
         )  # so that nobody else has what the builder gives

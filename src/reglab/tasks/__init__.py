@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from reglab.tasks.base import COSTS, Activation, Head, Metric, Task, with_batch
+from reglab.tasks.base import COSTS, Activation, ByName, Head, Metric, Task, with_batch
 from reglab.tasks.binary import Binary
-from reglab.tasks.kinds import KINDS, of_classes, of_values, read_task
+from reglab.tasks.kinds import KINDS, of_classes, of_sets, of_values, read_task, task_for
+from reglab.tasks.multi_label import MultiLabel
 from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
@@ -13,13 +14,17 @@ __all__ = [
     "KINDS",
     "Activation",
     "Binary",
+    "ByName",
     "Head",
     "Metric",
+    "MultiLabel",
     "Regression",
     "SingleLabel",
     "Task",
     "of_classes",
+    "of_sets",
     "of_values",
     "read_task",
+    "task_for",
     "with_batch",
 ]

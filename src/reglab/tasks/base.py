@@ -18,7 +18,8 @@ what is followed each epoch?       :attr:`Task.watched`: what decides, :attr:`Ta
 what does a result consist of?     :attr:`Task.recorded`: every scalar of a finished run, in the order of tables
 how are examples held out?         :meth:`Task.hold_out`, so that each part has its share of everything
 what does a table show besides?    :attr:`Task.columns`
-what more is there to see?         :meth:`Task.details`: by name, what sections of the report are made of
+what more is there to see?         :meth:`Task.details`: by name, what sections of the report are made of;
+                                   :meth:`Task.by_name`: a table of classes or labels from it
 =================================  ===================================================================================
 
 A task is written into a folder as plain data (:meth:`Task.to_dict`), so whoever reads the folder knows it without the
@@ -36,9 +37,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from reglab.data.labels import Form
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["COSTS", "Activation", "Head", "Metric", "Pair", "Task", "with_batch"]
+__all__ = ["COSTS", "Activation", "ByName", "Head", "Metric", "Pair", "Task", "with_batch"]
 
 Activation = Literal["softmax", "sigmoid", "linear"]
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -140,13 +142,34 @@ class Metric:
         return f"{self.scale * value:{form or self.form}}{self.apart and ' '}{self.apart}"
 
 
+@dataclass(frozen=True, eq=False)
+class ByName:
+    """What is told of each class or label by itself.
+
+    Attributes:
+        what: one of them is: ``class``, ``label``.
+        many: several of them are: ``classes``, ``labels``.
+        support: how many examples each has, of one run.
+        scores: by what they are called, shares ``(names,)``.
+        compared: one of them, by which recipes are compared.
+        of: what is counted by ``support``.
+    """
+
+    what: str
+    many: str
+    support: np.ndarray
+    scores: Mapping[str, np.ndarray]
+    compared: str
+    of: str = "examples"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """What is predicted; see the module.
 
     Attributes:
         kind: how ``--task`` calls it.
-        values: whether labels are numbers to predict, and not classes.
+        form: what labels are: a class per example, numbers to predict, or sets of labels.
         ending: the activation that a network of reglab's own ends in.
         unknown_to: what does not know such a task yet, and refuses it: ``diagnosis``, ``export``, ``robustness``,
             ``samples``, ``search``.
@@ -157,7 +180,7 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
-    values: ClassVar[bool] = False
+    form: ClassVar[Form] = "classes"
     ending: ClassVar[Activation] = "softmax"
     unknown_to: ClassVar[frozenset[str]] = frozenset()
 
@@ -200,6 +223,11 @@ class Task(ABC):
     @abstractmethod
     def columns(self) -> tuple[Metric, ...]:
         """What a table of recipes shows beside the deciding metric, the most important one first."""
+
+    @property
+    def scalable(self) -> bool:
+        """Whether networks can be trained on standardized labels, for these are numbers to predict."""
+        return self.form == "numbers"
 
     @property
     def fitted(self) -> tuple[str, ...]:
@@ -341,6 +369,10 @@ class Task(ABC):
     def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         """Return what sections of the report are made of, by name."""
         return {}
+
+    def by_name(self, details: Sequence[Mapping[str, Any]]) -> ByName | None:
+        """Return what is told of each class or label, from the details of one run or of several; or None."""
+        return None
 
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
         """Return which examples are predicted rightly, booleans ``(N,)``; None where that is a matter of degree."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from reglab.errors import ReglabError
 from reglab.lazy import keras, special
 from reglab.tasks import probabilities as of
-from reglab.tasks.base import Head, Metric, Pair, Task, with_batch
+from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few
 
 __all__ = ["ACCURACY", "BALANCED", "METRICS", "ClassTask", "imbalanced"]
@@ -211,6 +212,17 @@ class ClassTask(Task):
     def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         """Return ``confusion``, counts ``(classes, classes)``, and ``calibration``, confidence against accuracy."""
         return {"confusion": of.confusion(y, predictions), "calibration": of.calibration(y, predictions)}
+
+    def by_name(self, details: Sequence[Mapping[str, Any]]) -> ByName:
+        """Return precision, recall and F1 of each class, of all runs together; what would divide by zero is 0."""
+        counts = np.sum([each["confusion"] for each in details], axis=0)
+        hits, given, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+        scores = {
+            "precision": hits / np.maximum(given, 1),
+            "recall": hits / np.maximum(true, 1),
+            "F1": 2 * hits / np.maximum(given + true, 1),
+        }
+        return ByName("class", "classes", true // len(details), scores, compared="recall")
 
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         return np.asarray(predictions.argmax(axis=-1) == y)

@@ -8,7 +8,7 @@ import numpy as np
 
 from reglab.lazy import model_selection, stats
 
-__all__ = ["by_class", "by_class_of_few", "by_quantile"]
+__all__ = ["by_class", "by_class_of_few", "by_labels", "by_quantile"]
 
 
 def by_class(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +52,50 @@ def by_quantile(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndar
     ranks = stats.rankdata(values, method="ordinal") - 1
     strata_of = (ranks * strata / len(y)).astype(int)
     return by_class(strata_of, size, seed=seed) if strata > 1 else _any(len(y), held, seed=seed)
+
+
+def by_labels(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions that stay and those that are held out, both with each label in proportion.
+
+    Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the stratification of multi-label data"): of
+    the labels that are left the rarest is divided first, each example of it going where most of that label is still
+    wanted. Examples without any label come last. A part that has its number of examples takes no more, so that their
+    numbers are exact, which theirs are not.
+
+    >>> y = np.array([[1, 0], [1, 0], [1, 1], [1, 1], [0, 0], [0, 0]])
+    >>> kept, held = by_labels(y, 3, seed=0)
+    >>> y[held].sum(axis=0).tolist(), y[kept].sum(axis=0).tolist()
+    ([2, 1], [2, 1])
+    """
+    count = len(y)
+    held = size if isinstance(size, int) else math.ceil(size * count)
+    if not 0 < held < count:
+        raise ValueError(f"{count} examples cannot be divided")
+    random = np.random.default_rng(seed)
+    order = random.permutation(count)
+    there = y[order] == 1
+    room = np.array([count - held, held])
+    wanted = there.sum(axis=0) * room[:, None] / count  # of each label in each part
+    part = np.full(count, -1)
+    left = there.sum(axis=0)
+    while left.any():
+        label = int(np.where(left > 0, left, count + 1).argmin())
+        for example in np.flatnonzero(there[:, label] & (part < 0)):
+            part[example] = chosen = _where_wanted(wanted[:, label], room, random)
+            room[chosen] -= 1
+            wanted[chosen, there[example]] -= 1
+            left[there[example]] -= 1
+    part[part < 0] = random.permutation(np.repeat([0, 1], room))
+    return np.sort(order[part == 0]), np.sort(order[part == 1])
+
+
+def _where_wanted(wanted: np.ndarray, room: np.ndarray, random: np.random.Generator) -> int:
+    """Return the part that wants most of a label, of equal ones that with more room, or else either."""
+    if not room.all():
+        return int(room.argmax())
+    if wanted[0] == wanted[1] and room[0] == room[1]:
+        return int(random.integers(2))
+    return int(max((0, 1), key=lambda i: (wanted[i], room[i])))
 
 
 def _any(count: int, held: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

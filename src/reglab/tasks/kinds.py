@@ -11,12 +11,13 @@ from reglab.errors import ReglabError, nearest
 from reglab.tasks.base import Task
 from reglab.tasks.binary import Binary
 from reglab.tasks.classes import ACCURACY, BALANCED, imbalanced
+from reglab.tasks.multi_label import MultiLabel
 from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
-__all__ = ["KINDS", "of_classes", "of_values", "read_task"]
+__all__ = ["KINDS", "of_classes", "of_sets", "of_values", "read_task", "task_for"]
 
-KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, Regression)}
+KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, MultiLabel, Regression)}
 
 
 def read_task(held: Mapping[str, Any]) -> Task:
@@ -63,5 +64,30 @@ def of_values(targets: Sequence[str], *, kind: str | None = None, metric: str | 
     >>> of_values(("price",)).deciding
     'rmse'
     """
-    held = {"kind": kind or Regression.kind, "targets": list(targets)}
+    return _with_metric({"kind": kind or Regression.kind, "targets": list(targets)}, metric)
+
+
+def of_sets(labels: Sequence[str], *, kind: str | None = None, metric: str | None = None) -> Task:
+    """Return the task of labels of which each example has any number; see :func:`of_classes`.
+
+    >>> of_sets(("sea", "sunset")).deciding
+    'map'
+    """
+    return _with_metric({"kind": kind or MultiLabel.kind, "labels": list(labels)}, metric)
+
+
+def _with_metric(held: dict[str, Any], metric: str | None) -> Task:
     return read_task(held if metric is None else {**held, "deciding": metric})
+
+
+def task_for(
+    form: str, y: np.ndarray, names: Sequence[str], *, kind: str | None = None, metric: str | None = None
+) -> Task:
+    """Return the task of labels that have a form, as :attr:`reglab.Dataset.form` says it; see :func:`of_classes`.
+
+    >>> task_for("numbers", np.array([0.5, 1.5]), ("price",)).kind
+    'regression'
+    """
+    if form == "classes":
+        return of_classes(y, names, kind=kind, metric=metric)
+    return (of_sets if form == "sets" else of_values)(names, kind=kind, metric=metric)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.data.labels import Form
 from reglab.errors import ReglabError
 from reglab.lazy import keras, metrics, stats
 from reglab.tasks.base import Activation, Head, Metric, Task, with_batch
@@ -118,7 +119,7 @@ class Regression(Task):
     """
 
     kind: ClassVar[str] = "regression"
-    values: ClassVar[bool] = True
+    form: ClassVar[Form] = "numbers"
     ending: ClassVar[Activation] = "linear"
     unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis", "export", "robustness", "samples", "search"})
 

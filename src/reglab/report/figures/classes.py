@@ -1,4 +1,4 @@
-"""What recipes do to single classes: changes of recall, and which classes are taken for which."""
+"""What recipes do to single classes or labels: changes of their scores, and which classes are taken for which."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _CELLS_WITH_TEXT = 16  # columns; with more, numbers would lie on each other
 
 
 def per_class(results: Results) -> go.Figure:
-    """Return the change of each class's recall against the baseline, in points, mean over seeds paired.
+    """Return how each class's recall, or what a task has in its place, changes against the baseline, in points.
+
+    It is the mean over seeds, paired.
 
     Bold are the cells whose own 95 % paired t interval is clear of zero. That is not adjusted for how many cells there
     are: of those without an effect, one in twenty is bold by chance.
@@ -34,12 +36,12 @@ def per_class(results: Results) -> go.Figure:
     kept = {name: each for name, each in found.items() if each is not None}
     if not kept:
         raise ReglabError("No recipe has a difference from the baseline yet: a seed has to finish in both.")
-    classes = list(results.task.names)
+    classes, told = list(results.task.names), next(iter(kept.values())).told
     z = np.array([100 * each.mean for each in kept.values()])
     clear = np.array([(each.low > 0) | (each.high < 0) for each in kept.values()])
     reach = max(float(np.nanmax(np.abs(z))), 1e-9)
     made = theme.figure(height=70 + 30 * len(kept) + (60 if max(map(len, classes)) > 4 else 0),
-                        message=words.classes(list(kept), classes, z, results.baseline))  # fmt: skip
+                        message=words.classes(list(kept), classes, z, results.baseline, told))  # fmt: skip
     made.add_heatmap(
         z=z, x=list(range(len(classes))), y=list(range(len(kept))), zmin=-reach, zmax=reach, zmid=0,
         colorscale=theme.DIVERGING, xgap=2, ygap=2, hoverinfo="text", showscale=False,
@@ -47,8 +49,8 @@ def per_class(results: Results) -> go.Figure:
         texttemplate="%{text}" if len(classes) <= _CELLS_WITH_TEXT else None, textfont={"size": 11},
         hovertext=[
             [
-                f"{inert.plotly(name)}, class {inert.plotly(label)}: recall {100 * each.baseline[i]:.1f} → "
-                f"{100 * each.recall[i]:.1f} %, {100 * each.mean[i]:+.1f} points "
+                f"{inert.plotly(name)}, {told.what} {inert.plotly(label)}: {told.compared} "
+                f"{100 * each.baseline[i]:.1f} → {100 * each.value[i]:.1f} %, {100 * each.mean[i]:+.1f} points "
                 f"[{100 * each.low[i]:+.1f}, {100 * each.high[i]:+.1f}]"
                 for i, label in enumerate(classes)
             ]

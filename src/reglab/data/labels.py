@@ -1,0 +1,171 @@
+"""Labels as people hold them: classes, numbers to predict, columns of 0 and 1, or a class per position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from reglab.errors import ReglabError
+
+__all__ = ["FORMS", "Form", "Labels", "class_indices", "read_labels"]
+
+Form = Literal["classes", "numbers", "sets"]
+FORMS: tuple[str, ...] = get_args(Form)  # a class per example; numbers per example; which labels each example has
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels as a data set holds them.
+
+    Attributes:
+        y: class indices ``(N,)``, int32; numbers to predict ``(N,)`` or ``(N, targets)``, float32; or ``(N, labels)``
+            of 0 and 1, int8.
+        form: which of these.
+        names: of the classes, targets or labels.
+        notes: what was assumed, a sentence each.
+    """
+
+    y: np.ndarray
+    form: Form
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The names as :class:`reglab.Dataset` takes them."""
+        fields = {"classes": "class_names", "numbers": "targets", "sets": "labels"}
+        return {name: self.names if form == self.form else () for form, name in fields.items()}
+
+
+def read_labels(labels: Any, where: str, *, form: str | None = None, names: Sequence[str] = ("target",)) -> Labels:
+    """Return labels in the form that they are in.
+
+    Args:
+        labels: one per example, or a row per example.
+        where: what they are of, for errors.
+        form: one of :data:`FORMS`; by default numbers where some are no whole numbers, label sets where rows are of
+            0 and 1 and not all of them have a single 1, and else classes.
+        names: what targets or labels are called; of several that have no names, one that is numbered.
+
+    >>> read_labels(["a", "b", "a"], "made")
+    Labels(y=array([0, 1, 0], dtype=int32), form='classes', names=('a', 'b'), notes=())
+    >>> read_labels([0.5, 1.0], "made")
+    Labels(y=array([0.5, 1. ], dtype=float32), form='numbers', names=('target',), notes=())
+    >>> read_labels([[0, 1], [1, 1]], "made").names
+    ('0', '1')
+    """
+    found = np.asarray(labels)
+    form = form or _seen(found, where)
+    if form == "classes":
+        y, classes = class_indices(found, where)
+        return Labels(y, "classes", classes)
+    if form == "sets":
+        y = _label_sets(found, where)
+        named = tuple(names) if len(names) == y.shape[1] else tuple(map(str, range(y.shape[1])))
+        return Labels(y, "sets", named)
+    y = as_numbers(found, where)
+    count = 1 if y.ndim == 1 else y.shape[1]
+    named = tuple(names) if len(names) == count else tuple(f"{names[0]} {i + 1}" for i in range(count))
+    return Labels(y, "numbers", named)
+
+
+def _seen(labels: np.ndarray, where: str) -> Form:
+    """Return the form that labels show."""
+    several = labels.ndim == 2 and labels.shape[1] > 1
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels != np.round(labels)).any():
+        if several and _are_shares(labels):
+            raise ReglabError(
+                f"{where}: labels of shape {labels.shape} are shares of classes, and no class. Give class indices "
+                "(N,); or, to predict the shares as numbers, say task='regression' (--task regression)."
+            )
+        return "numbers"
+    return "sets" if several and _are_bits(labels) and (labels.sum(axis=1) != 1).any() else "classes"
+
+
+def _are_shares(rows: np.ndarray) -> bool:
+    return bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3))
+
+
+def _are_bits(labels: np.ndarray) -> bool:
+    return labels.dtype.kind == "b" or (labels.dtype.kind in "uif" and bool(((labels == 0) | (labels == 1)).all()))
+
+
+def as_numbers(labels: np.ndarray, where: str) -> np.ndarray:
+    """Return numbers to predict as float32."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    try:
+        found = labels.astype("float64")
+    except (TypeError, ValueError):
+        held = next(value for value in labels.flat if not isinstance(value, int | float | np.number))
+        raise ReglabError(
+            f"{where}: the label {str(held)!r} is no number to predict. Name another task, or none."
+        ) from None
+    if found.ndim not in (1, 2):
+        raise ReglabError(f"{where}: labels have shape {labels.shape}; expected (N,) or (N, targets).")
+    return found.astype("float32")
+
+
+def _label_sets(labels: np.ndarray, where: str) -> np.ndarray:
+    """Return which labels each example has, 0 or 1, int8."""
+    if labels.ndim != 2 or labels.shape[1] < 2:
+        raise ReglabError(
+            f"{where}: labels have shape {labels.shape}; to predict which labels an example has, give a column of 0 "
+            "and 1 for each of them, (N, labels), such as sklearn.preprocessing.MultiLabelBinarizer makes."
+        )
+    if labels.dtype == object and all(isinstance(value, bool | int | float | np.generic) for value in labels.flat):
+        labels = labels.astype("float64")
+    if not _are_bits(labels):
+        wrong = next(value for value in labels.flat if value not in (0, 1))
+        raise ReglabError(
+            f"{where}: {str(wrong)!r} does not say whether an example has a label. Give 0 and 1 in each column."
+        )
+    return labels.astype("int8")
+
+
+def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return class indices and class names for labels of any kind: numbers, texts, or one-hot rows ``(N, classes)``.
+
+    Classes are numbered in the order of their sorted labels.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2:
+        return _one_hot(labels, where), tuple(str(i) for i in range(labels.shape[1]))
+    if labels.ndim != 1:
+        raise ReglabError(f"{where}: labels have shape {labels.shape}; expected (N,) or one-hot (N, classes).")
+    if labels.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(labels))
+        if len(bad):
+            raise ReglabError(
+                f"{where}: the label of row {bad[0]} is {labels[bad[0]]}. Fill it in or leave the row out."
+            )
+        if not (labels == np.round(labels)).all():
+            raise ReglabError(
+                f"{where}: labels such as {labels[labels != np.round(labels)][0]} are not classes. To predict numbers, "
+                "say task='regression' (--task regression)."
+            )
+        labels = labels.astype("int64")
+    try:
+        names, indices = np.unique(labels, return_inverse=True)
+    except TypeError:
+        raise ReglabError(f"{where}: labels mix kinds of values, such as numbers and texts. Give one kind.") from None
+    return indices.reshape(-1).astype("int32"), tuple(str(name) for name in names)
+
+
+def _one_hot(labels: np.ndarray, where: str) -> np.ndarray:
+    try:
+        rows = np.asarray(labels, "float64")
+    except (TypeError, ValueError):
+        rows = np.full(labels.shape, np.nan)
+    if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
+        raise ReglabError(
+            f"{where}: labels of shape {labels.shape} are not one-hot. Give class indices (N,) or one 1 a row; columns "
+            "of 0 and 1 if an example has several labels (task='multi-label'); or, if they are numbers to predict, say "
+            "task='regression' (--task regression)."
+        )
+    return np.asarray(rows.argmax(axis=1).astype("int32"))
