@@ -34,7 +34,7 @@ class Labels:
     notes: tuple[str, ...] = field(default=())
 
     @property
-    def named(self) -> dict[str, tuple[str, ...]]:
+    def named(self) -> dict[str, Any]:
         """The names as :class:`reglab.Dataset` takes them."""
         fields = {"classes": "class_names", "numbers": "targets", "sets": "labels"}
         return {name: self.names if form == self.form else () for form, name in fields.items()}
