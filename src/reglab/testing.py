@@ -44,6 +44,7 @@ __all__ = [
     "check_mixed_precision",
     "check_own_stream",
     "check_reproducible",
+    "check_rider",
     "check_round_trip",
     "check_schedules",
     "check_strategy",
@@ -217,6 +218,20 @@ def check_mixed_precision(strategy: Strategy | Recipe) -> None:
         assert np.isfinite(loss).all() and loss[-1] < loss[0], f"{recipe} does not learn in {policy}: loss {loss}."
 
 
+def check_rider(strategy: Strategy | Recipe) -> None:
+    """What says that it rides leaves the trajectory of the weights alone: with it, each epoch ends as without it."""
+    recipe = Recipe.of(strategy)
+    if not any(each.rides() for each in recipe):
+        return
+
+    def trajectory(of: Recipe) -> list[np.ndarray]:
+        bench, seen = _bench(of), _seeing()
+        bench.train(epochs=3, callbacks=[seen])
+        return seen.found
+
+    _assert_same(trajectory(recipe), trajectory(recipe.host()), f"{recipe} moves the weights", exact=_exact())
+
+
 def check_composition(strategy: Strategy, other: Strategy) -> None:
     """The two train together, or declare that they cannot."""
     try:
@@ -235,6 +250,7 @@ def check_composition(strategy: Strategy, other: Strategy) -> None:
 CHECKS: tuple[Callable[[Strategy], None], ...] = (
     check_declaration, check_round_trip, check_invalid_values, check_zero_strength, check_inert_at_evaluation,
     check_reproducible, check_own_stream, check_strengths_take_effect, check_schedules, check_mixed_precision,
+    check_rider,
 )  # fmt: skip
 
 
@@ -340,6 +356,18 @@ class Bench:
         """Return the state of every random stream."""
         states = [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
         return [_array(state).tolist() for state in states]
+
+
+def _seeing() -> Any:
+    """Return a callback that keeps the trained weights at the end of each epoch."""
+
+    def keep(epoch: int, logs: Any) -> None:
+        callback.found += [_array(weight) for weight in callback.model.trainable_variables]
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=keep)
+    callback.found = []
+    callback.measures = True  # so that what observers bring is not in the weights
+    return callback
 
 
 @functools.lru_cache(maxsize=12)

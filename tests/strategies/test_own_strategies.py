@@ -9,7 +9,7 @@ import pytest
 
 import reglab
 from reglab import ReglabError
-from reglab.strategies import CATALOGUE, EMA, EarlyStopping, Stage, Strategy, param, register
+from reglab.strategies import CATALOGUE, EMA, SWA, EarlyStopping, Judgement, Observer, Stage, Strategy, param, register
 from reglab.study.plan import Run, rides
 
 layers = keras.layers
@@ -101,10 +101,22 @@ class TestRiders:
     def test_reglabs_own_ride(self):
         assert self.trained(EMA(), EarlyStopping()) == [reglab.Recipe(EMA())]
 
-    def test_a_third_partys_does_not(self):
-        own = declared(rider=True, callbacks=lambda self: [])()
-        assert not own.rides()
+    def test_a_third_partys_does_by_its_observer(self):
+        own = declared(rider=True, observer=lambda self: Observer())()
+        assert own.rides()
+        assert self.trained(own) == [reglab.Recipe()]
+
+    def test_what_watches_and_does_not_say_that_it_rides_is_trained(self):
+        own = declared(observer=lambda self: Observer())()
         assert self.trained(own) == [reglab.Recipe(own), reglab.Recipe()]
+
+    def test_what_a_program_has_to_do_for_it_is_in_the_program(self):
+        own = declared(rider=True, observer=lambda self: Observer(), next_state=HOOKS["next_state"])()
+        assert self.trained(own) == [reglab.Recipe(own)]
+
+    def test_what_rides_and_does_not_say_what_it_sees_is_told(self):
+        with pytest.raises(ReglabError, match=r"own says that it rides .* Give it the method observer"):
+            declared(rider=True)()
 
     def test_what_is_made_of_a_rider_and_does_more_does_not(self):
         @dataclass(frozen=True)
@@ -130,7 +142,6 @@ class Halving(Strategy):
     formula: ClassVar[str] = "W / 2"
     paper: ClassVar[str] = "none"
     stage: ClassVar[Stage] = Stage.OBSERVATION
-    rider: ClassVar[bool] = True
 
     at_end: bool = param(False, "whether at the end of the training", kind="bool")
 
@@ -176,3 +187,83 @@ class TestInAStudy:
         own = declared(monitor="val_loss", callbacks=lambda self: [])()
         with pytest.raises(ReglabError, match="own monitors 'val_loss'"):
             self.study(own, tmp_path / "s").run(workers=0)
+
+
+class _Shrinking(Observer):
+    """Looks at weights that are smaller than the trained ones, and stops after two epochs."""
+
+    settles = True
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def bring(self, moment):
+        return [self.factor * weight for weight in moment.weights]
+
+    def judge(self, epoch, values):
+        return Judgement(stop=epoch == 1)
+
+
+@dataclass(frozen=True)
+class Shrunk(Strategy):
+    """Looks at other weights than those that are trained."""
+
+    name: ClassVar[str] = "shrunk"
+    formula: ClassVar[str] = "evaluation uses factor * W"
+    paper: ClassVar[str] = "none"
+    stage: ClassVar[Stage] = Stage.OBSERVATION
+    rider: ClassVar[bool] = True
+
+    factor: float = param(0.5, "of what is trained")
+
+    def observer(self):
+        return _Shrinking(self.factor)
+
+
+@pytest.fixture(scope="module")
+def riders(tmp_path_factory):
+    register(Shrunk)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(60, 4)).astype("float32"), np.arange(60) % 3
+
+    def build():
+        keras.utils.set_random_seed(0)
+        return keras.Sequential(
+            [keras.Input((4,)), layers.Dense(4, "relu"), layers.BatchNormalization(), layers.Dense(3, "softmax")]
+        )
+
+    recipes = {"shrunk": Shrunk(), "shrunk more": Shrunk(factor=0.1), "whole": Shrunk(factor=1.0), "swa": SWA(0.5)}
+    out = tmp_path_factory.mktemp("riders") / "s"
+    study = reglab.Study(data, build, recipes, seeds=1, epochs=4, learning_rate=0.05, out=out)
+    yield study.run(workers=0)
+    CATALOGUE.remove(Shrunk.name)
+
+
+class TestARiderInAStudy:
+    """A third party's rider gets its own numbers, from a training that it shares with others."""
+
+    @staticmethod
+    def run(riders, name):
+        (run,) = riders.runs[name].values()
+        assert run.status == "finished", run.error
+        return run
+
+    def test_one_training_gives_all_of_them(self, riders):
+        recipes = [reglab.Recipe(), *(reglab.Recipe(Shrunk(factor)) for factor in (0.5, 0.1)), reglab.Recipe(SWA(0.5))]
+        runs = [Run(str(number), recipe.to_text(), recipe, 0) for number, recipe in enumerate(recipes)]
+        assert [ride.recipe for ride in rides(runs)] == [reglab.Recipe()]
+
+    def test_each_has_the_numbers_of_its_weights(self, riders):
+        plain = self.run(riders, "none").history
+        found = {name: self.run(riders, name).history for name in ("shrunk", "shrunk more", "swa")}
+        assert {name: len(each["loss"]) for name, each in found.items()} == {"shrunk": 2, "shrunk more": 2, "swa": 4}
+        key = "val_cross_entropy"
+        assert all(found[name]["loss"] == plain["loss"][: len(found[name]["loss"])] for name in found)
+        assert len({found["shrunk"][key][0], found["shrunk more"][key][0], plain[key][0]}) == 3
+        assert found["swa"][key][:2] == plain[key][:2]
+        assert found["swa"][key][3] != plain[key][3]
+
+    def test_statistics_are_those_of_its_weights(self, riders):
+        """With smaller weights before it, a normalization gives what it gave."""
+        whole, shrunk = (self.run(riders, name).history["val_accuracy"][1] for name in ("whole", "shrunk"))
+        assert abs(whole - shrunk) < 0.2

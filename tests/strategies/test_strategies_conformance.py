@@ -32,6 +32,7 @@ SAMPLES = [
     "l2_sp(coefficient=0.1)",
     "max_norm(norm=0.5)",
     "r_drop(alpha=1.0)",
+    "swa(start=0.5)",
 ]
 VARIANTS = [
     "augmentation(rotation_range=10, fill_mode=constant, cval=0.5)",
@@ -48,7 +49,7 @@ FITTED = [
     "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
 ]
 # Between them they hold every strategy that changes the training: what takes one pass through the network, and what
-# takes a second one. (Early stopping puts back the weights of the best epoch, which hides what others did after it.)
+# takes a second one. (Early stopping and SWA leave other weights than those of the last step, which hides the others.)
 ONE_PASS = (
     "augmentation(rotation_range=10, width_shift_range=0.1) + label_smoothing(smoothing=0.1) + mixup(alpha=0.2) + "
     "dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + weight_decay(decay=0.1) + "
@@ -76,11 +77,11 @@ STAGES = ("augmentation", "label_smoothing", "mixup", "adversarial", "dropout", 
           "early_stopping")  # fmt: skip
 PAIRS = list(itertools.combinations(sorted(ONE_OF_EACH), 2))
 BY_STAGE = list(itertools.combinations(STAGES, 2))
-CONFLICTS = {("l1", "l1l2"), ("l1l2", "l2"), ("asam", "sam")}
+CONFLICTS = {("l1", "l1l2"), ("l1l2", "l2"), ("asam", "sam"), ("ema", "swa")}
 
 SAID = (testing.check_declaration, testing.check_round_trip, testing.check_invalid_values)
 # Tests that follow each other share the program that these train.
-QUICK = (testing.check_reproducible, testing.check_schedules)
+QUICK = (testing.check_reproducible, testing.check_schedules, testing.check_rider)
 OTHERS = (
     testing.check_inert_at_evaluation,
     testing.check_zero_strength,
@@ -98,7 +99,8 @@ def test_there_is_a_sample_of_every_strategy_and_every_check_is_run():
     assert set(ONE_OF_EACH) == set(CATALOGUE)
     assert set(testing.CHECKS) == {*SAID, *QUICK, *OTHERS}
     assert {each.name for text in TOGETHER.values() for each in Recipe.parse(text)} == set(CATALOGUE) - {
-        "early_stopping"
+        "early_stopping",
+        "swa",
     }
 
 

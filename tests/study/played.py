@@ -202,7 +202,7 @@ class Player(Executor):
 def stand(ride, epoch, curves=None):
     tracks = {
         run.id: TrackState(
-            {"val_accuracy": curves[run.id] if curves else [0.5] * epoch}, 0, [np.zeros(3)], False, "", 1.0, None
+            {"val_accuracy": curves[run.id] if curves else [0.5] * epoch}, 0, [np.zeros(3)], False, "", 1.0, []
         )
         for run in ride.runs
     }

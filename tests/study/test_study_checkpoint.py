@@ -56,7 +56,8 @@ def _equal(one, other):
     assert one.test is None or np.array_equal(one.test.predicted, other.test.predicted)
 
 
-RIDERS = ["none", "early_stopping(patience=2)", "early_stopping(monitor=val_loss, patience=1)", "ema(momentum=0.8)"]
+RIDERS = ["none", "early_stopping(patience=2)", "early_stopping(monitor=val_loss, patience=1)", "ema(momentum=0.8)",
+          "swa(start=0.2)"]  # fmt: skip
 RANDOM = ["sam + dropout(rate=0.3) + augmentation(rotation_range=10) + gaussian_noise + l2(kernel=linear(0, 1e-2, 5))"]
 DRAWN = ["dropout(rate=0.3) + augmentation(rotation_range=10) + gaussian_noise"]
 
@@ -120,7 +121,7 @@ def test_a_checkpoint_fits_the_training_it_is_of_and_runs_that_were_in_it():
 def test_a_checkpoint_taken_apart_and_put_together_is_the_same():
     best = [np.arange(3.0), np.eye(2)]
     track = TrackState({"loss": [1.0, np.nan]}, best_epoch=1, best_weights=best, done=False, diverged="", seconds=2.5,
-                       stopper={"wait": 1, "best": np.inf})  # fmt: skip
+                       observers=[{"wait": 1, "best": np.inf}, {"count": 2, "mean": np.ones(3)}])  # fmt: skip
     whole = Checkpoint("of l2", 4, 2, [np.ones((2, 3)), np.array(7)], {"a": track, "b": replace(track, done=True)})
     again = Checkpoint.of(*whole.parts())
     np.testing.assert_equal(asdict(again), asdict(whole))

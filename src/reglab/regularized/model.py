@@ -16,7 +16,6 @@ from reglab import backends
 from reglab.errors import ReglabError
 from reglab.keras_internals import is_graph
 from reglab.recipe import Recipe
-from reglab.regularized.averages import averages_for
 from reglab.regularized.checks import (
     check_callbacks,
     check_path,
@@ -35,6 +34,7 @@ from reglab.regularized.parts import Part, give_state, parts_of, restart_state, 
 from reglab.regularized.placing import add_activity_penalties, taps
 from reglab.regularized.step import Step, takes_training
 from reglab.regularized.targets import Targets
+from reglab.regularized.watching import Watchers, callbacks_for, inputs_of_fit
 from reglab.strategies import ModelInput
 
 __all__ = ["RegularizedModel"]
@@ -71,6 +71,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             output=None,
             labels=None,
             compiled_with={},
+            gather=None,
             targets=None,
             traces=0,
             policy=source_policy,
@@ -84,6 +85,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         if isinstance(model, RegularizedModel):
             raise ReglabError("The model is regularized already. Add the strategies to its recipe: model.recipe + ...")
         check_trainer(model)
+        Watchers(recipe)  # says what observers do not go together
         parts = parts_of(recipe, seed)
         check_shapes(model, parts)
         placed = taps(model, parts)
@@ -238,19 +240,25 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         check_callbacks(self.recipe, callbacks)
         if self._held.targets is not None:  # Keras says what is missing
             self._held.targets.check_labels(arguments.get("y"), _output_shapes(self.network))
-        bound.arguments["callbacks"] = self._callbacks(callbacks)
+        bound.arguments["callbacks"] = self._callbacks(callbacks, inputs_of_fit(arguments, seed=self.seed))
         history = super().fit(*bound.args, **bound.kwargs)
         self._settle()
         return history
 
-    def _callbacks(self, given: list[Any]) -> list[Any]:
+    def _callbacks(self, given: list[Any], inputs: Any) -> list[Any]:
         """Return the callbacks of one call of ``fit``: the user's, the recipe's, and what goes with both."""
         schedules = [_Schedules()] if self.recipe.scheduled else []
         own = [callback for strategy in self.recipe for callback in strategy.callbacks()]
         measuring = [callback for callback in given if getattr(callback, "measures", False)]
         users = [callback for callback in given if callback not in measuring]
-        averages = averages_for(self, users=users, own=own)
-        return [*averages, *users, *schedules, *own, *measuring]
+        # What measures by itself asks the observers too.
+        first, last = ([], []) if measuring else callbacks_for(self, users=users, inputs=inputs)
+        return [*first, *users, *schedules, *own, *last, *measuring]
+
+    def state_of(self, name: str) -> dict[str, np.ndarray]:
+        """Return what a strategy of the recipe keeps from step to step, as it is now."""
+        part = next(part for part in self._held.parts if part.strategy.name == name)
+        return {key: np.array(keras.ops.convert_to_numpy(value)) for key, value in part.strengths.state.items()}
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """Save as ``keras.Model.save`` does, to a .keras file."""

@@ -22,6 +22,7 @@ from reglab.strategies.given import (
     Tensor,
     Weight,
 )
+from reglab.strategies.observing import Judgement, Moment, Observer
 from reglab.strategies.registry import Catalogue, scanned
 from reglab.strategies.stage import Stage
 
@@ -36,9 +37,12 @@ __all__ = [
     "Batch",
     "Cosine",
     "InputRange",
+    "Judgement",
     "Linear",
     "LossContext",
     "ModelInput",
+    "Moment",
+    "Observer",
     "Optimizer",
     "Param",
     "Place",

@@ -18,7 +18,8 @@ This is the training step of ``reglab.regularize(model, recipe)``, with every ho
     UPDATE       weights = s.optimizer(optimizer)(weights, g)       # weight decay, learning rate, averages
                  weights = s.after_update(weights)                  # max-norm
                  s.state = s.next_state(weights)
-    OBSERVATION  s.callbacks()                                      # early stopping
+    OBSERVATION  s.observer()                                       # early stopping, averages: looks, moves nothing
+                 s.callbacks()                                      # whatever Keras' callbacks do
 
 A strategy names the stage of its main hook, which decides its place among the strategies of a recipe. It implements
 only the hooks it needs. The hooks are pure functions of tensors: they get the strategy's strengths as variables in
@@ -56,13 +57,13 @@ from reglab.strategies.given import (
     Tensor,
     Weight,
 )
+from reglab.strategies.observing import Observer
 from reglab.strategies.stage import Stage
 
 __all__ = ["Strategy"]
 
-_OURS = "reglab.strategies."  # modules of ours
-# What acts on a training.
-_HOOKS = (
+# What acts in the program that is trained.
+_IN_PROGRAM = (
     "fit_data",
     "preprocess",
     "on_batch",
@@ -78,8 +79,8 @@ _HOOKS = (
     "after_update",
     "state",
     "next_state",
-    "callbacks",
 )
+_HOOKS = (*_IN_PROGRAM, "callbacks", "observer")
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ class Strategy:
             all whose numbers measure something.
         changes_inputs: whether :meth:`on_batch`, where it is implemented, changes the inputs and not the targets alone.
         soft_targets: whether it turns class indices into distributions over classes.
-        rider: of reglab's own early stopping and averaging: they leave the trajectory of the weights alone, and a
-            study computes them from a run without them. What others declare is trained by itself.
+        rider: whether all its hooks leave the trajectory of the weights alone, so that a study computes it, by its
+            :meth:`observer`, from the training of the recipe without it. ``reglab.testing.check_rider`` tries that.
     """
 
     name: ClassVar[str]
@@ -136,13 +137,17 @@ class Strategy:
 
     @classmethod
     def rides(cls) -> bool:
-        """Whether a study computes it from a run without it: a rider of reglab's, with the hooks it has there.
+        """Whether a study computes it from a training without it: the class says so, of the hooks that it has.
 
-        A study knows what each of its riders does with a training. It does not know that of anybody else's, nor of a
-        class that is made of a rider and does more, so these are trained.
+        What is made of a rider and overrides a hook of it has to say so anew.
         """
-        origin = next(each for each in cls.__mro__ if issubclass(each, Strategy) and each.__module__.startswith(_OURS))
-        return origin.rider and all(getattr(cls, hook) is getattr(origin, hook) for hook in _HOOKS)
+        origin = next(each for each in cls.__mro__ if "rider" in vars(each))
+        return bool(vars(origin)["rider"]) and all(getattr(cls, hook) is getattr(origin, hook) for hook in _HOOKS)
+
+    @classmethod
+    def in_program(cls) -> bool:
+        """Whether something of it acts in the program that is trained; all else watches or is called by ``fit``."""
+        return any(cls.implements(hook) for hook in _IN_PROGRAM)
 
     def _check_hooks(self) -> None:
         """Raise a ReglabError for a hook that would never be called, or that is to be called and is not there."""
@@ -155,6 +160,11 @@ class Strategy:
             raise ReglabError(
                 f"{self.name} has on_activation and does not say where it acts. Give it the property places, such as "
                 "('hidden',)."
+            )
+        if self.rides() and not self.implements("observer"):
+            raise ReglabError(
+                f"{self.name} says that it rides on a training without it (rider = True), and not what it sees there. "
+                "Give it the method observer, or take rider out."
             )
         for needed, hook in (
             (bool(self.places), "on_activation"),
@@ -378,6 +388,10 @@ class Strategy:
     def callbacks(self) -> list[Any]:
         """Return callbacks for one call of ``fit``."""
         return []
+
+    def observer(self) -> Observer:
+        """Return what watches one training: it may end it, choose an epoch, or bring other weights to look at."""
+        raise NotImplementedError
 
     # --- combining -------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ class TrackState:
         best_epoch, best_weights: the best epoch so far, counted from 0, and the network's weights after it.
         done, diverged: whether it has stopped, and why, if its numbers were none.
         seconds: of training so far.
-        stopper: what Keras' EarlyStopping remembers, if the recipe has one.
+        observers: what each observer of its recipe remembers: numbers and arrays, by name.
     """
 
     history: dict[str, list[float]]
@@ -31,7 +31,7 @@ class TrackState:
     done: bool
     diverged: str
     seconds: float
-    stopper: dict[str, Any] | None
+    observers: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,14 @@ class Checkpoint:
             arrays |= {f"track_{number}_best_{i:05d}": value for i, value in enumerate(track.best_weights)}
             # As arrays: numbers that are not finite stay what they are.
             arrays |= {f"track_{number}_history_{key}": np.asarray(values) for key, values in track.history.items()}
+            plain: list[dict[str, Any]] = []
+            for position, remembered in enumerate(track.observers):
+                held = {key: value for key, value in remembered.items() if isinstance(value, np.ndarray)}
+                arrays |= {f"track_{number}_observer_{position}_{key}": value for key, value in held.items()}
+                plain.append({key: value for key, value in remembered.items() if key not in held})
             tracks[run] = {
                 "best_epoch": track.best_epoch, "done": track.done, "diverged": track.diverged,
-                "seconds": track.seconds, "stopper": track.stopper,
+                "seconds": track.seconds, "observers": plain,
             }  # fmt: skip
         values = {"hyperparameters": self.hyperparameters, "seed": self.seed, "epoch": self.epoch, "tracks": tracks}
         return values, arrays
@@ -82,10 +87,19 @@ class Checkpoint:
         tracks = {}
         for number, (run, state) in enumerate(values["tracks"].items()):
             best, history = f"track_{number}_best_", f"track_{number}_history_"
+            observers = [
+                {**plain, **_under(f"track_{number}_observer_{position}_", arrays)}
+                for position, plain in enumerate(state["observers"])
+            ]
             tracks[run] = TrackState(
                 history={key.removeprefix(history): arrays[key].tolist() for key in arrays if key.startswith(history)},
                 best_weights=[arrays[key] for key in sorted(arrays) if key.startswith(best)],
-                **state,
+                **{**state, "observers": observers},
             )
         variables = [arrays[key] for key in sorted(arrays) if key.startswith("variable_")]
         return cls(values["hyperparameters"], values["seed"], values["epoch"], variables, tracks)
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin so, by the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}

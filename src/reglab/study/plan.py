@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reglab.recipe import Recipe
-from reglab.strategies.averaging.ema import EMA
+from reglab.strategies import Strategy
 from reglab.tasks import Task
 
 __all__ = ["RESULT_VERSION", "Plan", "Queue", "Ride", "Run", "as_text", "identity", "rides"]
@@ -117,25 +117,25 @@ class Plan:
 def rides(runs: list[Run]) -> list[Ride]:
     """Group runs of one seed into as few trainings as give all of them.
 
-    Runs share a training if they differ by riders only. A training averages weights with one momentum, so runs with
-    another momentum get their own.
+    Runs share a training if they differ by riders only. Where something of a rider is part of the program, such as an
+    average of weights with its momentum, runs with another one get their own.
     """
-    groups: dict[Recipe, dict[EMA | None, list[Run]]] = {}
+    groups: dict[Recipe, dict[tuple[Strategy, ...], list[Run]]] = {}
     for run in runs:
-        average = next((each for each in run.recipe if isinstance(each, EMA) and each.rides()), None)
+        aboard = tuple(each for each in run.recipe if each.rides() and each.in_program())
         of_host = groups.setdefault(run.recipe.host(), {})
-        if average is None:
-            # Runs without an average can watch any training of their host.
-            key = next(iter(of_host), None)
+        if not aboard:
+            # Such runs can watch any training of their host.
+            key = next(iter(of_host), ())
             of_host.setdefault(key, []).append(run)
-        elif None in of_host:
-            of_host[average] = [*of_host.pop(None), run]
+        elif () in of_host:
+            of_host[aboard] = [*of_host.pop(()), run]
         else:
-            of_host.setdefault(average, []).append(run)
+            of_host.setdefault(aboard, []).append(run)
     return [
-        Ride(host if average is None else host + average, tuple(members))
+        Ride(host + Recipe(*aboard), tuple(members))
         for host, of_host in groups.items()
-        for average, members in of_host.items()
+        for aboard, members in of_host.items()
     ]
 
 

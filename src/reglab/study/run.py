@@ -17,10 +17,11 @@ from reglab import backends
 from reglab.data.batches import Batches
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.regularized.averages import averages_of
 from reglab.regularized.model import RegularizedModel
+from reglab.regularized.optimizer import unscaled
+from reglab.regularized.watching import Shown
 from reglab.seeds import derive
-from reglab.strategies.averaging.ema import EMA
+from reglab.strategies import Strategy
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
@@ -121,7 +122,7 @@ class Program:
             if checkpoint_every and (epoch + 1) % checkpoint_every == 0 and epoch + 1 < epochs:
                 on_checkpoint(self._checkpoint(ride, tracks, epoch + 1))
 
-        watch = _Watch(self, tracks, data, on_epoch, keep)
+        watch = _Watch(self, tracks, data, on_epoch, keep, epochs=epochs, batch_size=batch_size)
         self.model.fit(
             backends.adapter().feed(batches), epochs=last, initial_epoch=first, steps_per_epoch=batches.steps,
             shuffle=False, verbose=0, callbacks=[watch],
@@ -207,8 +208,12 @@ class _Watch(keras.callbacks.Callback):
         data: SeedData,
         on_epoch: Callable[[int, dict], None],
         keep: Callable[[int], None],
+        *,
+        epochs: int,
+        batch_size: int,
     ) -> None:
         super().__init__()
+        self._epochs, self._batch_size = epochs, batch_size
         self.tracks = tracks
         self._program = program
         self._data = data
@@ -220,13 +225,18 @@ class _Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         loss = float((logs or {}).get("loss", np.nan))
         waiting = [track for track in self.tracks if not track.done]
+        # What tracks look at: the weights that are trained, or what their observers bring, the same for equal ones.
+        looked: dict[Strategy | None, tuple[list[np.ndarray] | None, list[Track]]] = {None: (None, [])}
+        for track in waiting:
+            brought = track.watchers.bring(self.model, epoch=epoch, epochs=self._epochs)
+            looked.setdefault(None if brought is None else track.watchers.bringing, (brought, []))[1].append(track)
         shown: dict[str, float] = {}
-        for averaged in sorted({track.averaged for track in waiting}):
-            values, weights = self._measure(averaged=averaged)
-            for track in waiting:
-                if track.averaged == averaged:
+        for brought, tracks in looked.values():
+            if tracks:
+                values, weights = self._measure(brought, settles=tracks[0].watchers.settles)
+                for track in tracks:
                     track.follow(epoch, {"loss": loss, **values}, weights)
-            shown = shown or values
+                shown = shown or values
         self._last = _copies(self._program.model.network) if self._follows_callbacks() else []
         self._on_epoch(epoch, shown)
         if all(track.done for track in self.tracks):
@@ -237,7 +247,7 @@ class _Watch(keras.callbacks.Callback):
     def _follows_callbacks(self) -> bool:
         """Whether a callback of the recipe may change weights; where they are averaged, Keras does at the end."""
         recipe = self._program.model.recipe
-        averaged = any(isinstance(strategy, EMA) for strategy in recipe)
+        averaged = getattr(unscaled(self._program.model.optimizer), "use_ema", False)
         return not averaged and any(strategy.implements("callbacks") for strategy in recipe)
 
     def check_end(self, recipe: Recipe) -> None:
@@ -250,9 +260,12 @@ class _Watch(keras.callbacks.Callback):
                 "is there at the end of each epoch. Change them in on_epoch_end, and put them back in on_epoch_begin."
             )
 
-    def _measure(self, *, averaged: bool) -> tuple[dict[str, float], Callable[[], list[np.ndarray]]]:
+    def _measure(
+        self, brought: list[np.ndarray] | None, *, settles: bool
+    ) -> tuple[dict[str, float], Callable[[], list[np.ndarray]]]:
+        """Return what is measured of the weights that are trained, or of others, and what gives copies of them."""
         network = self._program.model.network
-        if not averaged:
+        if brought is None:
             values = self._clean_metrics()
             cache: list[list[np.ndarray]] = []
 
@@ -262,12 +275,17 @@ class _Watch(keras.callbacks.Callback):
                 return cache[0]
 
             return values, weights
-        moving = _copies(network)
-        for variable, average in zip(self.model.trainable_variables, averages_of(self.model), strict=True):
-            variable.assign(average)
-        values, at_average = self._clean_metrics(), _copies(network)
-        network.set_weights(moving)
-        return values, lambda: at_average
+        shown = Shown(self._program.model, brought, inputs=self._inputs if settles else None)
+        values, copies = self._clean_metrics(), _copies(network)
+        shown.back()
+        return values, lambda: copies
+
+    def _inputs(self) -> Iterator[np.ndarray]:
+        """Yield the training inputs in batches, in an order that the seed decides."""
+        data = self._data
+        order = np.random.default_rng(data.stream("statistics")).permutation(data.train)
+        for start in range(0, len(order), self._batch_size):
+            yield data.preprocess(data.x[order[start : start + self._batch_size]])
 
     def _clean_metrics(self) -> dict[str, float]:
         predicted, count = self._program.predict(self._x), len(self._data.clean[1])

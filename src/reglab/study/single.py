@@ -180,12 +180,12 @@ class Single:
 
 
 class _ToTheEnd(Program):
-    """A program that keeps the last epoch in place of the best; with averaged weights, the last average."""
+    """A program that keeps the last epoch in place of the best, with the weights that its observers bring there."""
 
     def _record(self, track: Track, data: SeedData) -> Record:
-        if not track.diverged:  # what fit left in the network is what it ended with
+        if not track.diverged:
             track.best_epoch = len(track.history["loss"]) - 1
-            track.best_weights = [np.array(weight) for weight in self.model.network.get_weights()]
+            track.best_weights = track.latest()
         return super()._record(track, data)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reglab.strategies.averaging.ema import EMA
-from reglab.strategies.optimization.early_stopping import DECIDING, EarlyStopping
+from reglab.regularized.watching import Watchers
+from reglab.strategies.optimization.early_stopping import DECIDING
 from reglab.study.checkpoint import TrackState
 from reglab.study.plan import Run
 from reglab.study.records import Predictions
@@ -17,17 +17,20 @@ from reglab.tasks import Task
 
 __all__ = ["Track"]
 
-_REMEMBERED = ("wait", "stopped_epoch", "best", "best_epoch")  # what Keras' EarlyStopping decides by
-
 
 class Track:
-    """One run of a training. ``follow`` is called after each epoch until it is ``done``."""
+    """One run of a training. ``follow`` is called after each epoch until it is ``done``.
+
+    Attributes:
+        watchers: the observers of its recipe.
+    """
 
     def __init__(self, run: Run, task: Task) -> None:
         self.run = run
         self.task = task
         self._decides = f"val_{task.deciding}"
-        self.averaged = any(isinstance(strategy, EMA) for strategy in run.recipe)
+        self.watchers = Watchers(run.recipe)
+        self.latest: Callable[[], list[np.ndarray]] = list  # gives the weights that were measured last
         self.history: dict[str, list[float]] = {}
         self.best_epoch = -1
         self.best_weights: list[np.ndarray] = []
@@ -35,38 +38,31 @@ class Track:
         self.diverged = ""
         self.seconds = 0.0
         self._began = time.perf_counter()
-        self._stopping = next((s for s in run.recipe if isinstance(s, EarlyStopping) and s.rides()), None)
-        self._stopper = self._stopping.callback(restore=False) if self._stopping else None
-        if self._stopper is not None:
-            # Keras' own rule decides; it asks its model for nothing but to stop.
-            self._stopper.set_model(_StopFlag())
-            self._stopper.on_train_begin()
 
     def follow(self, epoch: int, values: dict[str, float], weights: Callable[[], list[np.ndarray]]) -> None:
         """Take in the clean metrics of an epoch; ``weights`` gives the weights they were measured with."""
         for key, value in values.items():
             self.history.setdefault(key, []).append(value)
         self.seconds = time.perf_counter() - self._began
+        self.latest = weights
         if not all(np.isfinite(value) for value in values.values()):
             bad = ", ".join(key for key, value in values.items() if not np.isfinite(value))
             self.diverged, self.done = f"not a number in epoch {epoch + 1}: {bad}", True
             return
         improved = self._improves(values)
-        if self._stopper is not None:
-            self._stopper.on_epoch_end(epoch, self._monitored(values))
-            if self._stopper.monitor != DECIDING:
-                improved = self.best_epoch < 0 or self._stopper.best_epoch == epoch
-            self.done = self._stopper.model.stop_training
+        for observer, judgement in self.watchers.judge(epoch, self._monitored(values)):
+            if observer.monitor not in (None, DECIDING):
+                improved = self.best_epoch < 0 or judgement.best
+            self.done = self.done or judgement.stop
         if improved:
             self.best_epoch, self.best_weights = epoch, weights()
 
     def state(self) -> TrackState:
         """Return all that the run remembers."""
-        stopper = None if self._stopper is None else {key: getattr(self._stopper, key) for key in _REMEMBERED}
         return TrackState(
             history={key: list(values) for key, values in self.history.items()}, best_epoch=self.best_epoch,
             best_weights=self.best_weights, done=self.done, diverged=self.diverged, seconds=self.seconds,
-            stopper=stopper,
+            observers=self.watchers.remembered(),
         )  # fmt: skip
 
     def restore(self, state: TrackState) -> None:
@@ -75,13 +71,13 @@ class Track:
         self.best_epoch, self.best_weights = state.best_epoch, list(state.best_weights)
         self.done, self.diverged, self.seconds = state.done, state.diverged, state.seconds
         self._began = time.perf_counter() - state.seconds
-        for key, value in (state.stopper or {}).items():
-            setattr(self._stopper, key, value)
+        self.watchers.recall(state.observers)
 
     def _monitored(self, values: dict[str, float]) -> dict[str, float]:
-        """Return what early stopping can watch: what decides, larger is better, under its default name; the loss."""
+        """Return what an observer can watch: what decides, larger is better, under its default name; the loss; all."""
         decides, criterion = self.task.decides, self.task.criterion
-        return {DECIDING: decides.sign * values[self._decides], "val_loss": values[f"val_{criterion.name}"]}
+        watched = {DECIDING: decides.sign * values[self._decides], "val_loss": values[f"val_{criterion.name}"]}
+        return {**values, **watched}
 
     def _improves(self, values: dict[str, float]) -> bool:
         sign, before = self.task.decides.sign, self.history[self._decides]
@@ -100,9 +96,3 @@ class Track:
             "best_epoch": float(self.best_epoch + 1),
             "seconds": self.seconds,
         }
-
-
-class _StopFlag:
-    """All of a model that Keras' EarlyStopping needs when it restores nothing."""
-
-    stop_training = False

@@ -5,13 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from reglab.declare import param
 from reglab.errors import ReglabError
+from reglab.keras_internals import averages_in
+from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.given import Optimizer, StrengthView
+from reglab.strategies.observing import Moment, Observer
 from reglab.strategies.stage import Stage
 
-__all__ = ["EMA"]
+__all__ = ["EMA", "Averages"]
+
+
+class Averages(Observer):
+    """Looks at the averages that the optimizer keeps."""
+
+    def bring(self, moment: Moment) -> list[np.ndarray]:
+        # By way of NumPy: on JAX, memory that two variables share is gone for both once a step was given it.
+        averages = averages_in(moment.optimizer)
+        return [np.array(keras.ops.convert_to_numpy(average)) for average in averages]
 
 
 @dataclass(frozen=True)
@@ -19,10 +33,9 @@ class EMA(Strategy):
     """Evaluates with an exponential moving average of the weights in place of the weights.
 
     ``A <- momentum * A + (1 - momentum) * W`` after every step, from ``A = W`` in the first. The trajectory of ``W`` is
-    left alone. It is ``use_ema`` of Keras' optimizers: ``fit`` leaves the average in the weights when it ends. In a
-    study, and with ``keras.callbacks.SwapEMAWeights``, the average is what each epoch's validation measures. So it is
-    where the best epoch is restored (``early_stopping``, or Keras' callback): the averages are validated, and those of
-    the best epoch are what ``fit`` leaves.
+    left alone. It is ``use_ema`` of Keras' optimizers with ``keras.callbacks.SwapEMAWeights``: the average is what each
+    epoch's validation measures, in ``fit`` and in a study, and what ``fit`` leaves in the weights when it ends. Where
+    the best epoch is restored (``early_stopping``, or Keras' callback), its average is.
     Statistics of BatchNormalization are not averaged; they are running averages already.
 
     Differences from the source: Polyak and Juditsky average all iterates equally.
@@ -56,6 +69,9 @@ class EMA(Strategy):
             )
         optimizer.use_ema = True
         optimizer.ema_momentum = s.variable("momentum")
+
+    def observer(self) -> Observer:
+        return Averages()
 
     def write_keras(self, script: Any) -> None:
         # As a float32 number, because 1 - momentum is computed in the precision of the number.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+from reglab.strategies.observing import Judgement, Observer
 from reglab.strategies.stage import Stage
 
 __all__ = ["DECIDING", "EarlyStopping"]
@@ -19,10 +21,10 @@ DECIDING = "val_accuracy"  # what is monitored by default; in a study it stands 
 class EarlyStopping(Strategy):
     """Stops after ``patience`` epochs without improvement of ``monitor``, and restores the best weights.
 
-    It is ``keras.callbacks.EarlyStopping`` with ``restore_best_weights=True``. It does not alter the weights on the
-    way, so a study computes it from the run without it. In a study the monitored values are the clean ones: measured in
-    inference mode and without penalties; ``val_accuracy`` stands for the metric that decides there, and ``val_loss``
-    for what the loss measures. Together with ``ema`` the averages are validated, and restored.
+    It decides as ``keras.callbacks.EarlyStopping`` does with ``restore_best_weights=True``. It does not alter the
+    weights on the way, so a study computes it from the run without it. In a study the monitored values are the clean
+    ones: measured in inference mode and without penalties; ``val_accuracy`` stands for the metric that decides there,
+    and ``val_loss`` for what the loss measures. Together with ``ema`` the averages are validated, and restored.
 
     Differences from the paper (Srivastava, Table 1: val_accuracy, patience 40): it does not say whether best weights
     were restored; here they are.
@@ -49,21 +51,10 @@ class EarlyStopping(Strategy):
     start_from_epoch: int = param(0, "epochs before improvement is looked for", kind="int", low=0, unit="epochs")
 
     def structure(self) -> tuple[Any, ...]:
-        return (self.name,)  # a callback: nothing of it is compiled
+        return (self.name,)  # nothing of it is compiled
 
-    def callback(self, *, restore: bool) -> Any:
-        """Return Keras' callback for one training."""
-        return keras.callbacks.EarlyStopping(
-            monitor=self.monitor,
-            mode="max" if self.monitor.endswith("accuracy") else "min",
-            patience=self.patience,
-            min_delta=self.min_delta,
-            start_from_epoch=self.start_from_epoch,
-            restore_best_weights=restore,
-        )
-
-    def callbacks(self) -> list[Any]:
-        return [self.callback(restore=True)]
+    def observer(self) -> Observer:
+        return _Stopping(self)
 
     def write_keras(self, script: Any) -> None:
         # Of val_loss the study watches the part without penalties. It is a metric in the script.
@@ -76,3 +67,40 @@ class EarlyStopping(Strategy):
         where = '"val_accuracy", mode="max"' if accuracy else '"val_cross_entropy", mode="min"'
         arguments += [] if accuracy else ["restore_best_weights=True"]
         script.callbacks.append(f"keras.callbacks.EarlyStopping({where}, {', '.join(arguments)})")
+
+
+_REMEMBERED = ("wait", "stopped_epoch", "best", "best_epoch")  # what Keras' callback decides by
+
+
+class _Stopping(Observer):
+    """Keras' own rule; it is asked when to stop, and which epoch was the best."""
+
+    def __init__(self, strategy: EarlyStopping) -> None:
+        self.monitor = strategy.monitor
+        self._callback = keras.callbacks.EarlyStopping(
+            monitor=strategy.monitor,
+            mode="max" if strategy.monitor.endswith("accuracy") else "min",
+            patience=strategy.patience,
+            min_delta=strategy.min_delta,
+            start_from_epoch=strategy.start_from_epoch,
+        )
+        self._callback.set_model(_StopFlag())
+        self._callback.on_train_begin()
+
+    def judge(self, epoch: int, values: Mapping[str, float]) -> Judgement:
+        self._callback.on_epoch_end(epoch, dict(values))
+        looked = self.monitor in values and epoch >= self._callback.start_from_epoch
+        return Judgement(looked and self._callback.best_epoch == epoch, self._callback.model.stop_training)
+
+    def remembered(self) -> dict[str, Any]:
+        return {name: getattr(self._callback, name) for name in _REMEMBERED}
+
+    def recall(self, remembered: Mapping[str, Any]) -> None:
+        for name in _REMEMBERED:
+            setattr(self._callback, name, remembered[name])
+
+
+class _StopFlag:
+    """All of a model that Keras' EarlyStopping needs when it restores nothing."""
+
+    stop_training = False
