@@ -87,7 +87,7 @@ MUTANTS: list[Mutant] = [
         ("recorded runs are planned again", "if run.id not in have:", "if True:"),
         (
             "runs with two momenta share one training",
-            "of_host.setdefault(average, []).append(run)",
+            "of_host.setdefault(aboard, []).append(run)",
             "of_host.setdefault(next(iter(of_host)), []).append(run)",
         ),
         ("a ride that is put back comes last", "self._first -= 1", "self._first += 1_000"),
@@ -117,7 +117,7 @@ MUTANTS: list[Mutant] = [
             "(self._data.clean[1], predicted[:count], counts_train)",
             "(self._data.validation[1][:count], predicted[count:][:count], counts_train)",
         ),
-        ("averaged weights stay in the network", "network.set_weights(moving)", "pass"),
+        ("averaged weights stay in the network", "shown.back()", "pass"),
         ("padded rows are kept", "self.model.predict_on_batch(chunk))[:count]", "self.model.predict_on_batch(chunk))"),
         ("checkpoints one epoch too late", "(epoch + 1) % checkpoint_every == 0", "epoch % checkpoint_every == 0"),
         ("batches begin anew after a checkpoint", "first_epoch=first, weights", "first_epoch=0, weights"),
@@ -377,15 +377,25 @@ MUTANTS: list[Mutant] = [
         ("nothing is looked through on the way to an embedding", "waiting += node.outputs", "pass"),
     ),
     *_of(
-        "regularized/averages.py",
-        ("regularized/test_callbacks.py", *_REGULARIZED),
-        ("weights are validated, and not their averages", "weight.assign(average)", "pass"),
-        ("training goes on from the averages", "weight.assign(value)", "pass"),
+        "regularized/watching.py",
+        ("regularized/test_callbacks.py", "strategies/test_swa.py", *_REGULARIZED),
+        (
+            "weights are validated, and not their averages",
+            "def on_test_begin(self, logs: Any = None) -> None:\n        self._show()",
+            "def on_test_begin(self, logs: Any = None) -> None:\n        pass",
+        ),
+        ("training goes on from the averages", "self._network.set_weights(self._moving)", "pass"),
+    ),
+    *_of(
+        "regularized/statistics.py",
+        ("strategies/test_swa.py", *_REGULARIZED),
+        ("batches count alike", "total + size * each", "total + 16 * each"),
+        ("a layer is taken to be called once", "return 1.0 - momentum**calls", "return 1.0 - momentum"),
     ),
     *_of(
         "strategies/base.py",
         ("strategies/test_own_strategies.py", *_STRATEGIES),
-        ("whoever says so rides", "return origin.rider and all(", "return cls.rider or all("),
+        ("whoever is made of a rider rides", 'bool(vars(origin)["rider"]) and all(', "cls.rider or all("),
         ("indices are changed", "if self.acts_on_inputs and not given.continuous:", "if False:"),
     ),
     *_of(
