@@ -111,7 +111,11 @@ MUTANTS: list[Mutant] = [
             "data.preprocess(data.x[np.sort(data.train)])",
             "data.preprocess(data.x)",
         ),
-        ("predictions are those of the last epoch", "self.model.network.set_weights(track.best_weights)", "pass"),
+        (
+            "predictions are those of the last epoch",
+            "for variable, value in zip(self.model.standing(), track.best_weights, strict=True):",
+            "for variable, value in ():",
+        ),
         (
             "training accuracy is measured on validation",
             "(self._data.clean[1], predicted[:count], counts_train)",

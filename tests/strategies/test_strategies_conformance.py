@@ -33,6 +33,7 @@ SAMPLES = [
     "max_norm(norm=0.5)",
     "r_drop(alpha=1.0)",
     "swa(start=0.5)",
+    "spectral_normalization(norm=2.0)",
 ]
 VARIANTS = [
     "augmentation(rotation_range=10, fill_mode=constant, cval=0.5)",
@@ -61,7 +62,8 @@ TOGETHER = {
     "one pass": ONE_PASS,
     "two passes": "adversarial(epsilon=0.05) + sam(rho=0.02) + dropout(rate=0.1) + "
     "l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0))",
-    "again": "asam(rho=0.5) + r_drop(alpha=1.0) + dropout(rate=0.1) + l2_sp(coefficient=0.1)",
+    "again": "asam(rho=0.5) + r_drop(alpha=1.0) + dropout(rate=0.1) + l2_sp(coefficient=0.1) + "
+    "spectral_normalization(norm=2.0)",
     "all": f"{ONE_PASS} + adversarial(epsilon=0.05) + sam(rho=0.02)",
 }
 

@@ -80,10 +80,11 @@ def _slow(*given):
         _slow(["mixup + l2(kernel=linear(0, 1e-2, 5))"], {}),
         _slow(["adversarial(epsilon=0.1) + weight_noise"], {"precision": "mixed_float16"}),
         _slow(["r_drop + dropout(rate=0.3) + l2_sp + max_norm(norm=0.5)"], {}),
+        _slow(["spectral_normalization(norm=3) + sam + weight_noise"], {}),
         _slow(["cutmix + asam + gradient_centralization + l2_sp(coefficient=1)"], {"optimizer": "sgd"}),
     ],
     ids=["random in two passes", "riders", "diverging", "early stopping", "average", "random", "two passes", "schedule",
-         "half precision", "terms and bounds", "gradients"],
+         "half precision", "terms and bounds", "bound weights", "gradients"],
 )  # fmt: skip
 def test_going_on_equals_never_having_stopped_and_keeping_checkpoints_changes_nothing(tmp_path, recipes, settings):
     bench = _bench(recipes, **settings)

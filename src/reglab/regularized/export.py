@@ -17,14 +17,16 @@ from reglab.regularized.parts import Part
 __all__ = ["exported", "why_not_saved"]
 
 
-def exported(network: Any, parts: list[Part], fitted: Fitted) -> keras.Model:
-    """Return a copy of ``network`` in which no layer is reglab's, loadable with ``safe_mode=True``.
+def exported(network: Any, parts: list[Part], fitted: Fitted, weights: list[np.ndarray]) -> keras.Model:
+    """Return a copy of ``network``, with these weights, in which no layer is reglab's; ``safe_mode=True`` loads it.
 
     Raises:
         ReglabError: if something was fitted, and the network does not know the shape of its input, or a strategy does
             not say how it is done in Keras' layers.
     """
     plain = without_taps(network)
+    if any(part.overrides("reparametrize") for part in parts):
+        plain.set_weights(weights)
     preprocessing = [(i, part.strategy) for i, part in enumerate(parts) if part.strategy.preprocesses]
     for _, strategy in preprocessing:
         if not strategy.implements("as_layers"):

@@ -161,6 +161,10 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         """Let training begin with the present weights, for strategies that keep something of them."""
         restart_state(self._held.parts, self.network)
 
+    def follow_weights(self) -> None:
+        """Let strategies that make the weights of a pass from those that are trained know the present ones."""
+        restart_state([part for part in self._held.parts if part.overrides("reparametrize")], self.network)
+
     def adapt(self, x: Any, *, low: Any = None, high: Any = None) -> None:
         """Learn from training inputs what the recipe needs to know of the data before training.
 
@@ -182,7 +186,18 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
 
     def export_network(self) -> keras.Model:
         """Return the trained network as plain Keras: no layer of reglab's, and what was fitted as layers before it."""
-        return exported(self.network, self._held.parts, self.fitted)
+        return exported(self.network, self._held.parts, self.fitted, self.evaluated_weights())
+
+    def evaluated_weights(self) -> list[np.ndarray]:
+        """Return weights of the network with which it predicts, by itself, what this model predicts."""
+        other = {id(weight): value for weight, value in self._evaluated_weights() or ()}
+        found = [other.get(id(weight), weight) for weight in self.network.weights]
+        return [np.array(keras.ops.convert_to_numpy(value)) for value in found]
+
+    def standing(self) -> list[Any]:
+        """Return the variables that decide what the model predicts: of the network, and of what makes its weights."""
+        made = [part.strengths for part in self._held.parts if part.overrides("reparametrize")]
+        return [*self.network.weights, *(v for each in made for v in (*each.variables(), *each.state.variables()))]
 
     # --- Keras' entry points ---------------------------------------------------------------------------------------
 

@@ -166,13 +166,12 @@ class Step:
         for position, part in enumerate(self._held.parts):
             if part.strategy.preprocesses:
                 x = part.strategy.preprocess(x, self.fitted.of(position))
-        if not training:
-            return self._run(x, training=False)
-        for part in self._held.parts:
-            if "input" in part.strategy.places:
-                x = at_inputs(part, x)
-        moved = self._moved_weights()
-        return self._run(x, training=True) if moved is None else self._run_with(x, moved)
+        if training:
+            for part in self._held.parts:
+                if "input" in part.strategy.places:
+                    x = at_inputs(part, x)
+        moved = self._moved_weights() if training else self._evaluated_weights()
+        return self._run(x, training=training) if moved is None else self._run_with(x, moved, training=training)
 
     def _run(self, x: Any, *, training: bool) -> Any:
         return self.network(x, training=training) if self._held.takes_training else self.network(x)
@@ -180,27 +179,54 @@ class Step:
     def _moved_weights(self) -> list[tuple[Any, Any]] | None:
         """Return the values that weights have in this pass alone: noisy, or moved by a gradient."""
         noisy = [part for part in self._held.parts if part.overrides("forward")]
+        bound = [part for part in self._held.parts if part.overrides("reparametrize")]
         offsets = self._held.offsets
         if not self._adds_terms():  # for which the network may be run again
             self._held.offsets = None
-        if not noisy and offsets is None:
+        if not noisy and not bound and offsets is None:
             return None
         weights = self.network.trainable_variables
         values = {id(weight): keras.ops.convert_to_tensor(weight) for weight in weights}
+
+        def offset_by(given: list[Any]) -> None:
+            for weight, offset in zip(weights, given, strict=False):
+                values[id(weight)] = values[id(weight)] + keras.ops.cast(offset, values[id(weight)].dtype)
+
+        if bound:  # what is moved is the weight that the optimizer moves
+            offset_by(offsets or [])
+            self._reparametrize(values, training=True)
         kernels = [weight for weight, place in weights_by_role(self.network) if place.kind == "kernel"]
         for part in noisy:
             for weight in kernels:
                 values[id(weight)] = part.strategy.forward(values[id(weight)], part.strengths, part.random)
-        for weight, offset in zip(weights, offsets or (), strict=False):
-            values[id(weight)] = values[id(weight)] + keras.ops.cast(offset, values[id(weight)].dtype)
+        if not bound:
+            offset_by(offsets or [])
         return [(weight, values[id(weight)]) for weight in weights]
 
-    def _run_with(self, x: Any, weights: list[tuple[Any, Any]]) -> Any:
-        """Run the network in training with other weights, and keep what the pass did to its other state."""
+    def _evaluated_weights(self) -> list[tuple[Any, Any]] | None:
+        """Return the values that weights have at evaluation, or None where they are those that are trained."""
+        if not any(part.overrides("reparametrize") for part in self._held.parts):
+            return None
+        weights = self.network.trainable_variables
+        values = {id(weight): keras.ops.convert_to_tensor(weight) for weight in weights}
+        self._reparametrize(values, training=False)
+        return [(weight, values[id(weight)]) for weight in weights]
+
+    def _reparametrize(self, values: dict[int, Any], *, training: bool) -> None:
+        """Give weights, by their identity, the values that they have wherever the network is run."""
+        for part in self._held.parts:
+            if part.overrides("reparametrize"):
+                for weight, place in places_of(self.network):
+                    values[id(weight)] = part.strategy.reparametrize(
+                        values[id(weight)], place, part.strengths, training=training
+                    )
+
+    def _run_with(self, x: Any, weights: list[tuple[Any, Any]], *, training: bool) -> Any:
+        """Run the network with other weights, and keep what the pass did to its other state."""
         before = {id(v): (v, v.value) for v in self.variables}
         before.update({id(v): (v, value) for v, value in weights})
         with keras.StatelessScope(state_mapping=list(before.values()), collect_losses=True) as scope:
-            y = self._run(x, training=True)
+            y = self._run(x, training=training)
             losses = list(scope.losses)
         for variable in self.non_trainable_variables:
             after = scope.get_current_value(variable)

@@ -204,13 +204,13 @@ class _Judging(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for _, judgement in self._watchers.judge(epoch, logs or {}):
             if judgement.best:
-                self._best = [_array(weight) for weight in self.model.network.weights]
+                self._best = [_array(variable) for variable in self.model.standing()]
             if judgement.stop:
                 self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self._best is not None:
-            self.model.network.set_weights(self._best)
+        for variable, value in zip(self.model.standing(), self._best or (), strict=False):
+            variable.assign(value)
 
 
 def inputs_of_fit(arguments: Mapping[str, Any], *, seed: int) -> Callable[[], Iterator[Any]] | None:

@@ -10,7 +10,8 @@ This is the training step of ``reglab.regularize(model, recipe)``, with every ho
                  # keras.Model.train_step from here on: gradient, loss scaling, metrics
                  x = s.preprocess(x)                                # ZCA, featurewise statistics; also at evaluation
     ACTIVATIONS  y_pred = network(x)                                # with s.on_activation at the places of s.places
-    WEIGHTS          at s.forward(weights)                          # weight noise; only for this pass
+    WEIGHTS          at s.reparametrize(weights)                    # spectral normalization; also at evaluation
+                     at s.forward(weights)                          # weight noise; only for this pass
     LOSS         loss = data_loss(y, y_pred, w) + s.penalty(weights) + s.activity_penalty(layer outputs)
                       + s.loss(x, y, y_pred, w, ...)                # another forward pass, if it asks for one
     GRADIENTS    g = d loss/d weights, at weights + s.perturb_weights(d data_loss/d weights)               # SAM
@@ -69,6 +70,7 @@ _IN_PROGRAM = (
     "on_batch",
     "perturb_inputs",
     "on_activation",
+    "reparametrize",
     "forward",
     "penalty",
     "activity_penalty",
@@ -324,6 +326,10 @@ class Strategy:
     def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         """Change what flows out of a layer, in training only."""
         return h
+
+    def reparametrize(self, weight: Tensor, place: Place, s: StrengthView, *, training: bool) -> Tensor:
+        """Return the value that a trainable weight has wherever the network is run: evaluated and exported as well."""
+        return weight
 
     def forward(self, weight: Tensor, s: StrengthView, random: Random) -> Tensor:
         """Return the value a kernel has in one forward pass of training."""

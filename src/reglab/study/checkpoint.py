@@ -19,7 +19,7 @@ class TrackState:
 
     Attributes:
         history: a number an epoch, by name.
-        best_epoch, best_weights: the best epoch so far, counted from 0, and the network's weights after it.
+        best_epoch, best_weights: the best epoch so far, counted from 0, and what the model predicts by after it.
         done, diverged: whether it has stopped, and why, if its numbers were none.
         seconds: of training so far.
         observers: what each observer of its recipe remembers: numbers and arrays, by name.

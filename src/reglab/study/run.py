@@ -148,6 +148,7 @@ class Program:
         """Stand where a run's best epoch stood."""
         self._reset(recipe, data)
         self.model.network.set_weights(weights)
+        self.model.follow_weights()
 
     def _reset(self, recipe: Recipe, data: SeedData) -> None:
         for variable, value in self._start:
@@ -187,12 +188,14 @@ class Program:
         common: dict[str, Any] = {**track.run.summary(), "history": track.history}
         if track.diverged:
             return Record(**common, status=DIVERGED, error=track.diverged)
-        self.model.network.set_weights(track.best_weights)
+        for variable, value in zip(self.model.standing(), track.best_weights, strict=True):
+            variable.assign(value)
         validation = Predictions(self.predict(data.validation[0]), data.validation[1])
         test = None if data.test is None else Predictions(self.predict(data.test[0]), data.test[1])
+        weights = self.model.evaluated_weights()
         return Record(
-            **common, status=FINISHED, metrics=track.metrics(validation, test), validation=validation, test=test,
-            weights=track.best_weights,
+            **common, status=FINISHED, metrics=track.metrics(validation, test, weights), validation=validation,
+            test=test, weights=weights,
         )  # fmt: skip
 
 
@@ -264,19 +267,19 @@ class _Watch(keras.callbacks.Callback):
         self, brought: list[np.ndarray] | None, *, settles: bool
     ) -> tuple[dict[str, float], Callable[[], list[np.ndarray]]]:
         """Return what is measured of the weights that are trained, or of others, and what gives copies of them."""
-        network = self._program.model.network
+        standing = self._program.model.standing
         if brought is None:
             values = self._clean_metrics()
             cache: list[list[np.ndarray]] = []
 
             def weights() -> list[np.ndarray]:
                 if not cache:
-                    cache.append(_copies(network))
+                    cache.append([_value(variable) for variable in standing()])
                 return cache[0]
 
             return values, weights
         shown = Shown(self._program.model, brought, inputs=self._inputs if settles else None)
-        values, copies = self._clean_metrics(), _copies(network)
+        values, copies = self._clean_metrics(), [_value(variable) for variable in standing()]
         shown.back()
         return values, lambda: copies
 

@@ -83,13 +83,13 @@ class Track:
         sign, before = self.task.decides.sign, self.history[self._decides]
         return self.best_epoch < 0 or sign * values[self._decides] > sign * before[self.best_epoch]
 
-    def metrics(self, validation: Predictions, test: Predictions | None) -> dict[str, float]:
-        """Return the scalars of the run: what test predictions give, and where its best epoch stands."""
+    def metrics(self, validation: Predictions, test: Predictions | None, weights: list[np.ndarray]) -> dict[str, float]:
+        """Return the scalars of the run: what test predictions and weights give, and where its best epoch stands."""
         pair = validation.labels, validation.predicted
         best = {key: values[self.best_epoch] for key, values in self.history.items() if key != "loss"}
         return {
             **({} if test is None else self.task.scores(test.labels, test.predicted, validation=pair)),
-            "sparsity": sparsity(self.best_weights),
+            "sparsity": sparsity(weights),
             **best,
             **self.task.gaps(best),
             "epochs": float(len(self.history["loss"])),
