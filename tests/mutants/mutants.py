@@ -333,8 +333,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "noise is on in evaluation",
-            "        if not training:\n            return self._run(x, training=False)\n        for part",
-            "        for part",
+            "moved = self._moved_weights() if training else self._evaluated_weights()",
+            "moved = self._moved_weights()",
         ),
     ),
     *_of(
@@ -395,6 +395,15 @@ MUTANTS: list[Mutant] = [
         ("strategies/test_swa.py", *_REGULARIZED),
         ("batches count alike", "total + size * each", "total + 16 * each"),
         ("a layer is taken to be called once", "return 1.0 - momentum**calls", "return 1.0 - momentum"),
+    ),
+    *_of(
+        "strategies/weights/spectral_normalization.py",
+        ("strategies/test_spectral_normalization.py",),
+        (
+            "the singular value has no gradient",
+            "for each in power_step(kernel, u))\n    return",
+            "for each in power_step(kernel, u))\n    kernel = ops.stop_gradient(kernel)\n    return",
+        ),
     ),
     *_of(
         "strategies/base.py",
