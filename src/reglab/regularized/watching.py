@@ -66,7 +66,8 @@ class Watchers:
                 f"{' and '.join(strategy.name for strategy, _ in bringing)} each put other weights in place of the "
                 "trained ones, and one network has one set of them. Take one of them."
             )
-        self.bringing, self._bringer = bringing[0] if bringing else (None, None)
+        self.bringing: Strategy | None = bringing[0][0] if bringing else None
+        self._bringer: Observer | None = bringing[0][1] if bringing else None
         self.name = self.bringing.name if self.bringing else ""
 
     @property

@@ -29,9 +29,14 @@ class Moment(Protocol):
         state: what the strategy keeps from step to step (``Strategy.state``), as arrays.
     """
 
-    epoch: int
-    epochs: int
-    optimizer: Optimizer
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def optimizer(self) -> Optimizer: ...
 
     @property
     def weights(self) -> list[np.ndarray]: ...
