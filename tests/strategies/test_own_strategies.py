@@ -102,16 +102,16 @@ class TestRiders:
         assert self.trained(EMA(), EarlyStopping()) == [reglab.Recipe(EMA())]
 
     def test_a_third_partys_does_by_its_observer(self):
-        own = declared(rider=True, observer=lambda self: Observer())()
+        own = declared(rider=True, observer=lambda self, task: Observer())()
         assert own.rides()
         assert self.trained(own) == [reglab.Recipe()]
 
     def test_what_watches_and_does_not_say_that_it_rides_is_trained(self):
-        own = declared(observer=lambda self: Observer())()
+        own = declared(observer=lambda self, task: Observer())()
         assert self.trained(own) == [reglab.Recipe(own), reglab.Recipe()]
 
     def test_what_a_program_has_to_do_for_it_is_in_the_program(self):
-        own = declared(rider=True, observer=lambda self: Observer(), next_state=HOOKS["next_state"])()
+        own = declared(rider=True, observer=lambda self, task: Observer(), next_state=HOOKS["next_state"])()
         assert self.trained(own) == [reglab.Recipe(own)]
 
     def test_what_rides_and_does_not_say_what_it_sees_is_told(self):
@@ -216,7 +216,7 @@ class Shrunk(Strategy):
 
     factor: float = param(0.5, "of what is trained")
 
-    def observer(self):
+    def observer(self, task):
         return _Shrinking(self.factor)
 
 

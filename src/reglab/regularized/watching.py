@@ -19,6 +19,7 @@ from reglab.regularized.optimizer import unscaled
 from reglab.regularized.statistics import averaged_layers, settle
 from reglab.strategies import Judgement, Observer, Strategy
 from reglab.strategies.averaging.ema import Averages
+from reglab.tasks import Task
 
 __all__ = ["Shown", "Watchers", "callbacks_for", "inputs_of_fit"]
 
@@ -56,9 +57,9 @@ class Watchers:
         ReglabError: if several bring weights.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, task: Task | None = None) -> None:
         self._observers: list[tuple[Strategy, Observer]] = [
-            (strategy, strategy.observer()) for strategy in recipe if strategy.implements("observer")
+            (strategy, strategy.observer(task)) for strategy in recipe if strategy.implements("observer")
         ]
         bringing = [pair for pair in self._observers if type(pair[1]).bring is not Observer.bring]
         if len(bringing) > 1:

@@ -19,7 +19,7 @@ This is the training step of ``reglab.regularize(model, recipe)``, with every ho
     UPDATE       weights = s.optimizer(optimizer)(weights, g)       # weight decay, learning rate, averages
                  weights = s.after_update(weights)                  # max-norm
                  s.state = s.next_state(weights)
-    OBSERVATION  s.observer()                                       # early stopping, averages: looks, moves nothing
+    OBSERVATION  s.observer(task)                                   # early stopping, averages: looks, moves nothing
                  s.callbacks()                                      # whatever Keras' callbacks do
 
 A strategy names the stage of its main hook, which decides its place among the strategies of a recipe. It implements
@@ -60,6 +60,7 @@ from reglab.strategies.given import (
 )
 from reglab.strategies.observing import Observer
 from reglab.strategies.stage import Stage
+from reglab.tasks import Task
 
 __all__ = ["Strategy"]
 
@@ -395,8 +396,11 @@ class Strategy:
         """Return callbacks for one call of ``fit``."""
         return []
 
-    def observer(self) -> Observer:
-        """Return what watches one training: it may end it, choose an epoch, or bring other weights to look at."""
+    def observer(self, task: Task | None) -> Observer:
+        """Return what watches one training: it may end it, choose an epoch, or bring other weights to look at.
+
+        ``task`` is that of the study; ``fit`` knows of none.
+        """
         raise NotImplementedError
 
     # --- combining -------------------------------------------------------------------------------------------------

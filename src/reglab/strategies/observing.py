@@ -1,6 +1,6 @@
 """What watches a training from outside: early stopping, averages of weights.
 
-``Strategy.observer()`` gives an observer for one training. At the end of each epoch, first :meth:`Observer.bring` is
+``Strategy.observer(task)`` gives an observer for one training. At the end of each epoch, first :meth:`Observer.bring` is
 asked for weights to look at in place of those that are trained; they are measured; then :meth:`Observer.judge` is told
 what was found. ``fit`` and a study do it alike. In ``fit``, validation sees what is brought, and so do the weights that
 are left at the end; training goes on from its own.
@@ -61,8 +61,8 @@ class Observer:
     """Watches one training; subclasses implement what they need.
 
     Attributes:
-        monitor: by which value it says which epoch is the best, such as ``val_loss``; None if it does not. In a study
-            the metric that decides chooses the epoch, unless an observer goes by another one.
+        monitor: by which value it says which epoch is the best, such as ``val_loss``; None if it leaves that to the
+            metric that decides in a study, and in ``fit`` to the last epoch.
         settles: whether statistics of BatchNormalization are of use with the weights that it brings only once they are
             computed anew, on the training inputs; otherwise they stay as the training has them.
     """

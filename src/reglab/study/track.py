@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 from reglab.regularized.watching import Watchers
-from reglab.strategies.optimization.early_stopping import DECIDING
 from reglab.study.checkpoint import TrackState
 from reglab.study.plan import Run
 from reglab.study.records import Predictions
@@ -29,7 +28,7 @@ class Track:
         self.run = run
         self.task = task
         self._decides = f"val_{task.deciding}"
-        self.watchers = Watchers(run.recipe)
+        self.watchers = Watchers(run.recipe, task)
         self.latest: Callable[[], list[np.ndarray]] = list  # gives the weights that were measured last
         self.history: dict[str, list[float]] = {}
         self.best_epoch = -1
@@ -50,8 +49,8 @@ class Track:
             self.diverged, self.done = f"not a number in epoch {epoch + 1}: {bad}", True
             return
         improved = self._improves(values)
-        for observer, judgement in self.watchers.judge(epoch, self._monitored(values)):
-            if observer.monitor not in (None, DECIDING):
+        for observer, judgement in self.watchers.judge(epoch, values):
+            if observer.monitor is not None:
                 improved = self.best_epoch < 0 or judgement.best
             self.done = self.done or judgement.stop
         if improved:
@@ -72,12 +71,6 @@ class Track:
         self.done, self.diverged, self.seconds = state.done, state.diverged, state.seconds
         self._began = time.perf_counter() - state.seconds
         self.watchers.recall(state.observers)
-
-    def _monitored(self, values: dict[str, float]) -> dict[str, float]:
-        """Return what an observer can watch: what decides, larger is better, under its default name; the loss; all."""
-        decides, criterion = self.task.decides, self.task.criterion
-        watched = {DECIDING: decides.sign * values[self._decides], "val_loss": values[f"val_{criterion.name}"]}
-        return {**values, **watched}
 
     def _improves(self, values: dict[str, float]) -> bool:
         sign, before = self.task.decides.sign, self.history[self._decides]

@@ -15,6 +15,7 @@ from reglab.strategies.base import Strategy
 from reglab.strategies.given import Optimizer, StrengthView
 from reglab.strategies.observing import Moment, Observer
 from reglab.strategies.stage import Stage
+from reglab.tasks import Task
 
 __all__ = ["EMA", "Averages"]
 
@@ -70,7 +71,7 @@ class EMA(Strategy):
         optimizer.use_ema = True
         optimizer.ema_momentum = s.variable("momentum")
 
-    def observer(self) -> Observer:
+    def observer(self, task: Task | None) -> Observer:
         return Averages()
 
     def write_keras(self, script: Any) -> None:

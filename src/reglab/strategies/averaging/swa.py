@@ -12,6 +12,7 @@ from reglab.declare import param
 from reglab.strategies.base import Strategy
 from reglab.strategies.observing import Moment, Observer
 from reglab.strategies.stage import Stage
+from reglab.tasks import Task
 
 __all__ = ["SWA"]
 
@@ -51,7 +52,7 @@ class SWA(Strategy):
     def structure(self) -> tuple[Any, ...]:
         return (self.name,)  # nothing of it is compiled
 
-    def observer(self) -> Observer:
+    def observer(self, task: Task | None) -> Observer:
         return _Mean(self)
 
 

@@ -11,6 +11,7 @@ from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.observing import Judgement, Observer
 from reglab.strategies.stage import Stage
+from reglab.tasks import Task
 
 __all__ = ["DECIDING", "EarlyStopping"]
 
@@ -53,8 +54,8 @@ class EarlyStopping(Strategy):
     def structure(self) -> tuple[Any, ...]:
         return (self.name,)  # nothing of it is compiled
 
-    def observer(self) -> Observer:
-        return _Stopping(self)
+    def observer(self, task: Task | None) -> Observer:
+        return _Stopping(self, task)
 
     def write_keras(self, script: Any) -> None:
         # Of val_loss the study watches the part without penalties. It is a metric in the script.
@@ -75,11 +76,17 @@ _REMEMBERED = ("wait", "stopped_epoch", "best", "best_epoch")  # what Keras' cal
 class _Stopping(Observer):
     """Keras' own rule; it is asked when to stop, and which epoch was the best."""
 
-    def __init__(self, strategy: EarlyStopping) -> None:
-        self.monitor = strategy.monitor
+    def __init__(self, strategy: EarlyStopping, task: Task | None) -> None:
+        self._watched, self._sign = strategy.monitor, 1.0
+        mode = "max" if strategy.monitor.endswith("accuracy") else "min"
+        if task is not None:  # with the sign by which larger is better
+            metric = task.decides if strategy.monitor == DECIDING else task.criterion
+            self._watched, self._sign, mode = f"val_{metric.name}", metric.sign, "max"
+        # In a study what decides chooses the epoch, whatever counts as improvement here.
+        self.monitor = None if task is not None and strategy.monitor == DECIDING else strategy.monitor
         self._callback = keras.callbacks.EarlyStopping(
-            monitor=strategy.monitor,
-            mode="max" if strategy.monitor.endswith("accuracy") else "min",
+            monitor=self._watched,
+            mode=mode,
             patience=strategy.patience,
             min_delta=strategy.min_delta,
             start_from_epoch=strategy.start_from_epoch,
@@ -88,8 +95,9 @@ class _Stopping(Observer):
         self._callback.on_train_begin()
 
     def judge(self, epoch: int, values: Mapping[str, float]) -> Judgement:
-        self._callback.on_epoch_end(epoch, dict(values))
-        looked = self.monitor in values and epoch >= self._callback.start_from_epoch
+        known = {self._watched: self._sign * values[self._watched]} if self._watched in values else {}
+        self._callback.on_epoch_end(epoch, known)
+        looked = bool(known) and epoch >= self._callback.start_from_epoch
         return Judgement(looked and self._callback.best_epoch == epoch, self._callback.model.stop_training)
 
     def remembered(self) -> dict[str, Any]:
