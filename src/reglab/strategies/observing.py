@@ -1,8 +1,8 @@
 """What watches a training from outside: early stopping, averages of weights.
 
-``Strategy.observer(task)`` gives an observer for one training. At the end of each epoch, :meth:`Observer.bring` is asked
-for weights to look at in place of those that are trained; they are measured; :meth:`Observer.judge` is told what was
-found. ``fit`` and a study do it alike. In ``fit``, what is brought is what validation sees, and what is left in the
+``Strategy.observer(task)`` gives an observer for one training. At the end of each epoch, :meth:`Observer.bring` is
+asked for weights to look at in place of those that are trained; they are measured; :meth:`Observer.judge` is told what
+was found. ``fit`` and a study do it alike. In ``fit``, what is brought is what validation sees, and what is left in the
 weights at the end; training goes on from its own.
 """
 
