@@ -409,7 +409,7 @@ MUTANTS: list[Mutant] = [
         "strategies/base.py",
         ("strategies/test_own_strategies.py", *_STRATEGIES),
         ("whoever is made of a rider rides", 'bool(vars(origin)["rider"]) and all(', "cls.rider or all("),
-        ("indices are changed", "if self.acts_on_inputs and not given.continuous:", "if False:"),
+        ("indices are changed", "if self.acts_on_inputs and not given.continuous and", "if False and"),
     ),
     *_of(
         "regularized/parts.py",
