@@ -64,10 +64,10 @@ def test_the_gradient_is_that_through_the_singular_value():
     rng = np.random.default_rng(1)
     kernel, of = (rng.normal(size=(6, 4)).astype("float32") for _ in range(2))
     left, values, right = np.linalg.svd(kernel, full_matrices=False)
-    u = keras.ops.convert_to_tensor(right[0])
+    u, times = keras.ops.convert_to_tensor(right[0]), keras.ops.convert_to_tensor(of)
 
     def function(w):
-        return keras.ops.sum(w * of) / stretch(w, u)
+        return keras.ops.sum(w * times) / stretch(w, u)
 
     found = array(adapter().gradient(function, keras.ops.convert_to_tensor(kernel)))
     outer = np.outer(left[:, 0], right[0])
