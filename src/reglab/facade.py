@@ -116,7 +116,8 @@ class Study(studies.Study[Results]):
         data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``, ``"diabetes"``; the path of a
             folder or archive with a folder a class, of a ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or
             ``((x_train, y_train), (x_test, y_test))``; or a :class:`reglab.Dataset`.
-        model: ``"inception"``, ``"inception(pooled=true)"``, ``"mlp"``, ``"resnet"``; ``"package.module:function"``; a
+        model: a name that ``reglab models`` lists, with options: ``"inception(pooled=true)"``, ``"mlp"``, ``"fcn"``,
+            ``"transformer"``; ``"package.module:function"``; a
             function without arguments or of ``(input_shape, num_classes)`` that returns a Keras model; or a Keras
             model, whose weights are then the initial weights of every run.
         recipes: recipes, strategies or texts; or a mapping from names to them.

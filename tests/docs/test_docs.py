@@ -15,6 +15,7 @@ import reglab
 from reglab.cli import COMMANDS, cli
 from reglab.recipe import Recipe
 from reglab.report.catalogue import markdown
+from reglab.report.networks import networks_markdown
 from reglab.strategies import CATALOGUE
 from reglab.study.spec import named_recipes
 
@@ -123,6 +124,10 @@ def test_links_between_pages_lead_somewhere(document):
 
 def test_the_page_of_strategies_is_what_the_command_prints():
     assert (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8") == markdown()
+
+
+def test_the_page_of_models_is_what_the_command_prints():
+    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == networks_markdown()
 
 
 def test_the_example_of_every_strategy_is_a_recipe():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 from reglab.errors import ReglabError
 from reglab.lazy import keras
-from reglab.models import MODELS, mlp, resolve
+from reglab.models import GIVEN, MODELS, mlp, resolve
 
 TABLE = {"input_shape": (4,), "num_classes": 3}
 IMAGE = {"input_shape": (8, 8, 1), "num_classes": 10}
@@ -54,11 +55,23 @@ def test_importing_and_resolving_a_name_import_no_keras():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_name_builds_a_model_for_the_data(name):
-    model = resolve(name, **IMAGE)()
-    assert model.input_shape == (None, 8, 8, 1)
+SHAPES = {"image": (8, 8, 1), "table": (6,), "series": (12, 3), "tokens": (12,), "array": (2, 3, 4, 5)}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in MODELS for kind in MODELS[name].kinds])
+@pytest.mark.parametrize("ending", ["softmax", "linear"])
+def test_every_name_builds_a_model_for_each_kind_of_data_that_it_takes(name, kind, ending):
+    shape = SHAPES[kind]
+    model = resolve(name, input_shape=shape, num_classes=10, ending=ending, kind=kind, vocabulary=9)()
+    assert model.input_shape == (None, *shape)
     assert model.output_shape == (None, 10)
+    assert model.layers[-1].activation.__name__ == ending
+    assert all(isinstance(option, int | str | bool | tuple) for option in options_of(name).values())
+
+
+def options_of(name):
+    parameters = inspect.signature(MODELS[name].build).parameters
+    return {key: parameter.default for key, parameter in parameters.items() if key not in GIVEN}
 
 
 def test_options_are_read_from_the_text():

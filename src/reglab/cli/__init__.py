@@ -35,6 +35,7 @@ COMMANDS = {
     "resume": "Go on with a study, however it was stopped, and finish it.",
     "runs": "List the runs of a study: how each ended, and its metrics.",
     "log": "Hand the runs of a study to TensorBoard or MLflow.",
+    "models": "List the networks that --model can name, or say everything about one.",
     "strategies": "List the strategies, or say everything about one.",
     "backends": "Measure which backend is fastest for a model on this machine.",
     "paper": "Run the paper's study: its ten strategies, or its combinations.",

@@ -9,8 +9,15 @@ import click
 
 from reglab.cli.options import execution_options, settings_options, split, where_options
 from reglab.facade import Study
+from reglab.models import MODELS
 
-__all__ = ["data_options", "defined", "study_options"]
+__all__ = ["MODEL_HELP", "data_options", "defined", "study_options"]
+
+
+MODEL_HELP = (
+    f"{', '.join(sorted(MODELS))}, with options as in 'inception(pooled=true)' (reglab models says more); or "
+    "module:function, file.py:function"
+)
 
 
 def study_options(**defaults: Any) -> Callable[[Any], Any]:
@@ -34,8 +41,7 @@ def study_options(**defaults: Any) -> Callable[[Any], Any]:
 def data_options(function: Any) -> Any:
     """Add the options that say which data and which model."""
     function = click.option(
-        "--model", help="inception, mlp, resnet, with options as in 'inception(pooled=true)'; or module:function, "
-        "file.py:function",
+        "--model", help=MODEL_HELP,
     )(function)  # fmt: skip
     return click.option(
         "--data", help="digits, cifar10, breast_cancer, wine, iris, diabetes; a folder or archive with a folder a "

@@ -16,6 +16,7 @@ from reglab.analysis.diagnose import diagnose as of
 from reglab.analysis.prescribe import Patient, prescribe
 from reglab.analysis.probed import Probes
 from reglab.cli.console import Console
+from reglab.cli.define import MODEL_HELP
 from reglab.cli.options import execution_options, settings_options, split, where_options
 from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
@@ -39,8 +40,7 @@ _STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
 @click.argument("source", required=False, type=click.Path(exists=True))
 @click.option("--data", help="digits, cifar10, breast_cancer, wine, iris; a folder or archive with a folder a class; a "
               ".npz, .csv or .parquet file")  # fmt: skip
-@click.option("--model", help="inception, mlp, resnet, with options as in 'inception(pooled=true)'; or "
-              "module:function, file.py:function")  # fmt: skip
+@click.option("--model", help=MODEL_HELP)
 @click.option("--recipe", metavar="RECIPE", help="what the model is trained with, as 'dropout(rate=0.3)'; of a study "
               "folder, the name of one of its recipes [default: none, or the study's baseline]")  # fmt: skip
 @click.option("--probe", "probes", multiple=True, type=click.Choice(PROBES), help="learning-curve: is it short of "

@@ -1,17 +1,22 @@
-"""Models to study: the paper's Inception, a multilayer perceptron, a residual network, or the user's own."""
+"""Models to study: networks for each kind of input that a name and options stand for, or the user's own."""
 
 from __future__ import annotations
 
+from reglab.models.fcn import fcn
 from reglab.models.head import check_output
 from reglab.models.inception import inception, inception_module
 from reglab.models.mlp import mlp
-from reglab.models.registry import MODELS, Network, is_built_in, resolve, takes
+from reglab.models.registry import GIVEN, MODELS, Network, is_built_in, resolve, takes
 from reglab.models.resnet import resnet
+from reglab.models.text_cnn import text_cnn
+from reglab.models.transformer import transformer
 
 __all__ = [
+    "GIVEN",
     "MODELS",
     "Network",
     "check_output",
+    "fcn",
     "inception",
     "inception_module",
     "is_built_in",
@@ -19,4 +24,6 @@ __all__ = [
     "resnet",
     "resolve",
     "takes",
+    "text_cnn",
+    "transformer",
 ]

@@ -16,15 +16,18 @@ from types import ModuleType
 from typing import Any
 
 from reglab import backends
-from reglab.data.kinds import ARRAY, IMAGE, SERIES, TABLE, plural
+from reglab.data.kinds import ARRAY, IMAGE, SERIES, TABLE, TOKENS, plural
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import parse_call
 from reglab.lazy import keras
+from reglab.models.fcn import fcn
 from reglab.models.inception import inception
 from reglab.models.mlp import mlp
 from reglab.models.resnet import resnet
+from reglab.models.text_cnn import text_cnn
+from reglab.models.transformer import transformer
 
-__all__ = ["MODELS", "Network", "is_built_in", "resolve", "takes"]
+__all__ = ["GIVEN", "MODELS", "Network", "is_built_in", "resolve", "takes"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ class Network:
 
 MODELS: dict[str, Network] = {
     "inception": Network(inception, (IMAGE,), "Szegedy et al. 2015, arXiv:1409.4842, figure 2a"),
+    "fcn": Network(fcn, (SERIES,), "Wang, Yan and Oates 2017, arXiv:1611.06455"),
     "mlp": Network(mlp, (TABLE, SERIES, IMAGE, ARRAY)),
+    "text_cnn": Network(text_cnn, (TOKENS,), "Kim 2014, arXiv:1408.5882, CNN-rand"),
+    "transformer": Network(transformer, (TOKENS,), "Vaswani et al. 2017, arXiv:1706.03762, figure 1, left"),
     "resnet": Network(resnet, (IMAGE,), "He et al. 2016, arXiv:1512.03385, section 4.2"),
 }
 
@@ -53,7 +59,8 @@ _OWN = "Your own is given as package.module:function or path/to/file.py:function
 _BUILT_IN = re.compile(r"\s*\w+\s*(\(.*)?", re.DOTALL)
 _FUNCTION = re.compile(r"(?P<place>.+):(?P<call>(?P<name>[^\W\d]\w*)\s*(\(.*\)\s*)?)", re.DOTALL)
 _SAVED = (".keras", ".h5", ".hdf5")
-_GIVEN = ("input_shape", "num_classes", "ending", "vocabulary")
+# What a builder is given by these names, if it takes them.
+GIVEN = ("input_shape", "num_classes", "ending", "vocabulary")
 
 
 def resolve(
@@ -227,7 +234,7 @@ def _call(
     parameters = _parameters(function)
     _check_options(function, options, parameters)
     by_name = {
-        key: value for key, value in zip(_GIVEN, given, strict=True)
+        key: value for key, value in zip(GIVEN, given, strict=True)
         if key in parameters and parameters[key].kind is not inspect.Parameter.POSITIONAL_ONLY
     }  # fmt: skip
     required = [
@@ -258,9 +265,9 @@ def _check_options(
 ) -> None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    choices = [key for key in parameters if key not in _GIVEN]
+    choices = [key for key in parameters if key not in GIVEN]
     for name in options:
-        if name in _GIVEN:
+        if name in GIVEN:
             raise ReglabError(f"{_name(function)}: {name} comes from the data. Leave it out.")
         if name not in choices:
             raise ReglabError(

@@ -18,9 +18,10 @@ import numpy as np
 
 from reglab import backends
 from reglab.data import Preprocess
+from reglab.data.kinds import TOKENS, shaped
 from reglab.errors import ReglabError
 from reglab.keras_internals import name_anew, naming_kept
-from reglab.models import check_output, resolve
+from reglab.models import check_output, resolve, takes
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.inputs import takes_indices
@@ -93,9 +94,12 @@ class Single:
         Raises:
             ReglabError: for a model or recipe that does not fit, before training; for a training that diverges.
         """
-        x = narrowed(x)
+        x, vocabulary = narrowed(x), None
+        if takes(self.model) == (TOKENS,):
+            x = shaped(x, TOKENS, name="The data")
+            vocabulary = int(x.max()) + 1
         ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
-        program, initial = self._compiled(ride.recipe, x.shape[1:], task)
+        program, initial = self._compiled(ride.recipe, x.shape[1:], task, vocabulary)
         mode = "none" if takes_indices(program.model.network) else self.preprocess
         data = self._prepared(x, y, weights, initial, mode, task)
         name_anew()  # the step is traced in the first epoch
@@ -113,9 +117,11 @@ class Single:
             },
         )  # fmt: skip
 
-    def _compiled(self, recipe: Recipe, shape: tuple[int, ...], task: Task) -> tuple[Program, list[np.ndarray]]:
+    def _compiled(
+        self, recipe: Recipe, shape: tuple[int, ...], task: Task, vocabulary: int | None
+    ) -> tuple[Program, list[np.ndarray]]:
         """Return the program that trains ``recipe``, and the initial weights."""
-        builder = resolve(self.model, input_shape=shape, num_classes=len(task.names))
+        builder = resolve(self.model, input_shape=shape, num_classes=len(task.names), vocabulary=vocabulary)
 
         def build() -> keras.Model:
             name_anew()
