@@ -39,6 +39,7 @@ def texts(count=60, length=8, words=12):
     return x, (x == 3).any(axis=1).astype("int32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "model", "options", "said"),
     [

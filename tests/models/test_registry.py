@@ -159,7 +159,7 @@ def test_a_function_of_a_module_in_the_working_folder_is_found(own, monkeypatch)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("incepton", "Did you mean 'inception'.*inception, mlp, resnet.*module:function"),
+        ("incepton", "Did you mean 'inception'.*fcn, inception, mlp, resnet.*module:function"),
         ("mlp(unit=3)", "no option 'unit'. Did you mean 'units'.*units, activation"),
         ("mlp(num_classes=3)", "comes from the data"),
         ("mlp(3)", "without its name"),

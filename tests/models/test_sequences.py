@@ -68,6 +68,7 @@ def test_padding_changes_nothing_and_the_order_of_words_does(encoder):
     assert np.abs(encoder.predict(x[:, ::-1].copy(), verbose=0)[0] - before[0]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.backend
 @pytest.mark.parametrize(
     ("build", "options", "x"),
@@ -92,6 +93,7 @@ def test_networks_of_tokens_are_known_to_look_them_up(build, options):
     assert takes_indices(build((LENGTH,), 3, vocabulary=WORDS, width=4, **options))
 
 
+@pytest.mark.slow
 def test_the_encoder_is_the_same_when_it_is_saved_and_exported(encoder, tmp_path):
     encoder.save(tmp_path / "encoder.keras")
     again = keras.models.load_model(tmp_path / "encoder.keras")

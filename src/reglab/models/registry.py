@@ -46,12 +46,12 @@ class Network:
 
 
 MODELS: dict[str, Network] = {
-    "inception": Network(inception, (IMAGE,), "Szegedy et al. 2015, arXiv:1409.4842, figure 2a"),
     "fcn": Network(fcn, (SERIES,), "Wang, Yan and Oates 2017, arXiv:1611.06455"),
+    "inception": Network(inception, (IMAGE,), "Szegedy et al. 2015, arXiv:1409.4842, figure 2a"),
     "mlp": Network(mlp, (TABLE, SERIES, IMAGE, ARRAY)),
+    "resnet": Network(resnet, (IMAGE,), "He et al. 2016, arXiv:1512.03385, section 4.2"),
     "text_cnn": Network(text_cnn, (TOKENS,), "Kim 2014, arXiv:1408.5882, CNN-rand"),
     "transformer": Network(transformer, (TOKENS,), "Vaswani et al. 2017, arXiv:1706.03762, figure 1, left"),
-    "resnet": Network(resnet, (IMAGE,), "He et al. 2016, arXiv:1512.03385, section 4.2"),
 }
 
 
