@@ -162,7 +162,7 @@ class Study(Generic[R]):
 
     def _reading(self) -> dict[str, Any]:
         """Return how the data are read."""
-        names = ("image_size", "color_mode", "target", "skip_broken", "kind")
+        names = ("image_size", "color_mode", "target", "skip_broken", "kind", "ignore_class")
         task = self.settings.task
         form = None if task is None else KINDS[task].form
         given = {name: getattr(self.settings, name) for name in names}

@@ -12,7 +12,10 @@ from reglab.tasks import KINDS, read_task
 
 SOURCE = Path(reglab.__file__).parent
 NAMED = {"regression": "targets", "multi-label": "labels"}
-TASKS = [read_task({"kind": kind, NAMED.get(kind, "classes"): ["a", "b"]}) for kind in KINDS]
+TASKS = [
+    read_task({"kind": kind, NAMED.get(kind, "classes"): ["a", "b"], **({"shape": [5]} if kind == "positions" else {})})
+    for kind in KINDS
+]
 METRICS = {
     f"{part}{metric.name}" for task in TASKS for part in ("", "train_", "val_") for metric in task.metrics
 } - {"precision"}  # fmt: skip  # which is a setting too

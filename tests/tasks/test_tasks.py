@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from reglab.errors import ReglabError
-from reglab.tasks import KINDS, Binary, Head, MultiLabel, Regression, SingleLabel, of_classes, read_task
+from reglab.tasks import KINDS, Binary, Head, MultiLabel, Positions, Regression, SingleLabel, of_classes, read_task
 from reglab.tasks.hold_out import by_class, by_class_of_few
 
 
@@ -25,6 +25,10 @@ def made(kind):
     if kind == "multi-label":
         y = (random.random((60, 3)) < (0.2, 0.5, 0.7)).astype("int8")
         return MultiLabel(labels=("a", "b", "c")), y, np.clip(y * 0.3 + random.random(y.shape) * 0.7, 0, 1).round(2)
+    if kind == "positions":
+        y = random.integers(-1, 3, (60, 5)).astype("int32")
+        p = random.dirichlet(np.ones(3), y.shape).astype("float16")
+        return Positions(classes=("a", "b", "c"), shape=(5,), ignored=True), y, p
     count = 2 if kind == "binary" else 4
     task = KINDS[kind](classes=tuple("abcd"[:count]))
     return task, random.integers(0, count, 60).astype("int32"), random.dirichlet(np.ones(count), 60).astype("float32")
@@ -171,7 +175,7 @@ def test_predictions_of_another_task_do_not_fit():
 
 @pytest.mark.parametrize("kind", ["nothing", None, 5])
 def test_a_kind_that_there_is_not_is_told(kind):
-    with pytest.raises(ReglabError, match="There are single-label, binary, multi-label, regression"):
+    with pytest.raises(ReglabError, match="There are single-label, binary, multi-label, positions, regression"):
         read_task({"kind": kind})
 
 

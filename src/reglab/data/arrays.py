@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, no_numbers
-from reglab.data.kinds import IMAGE, seen, shaped
+from reglab.data.kinds import IMAGE, SERIES, TOKENS, plural, seen, shaped
 from reglab.data.labels import class_indices, read_labels
 from reglab.data.listing import few
 from reglab.data.reading import alike
@@ -25,7 +25,9 @@ _FAR_APART = 50  # times as large are the values of one part: pixels to 255 and 
 _CHUNK = 8192
 
 
-def load_npz(path: Path, *, form: str | None = None, kind: str | None = None) -> Dataset:
+def load_npz(
+    path: Path, *, form: str | None = None, kind: str | None = None, ignore_class: int | None = None
+) -> Dataset:
     """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
     try:
         # Opened here: of a file that is not whole, NumPy would leave its own open.
@@ -35,7 +37,7 @@ def load_npz(path: Path, *, form: str | None = None, kind: str | None = None) ->
         raise ReglabError(
             f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
         ) from None
-    return from_mapping(arrays, where=str(path), name=path.stem, form=form, kind=kind)
+    return from_mapping(arrays, where=str(path), name=path.stem, form=form, kind=kind, ignore_class=ignore_class)
 
 
 def from_mapping(
@@ -45,21 +47,27 @@ def from_mapping(
     name: str = "arrays",
     form: str | None = None,
     kind: str | None = None,
+    ignore_class: int | None = None,
 ) -> Dataset:
     """Return what arrays called as in an .npz file hold."""
     if {"x", "y"} <= set(arrays):
-        return from_arrays((arrays["x"], arrays["y"]), name=name, form=form, kind=kind)
+        return from_arrays((arrays["x"], arrays["y"]), name=name, form=form, kind=kind, ignore_class=ignore_class)
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
         parts = [part for part in ("train", "val", "test") if f"x_{part}" in arrays and f"y_{part}" in arrays]
         return from_arrays(
-            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts), name=name, form=form, kind=kind
+            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts),
+            name=name,
+            form=form,
+            kind=kind,
+            ignore_class=ignore_class,
         )
     raise ReglabError(f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test.")
 
 
 def from_arrays(
-    source: Sequence[Any], *, name: str = "arrays", form: str | None = None, kind: str | None = None
-) -> Dataset:
+    source: Sequence[Any], *, name: str = "arrays", form: str | None = None, kind: str | None = None,
+    ignore_class: int | None = None,
+) -> Dataset:  # fmt: skip
     """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three.
 
     Args:
@@ -68,6 +76,7 @@ def from_arrays(
         form: what labels are; see :func:`reglab.data.labels.read_labels`.
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the number of axes shows, and that is said
             where it can be taken in two ways.
+        ignore_class: of labels per position, the one that counts nowhere; by default -1.
     """
     pairs = list(source) if len(source) and _is_pair(source[0]) else [source]
     if not (1 <= len(pairs) <= 3 and all(_is_pair(pair) for pair in pairs)):
@@ -89,8 +98,14 @@ def from_arrays(
     _check_scales(name, xs, where, notes)
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
     called = _columns(pairs[0][1]) or ("target",)
-    read = read_labels(np.concatenate(ys) if len(ys) > 1 else ys[0], name, form=form, names=called)
+    tokens = kind == TOKENS or (kind is None and xs[0].ndim == 2 and xs[0].dtype.kind in "iu")
+    read = read_labels(
+        np.concatenate(ys) if len(ys) > 1 else ys[0], name, form=form, names=called, examples=xs[0].shape,
+        tokens=tokens, ignore_class=ignore_class,
+    )  # fmt: skip
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
+    if kind is None and read.form == "per_position":
+        kind = _of_positions(x, read.y, tokens=tokens, notes=notes)
     x = _with_channels(x, notes) if kind is None else shaped(x, kind, name=name)
     images = (kind or seen(x)) == IMAGE
     if read.form == "classes" and len(read.names) > 2 and read.names[0] == "-1":
@@ -101,6 +116,14 @@ def from_arrays(
         kind=kind or "", value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
         notes=(*notes, *read.notes, *(alike(x) if images else ())),
     )  # fmt: skip
+
+
+def _of_positions(x: np.ndarray, y: np.ndarray, *, tokens: bool, notes: list[str]) -> str | None:
+    """Return the kind of examples whose positions have labels, where their own axes leave it open."""
+    kind = {(3, 3): IMAGE, (2, 2): TOKENS if tokens else SERIES}.get((x.ndim, y.ndim))
+    if kind is not None:
+        notes.append(f"Examples of shape {x.shape[1:]} were taken for {plural(kind)}, for labels are {y.shape[1:]}.")
+    return kind
 
 
 def _columns(y: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from reglab.data.kinds import SERIES, TABLE, TOKENS, plural, seen, shaped
-from reglab.data.labels import Form, as_numbers
+from reglab.data.labels import IGNORED, Form, as_numbers
 from reglab.data.listing import LONGEST, few, listed
 from reglab.errors import ReglabError
 from reglab.inert import shortened
@@ -34,7 +34,8 @@ class Dataset:
             tables (float64 where float32 cannot tell values of a column apart), or the arrays a user gave. May be an
             array on disk (``numpy.memmap``).
         y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``; numbers to predict, float32, ``(N,)`` of one
-            target, ``(N, targets)`` of several; or which labels each example has, ``(N, labels)`` of 0 and 1, int8.
+            target, ``(N, targets)`` of several; which labels each example has, ``(N, labels)`` of 0 and 1, int8; or
+            class indices ``(N, steps)`` or ``(N, height, width)`` of each position, and -1 where none counts.
         class_names: the name of each class; empty where labels are no classes.
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
@@ -90,8 +91,10 @@ class Dataset:
 
     @property
     def form(self) -> Form:
-        """What the labels are: ``classes``, ``numbers`` to predict, or ``sets`` of labels."""
-        return "classes" if self.class_names else "sets" if self.labels else "numbers"
+        """What labels are: ``classes``, ``numbers`` to predict, ``sets`` of labels, or classes ``per_position``."""
+        if self.class_names:
+            return "per_position" if np.ndim(self.y) > 1 else "classes"
+        return "sets" if self.labels else "numbers"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -307,12 +310,45 @@ def _check_labels(data: Dataset) -> None:
             )
 
 
+def _class_per_position(data: Dataset) -> np.ndarray:
+    y = np.asarray(data.y)
+    steps = data.x.shape[1:2] if data.x.ndim < 4 else ()
+    if y.ndim > 3 or (y.ndim == 2 and y.shape[1:] != steps) or y.dtype.kind not in "uib":
+        raise ReglabError(
+            f"{data.name}: labels of a Dataset are class indices (N,), or, per position, (N, steps) or (N, height, "
+            f"width); given were {y.dtype} of shape {y.shape} for examples {data.x.shape}. reglab.data.load((x, y)) "
+            "makes them of texts, one-hot rows and other numbers."
+        )
+    wrong = y[(y < IGNORED) | (y >= data.num_classes)] if y.dtype.kind == "i" else y[y >= data.num_classes]
+    if len(wrong):
+        raise ReglabError(
+            f"{data.name}: the label {wrong[0]} of a position is no class. There are {data.num_classes} class names, "
+            f"so labels are 0 to {data.num_classes - 1}, and {IGNORED} for positions that count nowhere."
+        )
+    return y.astype("int32")
+
+
+def _check_positions(data: Dataset) -> None:
+    trained = data.y if data.part is None else data.y[np.asarray(data.part) == TRAIN]
+    seen_in, learned = (np.bincount(y[y != IGNORED], minlength=data.num_classes) > 0 for y in (data.y, trained))
+    if seen_in.sum() < 2:
+        raise ReglabError(f"{data.name}: all positions are of one class. There is nothing to tell apart.")
+    absent = [
+        name for name, there, known in zip(data.class_names, seen_in, learned, strict=True) if there and not known
+    ]
+    if absent:
+        raise ReglabError(
+            f"{data.name}: other parts have positions of {few(map(repr, absent))}, which training has not. Every class "
+            "needs training examples."
+        )
+
+
 # What labels of a form are read with, and checked with.
 _FORMS = {
     "classes": (_whole_numbers, _check_labels), "numbers": (_to_predict, _check_targets),
-    "sets": (_label_sets, _check_sets),
+    "sets": (_label_sets, _check_sets), "per_position": (_class_per_position, _check_positions),
 }  # fmt: skip
-_NOUNS = {"classes": "classes", "sets": "labels"}
+_NOUNS = {"classes": "classes", "sets": "labels", "per_position": "classes"}
 
 
 def _check_numbers(data: Dataset) -> None:
@@ -349,11 +385,24 @@ def _facts(data: Dataset) -> tuple[str, ...]:
         columns = data.y.reshape(len(data.y), -1).T
         told = [_target(name, column) for name, column in zip(data.targets, columns, strict=True)]
         return f"{examples}, to predict: {listed(told, _MOST_CLASSES)}", _parts(data)
+    if data.form == "per_position":
+        return f"{examples}, {_positions(data)}", _parts(data)
     sets = data.form == "sets"
     counts = data.y.sum(axis=0) if sets else np.bincount(data.y, minlength=data.num_classes)
     told = [f"{shortened(name, LONGEST)} {count:,}" for name, count in zip(data.names, counts, strict=True)]
     each = f", {counts.sum() / len(data):.2g} per example" if sets else ""
     return f"{examples}, {len(told)} {_NOUNS[data.form]}{each}: {listed(told, _MOST_CLASSES)}", _parts(data)
+
+
+def _positions(data: Dataset) -> str:
+    """Return how many positions each example has a class for, and which share of them each class has."""
+    counted = data.y[data.y != IGNORED]
+    shares = np.bincount(counted, minlength=data.num_classes) / len(counted)
+    told = [f"{shortened(name, LONGEST)} {100 * each:.3g} %" for name, each in zip(data.names, shares, strict=True)]
+    ignored = data.y.size - len(counted)
+    left = f"; {100 * ignored / data.y.size:.3g} % of the positions are ignored" if ignored else ""
+    places = "x".join(map(str, data.y.shape[1:]))
+    return f"a class for each of {places} positions, {len(told)} classes: {listed(told, _MOST_CLASSES)}{left}"
 
 
 def _target(name: str, values: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -10,10 +10,13 @@ import numpy as np
 
 from reglab.errors import ReglabError
 
-__all__ = ["FORMS", "Form", "Labels", "class_indices", "read_labels"]
+__all__ = ["FORMS", "IGNORED", "Form", "Labels", "as_numbers", "class_indices", "read_labels"]
 
-Form = Literal["classes", "numbers", "sets"]
-FORMS: tuple[str, ...] = get_args(Form)  # a class per example; numbers per example; which labels each example has
+Form = Literal["classes", "numbers", "sets", "per_position"]
+# A class per example; numbers per example; which labels each example has; a class per step, token or pixel.
+FORMS: tuple[str, ...] = get_args(Form)
+IGNORED = -1  # in place of the class of a position that counts nowhere
+_VOID = 255  # what images of classes often have where nobody said a class
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +24,8 @@ class Labels:
     """Labels as a data set holds them.
 
     Attributes:
-        y: class indices ``(N,)``, int32; numbers to predict ``(N,)`` or ``(N, targets)``, float32; or ``(N, labels)``
-            of 0 and 1, int8.
+        y: class indices ``(N,)``, int32; numbers to predict ``(N,)`` or ``(N, targets)``, float32; ``(N, labels)`` of
+            0 and 1, int8; or class indices ``(N, steps)`` or ``(N, height, width)``, int32, and -1 where none counts.
         form: which of these.
         names: of the classes, targets or labels.
         notes: what was assumed, a sentence each.
@@ -36,19 +39,26 @@ class Labels:
     @property
     def named(self) -> dict[str, Any]:
         """The names as :class:`reglab.Dataset` takes them."""
-        fields = {"classes": "class_names", "numbers": "targets", "sets": "labels"}
-        return {name: self.names if form == self.form else () for form, name in fields.items()}
+        fields = {"class_names": ("classes", "per_position"), "targets": ("numbers",), "labels": ("sets",)}
+        return {name: self.names if self.form in forms else () for name, forms in fields.items()}
 
 
-def read_labels(labels: Any, where: str, *, form: str | None = None, names: Sequence[str] = ("target",)) -> Labels:
+def read_labels(
+    labels: Any, where: str, *, form: str | None = None, names: Sequence[str] = ("target",),
+    examples: tuple[int, ...] = (), tokens: bool = False, ignore_class: int | None = None,
+) -> Labels:  # fmt: skip
     """Return labels in the form that they are in.
 
     Args:
         labels: one per example, or a row per example.
         where: what they are of, for errors.
-        form: one of :data:`FORMS`; by default numbers where some are no whole numbers, label sets where rows are of
-            0 and 1 and not all of them have a single 1, and else classes.
+        form: one of :data:`FORMS`; by default numbers where some are no whole numbers, a class per position where they
+            have more axes, or one per step of the examples, label sets where rows are of 0 and 1 and not all of them
+            have a single 1, and else classes.
         names: what targets or labels are called; of several that have no names, one that is numbered.
+        examples: the shape of what they are labels of, which shows where labels are per position.
+        tokens: whether those are indices of tokens.
+        ignore_class: of labels per position, the one that counts nowhere; by default -1.
 
     >>> read_labels(["a", "b", "a"], "made")
     Labels(y=array([0, 1, 0], dtype=int32), form='classes', names=('a', 'b'), notes=())
@@ -58,22 +68,33 @@ def read_labels(labels: Any, where: str, *, form: str | None = None, names: Sequ
     ('0', '1')
     """
     found = np.asarray(labels)
-    form = form or _seen(found, where)
-    if form == "classes":
+    seen = form or _seen(found, where, examples, tokens=tokens)
+    if ignore_class is not None and seen != "per_position":
+        raise ReglabError(
+            f"{where}: ignore_class={ignore_class} is said of labels per position, and these are {_TOLD[seen]}. Leave "
+            "it out, or say task='positions' (--task positions)."
+        )
+    if seen == "per_position":
+        return _per_position(found, where, examples, ignore_class, named=form is not None)
+    if seen == "classes":
         y, classes = class_indices(found, where)
         return Labels(y, "classes", classes)
-    if form == "sets":
+    if seen == "sets":
         y = _label_sets(found, where)
-        named = tuple(names) if len(names) == y.shape[1] else tuple(map(str, range(y.shape[1])))
-        return Labels(y, "sets", named)
+        return Labels(y, "sets", tuple(names) if len(names) == y.shape[1] else tuple(map(str, range(y.shape[1]))))
     y = as_numbers(found, where)
     count = 1 if y.ndim == 1 else y.shape[1]
-    named = tuple(names) if len(names) == count else tuple(f"{names[0]} {i + 1}" for i in range(count))
-    return Labels(y, "numbers", named)
+    called = tuple(names) if len(names) == count else tuple(f"{names[0]} {i + 1}" for i in range(count))
+    return Labels(y, "numbers", called)
 
 
-def _seen(labels: np.ndarray, where: str) -> Form:
+_TOLD = {"classes": "a class per example", "numbers": "numbers to predict", "sets": "sets of labels"}
+
+
+def _seen(labels: np.ndarray, where: str, examples: tuple[int, ...], *, tokens: bool) -> Form:
     """Return the form that labels show."""
+    if labels.ndim > 2:
+        return "per_position"
     several = labels.ndim == 2 and labels.shape[1] > 1
     if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels != np.round(labels)).any():
         if several and _are_shares(labels):
@@ -82,7 +103,74 @@ def _seen(labels: np.ndarray, where: str) -> Form:
                 "(N,); or, to predict the shares as numbers, say task='regression' (--task regression)."
             )
         return "numbers"
-    return "sets" if several and _are_bits(labels) and (labels.sum(axis=1) != 1).any() else "classes"
+    if not several:
+        return "classes"
+    bits = _are_bits(labels)
+    if bits and (labels.sum(axis=1) == 1).all():
+        return "classes"
+    of_steps = labels.shape[1:] == examples[1:2]
+    if of_steps and (len(examples) == 3 or (tokens and not bits)):
+        return "per_position"
+    return "sets" if bits else "classes"
+
+
+def _per_position(
+    labels: np.ndarray, where: str, examples: tuple[int, ...], ignore_class: int | None, *, named: bool
+) -> Labels:
+    """Return a class per position, numbered in the order of their sorted labels; -1 is what counts nowhere."""
+    places = examples[1:-1] if len(examples) > 2 else examples[1:]
+    if labels.ndim > 2 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    elif labels.ndim > 2 and labels.shape[1:] != places and labels.shape[1:-1] == places and _are_bits(labels):
+        if not (labels.sum(axis=-1) == 1).all():
+            raise ReglabError(
+                f"{where}: labels of shape {labels.shape} give some positions several classes, or none. Give one class "
+                "index per position; -1 for positions that count nowhere."
+            )
+        labels = labels.argmax(axis=-1)
+    of_no_steps = labels.ndim == 2 and examples and (len(examples) > 3 or labels.shape[1:] != examples[1:2])
+    if labels.ndim not in (2, 3) or of_no_steps:
+        raise ReglabError(
+            f"{where}: labels have shape {labels.shape}, and examples {examples}. A class per position is (N, steps) "
+            "or (N, height, width), of the steps or pixels of the examples."
+        )
+    if labels.dtype.kind == "f" and not (labels == np.round(labels)).all():
+        raise ReglabError(
+            f"{where}: labels such as {labels[labels != np.round(labels)].flat[0]} are no classes of positions. Give "
+            "class indices; numbers to predict per position are not supported."
+        )
+    if labels.dtype.kind == "f":
+        labels = labels.astype("int64")
+    signed = labels.dtype.kind == "i"
+    ignored = labels == ignore_class if ignore_class is not None else labels == IGNORED if signed else None
+    notes = _of_positions(labels, ignored, ignore_class, named=named)
+    counted = labels if ignored is None else labels[~ignored]
+    values, indices = np.unique(counted, return_inverse=True)
+    y = np.full(labels.shape, IGNORED, "int32")
+    y[... if ignored is None else ~ignored] = indices.reshape(labels.shape if ignored is None else -1)
+    return Labels(y, "per_position", tuple(map(str, values)), tuple(notes))
+
+
+def _of_positions(
+    labels: np.ndarray, ignored: np.ndarray | None, ignore_class: int | None, *, named: bool
+) -> Iterator[str]:
+    """Yield what was assumed of labels per position."""
+    if labels.ndim == 2 and not named and _are_bits(labels):
+        yield (
+            f"Labels of shape {labels.shape}, all 0 or 1, were taken for a class per step. If they are "
+            f"{labels.shape[1]} labels per example, say task='multi-label' (--task multi-label)."
+        )
+    if ignore_class is None and ignored is not None and ignored.any():
+        yield f"Positions labelled {IGNORED} count neither in the loss nor in metrics."
+    if ignore_class is None and labels.dtype.kind in "iu" and labels.max() == _VOID:
+        others = np.unique(labels[labels != _VOID])
+        if len(others) > 1 and others[-1] < _VOID - 1:
+            yield (
+                f"The label {_VOID} counts as a class. If it stands for positions without a class, say "
+                f"ignore_class={_VOID} (--ignore-class {_VOID})."
+            )
+    if ignore_class is not None and ignored is not None and not ignored.any():
+        yield f"No position has the label {ignore_class} that is to be ignored."
 
 
 def _are_shares(rows: np.ndarray) -> bool:
@@ -165,7 +253,7 @@ def _one_hot(labels: np.ndarray, where: str) -> np.ndarray:
     if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
         raise ReglabError(
             f"{where}: labels of shape {labels.shape} are not one-hot. Give class indices (N,) or one 1 a row; columns "
-            "of 0 and 1 if an example has several labels (task='multi-label'); or, if they are numbers to predict, say "
-            "task='regression' (--task regression)."
+            "of 0 and 1 if an example has several labels (task='multi-label'); a class per step of the examples "
+            "(task='positions'); or, if they are numbers to predict, say task='regression' (--task regression)."
         )
     return np.asarray(rows.argmax(axis=1).astype("int32"))

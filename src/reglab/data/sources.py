@@ -31,6 +31,7 @@ def load(
     color_mode: str = "rgb",
     target: str | None = None,
     form: str | None = None,
+    ignore_class: int | None = None,
     kind: str | None = None,
     taken_by: tuple[str, Collection[str]] | None = None,
     skip_broken: bool = False,
@@ -49,8 +50,9 @@ def load(
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
         target: the column of a table that holds the label, or those that do, with commas between.
-        form: what labels are: ``classes``, ``numbers`` to predict, or label ``sets``, columns of 0 and 1; by default
-            what they show (:func:`reglab.data.labels.read_labels`).
+        form: what labels are: ``classes``, ``numbers`` to predict, label ``sets``, columns of 0 and 1, or classes of
+            ``per_position``; by default what they show (:func:`reglab.data.labels.read_labels`).
+        ignore_class: of labels per position, the one that counts neither in the loss nor in metrics; by default -1.
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the source or the number of axes shows.
         taken_by: the name of a network and the kinds that it takes, where ``kind`` is not said and the arrays can be
             taken for one of them (:meth:`Dataset.taken_for`).
@@ -70,9 +72,13 @@ def load(
         raise ReglabError(f"color_mode={color_mode!r} is not possible. Expected one of {', '.join(CHANNELS)}.")
     size = parse_size(image_size)
     if isinstance(source, Dataset):
+        if ignore_class is not None:
+            raise ReglabError(
+                f"ignore_class={ignore_class}: in a Dataset, -1 stands for what counts nowhere. Leave it out."
+            )
         return _fitting(source, form, kind, taken_by)
     data = _read(
-        source, size=size, color_mode=color_mode, target=target, form=form, kind=kind,
+        source, size=size, color_mode=color_mode, target=target, form=form, kind=kind, ignore_class=ignore_class,
         options=TableOptions.of(table), skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
     data = _fitting(data, form, kind, taken_by)
@@ -96,22 +102,28 @@ def _fitting(
     )
 
 
-_WORDS = {"classes": "classes", "numbers": "numbers", "sets": "sets of labels"}
+_WORDS = {"classes": "classes", "numbers": "numbers", "sets": "sets of labels", "per_position": "classes per position"}
 
 
 def _read(
     source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, form: str | None,
-    kind: str | None, options: TableOptions, skip_broken: bool, memory_limit: int | None, cache: str | Path | None,
+    ignore_class: int | None, kind: str | None, options: TableOptions, skip_broken: bool, memory_limit: int | None,
+    cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
     found = _is_table(source)
     if not found and options.changed():
         raise ReglabError(
             f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
         )
+    arrays_given = isinstance(source, tuple | list | Mapping) or str(source).lower().endswith(".npz")
+    if ignore_class is not None and not arrays_given:
+        raise ReglabError(
+            f"ignore_class={ignore_class} is said of labels per position, which arrays and .npz files have."
+        )
     if isinstance(source, tuple | list):
-        return from_arrays(source, form=form, kind=kind)
+        return from_arrays(source, form=form, kind=kind, ignore_class=ignore_class)
     if isinstance(source, Mapping):
-        return from_mapping(source, form=form, kind=kind)
+        return from_mapping(source, form=form, kind=kind, ignore_class=ignore_class)
     if not isinstance(source, str | os.PathLike):
         arrays = "arrays (x, y)" if not hasattr(source, "as_numpy_iterator") else (
             "arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))"
@@ -129,7 +141,7 @@ def _read(
     if not path.is_file() and not path.is_dir():  # a pipe would be waited for
         raise ReglabError(f"{path} is a pipe or a device. Give a file or a folder.")
     if path.suffix.lower() == ".npz":
-        return load_npz(path, form=form, kind=kind)
+        return load_npz(path, form=form, kind=kind, ignore_class=ignore_class)
     if found:
         return load_table(path, target=target, options=options, form=form)
     if path.suffix.lower() in _SPREADSHEETS:

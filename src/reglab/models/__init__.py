@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reglab.models.fcn import fcn
-from reglab.models.head import check_output
+from reglab.models.head import check_output, output_mask
 from reglab.models.inception import inception, inception_module
 from reglab.models.mlp import mlp
 from reglab.models.registry import GIVEN, MODELS, Network, is_built_in, resolve, takes
@@ -21,6 +21,7 @@ __all__ = [
     "inception_module",
     "is_built_in",
     "mlp",
+    "output_mask",
     "resnet",
     "resolve",
     "takes",

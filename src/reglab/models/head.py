@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.keras_internals import made_by
+from reglab.keras_internals import made_by, mask_of
 from reglab.lazy import keras
 from reglab.tasks import Activation, Head, Task, with_batch
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "output_mask"]
 
 _ROWS = 16
+_MASKED = 32  # examples whose mask is asked for at a time
 _SCALES = (1.0, 100.0)  # logits that lie in [0, 1] by chance leave it when the inputs grow; probabilities stay
 _TOLERANCE = 1e-2  # ten probabilities rounded to bfloat16 sum to 1 within this
 
@@ -22,9 +23,10 @@ _TOLERANCE = 1e-2  # ten probabilities rounded to bfloat16 sum to 1 within this
 def check_output(model: Any, *, task: Task, input_shape: tuple[int, ...]) -> Head:
     """Return what ``model`` ends in, after making sure that it takes the data's inputs and gives what is predicted.
 
-    Whether the outputs are probabilities is read from the layer that gives them, a dense or an activation layer with
-    one of Keras' own activations. Where that does not say it (subclassed models, other functions), it is seen from the
-    outputs for random inputs of two scales: rows in [0, 1], which sum to 1 if one of several classes is predicted.
+    Whether the outputs are probabilities is read from the layer that gives them, a dense, convolution or activation
+    layer with one of Keras' own activations. Where that does not say it (subclassed models, other functions), it is
+    seen from the outputs for random inputs of two scales: rows in [0, 1], which sum to 1 if one of several classes is
+    predicted.
 
     Args:
         model: a ``keras.Model``. One that is not built yet is built by the call.
@@ -46,6 +48,19 @@ def check_output(model: Any, *, task: Task, input_shape: tuple[int, ...]) -> Hea
     head = Head(_ending(model) or _seen(model, outputs, input_shape), outputs.shape[-1])
     task.check_head(head)
     return head
+
+
+def output_mask(model: Any, x: np.ndarray) -> np.ndarray | None:
+    """Return which positions of the outputs count by the model's own mask, as of padding; None where it has none.
+
+    Args:
+        model: a ``keras.Model``.
+        x: inputs, as the model takes them.
+    """
+    if mask_of(model(x[:1], training=False)) is None:
+        return None
+    masks = (mask_of(model(x[start : start + _MASKED], training=False)) for start in range(0, len(x), _MASKED))
+    return np.concatenate([np.asarray(keras.ops.convert_to_numpy(mask), bool) for mask in masks])
 
 
 def _check_input(model: Any, input_shape: tuple[int, ...]) -> None:
@@ -96,7 +111,9 @@ def _ending(model: Any) -> Activation | None:
         layer, _ = made_by(layer.outputs[0])
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"
-    if not isinstance(layer, keras.layers.Dense | keras.layers.Activation):
+    if isinstance(layer, keras.layers.TimeDistributed):
+        layer = layer.layer
+    if not isinstance(layer, _ending_layers()):
         return None
     activations = keras.activations
     # By identity: the name of tf.nn.softmax is softmax_v2, and a user's softmax may be anything.
@@ -106,6 +123,14 @@ def _ending(model: Any) -> Activation | None:
         activations.linear: "linear",
     }
     return known.get(layer.activation)
+
+
+def _ending_layers() -> Any:
+    """Return the layers of Keras whose outputs are what their activation gives."""
+    layers = keras.layers
+    convolutions = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.SeparableConv1D, layers.SeparableConv2D)
+    transposed = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+    return (layers.Dense, layers.Activation, layers.EinsumDense, *convolutions, *transposed)
 
 
 def _seen(model: Any, outputs: np.ndarray, input_shape: tuple[int, ...]) -> Activation:

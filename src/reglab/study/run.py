@@ -135,10 +135,10 @@ class Program:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return what the task keeps of the outputs for preprocessed inputs, in inference mode."""
-        outputs = [
+        outputs = (
             keras.ops.convert_to_numpy(self.model.predict_on_batch(chunk))[:count] for chunk, count in _chunks(x)
-        ]
-        found = self.task.predictions(np.concatenate(outputs).astype("float32"), self.head)
+        )
+        found = np.concatenate([self.task.predictions(each.astype("float32"), self.head) for each in outputs])
         if self._target_scale is None:
             return found
         mean, deviation = self._target_scale

@@ -94,12 +94,16 @@ class Settings:
     )  # fmt: skip
     metric: str | None = param(
         None, "metric that decides which epoch, run and recipe is the best; by default accuracy, balanced accuracy "
-        "where one class is far larger than its share, mAP of several labels, or RMSE of numbers", kind="text",
-        optional=True,
+        "where one class is far larger than its share, mAP of several labels, mean IoU of pixels, or RMSE of "
+        "numbers", kind="text", optional=True,
     )  # fmt: skip
     target: str | None = param(
         None, "column of a table that holds the label; several, with commas between, are numbers to predict or 0 and 1 "
         "for each of several labels", kind="text", optional=True,
+    )  # fmt: skip
+    ignore_class: int | None = param(
+        None, "label of positions that count neither in the loss nor in metrics; by default -1", kind="int",
+        optional=True,
     )  # fmt: skip
     separator: str | None = param(
         None, "what stands between the columns of a CSV table: a sign, or tab, space, semicolon; by default recognized",

@@ -15,7 +15,7 @@ import numpy as np
 from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
 from reglab.data.kinds import TOKENS
-from reglab.models import check_output, is_built_in, resolve
+from reglab.models import check_output, is_built_in, output_mask, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.checks import check_ready
@@ -63,6 +63,7 @@ class Workbench:
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
         self._checked: tuple[Any, str, bool] | None = None
+        self._masks: bool | None = None  # whether the model has one of its own, once that was looked at
 
     def plan(self) -> Plan:
         """Check that every recipe can act on the model, and return the runs with their identities.
@@ -105,6 +106,8 @@ class Workbench:
                 "The model looks its inputs up as indices (token ids, categories), so it gets them as they are: "
                 f"preprocess={self.settings.preprocess} is for numbers that measure something."
             )
+        if self._mask(np.asarray(self.data.x[:1])) is not None:
+            notes.append("Positions that the model's own mask leaves out, as padding, count nowhere.")
         if self._scales_targets:
             notes.append(
                 "Networks are trained on standardized targets and predict in their own units; scale_targets=none "
@@ -193,7 +196,9 @@ class Workbench:
         clean = np.sort(random.choice(parts.train, size=min(len(parts.train), len(parts.val)), replace=False))
 
         def ready(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return preprocess(data.x[indices]), data.y[indices]
+            x, y = preprocess(data.x[indices]), data.y[indices]
+            mask = self._mask(x)
+            return x, y if mask is None else self.task.masked(y, mask)
 
         scale = self._target_scale(parts.train)
         y = data.y if scale is None else ((data.y - scale[0]) / scale[1]).astype("float32")
@@ -202,6 +207,14 @@ class Workbench:
             validation=ready(np.sort(parts.val)), test=None if self.settings.sealed else ready(np.sort(parts.test)),
             initial_weights=self._initial_weights(seed), repetition=self.settings.repetition,
         )  # fmt: skip
+
+    def _mask(self, x: np.ndarray) -> np.ndarray | None:
+        """Return which positions count by the model's own mask, which is that of its inputs and not of its weights."""
+        if not self.task.takes_masks or self._masks is False:
+            return None
+        found = output_mask(self._build(self.settings.first_seed), x)
+        self._masks = found is not None
+        return found
 
     def _target_scale(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return mean and standard deviation of the training labels, by which they are standardized; None if not."""
@@ -322,6 +335,7 @@ _NOT_RESULT = (
     "margin",
     "task",
     "metric",
+    "ignore_class",
     "scale_targets",
     "kind",
     "image_size",

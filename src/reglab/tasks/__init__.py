@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reglab.tasks.base import COSTS, Activation, ByName, Head, Metric, Task, with_batch
 from reglab.tasks.binary import Binary
-from reglab.tasks.kinds import KINDS, of_classes, of_sets, of_values, read_task, task_for
+from reglab.tasks.kinds import KINDS, of_classes, of_positions, of_sets, of_values, read_task, task_for
 from reglab.tasks.multi_label import MultiLabel
+from reglab.tasks.positions import Positions
 from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
@@ -18,10 +19,12 @@ __all__ = [
     "Head",
     "Metric",
     "MultiLabel",
+    "Positions",
     "Regression",
     "SingleLabel",
     "Task",
     "of_classes",
+    "of_positions",
     "of_sets",
     "of_values",
     "read_task",

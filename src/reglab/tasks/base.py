@@ -171,6 +171,7 @@ class Task(ABC):
         kind: how ``--task`` calls it.
         form: what labels are: a class per example, numbers to predict, or sets of labels.
         ending: the activation that a network of reglab's own ends in.
+        takes_masks: whether a model's own mask says which labels count.
         unknown_to: what does not know such a task yet, and refuses it: ``diagnosis``, ``export``, ``robustness``,
             ``samples``, ``search``.
         deciding: the name of the metric that decides.
@@ -182,6 +183,7 @@ class Task(ABC):
     kind: ClassVar[str]
     form: ClassVar[Form] = "classes"
     ending: ClassVar[Activation] = "softmax"
+    takes_masks: ClassVar[bool] = False
     unknown_to: ClassVar[frozenset[str]] = frozenset()
 
     deciding: str
@@ -321,6 +323,10 @@ class Task(ABC):
     @abstractmethod
     def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
         """Return what is kept of a model's outputs, float32, examples first."""
+
+    def masked(self, y: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return labels of which those that a model's mask leaves out count nowhere."""
+        return y
 
     @abstractmethod
     def misfit(self, y: np.ndarray, predictions: np.ndarray) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from reglab.lazy import model_selection, stats
 
-__all__ = ["by_class", "by_class_of_few", "by_labels", "by_quantile"]
+__all__ = ["anyhow", "by_class", "by_class_of_few", "by_labels", "by_quantile"]
 
 
 def by_class(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +33,11 @@ def by_class_of_few(y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarr
         return np.setdiff1d(np.arange(len(y)), held), np.sort(held)
 
 
+def _number(size: float | int, count: int) -> int:
+    """Return how many of ``count`` examples a share or a number of them is, rounded as scikit-learn does."""
+    return size if isinstance(size, int) else math.ceil(size * count)
+
+
 _STRATA = 10  # of equally many examples
 
 
@@ -47,11 +52,11 @@ def by_quantile(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndar
     [5, 5]
     """
     values = np.asarray(y, "float64").reshape(len(y), -1)[:, 0]
-    held = size if isinstance(size, int) else math.ceil(size * len(y))  # as scikit-learn rounds
+    held = _number(size, len(y))
     strata = max(1, min(_STRATA, len(y) // 2, held, len(y) - held))
     ranks = stats.rankdata(values, method="ordinal") - 1
     strata_of = (ranks * strata / len(y)).astype(int)
-    return by_class(strata_of, size, seed=seed) if strata > 1 else _any(len(y), held, seed=seed)
+    return by_class(strata_of, size, seed=seed) if strata > 1 else anyhow(len(y), held, seed=seed)
 
 
 def by_labels(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +73,7 @@ def by_labels(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarra
     ([2, 1], [2, 1])
     """
     count = len(y)
-    held = size if isinstance(size, int) else math.ceil(size * count)
+    held = _number(size, count)
     if not 0 < held < count:
         raise ValueError(f"{count} examples cannot be divided")
     random = np.random.default_rng(seed)
@@ -98,7 +103,9 @@ def _where_wanted(wanted: np.ndarray, room: np.ndarray, random: np.random.Genera
     return int(max((0, 1), key=lambda i: (wanted[i], room[i])))
 
 
-def _any(count: int, held: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def anyhow(count: int, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions that stay and those that are held out, drawn without regard to labels."""
+    held = _number(size, count)
     if not 0 < held < count:
         raise ValueError(f"{count} examples cannot be divided")
     order = np.random.default_rng(seed).permutation(count)

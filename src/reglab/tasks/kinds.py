@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from reglab.data.labels import IGNORED
 from reglab.errors import ReglabError, nearest
 from reglab.tasks.base import Task
 from reglab.tasks.binary import Binary
 from reglab.tasks.classes import ACCURACY, BALANCED, imbalanced
 from reglab.tasks.multi_label import MultiLabel
+from reglab.tasks.positions import ACCURACY as PER_POSITION
+from reglab.tasks.positions import MEAN_IOU, Positions
 from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
-__all__ = ["KINDS", "of_classes", "of_sets", "of_values", "read_task", "task_for"]
+__all__ = ["KINDS", "of_classes", "of_positions", "of_sets", "of_values", "read_task", "task_for"]
 
-KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, MultiLabel, Regression)}
+KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, MultiLabel, Positions, Regression)}
 
 
 def read_task(held: Mapping[str, Any]) -> Task:
@@ -76,6 +79,17 @@ def of_sets(labels: Sequence[str], *, kind: str | None = None, metric: str | Non
     return _with_metric({"kind": kind or MultiLabel.kind, "labels": list(labels)}, metric)
 
 
+def of_positions(y: np.ndarray, classes: Sequence[str], *, kind: str | None = None, metric: str | None = None) -> Task:
+    """Return the task of a class per position, by default decided by the mean IoU of pixels, the accuracy of steps.
+
+    >>> of_positions(np.zeros((5, 8, 8), int), ("sky", "sea")).deciding
+    'mean_iou'
+    """
+    held = {"kind": kind or Positions.kind, "classes": list(classes), "shape": list(y.shape[1:])}
+    default = (MEAN_IOU if y.ndim > 2 else PER_POSITION).name
+    return _with_metric({**held, "ignored": bool((y == IGNORED).any())}, metric or default)
+
+
 def _with_metric(held: dict[str, Any], metric: str | None) -> Task:
     return read_task(held if metric is None else {**held, "deciding": metric})
 
@@ -90,4 +104,6 @@ def task_for(
     """
     if form == "classes":
         return of_classes(y, names, kind=kind, metric=metric)
+    if form == "per_position":
+        return of_positions(y, names, kind=kind, metric=metric)
     return (of_sets if form == "sets" else of_values)(names, kind=kind, metric=metric)

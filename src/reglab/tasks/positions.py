@@ -1,0 +1,219 @@
+"""Classes per position: a class for each time step of a series, each token of a text, or each pixel of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from reglab.data.labels import IGNORED, Form
+from reglab.errors import ReglabError
+from reglab.lazy import keras, special
+from reglab.tasks import per_position as of
+from reglab.tasks.base import ByName, Head, Metric, Task, with_batch
+from reglab.tasks.hold_out import anyhow, by_labels
+
+__all__ = ["Positions"]
+
+_SMALLEST = 1e-37  # of a probability in float32
+
+ACCURACY = Metric(
+    "accuracy", "accuracy per position", of.accuracy, per_example=of.accuracy_scores, weighted=of.accuracy,
+    keras="accuracy",
+)  # fmt: skip
+MEAN_IOU = Metric(
+    "mean_iou", "mean IoU", of.mean_iou, per_example=of.mean_iou_scores, weighted=of.mean_iou,
+    meaning="intersection over union, mean over classes",
+)  # fmt: skip
+DICE = Metric(
+    "dice", "Dice", of.dice, per_example=of.dice_scores, weighted=of.dice, meaning="F1 of each class, mean over classes"
+)
+CROSS_ENTROPY = Metric(
+    "cross_entropy", "cross-entropy", of.cross_entropy, better="lower", scale=1.0, unit="nats", apart="nats",
+    form=".3f", rough=".2f", highest=float("inf"), per_example=of.cross_entropy_scores, weighted=of.cross_entropy,
+    meaning="mean over positions",
+)  # fmt: skip
+METRICS = (MEAN_IOU, ACCURACY, DICE, CROSS_ENTROPY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Positions(Task):
+    """Each example has a class per position: per time step, per token, per pixel.
+
+    A model has one output per position and class, which end in softmax or give logits, and is trained with the
+    cross-entropy, mean over positions; of two classes it can have one, a probability of the second or its logit.
+    Positions that are labelled -1, or that the model's own mask leaves out, count neither in the loss nor in metrics.
+    What is kept are probabilities, in float16, for there are many.
+
+    Attributes:
+        classes: their names, in the order of class indices.
+        shape: of the positions: ``(steps,)`` or ``(height, width)``.
+        ignored: whether some positions are labelled -1.
+
+    Example:
+        >>> Positions(classes=("sky", "sea"), shape=(32, 32), deciding="mean_iou").decides.shown(0.75)
+        '75.00 %'
+    """
+
+    kind: ClassVar[str] = "positions"
+    form: ClassVar[Form] = "per_position"
+    takes_masks: ClassVar[bool] = True
+    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis", "export", "robustness", "samples", "search"})
+
+    deciding: str = "accuracy"
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    ignored: bool = False
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return METRICS
+
+    @property
+    def success(self) -> Metric:
+        return ACCURACY
+
+    @property
+    def criterion(self) -> Metric:
+        return CROSS_ENTROPY
+
+    @property
+    def columns(self) -> tuple[Metric, ...]:
+        return tuple(metric for metric in METRICS if metric != self.decides)
+
+    # --- models ----------------------------------------------------------------------------------------------------
+
+    def loss(self, head: Head) -> Any:
+        logits = head.activation == "linear"
+        if head.outputs == 1:
+            return keras.losses.BinaryCrossentropy(from_logits=logits)
+        ignored = IGNORED if self.ignored else None
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=logits, ignore_class=ignored)
+
+    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+        """Return the cross-entropy of each example, mean over its positions, in nats."""
+        ops = keras.ops
+        y = ops.cast(y, "int32")
+        there = y != IGNORED
+        if head.outputs == 1:
+            if head.activation == "linear":
+                outputs = ops.concatenate([ops.zeros_like(outputs), outputs], axis=-1)
+            else:
+                outputs = ops.log(ops.maximum(ops.concatenate([1.0 - outputs, outputs], axis=-1), _SMALLEST))
+        elif head.activation != "linear":
+            outputs = ops.log(ops.maximum(outputs, _SMALLEST))
+        costs = ops.sparse_categorical_crossentropy(ops.where(there, y, 0), outputs, from_logits=True)
+        there, axes = ops.cast(there, costs.dtype), tuple(range(1, len(y.shape)))
+        return ops.sum(costs * there, axis=axes) / ops.maximum(ops.sum(there, axis=axes), 1.0)
+
+    def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
+        """Return probabilities ``(N, ..., classes)``, float16."""
+        if head.outputs == 1:
+            positive = special.expit(outputs) if head.activation == "linear" else outputs
+            outputs = np.concatenate([1 - positive, positive], axis=-1)
+        elif head.activation == "linear":
+            outputs = special.softmax(outputs, axis=-1)
+        return np.asarray(outputs, "float16")
+
+    def check_shape(self, shape: tuple[int | None, ...]) -> None:
+        count, binary = len(self.classes), len(self.classes) == 2
+        if shape == (*self.shape, count) or (binary and shape == (*self.shape, 1)):
+            return
+        wanted = with_batch((*self.shape, count)) + (f" or {with_batch((*self.shape, 1))}" if binary else "")
+        raise ReglabError(
+            f"The model's output has shape {with_batch(shape)}; the data has one of {count} classes for each of "
+            f"{self._places} positions, so expected is {wanted}. Give a model that keeps the positions, such as "
+            f"recurrent layers with return_sequences=True or convolutions with padding='same', and ends in {count} "
+            "units or filters."
+        )
+
+    @property
+    def _places(self) -> str:
+        return "x".join(map(str, self.shape))
+
+    def check_head(self, head: Head) -> None:
+        if head.activation == "sigmoid" and head.outputs > 1:
+            raise ReglabError(
+                f"The model ends in {head.outputs} sigmoids per position, which tell of each class whether it is "
+                "there; here each position is of one class. End it in softmax, or without activation."
+            )
+        if head.activation == "softmax" and head.outputs == 1:
+            raise ReglabError(
+                "The model ends in a softmax over one output per position, which is always 1. End it in sigmoid, or "
+                "give it 2 outputs."
+            )
+        if self.ignored and head.outputs == 1:
+            raise ReglabError(
+                "Some positions are to be ignored, which the binary cross-entropy of a single output cannot do. Give "
+                "the model 2 outputs per position, with softmax."
+            )
+
+    def masked(self, y: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.where(mask.reshape(mask.shape[: y.ndim]), y, IGNORED).astype(y.dtype)
+
+    def misfit(self, y: np.ndarray, predictions: np.ndarray) -> str:
+        count = len(self.classes)
+        if y.shape[1:] != self.shape or predictions.shape != (*y.shape, count) or y.dtype.kind not in "iu":
+            return (
+                f"probabilities {predictions.shape} and labels {y.dtype} {y.shape} are not of {count} classes for each "
+                f"of {self._places} positions"
+            )
+        return "" if not y.size or IGNORED <= y.min() <= y.max() < count else f"labels are not of {count} classes"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.shape) * (len(self.classes) + 2) // 2  # two bytes per probability, four per label
+
+    # --- data ------------------------------------------------------------------------------------------------------
+
+    def hold_out(self, y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the examples that stay and those that are held out, both with the classes in proportion.
+
+        An example counts as one of a class that it has, or, of a class that all have, as one that has much of it.
+        """
+        kinds = self._kinds(y)
+        return by_labels(kinds, size, seed=seed) if kinds.shape[1] else anyhow(len(y), size, seed=seed)
+
+    def _kinds(self, y: np.ndarray) -> np.ndarray:
+        """Return which examples have a class, or more of it than half of the examples, ``(N, kinds)`` of 0 and 1."""
+        shares = np.stack([(y == i).reshape(len(y), -1).mean(axis=1) for i in range(len(self.classes))], axis=1)
+        there = np.where((shares > 0).all(axis=0), shares > np.median(shares, axis=0), shares > 0)
+        return there[:, there.any(axis=0) & ~there.all(axis=0)].astype("int8")
+
+    def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.hold_out(y, share, seed=seed) if len(y) > 1 else (np.arange(len(y)), np.arange(0))
+
+    def fewest(self, y: np.ndarray) -> int:
+        return 1
+
+    def counted(self, y: np.ndarray) -> str:
+        return f" of {self._places} positions"
+
+    def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
+        """Return ``confusion``, counts of positions ``(classes, classes)``."""
+        return {"confusion": of.confusion(y, predictions)}
+
+    def by_name(self, details: Sequence[Mapping[str, Any]]) -> ByName:
+        """Return IoU, Dice, precision and recall of each class, of all runs together; NaN where there is 0 / 0."""
+        counts = np.sum([each["confusion"] for each in details], axis=0)
+        hits, given, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+        parts = {"IoU": (hits, given + true - hits), "Dice": (2 * hits, given + true),
+                 "precision": (hits, given), "recall": (hits, true)}  # fmt: skip
+        scores = {
+            name: np.divide(above, below, out=np.full(len(hits), np.nan), where=below > 0)
+            for name, (above, below) in parts.items()
+        }
+        return ByName("class", "classes", true // len(details), scores, compared="IoU", of="positions")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind, "classes": list(self.classes), "shape": list(self.shape), "ignored": self.ignored,
+            "deciding": self.deciding,
+        }  # fmt: skip
