@@ -45,11 +45,11 @@ def settle(model: Any, batches: Iterable[Any]) -> None:
     sums, count, shares = [np.zeros(1)] * len(averages), 0, None
     for batch in batches:
         x = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
-        zeros = [keras.ops.zeros_like(variable) for variable in averages]
+        zeros = [keras.ops.zeros(variable.shape, dtype=variable.dtype) for variable in averages]
         found, after = gather(x, zeros, randoms)
         found = [_array(each) for each in found]
         if shares is None:
-            ones = [keras.ops.ones_like(variable) for variable in averages]
+            ones = [keras.ops.ones(variable.shape, dtype=variable.dtype) for variable in averages]
             kept = [_array(one) - zero for one, zero in zip(gather(x, ones, randoms)[0], found, strict=True)]
             momentums = [layer.momentum for layer in layers for _ in range(2)]
             shares = [
