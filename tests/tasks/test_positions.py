@@ -222,9 +222,11 @@ def test_labels_with_more_axes_or_of_the_steps_of_examples_are_per_position():
     assert "a class for each of 6x6 positions, 3 classes: 0 " in found.facts[0]
     for same in (y[..., None], np.eye(3)[y], y.astype("float64"), np.array(["a", "b", "c"])[y]):
         np.testing.assert_array_equal(load((x, same)).y, y)
+    np.testing.assert_array_equal(load((x[:, :, :3, 0], np.eye(3)[y[:, 0]])).y, y[:, 0])
     steps = load((x[:, :, 0], y[:, 0]))
     assert (steps.form, steps.kind) == ("per_position", "series")
     assert load((x[..., 0], y)).kind == "image"
+    assert load((x[..., 0], y == 1)).class_names == ("False", "True")
     tokens = load((np.arange(120).reshape(20, 6), y[:, 0]))
     assert (tokens.form, tokens.kind) == ("per_position", "tokens")
     assert load((x[:, 0, :, 0], y[:, 0]), form="per_position").kind == "series"

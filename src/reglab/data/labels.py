@@ -121,13 +121,14 @@ def _per_position(
     places = examples[1:-1] if len(examples) > 2 else examples[1:]
     if labels.ndim > 2 and labels.shape[-1] == 1:
         labels = labels[..., 0]
-    elif labels.ndim > 2 and labels.shape[1:] != places and labels.shape[1:-1] == places and _are_bits(labels):
-        if not (labels.sum(axis=-1) == 1).all():
+    elif labels.ndim > 2 and labels.shape[1:-1] == places and _are_bits(labels):
+        if (labels.sum(axis=-1) == 1).all():
+            labels = labels.argmax(axis=-1)
+        elif labels.shape[1:] != examples[1:]:  # of images without an axis for their channel
             raise ReglabError(
                 f"{where}: labels of shape {labels.shape} give some positions several classes, or none. Give one class "
                 "index per position; -1 for positions that count nowhere."
             )
-        labels = labels.argmax(axis=-1)
     of_no_steps = labels.ndim == 2 and examples and (len(examples) > 3 or labels.shape[1:] != examples[1:2])
     if labels.ndim not in (2, 3) or of_no_steps:
         raise ReglabError(
