@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # What tests of several files share: made.py makes study folders, played.py plays the trainings of studies, small.py has
-# small networks of strategies.
+# small networks of strategies, estimators.py has scikit-learn's checks.
 sys.path += [str(Path(__file__).parent / folder) for folder in ("report", "strategies", "study")]
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")

@@ -21,6 +21,7 @@ _HOME = {
     "Results": "reglab.facade",
     "Diagnose": "reglab.callbacks",
     "RegularizedClassifier": "reglab.sklearn",
+    "RegularizedRegressor": "reglab.sklearn",
 }
 
 _MODULES = {"figures": "reglab.report.figures", "strategies": "reglab.strategies"}
@@ -55,4 +56,4 @@ if TYPE_CHECKING:
     from reglab.recipe import Recipe
     from reglab.regularized import regularize
     from reglab.report import figures
-    from reglab.sklearn import RegularizedClassifier
+    from reglab.sklearn import RegularizedClassifier, RegularizedRegressor

@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from reglab import backends
 
-__all__ = ["datasets", "keras", "metrics", "model_selection", "optimize", "pandas", "special", "stats"]
+__all__ = [
+    "datasets", "dummy", "ensemble", "keras", "linear_model", "metrics", "model_selection", "multioutput", "optimize",
+    "pandas", "special", "stats",
+]  # fmt: skip
 
 
 class _Late:
@@ -41,11 +44,14 @@ if TYPE_CHECKING:
     import keras
     import pandas
     from scipy import optimize, special, stats
-    from sklearn import datasets, metrics, model_selection
+    from sklearn import datasets, dummy, ensemble, linear_model, metrics, model_selection, multioutput
 else:
     keras = _Late("keras", backends.require)
     pandas = _Late("pandas")
     optimize, special, stats = (_Late(f"scipy.{name}") for name in ("optimize", "special", "stats"))
-    datasets, metrics, model_selection = (
-        _Late(f"sklearn.{name}") for name in ("datasets", "metrics", "model_selection")
+    datasets, dummy, ensemble, linear_model = (
+        _Late(f"sklearn.{name}") for name in ("datasets", "dummy", "ensemble", "linear_model")
+    )
+    metrics, model_selection, multioutput = (
+        _Late(f"sklearn.{name}") for name in ("metrics", "model_selection", "multioutput")
     )

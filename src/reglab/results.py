@@ -13,6 +13,7 @@ import numpy as np
 
 from reglab.analysis import paired
 from reglab.analysis.compare import Comparison, compare
+from reglab.analysis.jackknife import grouped_scores
 from reglab.errors import ReglabError, nearest
 from reglab.recipe import spoken
 from reglab.study.records import FINISHED, Predictions
@@ -33,8 +34,9 @@ class RunResult:
         metrics: scalars; those that its record lacks are computed from its predictions. Empty unless finished.
         history: for each epoch ``loss`` as trained on, and clean metrics on training part and validation.
         error: what went wrong, or nothing.
-        scores: for each test example what it adds to the deciding metric, of which ``scores`` have the mean, ``(N,)``;
-            None unless finished, or where the metric has no such scores.
+        scores: what each test example adds to the deciding metric, ``(N,)``, with the metric as their mean; of a metric
+            that has no such scores the same of groups of examples (:mod:`reglab.analysis.jackknife`). None unless
+            finished, or of too few examples.
         right: which test examples it predicted rightly, booleans ``(N,)``; None unless finished, or where that is a
             matter of degree.
         details: what the task has for sections of the report, by name, such as ``confusion``; empty unless finished.
@@ -252,7 +254,7 @@ def _run(view: View, task: Task, name: str, seed: int, row: Mapping[str, Any] | 
         record.status,
         metrics,
         record.history,
-        scores=None if scores is None else scores(y, p),
+        scores=grouped_scores(task.decides, y, p) if scores is None else scores(y, p),
         right=task.right(y, p),
         details=task.details(y, p),
         fingerprint=hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest(),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from reglab import backends
@@ -117,6 +119,11 @@ class Study(Generic[R]):
         study = cls(**{**spec, **elsewhere}, out=folder, backend=backend)
         study._held = held
         return study
+
+    @property
+    def name(self) -> str:
+        """What default folders are called after: data and model."""
+        return self._name
 
     @property
     def out(self) -> Path:
@@ -273,17 +280,34 @@ class Study(Generic[R]):
             return self._concluded(store)
 
     @contextmanager
-    def opened(self, execution: Execution, progress: Progress) -> Iterator[tuple[Store, Executor, Plan]]:
-        """Open the folder and whoever trains, with the plan entered: for those who decide what is trained."""
+    def opened(
+        self,
+        execution: Execution,
+        progress: Progress,
+        *,
+        candidates: Mapping[str, Recipe] = MappingProxyType({}),
+        required: bool = True,
+    ) -> Iterator[tuple[Store, Executor, Plan]]:
+        """Open the folder and whoever trains, with the plan entered: for those who decide what is trained.
+
+        Args:
+            execution: how it is trained.
+            progress: hears of what has to be said first.
+            candidates: recipes that may be trained, tried on the model like those of the study.
+            required: whether all of them have to be able to act on it; otherwise ``plan.refused`` says which cannot.
+        """
         out = self.out
         owned.check(out)
         with ExitStack() as stack:
             # Its lock and its spec come before anything that takes time.
             store = stack.enter_context(self._entered(out)) if holds_study(out) else None
             threads = store.execution().get("threads") if store else None
+            assignment = dataclasses.replace(self.assignment, candidates=dict(candidates))
             notes = self.notes()
-            trainer = stack.enter_context(choice.opened(self.assignment, execution, threads=threads))
+            trainer = stack.enter_context(choice.opened(assignment, execution, threads=threads))
             plan = trainer.plan()
+            if required and plan.refused:
+                raise ReglabError(next(iter(plan.refused.values())))
             if store is not None and self._out is None and store.changed(plan.facts):
                 progress.note(_moves_on(store, plan.facts))
                 store.close()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
+from reglab.analysis import robustness
 from reglab.analysis.noise import noise
-from reglab.analysis.robustness import curves, resists_fgsm_only
+from reglab.analysis.robustness import resists_fgsm_only
 from reglab.analysis.verdict import judge
 from reglab.tasks import SingleLabel
 
 ACCURACY = SingleLabel(classes=("a", "b", "c")).decides
+curves = functools.partial(robustness.curves, metric=ACCURACY)
 
 
 def values(seeds, repetitions, *, between=2.0, within=1.0, random_seed=0):

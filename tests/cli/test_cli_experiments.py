@@ -40,8 +40,9 @@ def test_robustness_shows_a_row_a_recipe_and_attack(folder):
     assert done.output.count("FGSM") == done.output.count("PGD ") + 1 == 4, "three recipes, and the legend"
     told = json.loads(run("robustness", folder, "--epsilon", 8 / 255, "--examples", 40, "--json").stdout)
     results = Results.load(folder)
+    assert told["metric"] == results.metric.name
     for name in RECIPES:
-        fgsm, pgd = (told["accuracy"][name][attack] for attack in ("fgsm", "pgd"))
+        fgsm, pgd = (told["values"][name][attack] for attack in ("fgsm", "pgd"))
         assert len(fgsm) == 2
         assert [row[0] for row in fgsm] == [row[0] for row in pgd]
         rows = drawn(results.predictions(name).labels, 40, seed=0)

@@ -18,7 +18,8 @@ from reglab.facade import Results
 from reglab.regularized import regularize
 from reglab.study.run import Program
 from reglab.study.storage import answers
-from reglab.tasks import Binary, Head
+from reglab.study.targets import in_own_units
+from reglab.tasks import Binary, Head, Regression
 
 
 def linear(kind, scale=1.0, seed=0):
@@ -68,7 +69,7 @@ def test_accuracy_of_a_linear_network_is_the_share_with_more_margin_than_epsilon
     for epsilon in (0.0, 0.1, 0.4):
         # The worst point of the ball takes epsilon * ||w||_1 off the margin, and one step reaches it.
         expected = np.mean(margin - epsilon * np.abs(w).sum() > 0)
-        found = attacker.accuracy(x, y, attack=attack, epsilon=epsilon, limits=None)
+        found = attacker.left(x, y, attack=attack, epsilon=epsilon, limits=None)
         assert found == pytest.approx(expected, abs=1.5 / len(x))
 
 
@@ -81,7 +82,7 @@ def test_a_network_that_is_all_too_sure_is_attacked_all_the_same(kind):
     margin = np.abs(x @ w)
     sure = margin > 17
     assert sure.mean() > 0.2
-    assert attacker.accuracy(x, y, attack="fgsm", epsilon=0.5, limits=None) == pytest.approx(
+    assert attacker.left(x, y, attack="fgsm", epsilon=0.5, limits=None) == pytest.approx(
         np.mean(margin > 0.5 * np.abs(w).sum()), abs=1.5 / len(x)
     )
     assert attacker.blind(x, y) == 0.0
@@ -117,13 +118,35 @@ def test_attacking_moves_nothing_in_the_program_and_follows_new_weights():
     x = cloud()
     y = (x @ w > 0).astype("int32")
     before = [np.array(v) for v in network.get_weights()]
-    first = attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None)
+    first = attacker.left(x, y, attack="pgd", epsilon=0.3, limits=None)
     for one, other in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     network.set_weights([-before[0], before[1]])
-    assert attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None) == 0.0
+    assert attacker.left(x, y, attack="pgd", epsilon=0.3, limits=None) == 0.0
     network.set_weights(before)
-    assert attacker.accuracy(x, y, attack="pgd", epsilon=0.3, limits=None) == first
+    assert attacker.left(x, y, attack="pgd", epsilon=0.3, limits=None) == first
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("targets", [1, 2])
+def test_of_numbers_every_error_of_a_linear_network_grows_by_what_epsilon_can_take(targets):
+    """In the units of the targets, whatever the network was trained in."""
+    scale = np.array([5.0, 400.0][:targets]), np.array([2.0, 30.0][:targets])
+    scale = tuple(each[0] for each in scale) if targets == 1 else scale
+    network = keras.Sequential([keras.Input((5,)), keras.layers.Dense(targets)])
+    regularized = regularize(network, "none")
+    task, head = Regression(targets=("a", "b")[:targets]), Head("linear", targets)
+    regularized.compile("sgd", task.loss(head))
+    program = Program(regularized, task, head, (5,))
+    program._target_scale = tuple(np.asarray(each) for each in scale)
+    w = np.random.default_rng(0).normal(size=(5, 1)).astype("float32")
+    program.model.network.set_weights([np.repeat(w, targets, axis=1), np.zeros(targets, "float32")])
+    x = cloud()
+    off = np.where(np.arange(300) % 2, 1.0, -0.5)[:, None]  # of the same sign for both targets
+    y = in_own_units(x @ w + off, scale if targets == 2 else tuple(np.asarray([each]) for each in scale))
+    found = Attacker(program).left(x, y[:, 0] if targets == 1 else y, attack="fgsm", epsilon=0.1, limits=None)
+    errors = np.abs(off) + 0.1 * np.abs(w).sum()
+    assert found == pytest.approx(np.mean(np.sqrt(np.mean((errors * scale[1]) ** 2, axis=0))), rel=1e-4)
 
 
 # --- of a study ----------------------------------------------------------------------------------------------------

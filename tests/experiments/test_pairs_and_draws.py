@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import click
 import numpy as np
 import pytest
 
+from reglab.analysis import robustness
 from reglab.analysis.prescribe import Item
-from reglab.analysis.robustness import curves, epsilon_text, resists_fgsm_only
+from reglab.analysis.robustness import epsilon_text, resists_fgsm_only
 from reglab.cli.sweep import _read
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
@@ -21,7 +23,10 @@ from reglab.report.extras import samples_of
 from reglab.studies import _longer
 from reglab.study.progress import Progress
 from reglab.study.spec import Settings
+from reglab.tasks.classes import ACCURACY
 from reglab.tuning.each import tune_each
+
+curves = functools.partial(robustness.curves, metric=ACCURACY)
 
 sys.path.append(str(Path(__file__).parents[1] / "study"))  # for played.py
 

@@ -15,6 +15,7 @@ from reglab.errors import ReglabError
 from reglab.experiments import calibrate as experiment
 from reglab.experiments.planning import Cost, Outlook, Spread, look_ahead, noise_folder, spread_from
 from reglab.facade import Results
+from reglab.tasks.classes import ACCURACY
 
 SMALL = {"seeds": 5, "epochs": 2, "train_size": 60}
 
@@ -77,7 +78,7 @@ def test_what_cannot_be_calibrated_is_refused_before_training(tmp_path, more, re
 def outlook(**changes):
     values = {
         "headline": "", "seeds": 10, "runs": 40, "recipes": 3, "spread": Spread(0.01, "given"), "cost": None,
-        "test_examples": 100, "margin": 0.01,
+        "test_examples": 100, "margin": 0.01, "metric": ACCURACY,
     }  # fmt: skip
     return Outlook(**{**values, **changes})
 

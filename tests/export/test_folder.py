@@ -21,7 +21,7 @@ from reglab.export.network import Printer
 from reglab.export.write import export
 from reglab.replay import Replay
 from reglab.study.storage import run_folder
-from reglab.tasks import Head
+from reglab.tasks import Binary, Head
 
 SETTINGS = {"epochs": 2, "seeds": 2, "learning_rate": 0.02}
 
@@ -129,9 +129,9 @@ def test_a_network_that_predicts_otherwise_is_not_handed_out(tmp_path):
     x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
     given = {"x": x, "tolerance": 1e-3}
     probabilities = keras.ops.convert_to_numpy(network(x))
-    assert check(tmp_path / "model.keras", probabilities=probabilities, **given) < 1e-3
-    with pytest.raises(ReglabError, match=r"other probabilities than the run did \(by 0.1"):
-        check(tmp_path / "model.keras", probabilities=probabilities + 0.1, **given)
+    assert check(tmp_path / "model.keras", predictions=probabilities, **given) < 1e-3
+    with pytest.raises(ReglabError, match=r"something else than the run did \(by 0.1"):
+        check(tmp_path / "model.keras", predictions=probabilities + 0.1, **given)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
@@ -141,7 +141,7 @@ def test_one_output_is_deployed_as_the_probability_of_the_second_class(activatio
     x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
     data = reglab.Dataset("made", x, np.arange(6) % 2, ("no", "yes"), kind="table")
     model = deployed(network, data=data, preprocess=Preprocess.fit(x, "none"), head=Head(activation, 1),
-                     recipe=reglab.Recipe())  # fmt: skip
+                     task=Binary(classes=("no", "yes")), recipe=reglab.Recipe())  # fmt: skip
     outputs = network(x) if activation == "sigmoid" else keras.ops.sigmoid(network(x))
     second = keras.ops.convert_to_numpy(outputs)
     np.testing.assert_allclose(model.predict(x, verbose=0), np.hstack([1 - second, second]), atol=1e-6)

@@ -607,19 +607,19 @@ MUTANTS: list[Mutant] = [
         ("failed runs are worth what they had", 'if held is None or held["status"] != "finished":', "if held is None:"),
         (
             "pruned trials come first",
-            "(trial.state != COMPLETE, -trial.value, trial.number)",
-            "(trial.state == COMPLETE, -trial.value, trial.number)",
+            "(trial.state != COMPLETE, -trial.gain, trial.number)",
+            "(trial.state == COMPLETE, -trial.gain, trial.number)",
         ),
         (
             "the worst trial first",
-            "(trial.state != COMPLETE, -trial.value, trial.number)",
-            "(trial.state != COMPLETE, trial.value, trial.number)",
+            "(trial.state != COMPLETE, -trial.gain, trial.number)",
+            "(trial.state != COMPLETE, trial.gain, trial.number)",
         ),
     ),
     *_of(
         "tuning/racing.py",
         _TUNING,
-        ("everybody is hopeful", "if now + (now - before) >= best:", "if True:"),
+        ("everybody is hopeful", "if _reached(self.seen[name, seed]) >= best]", "]"),
         (
             "a standard error that does not shrink with seeds",
             "_SURE * spread / math.sqrt(len(seeds))",
@@ -631,11 +631,19 @@ MUTANTS: list[Mutant] = [
     *_of(
         "export/deploy.py",
         _EXPORT,
-        ("an export that predicts otherwise is handed out", "if not off <= tolerance:", "if False:"),
+        (
+            "an export that predicts otherwise is handed out",
+            "if not off <= tolerance * largest:",
+            "if False:",
+        ),
+    ),
+    *_of(
+        "tasks/classes.py",
+        _EXPORT,
         (
             "two classes exchanged",
-            'outputs = keras.layers.Concatenate(dtype="float32", name="classes")([first, outputs])',
-            'outputs = keras.layers.Concatenate(dtype="float32", name="classes")([outputs, first])',
+            'keras.layers.Concatenate(dtype="float32", name="classes")([first, found])',
+            'keras.layers.Concatenate(dtype="float32", name="classes")([found, first])',
         ),
     ),
     *_of(

@@ -144,12 +144,29 @@ class TestWhatEarlyStoppingMonitors:
         with pytest.raises(
             reglab.ReglabError, match=f"monitors 'val_accuracy', and the model is compiled with {named}"
         ):
-            fit(compiled("early_stopping", metrics=metrics), validation_data=VALIDATION)
+            fit(compiled("early_stopping(monitor=val_accuracy)", metrics=metrics), validation_data=VALIDATION)
 
     @pytest.mark.parametrize("metrics", [["accuracy"], [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]])
     def test_one_that_is_there_is_found(self, metrics):
-        model = compiled("early_stopping", metrics=metrics)
+        model = compiled("early_stopping(monitor=val_accuracy)", metrics=metrics)
         assert "val_accuracy" in fit(model, epochs=1, validation_data=VALIDATION).history
+
+    @pytest.mark.parametrize(
+        ("metrics", "named"),
+        [
+            ((), "val_loss"),
+            (["accuracy", "mae"], "val_accuracy"),
+            ([keras.metrics.MeanAbsoluteError(name="off"), "mae"], "val_mae"),
+        ],
+        ids=["no metrics", "the first one", "the first one that is known"],
+    )
+    def test_by_default_it_is_the_first_metric_of_the_model_whose_direction_is_known(self, metrics, named):
+        model = compiled("early_stopping(patience=0)", metrics=metrics)
+        found = fit(model, epochs=8, validation_data=VALIDATION).history[named]
+        better = np.greater if named == "val_accuracy" else np.less
+        improves = [i for i in range(1, len(found)) if not better(found[i], max(found[:i], key=lambda v: (
+            v if named == "val_accuracy" else -v)))]  # fmt: skip
+        assert len(found) == (improves[0] + 1 if improves else 8), "it ends with the first epoch that is no better"
 
 
 class TestXLA:

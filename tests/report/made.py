@@ -136,7 +136,7 @@ def with_robustness(folder, results, *, attacks=("fgsm", "pgd"), epsilons=(0.0, 
         for of_name in results.runs.values() for run in of_name.values() if run.status == FINISHED
     }  # fmt: skip
     disk.write_json(Path(folder) / "robustness.json", {
-        "schema": 1, "part": "test", "examples": 120, "unit": "pixel", "epsilons": list(epsilons),
+        "schema": 1, "part": "test", "metric": "accuracy", "examples": 120, "unit": "pixel", "epsilons": list(epsilons),
         "attacks": list(attacks), "runs": runs, "note": "White box.",
     })  # fmt: skip
 

@@ -7,6 +7,7 @@ from small import assert_equal, network, problem
 
 import reglab
 from reglab.strategies import EarlyStopping
+from reglab.tasks import Regression
 
 pytestmark = pytest.mark.backend
 
@@ -36,5 +37,26 @@ def test_early_stopping_stops_where_keras_callback_does_and_restores_the_best_we
 def test_early_stopping_without_validation_data_says_so():
     model = reglab.regularize(network(), EarlyStopping())
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    with pytest.raises(reglab.ReglabError, match=r"early_stopping monitors 'val_accuracy'.*no validation data"):
+    with pytest.raises(reglab.ReglabError, match=r"early_stopping monitors 'val_metric'.*no validation data"):
         model.fit(*problem(), verbose=0)
+
+
+@pytest.mark.parametrize("monitor", ["loss", "val_colour"])
+def test_what_it_monitors_has_to_be_of_validation_and_of_a_known_direction(monitor):
+    with pytest.raises(reglab.ReglabError, match=f"monitor='{monitor}' is nothing of validation that is known"):
+        EarlyStopping(monitor=monitor)
+
+
+def test_in_a_study_it_follows_what_decides_the_loss_or_a_metric_that_is_watched():
+    task = Regression(targets=("a",), deciding="mae")
+    found = {name: EarlyStopping(monitor=name).watched(task).name for name in ("val_metric", "val_loss", "val_r2")}
+    assert found == {"val_metric": "mae", "val_loss": "rmse", "val_r2": "r2"}
+    with pytest.raises(reglab.ReglabError, match=r"'val_medae'; after each epoch val_metric, val_loss, val_mae.*known"):
+        EarlyStopping(monitor="val_medae").watched(task)
+
+
+def test_a_study_refuses_what_is_not_watched_before_anything_is_trained(tmp_path):
+    study = reglab.Study("iris", "mlp(units=4)", ["early_stopping(monitor=val_rmse)"], seeds=1, out=tmp_path / "s")
+    with pytest.raises(reglab.ReglabError, match="early_stopping monitors 'val_rmse'"):
+        study.run(workers=0)
+    assert not (tmp_path / "s").exists()

@@ -35,6 +35,8 @@ from reglab.study.executors.base import (
 from reglab.study.plan import Plan, Run, as_text
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 from reglab.study.spec import task_of
+from reglab.tasks import Metric
+from reglab.tasks.classes import ACCURACY
 
 EPOCHS = 4
 RECIPES = ["l2", "early_stopping(patience=1)", "diverges=dropout(rate=0.9)"]
@@ -49,19 +51,34 @@ def luck(run: Run) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(run.id.encode()).digest()[:4], "big"))
 
 
-def record(run: Run, curve: list[float], *, weights: int = 50, classes: int = 3, sealed: bool = False) -> Record:
-    """The result of a run with this validation accuracy of each epoch; the rest is made from its identity."""
+def record(
+    run: Run,
+    curve: list[float],
+    *,
+    weights: int = 50,
+    classes: int = 3,
+    sealed: bool = False,
+    metric: Metric = ACCURACY,
+) -> Record:
+    """The result of a run with this value of ``metric`` on validation in each epoch; the rest is made from its name."""
+    decides = f"val_{metric.name}"
     if not all(map(math.isfinite, curve)):
         error = f"not a number in epoch {len(curve)}: loss"
-        return Record(**run.summary(), status=DIVERGED, history={"val_accuracy": curve}, error=error)
+        return Record(**run.summary(), status=DIVERGED, history={decides: curve}, error=error)
     random = luck(run)
     metrics = {name: float(random.random()) for name in (TRAINED if sealed else TRAINED + TESTED)}
-    best = int(np.argmax(curve))
-    metrics |= {"val_accuracy": curve[best], "epochs": float(len(curve)), "best_epoch": best + 1.0, "seconds": 1.0}
+    best = int(np.argmax(metric.sign * np.array(curve)))
+    metrics |= {
+        "val_accuracy": 0.5,
+        decides: curve[best],
+        "epochs": float(len(curve)),
+        "best_epoch": best + 1.0,
+        "seconds": 1.0,
+    }
     labels = np.arange(5, dtype="int32") % classes
     predictions = Predictions(random.dirichlet(np.ones(classes), 5).astype("float32"), labels)
     return Record(
-        **run.summary(), status=FINISHED, metrics=metrics, history={"val_accuracy": curve}, validation=predictions,
+        **run.summary(), status=FINISHED, metrics=metrics, history={decides: curve}, validation=predictions,
         test=None if sealed else predictions, weights=[random.random(weights), random.random((2, 2))],
     )  # fmt: skip
 
@@ -135,6 +152,7 @@ class Player(Executor):
 
     def __init__(self, assignment, *, workers=2, weights=50):
         self._task, self._weights = assignment, weights
+        self._metric = task_of(assignment.data, assignment.settings).decides
         self.data = assignment.data
         self._workers = {f"worker {i + 1}": deque() for i in range(workers)}
         self.trained: list[str] = []
@@ -145,13 +163,13 @@ class Player(Executor):
         return plan_of(self._task, result_bytes=8 * self._weights)
 
     def curve(self, run):
-        """The validation accuracy of each epoch of a run, which subclasses may decide."""
+        """What decides on validation in each epoch of a run, which subclasses may decide."""
         return curve_of(self._task, run)
 
     def result(self, run):
         """The record of a run, which subclasses may decide."""
         sealed, classes = self._task.settings.sealed, self._task.data.num_classes
-        return record(run, self.curve(run), weights=self._weights, classes=classes, sealed=sealed)
+        return record(run, self.curve(run), weights=self._weights, classes=classes, sealed=sealed, metric=self._metric)
 
     def free(self):
         return [name for name, script in self._workers.items() if not script]
@@ -179,7 +197,8 @@ class Player(Executor):
         yield JobFinished(job.number)
 
     def _stand(self, ride, epoch):
-        return stand(ride, epoch, {run.id: self.curve(run)[:epoch] for run in ride.runs})
+        curves = {run.id: self.curve(run)[:epoch] for run in ride.runs}
+        return stand(ride, epoch, curves, decides=f"val_{self._metric.name}")
 
     def poll(self, handle, timeout):
         busy = [script for script in self._workers.values() if script]
@@ -199,11 +218,9 @@ class Player(Executor):
         pass
 
 
-def stand(ride, epoch, curves=None):
+def stand(ride, epoch, curves=None, *, decides="val_accuracy"):
     tracks = {
-        run.id: TrackState(
-            {"val_accuracy": curves[run.id] if curves else [0.5] * epoch}, 0, [np.zeros(3)], False, "", 1.0, []
-        )
+        run.id: TrackState({decides: curves[run.id] if curves else [0.5] * epoch}, 0, [np.zeros(3)], False, "", 1.0, [])
         for run in ride.runs
     }
     return Checkpoint(ride.recipe.fingerprint(), ride.seed, epoch, [np.arange(4.0)], tracks)

@@ -138,7 +138,7 @@ def test_riders_give_what_their_own_training_gives(tmp_path):
     counted = _Count()
     together = _run(_study(["early_stopping(patience=1)", "ema(momentum=0.8)"], tmp_path / "a", **settings), counted)
     assert counted.trainings == 1
-    for recipe in ("early_stopping(monitor=val_accuracy, patience=1)", "ema(momentum=0.8)"):
+    for recipe in ("early_stopping(monitor=val_metric, patience=1)", "ema(momentum=0.8)"):
         alone = _run(_study({recipe: recipe}, tmp_path / recipe[:3], baseline=recipe, **settings))
         assert _numbers(alone, recipe) == _numbers(together, recipe)
 
@@ -165,7 +165,7 @@ def test_a_rider_of_early_stopping_stops_where_keras_does(tmp_path):
             stopped = epoch + 1
             break
     assert stopped < 20
-    assert _numbers(results, "early_stopping(monitor=val_accuracy, patience=2)")["epochs"] == [stopped]
+    assert _numbers(results, "early_stopping(monitor=val_metric, patience=2)")["epochs"] == [stopped]
 
 
 def test_test_labels_decide_nothing(tmp_path):
@@ -189,7 +189,7 @@ def test_test_labels_decide_nothing(tmp_path):
             ["early_stopping(patience=1)"], tmp_path / "b", data=Dataset("d", data.x, labels, **kept), epochs=6, seeds=1
         )
     )
-    for name in ("none", "early_stopping(monitor=val_accuracy, patience=1)"):
+    for name in ("none", "early_stopping(monitor=val_metric, patience=1)"):
         a, b = _numbers(true, name), _numbers(false, name)
         assert a["accuracy"] != b["accuracy"]
         for metric in ("train_accuracy", "val_accuracy", "gap", "epochs", "best_epoch"):

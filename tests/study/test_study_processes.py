@@ -144,7 +144,7 @@ def test_a_worker_gives_what_this_process_gives(tmp_path):
 
     _study(tmp_path / "worker", **small).run(Watch(), workers=1)
     assert results_of(tmp_path / "worker") == results_of(tmp_path / "here")
-    stopping = "early_stopping(monitor=val_accuracy, patience=1)"
+    stopping = "early_stopping(monitor=val_metric, patience=1)"
     assert sorted(jobs) == [("worker 1", ["dropout(rate=0.1)"]), ("worker 1", sorted(["none", stopping]))]
     assert {attempt["outcome"] for attempt in _attempts(tmp_path / "worker")} == {"finished"}
 

@@ -26,17 +26,13 @@ EXCEPTIONS = {
     "analysis/findings.py": "a diagnosis is of accuracy and cross-entropy",
     "analysis/prescribe.py": "a diagnosis is of accuracy and cross-entropy",
     "callbacks.py": "Diagnose knows one label per example",
-    "cli/robustness.py": "what is left under attack is accuracy",
     "experiments/diagnosis.py": "a diagnosis is of accuracy and cross-entropy",
     "experiments/treatment.py": "a diagnosis is of accuracy and cross-entropy",
-    "export/write.py": "an exported folder speaks of accuracy and classes",
     "logs.py": "logs are of one label per example",
     "paper.py": "the paper's figures are accuracies",
     "report/bands.py": "sections of classes",
     "report/paper.py": "the paper's figures are accuracies",
     "report/words.py": "sections of classes",
-    "sklearn.py": "it is a classifier",
-    "strategies/optimization/early_stopping.py": "it monitors val_accuracy or val_loss",
     "testing.py": "strategies are tried on a classifier",
 }
 

@@ -116,6 +116,25 @@ def test_a_recipe_that_fails_or_diverges_loses():
     assert run(made).pick == "b0"
 
 
+def test_a_recipe_that_failed_with_a_seed_is_out_and_says_nothing_of_the_spread_of_the_others():
+    track = _Track(Made({}), BUDGET)
+    scores = {"a0": [-1.0, -2.0, -3.0], "a1": [-1.1, -2.0, -3.2], "a2": [-1.0, -np.inf, -1.0]}
+    track.scores = {(name, seed, EPOCHS): values[seed] for name, values in scores.items() for seed in range(3)}
+    names = track.ranked(list(scores), [0, 1, 2], EPOCHS)
+    assert names[-1] == "a2"
+    assert _in_doubt(names, track, [0, 1, 2], EPOCHS) == ["a0", "a1"]
+    assert _in_doubt(["a2"] * 2, track, [0, 1, 2], EPOCHS) == ["a2"], "one is left, whatever it is worth"
+
+
+def test_a_strategy_of_which_all_fail_stays_until_they_are_compared_with_others():
+    made = Made({"a0": 0.9})
+    for name in FAMILIES["c"]:
+        made.values[name, 0] = np.array([])
+    found = run(made)
+    assert set(FAMILIES["c"]) <= set(found.stages[0].left)
+    assert not set(FAMILIES["c"]) & set(found.left)
+
+
 def test_a_budget_that_does_not_reach_is_refused_with_what_is_needed():
     with pytest.raises(ReglabError, match=r"needs 600 epochs at least; the budget is 100"):
         run(Made({}), budget=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -218,7 +219,8 @@ def test_a_space_with_few_recipes_is_exhausted_and_the_search_ends(stage, tmp_pa
     assert 10 < len(found) <= 50, "patience 2 to 50, and none"
 
 
-def test_a_recipe_whose_runs_diverge_is_worth_nothing_and_does_not_stop_the_search(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("metric", "worst"), [("accuracy", 0.0), ("cross_entropy", np.inf)])
+def test_a_recipe_whose_runs_diverge_comes_last_and_does_not_stop_the_search(tmp_path, monkeypatch, metric, worst):
     space = Space(("l2",), optional=False)
     real = Space.suggest
 
@@ -231,27 +233,36 @@ def test_a_recipe_whose_runs_diverge_is_worth_nothing_and_does_not_stop_the_sear
             return [float("nan")] if run.recipe == Recipe.parse("l2(kernel=1e38)") else super().curve(run)
 
     monkeypatch.setattr(Space, "suggest", diverging)
-    with played.stage(Diverging):
-        found = search(made(tmp_path / "s"), space, Budget(trials=3, pruner="none"))
-    assert found[-1].recipe == Recipe.parse("l2(kernel=1e38)")
-    assert found[-1].values == [0.0, 0.0]
-    assert found[0].value > 0
+    for trials in (3, 4):  # the second time goes on from what search.json says
+        with played.stage(Diverging):
+            found = search(made(tmp_path / "s", metric=metric), space, Budget(trials=trials, pruner="none"))
+        assert found[-1].recipe == Recipe.parse("l2(kernel=1e38)")
+        assert found[-1].values == [worst, worst]
+        assert len(found) == trials
+        assert all(trial.value != worst for trial in found[:-1])
+    (held,) = (trial for trial in _held(tmp_path / "s") if trial["recipe"] == "l2(kernel=1e+38)")
+    assert held["values"] == [0.0 if worst == 0 else None] * 2, "JSON has no infinity"
 
 
-def test_pruning_gives_up_the_trials_that_begin_below_the_median_and_no_others(tmp_path):
+def _held(folder):
+    return json.loads((folder / "search.json").read_text())["trials"]
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("accuracy", 1), ("cross_entropy", -1)])
+def test_pruning_gives_up_the_trials_that_begin_worse_than_the_median_and_no_others(tmp_path, metric, sign):
     class Rated(played.Player):
         """The less dropout the better, and the second seed is luckier than the first."""
 
         def curve(self, run):
             rates = [strategy.rate for strategy in run.recipe]
-            return [1 - sum(rates) + 0.1 * (run.seed - SEARCH_SEEDS)] * 2
+            return [1 + sign * (0.1 * (run.seed - SEARCH_SEEDS) - sum(rates))] * 2
 
     space = Space(("dropout",), optional=False)
     with played.stage(Rated):
-        found = search(made(tmp_path / "s"), space, Budget(trials=20, sampler="random", batch=1))
+        found = search(made(tmp_path / "s", metric=metric), space, Budget(trials=20, sampler="random", batch=1))
     firsts, expected = [], {}  # of trials with all seeds, what they had after the first one
     for trial in sorted(found, key=lambda trial: trial.number):
-        first = trial.values[0]
+        first = sign * trial.values[0]
         below = len(firsts) >= 5 and first < np.median(firsts)  # the first five are never given up
         expected[trial.number] = "pruned" if below else "complete"
         firsts += [] if below else [first]
@@ -301,11 +312,43 @@ def kinds():
     }
 
 
+def test_what_is_lowest_is_the_best_where_such_a_metric_decides(stage, tmp_path):
+    def make(**more):
+        return small(metric="cross_entropy", **more)
+
+    found = tune(make, Budget(trials=6, pruner="none"), out=tmp_path / "t", strategies=("l2", "dropout"), rivals=2)
+    values = [trial.value for trial in found.trials]
+    assert values == sorted(values)
+    assert [trial.recipe for trial in found.names.values()] == [
+        trial.recipe for trial in found.trials if trial.recipe != Recipe()
+    ][:2]
+    for name, trial in found.names.items():
+        row = found.results.comparison.row(name)
+        assert found.now(name) == row.mean("val_cross_entropy")
+        assert found.optimism(name) == pytest.approx(row.mean("val_cross_entropy") - trial.value)
+    each = tune_each(make, ("l2",), 3, out=tmp_path / "each")
+    assert each.best("l2") == min(each.trials["l2"], key=lambda trial: trial.value).recipe
+    np.testing.assert_allclose(each.curves()["l2"][[0, 2]], [np.mean(v := _values(each)), min(v)])
+
+
+def _values(each):
+    return [trial.value for trial in each.trials["l2"]]
+
+
 @pytest.mark.parametrize("kind", kinds())
-def test_a_metric_whose_lowest_value_is_the_best_is_not_searched_by(stage, tmp_path, kind):
-    with pytest.raises(ReglabError, match="of cross-entropy the lowest is the best"):
-        kinds()[kind](lambda **more: small(metric="cross_entropy", **more), tmp_path / "t")
-    assert stage == [], "nothing is trained before"
+def test_another_search_without_a_folder_gets_one_of_its_own(stage, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    name = {"race": "iris-mlp-units-8-race"}.get(kind, "iris-mlp-units-8-tuned")
+
+    def folder(**more):
+        return kinds()[kind](lambda **own: small(**{**own, **more}), None).folder
+
+    assert [folder(), folder(epochs=3), folder()] == [
+        Path("reglab-out") / each for each in (name, f"{name}-2", name)
+    ], "and the same search goes on where it was"
+    assert tune(small, Budget(trials=2), strategies=("dropout",)).folder == Path("reglab-out") / {
+        "tune": f"{name}-3", "tune_each": f"{name}-3", "race": "iris-mlp-units-8-tuned"
+    }[kind], "what is looked for differs"  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", kinds())

@@ -42,7 +42,7 @@ class Row:
         differences: for each metric its difference from the baseline; empty for the baseline.
         verdict: what may be said of its deciding metric against the baseline's; None for the baseline.
         crossed: the difference in that metric with an interval for other seeds and other test examples; None for the
-            baseline, or where scores of examples are not known.
+            baseline, or where it is not known what examples add.
         collapsed: seeds of runs that finished far worse than the others.
     """
 
@@ -120,7 +120,8 @@ def compare(
         baseline: the name of the recipe that the others are compared with.
         task: what was predicted, and which metric decides.
         margin: the smallest difference in that metric that matters, declared beforehand, or None.
-        scores: for each recipe's name and each seed, scores of the test examples whose mean is the metric, ``(N,)``.
+        scores: for each recipe's name and each seed, scores of the test examples whose mean is the metric, ``(N,)``, or
+            of groups of them where the metric has none.
         sizes: how many strategies each recipe has: a smaller one is recommended where it is shown not to be inferior.
         identical: names of recipes whose networks are the baseline's in every seed.
     """
@@ -148,7 +149,7 @@ def compare(
         verdict, both = verdicts.get(name), None
         if verdict is not None and scores is not None:
             level = verdict.confidence if math.isfinite(verdict.confidence) else 0.95
-            both = _crossed(scores.get(name, {}), scores.get(baseline, {}), confidence=level)
+            both = _crossed(scores.get(name, {}), scores.get(baseline, {}), metric=metric, confidence=level)
         rows.append(Row(
             name, recipes[name], tuple(seeds), tuple(states[name]), values[name], differences, verdict, both,
             collapsed(deciding[name], metric),
@@ -175,12 +176,14 @@ def _within(verdict: Verdict) -> Verdict:
 
 
 def _crossed(
-    scores: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray], *, confidence: float
+    scores: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray], *, metric: Metric, confidence: float
 ) -> Crossed | None:
     seeds = [seed for seed in scores if seed in baseline]
     if not seeds:
         return None
-    return crossed(np.array([scores[seed] - baseline[seed] for seed in seeds]), confidence=confidence)
+    found = np.array([scores[seed] - baseline[seed] for seed in seeds])
+    groups = found.shape[1] if metric.per_example is None else 0
+    return dataclasses.replace(crossed(found, confidence=confidence), groups=groups)
 
 
 def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, confidence: float = 0.95) -> Difference:
@@ -236,5 +239,5 @@ def _verdict_dict(row: Row) -> dict:
         "share_better": d.better, "margin": verdict.margin, "seeds_needed": verdict.seeds_needed,
         "detectable": verdict.detectable,
         "baseline_bad": verdict.baseline_bad,
-        "over_examples_too": None if both is None else {"low": both.low, "high": both.high},
+        "over_examples_too": None if both is None else {"low": both.low, "high": both.high, "groups": both.groups},
     }  # fmt: skip

@@ -19,8 +19,12 @@ def expected_best(values: Sequence[float] | np.ndarray) -> np.ndarray:
     arXiv:2011.04946). Draws with replacement (Dodge et al. 2019, arXiv:1909.03004) would lean low. It reads as a curve:
     a strategy that is good is high at the right, and one that is easy to tune is high at the left.
 
+    Values that are minus infinity, of trials that failed, make what may be one of them minus infinity.
+
     >>> expected_best([0.2, 0.4]).round(6).tolist()
     [0.3, 0.4]
+    >>> expected_best([0.2, -np.inf]).tolist()
+    [-inf, 0.2]
     """
     ordered = np.sort(np.asarray(values, dtype="float64"))
     count = len(ordered)
@@ -32,7 +36,9 @@ def expected_best(values: Sequence[float] | np.ndarray) -> np.ndarray:
         return np.asarray(special.gammaln(a + 1) - special.gammaln(b + 1) - special.gammaln(a - b + 1))
 
     weights = np.exp(np.where(i >= n, log_comb(np.maximum(i, n) - 1, n - 1) - log_comb(count, n), -np.inf))
-    return np.asarray(weights @ ordered)
+    failed = np.isneginf(ordered)
+    means = np.asarray(weights @ np.where(failed, 0.0, ordered))
+    return np.where((weights[:, failed] > 0).any(axis=1), -np.inf, means)
 
 
 def trials_to_reach(values: Sequence[float] | np.ndarray, target: float) -> int | None:

@@ -288,6 +288,8 @@ class Crossed:
         mean, low, high: the difference and its interval.
         seeds, examples, rest: standard deviations of the components: between seeds, between test examples, and what is
             particular to a pair of them.
+        groups: how many groups of examples stand for them (the grouped jackknife, of metrics that are no mean over
+            examples); 0 where each counts by itself.
     """
 
     mean: float
@@ -296,6 +298,7 @@ class Crossed:
     seeds: float
     examples: float
     rest: float
+    groups: int = 0
 
 
 def crossed(differences: np.ndarray, *, confidence: float = 0.95) -> Crossed:

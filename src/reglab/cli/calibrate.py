@@ -22,6 +22,7 @@ from reglab.facade import Study
 from reglab.report.calibration import sentences
 from reglab.report.tables import Table
 from reglab.study.storage.owned import given
+from reglab.tasks import Metric
 
 __all__ = ["calibrate"]
 
@@ -74,8 +75,15 @@ def _show(found: Calibration, console: Any) -> None:
     if found.bad:
         console.print(Text(f"{found.bad} runs diverged or failed; their seeds are left out.", style="yellow"))
     console.print()
-    console.print(Text("Smallest difference that is shown with a chance of 80 %, in points, for a recipe as noisy:"))
+    metric = found.task.decides
+    unit = f", in {metric.apart}" if metric.apart else ""
+    text = f"Smallest difference of {metric.title} that is shown with a chance of 80 %{unit}, for a recipe as noisy:"
+    console.print(Text(text))
     counts = sorted({5, 10, 20, 40, max(ENOUGH_SEEDS, found.noise.seeds)})
-    rows = tuple((str(n), *(f"{100 * found.detectable(n, recipes):.2f}" for recipes in (1, 3, 9))) for n in counts)
+    rows = tuple((str(n), *(_cell(found.detectable(n, recipes), metric) for recipes in (1, 3, 9))) for n in counts)
     show_table(Table(("seeds", "1 recipe", "3 recipes", "9 recipes"), rows, (0,) * len(rows)), console)
     console.print(Text("written: ") + Text(str(found.folder / "calibration.json"), style="cyan"))
+
+
+def _cell(value: float, metric: Metric) -> str:
+    return f"{metric.scale * value:{metric.form}}"

@@ -26,7 +26,11 @@ __all__ = ["compare"]
 @study_options()
 @click.option("--tune-each", type=click.IntRange(min=2), metavar="N", help="give every strategy N random trials on "
               "seeds of their own, and compare the best of each")  # fmt: skip
-def compare(study: str | None, recipes: tuple[str, ...], tune_each: int | None, **options: Any) -> None:
+@click.option("--references/--no-references", default=True, help="for tables, show what guessing and scikit-learn's "
+              "standard models have on the same splits [default: references]")  # fmt: skip
+def compare(
+    study: str | None, recipes: tuple[str, ...], tune_each: int | None, references: bool, **options: Any
+) -> None:  # fmt: skip
     """Train recipes under identical conditions and compare them.
 
     Every recipe gets, for each seed, the same split, the same initial weights and the same batches. STUDY is a YAML
@@ -44,34 +48,36 @@ def compare(study: str | None, recipes: tuple[str, ...], tune_each: int | None, 
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     make, execution = defined(study, recipes, options)
     if tune_each is None:
-        run_and_show(make(), execution=execution)
+        run_and_show(make(), execution=execution, seen_beside=references)
         return
-    _tuned(make, execution, tune_each)
+    out = options["out"]
+    _tuned(make, execution, tune_each, None if out is None else f"{out}-tuned")
 
 
-def _tuned(make: Any, execution: dict[str, Any], trials: int) -> None:
+def _tuned(make: Any, execution: dict[str, Any], trials: int, out: str | None) -> None:
     first = make()
     tuned = {name: next(iter(recipe)).name for name, recipe in first.recipes.items() if _is_bare(name, recipe)}
     fixed = {
         name: recipe for name, recipe in first.recipes.items()
         if name not in tuned and name != "none" and (len(recipe) or name == first.baseline)
     }  # fmt: skip
-    console = Console()
+    console, folders = Console(), list[Path]()
     lines = Trials(console)
-    folder = Path(f"{first.out}-tuned")
-    with keeping(lambda: folder), bars(console) as (progress, check):
+    with keeping(lambda: folders[-1] if folders else None), bars(console) as (progress, check):
         found: Tuning = tune_each(
-            make, tuple(tuned.values()), trials, out=folder, beside=fixed, baseline=first.baseline,
+            make, tuple(tuned.values()), trials, out=out, beside=fixed, baseline=first.baseline,
             progress=Checking(check, progress), confirmation=progress, execution=execution,
-            on_trial=lambda name, trial: lines.print(trial, name),
+            on_trial=lambda name, trial: lines.print(trial, name), began=folders.append,
         )  # fmt: skip
     console.print()
-    text = f"Expected best validation accuracy, in %, after n of {trials} random trials on the search's seeds:"
+    metric = found.results.metric
+    unit = f", in {metric.unit}," if metric.unit else ""
+    text = f"Expected best {metric.title} on validation{unit} after n of {trials} random trials on the search's seeds:"
     console.print(Text(text, style="bold"))
     show_table(effort_table(found), console)
     console.print(Text("The best of each, which are compared on other seeds:", style="bold"))
-    for name, trials_of in found.trials.items():
-        console.print(Text(f"{name}: {max(trials_of, key=lambda trial: trial.value).recipe.to_text()}"))
+    for name in found.trials:
+        console.print(Text(f"{name}: {found.best(name).to_text()}"))
     console.print()
     show_results(found.results, console)
 

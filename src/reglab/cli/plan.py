@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import click
@@ -19,13 +20,13 @@ from reglab.report.tables import Table
 
 __all__ = ["plan"]
 
-_SPREADS = (0.005, 0.01, 0.02, 0.04)  # shown where nothing is known
+_SPREADS = (0.005, 0.01, 0.02, 0.04)  # of what a metric can differ by: shown where nothing is known
 
 
 @click.command()
 @study_options()
 @click.option("--spread", type=click.FLOAT, metavar="X", help="standard deviation over seeds of a recipe's difference "
-              "from the baseline, in points of accuracy")  # fmt: skip
+              "from the baseline, in the unit of the deciding metric: points of accuracy")  # fmt: skip
 @click.option("--from", "source", type=click.Path(exists=True, file_okay=False), help="folder of a study or of an A/A "
               "study (reglab calibrate) that tells it [default: what lies beside the study]")  # fmt: skip
 @click.option("--measure/--no-measure", default=True, help="train a few epochs of every recipe to know the cost "
@@ -52,27 +53,22 @@ def plan(
 
 def _show(found: Outlook, console: Any) -> None:
     console.print(Text(found.headline, style="bold"))
+    metric = found.metric
     recipes = f"{found.recipes} recipe{'s' if found.recipes != 1 else ''} beside the baseline"
     console.print(Text(f"{found.runs} runs: {recipes}, {found.seeds} seeds. {_cost(found)}".rstrip()))
     console.print()
+    what = f"Smallest difference of {metric.title} that is shown with a chance of 80 %"
     if found.spread is None:
-        console.print(
-            Text("Smallest difference that is shown with a chance of 80 %, in points, for spreads of differences of:")
-        )
+        text = f"{what}, for spreads of differences of:"
     else:
-        console.print(
-            Text(
-                f"Smallest difference that is shown with a chance of 80 %, at a spread of differences of "
-                f"{100 * found.spread.value:.2f} points ({found.spread.source}):"
-            )
-        )
+        text = f"{what}, at a spread of differences of {metric.differs(found.spread.value)} ({found.spread.source}):"
+    console.print(Text(text))
     show_table(_table(found), console)
     console.print()
     if found.seeds < ENOUGH_SEEDS:
         console.print(Text(f"{found.seeds} seeds are screening: fewer than {ENOUGH_SEEDS} get no verdict."))
     if found.seeds_needed is not None and found.margin is not None:
-        points = 100 * found.margin
-        size = f"{points:g} point{'s' if points != 1 else ''}"
+        size = metric.differs(found.margin, "g")
         text = f"A difference of {size} needs about {found.seeds_needed} seeds; the spread is an estimate."
         console.print(Text(text, style="bold"))
     if found.spread is None:
@@ -82,10 +78,10 @@ def _show(found: Outlook, console: Any) -> None:
                 "folder with --from, or a spread with --spread."
             )
         )
-    told = (
-        f"Holm over {found.recipes} recipe{'s' if found.recipes != 1 else ''}: fewer recipes show smaller differences. "
-        f"One test example of {found.test_examples:,} is {100 / found.test_examples:.2g} points."
-    )
+    count = f"{found.recipes} recipe{'s' if found.recipes != 1 else ''}"
+    told = f"Holm over {count}: fewer recipes show smaller differences."
+    if metric.counts:
+        told += f" One test example of {found.test_examples:,} is {metric.differs(1 / found.test_examples, '.2g')}."
     console.print(Text(told, style="dim"))
 
 
@@ -102,21 +98,29 @@ def _cost(found: Outlook) -> str:
 
 
 def _table(found: Outlook) -> Table:
-    spreads = _SPREADS if found.spread is None else (found.spread.value,)
-    shown = [f"{100 * value:g} points" for value in spreads] if found.spread is None else ["shows from"]
+    metric = found.metric
+    if found.spread is not None:
+        spreads, shown = [found.spread.value], ["shows from"]
+    elif math.isfinite(metric.span):
+        spreads = [share * metric.span for share in _SPREADS]
+        shown = [metric.differs(value, "g") for value in spreads]
+    else:  # nothing to take a share of: as multiples of the spread, whatever it is
+        spreads, shown = [1.0 / metric.scale], ["in spreads"]
     columns = ("seeds", *shown, *(["time"] if found.cost else []))
     rows = []
     for seeds in found.choices():
         cells = [found.detectable(seeds, spread) for spread in spreads]
-        texts = ["no verdict" if value is None else f"{100 * value:.2f}" for value in cells]
+        texts = ["no verdict" if value is None else f"{metric.scale * value:{metric.form}}" for value in cells]
         time = [duration(found.cost.of(seeds))] if found.cost else []
         rows.append((f"{seeds}{' (planned)' if seeds == found.seeds else ''}", *texts, *time))
     return Table(columns, tuple(rows), (0,) * len(rows))
 
 
 def _dict(found: Outlook) -> dict[str, Any]:
+    held = dataclasses.asdict(dataclasses.replace(found, metric=None))  # type: ignore[arg-type]
     return {
-        **dataclasses.asdict(found),
+        **held,
+        "metric": found.metric.name,
         "seeds_needed": found.seeds_needed,
         "by_seeds": [
             {

@@ -16,8 +16,6 @@ from reglab.cli.show import show_results
 from reglab.cli.trials import Checking
 from reglab.facade import Study
 from reglab.recipe import spoken
-from reglab.study.naming import slug
-from reglab.study.storage.owned import given
 from reglab.tuning.raced import Raced, families_of, run_race
 
 __all__ = ["race"]
@@ -55,21 +53,20 @@ def race(
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     options["seeds"] = options["seeds"] or 10
     study, execution = split(options)
-    name = f"{study['data']}-{study.get('model', 'inception(pooled=true)')}-race"
-    folder = given(out) if out is not None else Path("reglab-out") / slug(name)
     families, recipes = families_of(strategies, values)
 
     def make(**more: Any) -> Study:
         return Study(**{**study, **more})
 
-    console = Console()
+    console, folders = Console(), list[Path]()
     budget = epoch_budget or len(recipes) * search_seeds * make(recipes=["none"]).settings.epochs // 4
     told = f"Racing {len(recipes)} recipes in at most {budget:,} epochs ..."
-    with keeping(lambda: folder), bars(console) as (progress, check), console.status(told):
+    with keeping(lambda: folders[-1] if folders else None), bars(console) as (progress, check), console.status(told):
         waiting = Checking(check, progress)
         found = run_race(
-            make, families, recipes, epoch_budget=budget, out=folder, search_seeds=search_seeds, rivals=rivals,
+            make, families, recipes, epoch_budget=budget, out=out, search_seeds=search_seeds, rivals=rivals,
             progress=waiting, confirmation=progress if not console.is_terminal else waiting, execution=execution,
+            began=folders.append,
         )  # fmt: skip
     _show(found, console)
 

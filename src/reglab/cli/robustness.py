@@ -39,7 +39,7 @@ __all__ = ["robustness"]
 @click.option("--model", help="where the model lies now, if it lies elsewhere")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def robustness(folder: str, as_json: bool, **options: Any) -> None:
-    """Attack the trained runs of the study in FOLDER by FGSM and PGD, and show what accuracy is left.
+    """Attack the trained runs of the study in FOLDER by FGSM and PGD, and show what is left of the deciding metric.
 
     PGD takes 20 steps where FGSM takes one: a model that resists FGSM alone has learned to hide its gradient, and is
     named. Nothing is trained. What is found is kept in the folder (robustness.json) and shown in its report.
@@ -63,7 +63,9 @@ def robustness(folder: str, as_json: bool, **options: Any) -> None:
 
 def _show(result: Robustness, console: Console) -> None:
     unit = "of the raw range" if result.unit == "pixel" else "in units of the network's input"
-    console.print(Text(f"Test accuracy in % under attack, {result.examples} examples, epsilon {unit}", style="bold"))
+    metric = result.metric
+    what = f"Test {metric.title}{metric.unit and ' in '}{metric.unit}"
+    console.print(Text(f"{what} under attack, {result.examples} examples, epsilon {unit}", style="bold"))
     show_table(_table(result), console)
     for remark in result.remarks():
         console.print(Text("note: ", style="yellow") + Text(remark))
@@ -72,18 +74,23 @@ def _show(result: Robustness, console: Console) -> None:
 
 def _table(result: Robustness) -> Table:
     columns = ("recipe", "attack", *(result.text(i) for i in range(len(result.epsilons))))
+    metric = result.metric
     rows = tuple(
-        (name if attack == "fgsm" else "", attack.upper(), *(f"{100 * value:.1f}" for value in curve.mean))
+        (
+            name if attack == "fgsm" else "", attack.upper(),
+            *(f"{metric.scale * value:{metric.rough}}" for value in curve.mean),
+        )
         for name, of_name in result.curves.items()
         for attack, curve in of_name.items()
-    )
+    )  # fmt: skip
     return Table(columns, rows, (0,) * len(rows))
 
 
 def _dict(result: Robustness) -> dict[str, Any]:
     return {
         "unit": result.unit, "epsilons": list(result.epsilons), "examples": result.examples, "blind": result.blind,
-        "accuracy": {
+        "metric": result.metric.name,
+        "values": {
             name: {attack: curve.values.tolist() for attack, curve in of_name.items()}
             for name, of_name in result.curves.items()
         },

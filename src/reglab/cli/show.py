@@ -13,6 +13,8 @@ from reglab.cli.console import Console
 from reglab.cli.interrupt import keeping
 from reglab.cli.progress import bars
 from reglab.cli.quiet import start_backend
+from reglab.experiments.references import MOST_EXAMPLES, references
+from reglab.report import words
 from reglab.report.tables import Table, comparison_table, conclusion, legend
 from reglab.results import Results
 from reglab.studies import Study
@@ -31,11 +33,17 @@ _THEN = (
 
 def run_and_show(
     study: Study, *, notes: tuple[str, ...] = (), execution: Mapping[str, Any] = MappingProxyType({}),
-    console: Console | None = None,
+    console: Console | None = None, seen_beside: bool = False,
 ) -> Results:  # fmt: skip
-    """Run a study with bars, then print its table and where it was written."""
+    """Run a study with bars, then print its table and where it was written.
+
+    ``seen_beside`` says whether models of scikit-learn's are trained on a table for reference.
+    """
     console = console or Console()
     results = trained(study, console, notes=notes, execution=execution)
+    if seen_beside and len(study.dataset) <= MOST_EXAMPLES:
+        with keeping(lambda: study.out), console.status("Reference lines ..."):
+            references(study)
     console.print()
     show_results(results, console)
     return results
@@ -46,6 +54,8 @@ def show_results(results: Results, console: Console) -> None:
     console.print(Text(results.headline, style="bold"))
     show_table(comparison_table(results), console)
     console.print(Text(conclusion(results)))
+    if beside := words.references(results):
+        console.print(Text(beside))
     console.print(Text(legend(results), style="dim"))
     console.print(Text("written: ") + Text(str(results.folder / "results.json"), style="cyan"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from rich.text import Text
@@ -31,9 +32,9 @@ class Trials:
         self._best: dict[str, float] = {}
 
     def print(self, trial: Trial, of: str = "") -> None:
-        better = trial.state == "complete" and trial.value > self._best.get(of, -1.0)
+        better = trial.state == "complete" and trial.gain > self._best.get(of, -math.inf)
         if better:
-            self._best[of] = trial.value
+            self._best[of] = trial.gain
         note = " best so far" if better else " given up" if trial.state == "pruned" else ""
-        line = f"trial {trial.number}: {100 * trial.value:.2f} %{note}: {trial.recipe.to_text()}"
+        line = f"trial {trial.number}: {trial.metric.shown(trial.value)}{note}: {trial.recipe.to_text()}"
         self._console.print(Text(line, style="bold" if better else ""))

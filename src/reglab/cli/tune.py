@@ -17,8 +17,6 @@ from reglab.cli.trials import Checking, Trials
 from reglab.declare import params
 from reglab.facade import Study
 from reglab.report.tables import Table, comparison_table, conclusion, legend
-from reglab.study.naming import slug
-from reglab.study.storage.owned import given as given_folder
 from reglab.tuning.budget import Budget
 from reglab.tuning.confirm import Tuned
 from reglab.tuning.confirm import tune as tuned
@@ -57,19 +55,17 @@ def tune(
     options["seeds"] = options["seeds"] or 10
     budget = Budget(**given({key: options.pop(key) for key in list(options) if key in params(Budget)}))
     study, execution = split(options)
-    model = study.get("model", "inception(pooled=true)")
-    folder = given_folder(out) if out is not None else Path("reglab-out") / slug(f"{study['data']}-{model}-tuned")
-    console = Console()
+    console, folders = Console(), list[Path]()
 
     def make(**more: Any) -> Study:
         return Study(**{**study, **more})
 
-    with keeping(lambda: folder), bars(console) as (progress, check):
+    with keeping(lambda: folders[-1] if folders else None), bars(console) as (progress, check):
         found = tuned(
-            make, budget, out=folder, strategies=strategies, optional=not all_on,
+            make, budget, out=out, strategies=strategies, optional=not all_on,
             learning_rate=tune_learning_rate, beside=beside, rivals=rivals,
             progress=Checking(check, progress), confirmation=progress, execution=execution,
-            on_trial=Trials(console).print,
+            on_trial=Trials(console).print, began=folders.append,
         )  # fmt: skip
     _show(found, console)
 
@@ -79,12 +75,14 @@ def _show(found: Tuned, console: Console) -> None:
     if found.results is None:
         console.print(Text("Best trials, by validation of the search's own seeds, which is too good an estimate:"))
         for trial in found.trials[:5]:
-            console.print(Text(f"  {100 * trial.value:.2f} %  {trial.recipe.to_text()}"))
+            console.print(Text(f"  {trial.metric.shown(trial.value)}  {trial.recipe.to_text()}"))
+        console.print(Text("written: ") + Text(str(found.folder), style="cyan"))
         return
     console.print(Text(f"{found.results.headline}, which the search had not seen", style="bold"))
     show_table(comparison_table(found.results), console)
+    metric = found.results.metric
     rows = tuple(
-        (name, f"{100 * trial.value:.2f}", f"{100 * (trial.value - found.optimism(name)):.2f}", trial.recipe.to_text())
+        (name, metric.shown(trial.value), metric.shown(found.now(name)), trial.recipe.to_text())
         for name, trial in found.names.items()
     )
     console.print()

@@ -25,10 +25,10 @@ _BATCH = 256
 class Attacker:
     """Makes adversarial examples of what a program knows; it is compiled once, whatever the weights.
 
-    The loss that attacks climb is the cross-entropy in a form that does not saturate: of probabilities it is
-    ``log(1 + sum of the others / p(y))``, the same number, where Keras' own clips them at 1e-7. A network that has
-    learned its training set by heart is so sure that a clipped loss has no gradient, and attacks would seem to fail.
-
+    The loss that attacks climb is the task's (:meth:`reglab.tasks.Task.costs`). Of classes it is the cross-entropy in a
+    form that does not saturate: of probabilities it is ``log(1 + sum of the others / p(y))``, the same number, where
+    Keras' own clips them at 1e-7. A network that has memorized its training set is so sure that a clipped loss has no
+    gradient, and attacks would seem to fail.
     """
 
     def __init__(self, program: Program) -> None:
@@ -42,7 +42,7 @@ class Attacker:
 
         Args:
             x: inputs of the network.
-            y: their labels.
+            y: their labels, in their own units.
             attack: ``fgsm`` or ``pgd``: 20 steps of ``2.5 epsilon / 20`` from a random point of the ball.
             epsilon: radius of the ball: the largest change of a value, in units of the input; with ``limits`` as a
                 fraction of the raw range.
@@ -50,21 +50,22 @@ class Attacker:
         """
         if epsilon == 0:
             return x
+        y = self.program.as_trained(y)
         pieces = [
             self._batch(x[start : start + _BATCH], y[start : start + _BATCH], attack, epsilon, limits)
             for start in range(0, len(x), _BATCH)
         ]
         return np.concatenate(pieces)
 
-    def accuracy(self, x: np.ndarray, y: np.ndarray, **how: Any) -> float:
-        """Return the share of examples that are still classified rightly; the arguments are those of ``examples``."""
+    def left(self, x: np.ndarray, y: np.ndarray, **how: Any) -> float:
+        """Return the metric that decides, of examples under attack; the arguments are those of ``examples``."""
         moved = self.examples(x, y, **how)
-        return self.program.task.success(y, self.program.predict(moved))
+        return self.program.task.decides(y, self.program.predict(moved))
 
     def blind(self, x: np.ndarray, y: np.ndarray) -> float:
         """Return the share of examples at which the loss has no gradient at all, so that attacks cannot climb it."""
         run = self._compiled.setdefault(("slope", False), self._compile(lambda x, y: self._slope(x, y)))
-        still = 0
+        y, still = self.program.as_trained(y), 0
         for start in range(0, len(x), _BATCH):
             count = len(x[start : start + _BATCH])
             slope = keras.ops.convert_to_numpy(run(*_tensors(x[start : start + _BATCH], y[start : start + _BATCH])))

@@ -18,6 +18,7 @@ from reglab.results import Results
 from reglab.studies import Study
 from reglab.study.progress import Progress
 from reglab.study.storage import answers, owned
+from reglab.tasks import Task, read_task
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -32,13 +33,15 @@ class Calibration:
         folder: where it is; the studies of its repetitions are in it.
         recipe: what was repeated, as text.
         headline: data, model and budget in a line.
-        noise: the noise of the deciding metric on the test set.
+        task: what was predicted, and which metric decides.
+        noise: the noise of that metric on the test set.
         bad: runs that diverged or failed; their seeds are left out.
     """
 
     folder: Path
     recipe: str
     headline: str
+    task: Task
     noise: Noise
     bad: int
 
@@ -52,8 +55,8 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Return what stands in ``calibration.json``."""
         return {
-            "schema": 1, "recipe": self.recipe, "headline": self.headline, "noise": asdict(self.noise),
-            "bad": self.bad,
+            "schema": 1, "recipe": self.recipe, "headline": self.headline, "task": self.task.to_dict(),
+            "noise": asdict(self.noise), "bad": self.bad,
         }  # fmt: skip
 
 
@@ -115,7 +118,8 @@ def load(folder: str | Path) -> Calibration | None:
     held = answers.latest(folder, STEM)
     if held is None:
         return None
-    return Calibration(Path(folder), held["recipe"], held["headline"], Noise(**held["noise"]), held["bad"])
+    task, noise_of = read_task(held["task"]), Noise(**held["noise"])
+    return Calibration(Path(folder), held["recipe"], held["headline"], task, noise_of, held["bad"])
 
 
 def _found(out: Path, results: list[Results], study: Study) -> Calibration:
@@ -130,4 +134,4 @@ def _found(out: Path, results: list[Results], study: Study) -> Calibration:
         )
     name = results[0].metric.name
     values = np.array([[of_one[seed].metrics[name] for of_one in runs] for seed in seeds])
-    return Calibration(out, study.recipes[recipe].to_text(), results[0].headline, noise(values), bad)
+    return Calibration(out, study.recipes[recipe].to_text(), results[0].headline, results[0].task, noise(values), bad)

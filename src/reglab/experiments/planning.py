@@ -24,6 +24,7 @@ from reglab.study.executors.processes import default_workers
 from reglab.study.plan import Run, rides
 from reglab.study.progress import Progress
 from reglab.study.storage.view import holds_study
+from reglab.tasks import Metric
 
 __all__ = ["Cost", "Outlook", "Spread", "look_ahead", "measured", "spread_from"]
 
@@ -77,8 +78,9 @@ class Outlook:
         recipes: beside the baseline: the more, the larger a difference has to be.
         spread: of differences, or None where nothing is known of it.
         cost: or None where it was not measured.
-        test_examples: of which one is the smallest step of accuracy.
+        test_examples: how many.
         margin: the declared difference that matters, or None.
+        metric: the one that decides, of which differences are.
     """
 
     headline: str
@@ -89,9 +91,10 @@ class Outlook:
     cost: Cost | None
     test_examples: int
     margin: float | None
+    metric: Metric
 
     def detectable(self, seeds: int, spread: float | None = None) -> float | None:
-        """Return the smallest difference that so many seeds show with a chance of 80 %, in points of accuracy.
+        """Return the smallest difference that so many seeds show with a chance of 80 %.
 
         It is what the verdict's first test needs, at ``0.05 / recipes``. None with fewer than five seeds, which get no
         verdict, or without a spread.
@@ -126,7 +129,7 @@ def look_ahead(
 
     Args:
         study: the planned study.
-        spread: standard deviation of differences from the baseline, in points of accuracy.
+        spread: standard deviation of differences from the baseline, in the unit that the deciding metric is shown in.
         source: a folder that tells it: of a finished study, of an A/A study (:func:`calibrate`). By default the study's
             own folder, or the A/A study beside it, where there is one.
         measure: whether to train a few epochs of every recipe, in a folder that is thrown away, to know the cost.
@@ -135,11 +138,12 @@ def look_ahead(
     Raises:
         ReglabError: for a source that tells nothing, or anything that would stop the study itself.
     """
-    known = None
+    known, metric = None, study.task.decides
     if spread is not None:
         if not spread > 0:
-            raise ReglabError(f"spread={spread}: a standard deviation in points of accuracy, larger than 0.")
-        known = Spread(spread / 100, "given")
+            unit = f" in {metric.apart}" if metric.apart else ""
+            raise ReglabError(f"spread={spread}: a standard deviation of {metric.title}{unit}, larger than 0.")
+        known = Spread(spread / metric.scale, "given")
     elif source is not None:
         known = spread_from(source)
     else:
@@ -151,7 +155,7 @@ def look_ahead(
         headline=study.headline, seeds=settings.seeds, runs=settings.seeds * len(study.recipes),
         recipes=len(study.recipes) - 1, spread=known, cost=measured(study, execution=execution) if measure else None,
         test_examples=len(test_part(study.dataset, study.task, fraction=settings.test)),
-        margin=None if settings.margin is None else settings.margin / 100,
+        margin=None if settings.margin is None else settings.margin / metric.scale, metric=metric,
     )  # fmt: skip
 
 

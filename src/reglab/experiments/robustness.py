@@ -1,4 +1,4 @@
-"""Accuracy of a study's trained runs under attack, from the weights that they kept."""
+"""What is left of a study's trained runs under attack, in the metric that decides, from the weights they kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
 from reglab.studies import Study
 from reglab.study.storage import answers
+from reglab.tasks import Metric
 
 if TYPE_CHECKING:
     from reglab.study.run import Program, SeedData
@@ -32,14 +33,15 @@ EXAMPLES = 1000
 
 @dataclass(frozen=True)
 class Robustness:
-    """Accuracy under attack of the recipes of a study.
+    """What is left under attack of the recipes of a study.
 
     Attributes:
         unit: of epsilon: ``pixel``, a fraction of the raw range, in which examples are kept; or ``input``, what the
             network gets (standardized features of a table).
         epsilons: radii of the ball, largest change of a value.
         examples: how many test examples, the same for every run.
-        curves: for each recipe's name and each attack, accuracy over epsilon.
+        metric: the one that decides, of which curves are.
+        curves: for each recipe's name and each attack, that metric over epsilon.
         blind: for each recipe's name, the mean share of examples at which the loss has no gradient to climb.
         baseline: the name of the recipe that the others are compared with.
     """
@@ -47,6 +49,7 @@ class Robustness:
     unit: str
     epsilons: tuple[float, ...]
     examples: int
+    metric: Metric
     curves: Mapping[str, Mapping[str, Curve]]
     blind: Mapping[str, float]
     baseline: str
@@ -59,7 +62,7 @@ class Robustness:
 
     @classmethod
     def _of(cls, held: Mapping[str, Any], results: Results) -> Robustness:
-        found = {}
+        found, metric = {}, results.task.metric(held["metric"])
         for name, runs in results.runs.items():
             of_name = {seed: held["runs"][run.id] for seed, run in runs.items() if run.id in held["runs"]}
             if of_name:
@@ -67,6 +70,7 @@ class Robustness:
         kept = {
             name: curves(
                 {seed: {a: values[a] for a in held["attacks"]} for seed, values in of_name.items()},
+                metric=metric,
                 examples=held["examples"],
             )
             for name, of_name in found.items()
@@ -74,7 +78,7 @@ class Robustness:
         blind = {
             name: float(np.mean([values["blind"] for values in of_name.values()])) for name, of_name in found.items()
         }
-        return cls(held["unit"], tuple(held["epsilons"]), held["examples"], kept, blind, results.baseline)
+        return cls(held["unit"], tuple(held["epsilons"]), held["examples"], metric, kept, blind, results.baseline)
 
     def remarks(self) -> list[str]:
         """Return what has to be said with the curves: who only hides from FGSM, and where attacks were blind."""
@@ -83,18 +87,18 @@ class Robustness:
             worst = resists_fgsm_only(of_name, self.curves.get(self.baseline, {}))
             if worst is not None:
                 (fgsm, pgd), (fgsm_before, pgd_before) = (
-                    [100 * curves[attack].mean[worst] for attack in _ATTACKS]
+                    [self.metric.shown(curves[attack].mean[worst], self.metric.rough) for attack in _ATTACKS]
                     for curves in (of_name, self.curves[self.baseline])
                 )
                 found.append(
                     f"{name} resists FGSM and hardly PGD, so it hides rather than resists: at epsilon "
-                    f"{self.text(worst)} it keeps {fgsm:.0f} % under FGSM ({self.baseline} {fgsm_before:.0f} %) and "
-                    f"{pgd:.0f} % under PGD ({self.baseline} {pgd_before:.0f} %)."
+                    f"{self.text(worst)} its {self.metric.title} is {fgsm} under FGSM ({self.baseline} {fgsm_before}) "
+                    f"and {pgd} under PGD ({self.baseline} {pgd_before})."
                 )
             if self.blind[name] >= 0.01:
                 found.append(
                     f"{name}: at {100 * self.blind[name]:.0f} % of the examples the loss has no gradient, so neither "
-                    "attack can move them, and these accuracies are too high."
+                    "attack can move them, and what is left looks better than it is."
                 )
         return found
 
@@ -112,7 +116,7 @@ def robustness(
     seeds: int | None = None,
     progress: Callable[[int, int, RunResult], None] = lambda done, total, run: None,
 ) -> Robustness:
-    """Attack the trained runs of a study, and keep the accuracies in its folder.
+    """Attack the trained runs of a study, and keep in its folder what is left of the metric that decides.
 
     FGSM takes one step of epsilon along the sign of the gradient (Goodfellow et al. 2015); PGD takes 20 steps of an
     eighth of epsilon from a random point of the ball, each followed by a projection to it (Madry et al. 2018). Both in
@@ -146,10 +150,10 @@ def robustness(
     runs = replay.runs(list(recipes), seeds=seeds)
     if not runs:
         raise ReglabError(f"The study in {study.out} has no finished run to attack. Run it: reglab resume {study.out}")
-    count = min(examples, len(replay.results.runs[runs[0].name][runs[0].seed].right))  # type: ignore[arg-type]
+    count = min(examples, len(replay.split(runs[0].seed).test))
     question = {
-        "part": "test", "unit": unit, "epsilons": list(radii), "examples": count, "drawn": "by class",
-        "attacks": list(_ATTACKS),
+        "part": "test", "metric": replay.results.metric.name, "unit": unit, "epsilons": list(radii),
+        "examples": count, "drawn": "by class", "attacks": list(_ATTACKS),
     }  # fmt: skip
     held = answers.find(study.out, STEM, question) or {"runs": {}}
     attackers: dict[int, Attacker] = {}
@@ -172,7 +176,7 @@ def _attacked(
     x, y = at.test[0][rows], at.test[1][rows]
     limits = at.preprocess.range() if unit == "pixel" else None
     found: dict[str, Any] = {
-        attack: [attacker.accuracy(x, y, attack=attack, epsilon=radius, limits=limits) for radius in radii]
+        attack: [attacker.left(x, y, attack=attack, epsilon=radius, limits=limits) for radius in radii]
         for attack in _ATTACKS
     }
     return {**found, "blind": attacker.blind(x, y)}

@@ -36,9 +36,9 @@ class Sample:
     Attributes:
         recipe: name of the recipe.
         what: the strategy, as text.
-        labels: the class of each image.
+        labels: what each image is, in words.
         before, after: uint8 images ``(n, height, width, channels)``.
-        predicted_before, predicted_after: the class that the recipe's trained network gives them.
+        predicted_before, predicted_after: what the recipe's trained network takes them for.
         magnified: where the change is too small to see, ``difference`` is it times this number; else 0.
         difference: uint8 images, grey where nothing changed.
     """
@@ -130,7 +130,7 @@ def _of_program(
     rows = at.train[drawn(data.y[at.train], _BATCH, seed=at.seed)]  # the training part may lie sorted by class
     x, y = at.preprocess(data.x[rows]), data.y[rows]
     found = []
-    for strategy, moved in model.changed_inputs(x, keras.ops.convert_to_tensor(y)):
+    for strategy, moved in model.changed_inputs(x, keras.ops.convert_to_tensor(at.y[rows])):
         after = np.asarray(keras.ops.convert_to_numpy(moved), "float32")
         changed = np.flatnonzero(np.abs(after - x).reshape(len(x), -1).max(axis=1) > 0)[:count]
         if len(changed):
@@ -139,16 +139,16 @@ def _of_program(
             found.append(
                 Sample(
                     recipe=name, what=Recipe(strategy).to_text(), magnified=magnified, difference=difference,
-                    labels=tuple(data.class_names[label] for label in y[changed]),
-                    before=_bytes(before), predicted_before=_classes(program, x[changed], data),
-                    after=_bytes(changed_to), predicted_after=_classes(program, after[changed], data),
+                    labels=program.task.in_words(y[changed]),
+                    before=_bytes(before), predicted_before=_predicted(program, x[changed]),
+                    after=_bytes(changed_to), predicted_after=_predicted(program, after[changed]),
                 )
             )  # fmt: skip
     return found
 
 
-def _classes(program: Program, x: np.ndarray, data: Any) -> tuple[str, ...]:
-    return tuple(data.class_names[i] for i in program.predict(x).argmax(axis=-1))
+def _predicted(program: Program, x: np.ndarray) -> tuple[str, ...]:
+    return program.task.in_words(program.task.chosen(program.predict(x)))
 
 
 def _pixels(x: np.ndarray, at: SeedData, data: Any) -> np.ndarray:

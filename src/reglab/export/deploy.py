@@ -1,4 +1,4 @@
-"""The trained network for use: raw inputs in, class probabilities out, in layers of Keras' own."""
+"""The trained network for use: raw inputs in, what the task keeps of its outputs out, in layers of Keras' own."""
 
 from __future__ import annotations
 
@@ -13,22 +13,34 @@ from reglab.data.dataset import Dataset
 from reglab.data.preprocess import Preprocess
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
-from reglab.tasks import Head
+from reglab.study.targets import Scale, units_layer
+from reglab.tasks import Head, Task
 
 __all__ = ["ZCA_LIMIT", "check", "deployed"]
 
 ZCA_LIMIT = 4096  # numbers in an example that is whitened: the matrix is their square, 64 MiB at the limit
 
 
-def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head, recipe: Recipe) -> keras.Model:
+def deployed(
+    network: Any,
+    *,
+    data: Dataset,
+    preprocess: Preprocess,
+    task: Task,
+    head: Head,
+    recipe: Recipe,
+    target_scale: Scale | None = None,
+) -> keras.Model:
     """Return a model that takes raw examples as the data set has them.
 
     Args:
         network: the trained network as plain Keras, with what the recipe fitted as layers in it.
         data: whose examples it takes.
         preprocess: what is done to them first.
+        task: what it predicts.
         head: what the network gives.
         recipe: what it was trained with.
+        target_scale: mean and deviation that labels were standardized by for training, if they were.
 
     Raises:
         ReglabError: if a whitening is too large to be a layer, or float32 is too coarse for the raw examples.
@@ -45,30 +57,20 @@ def deployed(network: Any, *, data: Dataset, preprocess: Preprocess, head: Head,
     inputs = x = keras.Input(data.input_shape, dtype=dtype, name="raw")
     for layer in preprocess.as_layers():
         x = layer(x)
-    outputs = network(x)
-    for layer in _probabilities(head):
-        outputs = layer(outputs)
-    if head.outputs == 1:
-        first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(outputs)
-        outputs = keras.layers.Concatenate(dtype="float32", name="classes")([first, outputs])
+    outputs = task.finish(network(x), head)
+    if target_scale is not None:
+        outputs = units_layer(target_scale)(outputs)
     return keras.Model(inputs, outputs, name=f"{network.name}_on_raw_inputs")
 
 
-def _probabilities(head: Head) -> list[Any]:
-    """Return the layers from the network's outputs to float32 probabilities."""
-    made = "sigmoid" if head.outputs == 1 else "softmax"
-    activation = made if head.activation == "linear" else "linear"
-    return [keras.layers.Activation(activation, dtype="float32", name="probabilities")]
-
-
-def check(path: Path, *, x: np.ndarray, probabilities: np.ndarray, tolerance: float) -> float:
+def check(path: Path, *, x: np.ndarray, predictions: np.ndarray, tolerance: float) -> float:
     """Load a saved model as users will, and return how far its predictions are from those of the run.
 
     Args:
         path: of the ``.keras`` file.
         x: raw examples.
-        probabilities: what the run predicted for them.
-        tolerance: how far they may be.
+        predictions: what the run predicted for them.
+        tolerance: how far they may be, as a share of the largest number that was predicted, or of 1.
 
     Raises:
         ReglabError: if it cannot be loaded with ``safe_mode=True``, or predicts something else.
@@ -82,10 +84,11 @@ def check(path: Path, *, x: np.ndarray, probabilities: np.ndarray, tolerance: fl
             "of your own has to be registered (keras.saving.register_keras_serializable). Make it one of Keras' layers."
         ) from error
     found = keras.ops.convert_to_numpy(model.predict(x, verbose=0))
-    off = float(np.abs(found - probabilities).max())
-    if not off <= tolerance:
+    off = float(np.abs(found.reshape(predictions.shape) - predictions).max())
+    largest = max(1.0, float(np.abs(predictions).max()))
+    if not off <= tolerance * largest:
         raise ReglabError(
-            f"The exported network predicts other probabilities than the run did (by {off:.2g}), so it is not handed "
-            "out. Was the study trained by other versions of Keras or of the backend?"
+            f"The exported network predicts something else than the run did (by {off:.2g}), so it is not handed out. "
+            "Was the study trained by other versions of Keras or of the backend?"
         )
     return off

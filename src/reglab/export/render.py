@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reglab.errors import ReglabError
 from reglab.export.script import Script
-from reglab.export.source import call, docstring, literal
+from reglab.export.source import call, docstring, literal, unannotated
 from reglab.export.training import training
-from reglab.tasks import Head
+from reglab.tasks import Head, Metric
 
 __all__ = ["Facts", "render"]
 
@@ -23,32 +25,33 @@ class Facts:
     Attributes:
         title: the recipe's name, data, and seed, as the first line of the script.
         recipe: as text.
-        result: test accuracy and versions of the run, in sentences.
-        accuracy: on the test set, a share.
+        result: what it has on the test set, and versions of the run, in sentences.
+        score: the metric that decides, on the test set.
         settings: of the study.
         optimizer: its class and arguments, by Keras' names.
         head: what the network gives.
-        classes: how many outputs it has, 1 for a sigmoid.
         batches: the seed of the order of batches.
         threads: how many the run was trained with, or None where nothing says it.
+        scaled: whether labels are standardized for training.
     """
 
     title: str
     recipe: str
     result: str
-    accuracy: float
+    score: float
     settings: Any
     optimizer: tuple[str, Mapping[str, Any]]
     head: Head
-    classes: int
     batches: int
     threads: int | None
+    scaled: bool
 
 
 def render(script: Script, functions: list[str], imports: set[str], facts: Facts) -> str:
     """Return the script: ``functions`` build the network, the last one all of it."""
     penalties = "\n".join(script.penalties())
-    parts = [_head(script, imports, facts), _data(script, facts), *_helpers(penalties, functions)]
+    parts = [_head(script, imports, facts), _data(script, facts), *_measuring(script, facts)]
+    parts += _helpers(penalties, functions)
     parts += [penalties] if penalties else []
     parts += [*script.definitions, *functions, _batches(script)]
     parts += [training(script)] if script.wrapped else []
@@ -108,17 +111,19 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
         "HERE = Path(__file__).parent",
         f"EPOCHS, BATCH_SIZE = {settings.epochs}, {settings.batch_size}",
         f"ORDER = {facts.batches}  # seed of the order of batches",
-        f"STUDY_ACCURACY = {facts.accuracy!r}  # of this run, on the test set",
+        f"STUDY = {facts.score!r}  # {script.task.decides.title} of this run, on the test set",
         f"LOSS = {_loss(script, facts.head)}",
     ]
     return "\n".join(lines)
 
 
 def _loss(script: Script, head: Head) -> str:
-    logits = "from_logits=True" if head.activation == "linear" else ""
-    if head.outputs == 1:
-        return f"keras.losses.BinaryCrossentropy({logits})"
-    return f"keras.losses.{'' if script.soft else 'Sparse'}CategoricalCrossentropy({logits})"
+    """Return the loss as text; labels that are distributions need the dense form of a sparse one."""
+    loss = script.task.loss(head)
+    name, usual = type(loss).__name__, inspect.signature(type(loss)).parameters
+    said = {key: value for key, value in loss.get_config().items() if key in usual and value != usual[key].default}
+    arguments = ", ".join(f"{key}={literal(value)}" for key, value in said.items())
+    return f"keras.losses.{name.removeprefix('Sparse') if script.soft else name}({arguments})"
 
 
 def _data(script: Script, facts: Facts) -> str:
@@ -137,16 +142,56 @@ def _data(script: Script, facts: Facts) -> str:
         if facts.settings.missing == "mean":
             convert = f"np.nan_to_num({convert})"  # a missing value is the mean, which is 0 now
         doc = "Return raw inputs as the network gets them."
-    binary = facts.head.outputs == 1
-    if binary:
-        label = 'y[:, None].astype("float32")'
+    lines += ['TARGET_MEAN, TARGET_SCALE = data["target_mean"], data["target_scale"]'] if facts.scaled else []
+    one = facts.head.outputs == 1
+    label = "((y - TARGET_MEAN) / TARGET_SCALE)" if facts.scaled else "y"
+    if one or facts.scaled:
+        label += f'{"[:, None]" if one else ""}.astype("float32")'
     elif script.soft:
         label = f'np.eye({script.classes}, dtype="float32")[y]'
-    else:
-        label = "y"
     lines += ["", "", "def normalize(x):", f'    """{doc}"""', f"    return {convert}"]
-    lines += ["", "", "def labels(y):", '    """Return class indices as the loss takes them."""', f"    return {label}"]
+    lines += ["", "", "def labels(y):", '    """Return labels as the loss takes them."""', f"    return {label}"]
     return "\n".join(lines)
+
+
+def _measuring(script: Script, facts: Facts) -> list[str]:
+    """Return what measures in the script that Keras' metrics do not: functions, and a callback that asks them."""
+    asked = [metric for metric in _measured(script) if not _in_keras(script, facts, metric)]
+    own = {metric.name: script.task.in_numpy(metric) for metric in asked}
+    for name, functions in own.items():
+        if not functions:
+            raise ReglabError(
+                f"The best epoch of this study was chosen by {script.task.metric(name).title}, which a script in plain "
+                "Keras does not measure. Leave the script out (script=False, --no-script)."
+            )
+    if not own:
+        return []
+    texts = list(dict.fromkeys(unannotated(function) for functions in own.values() for function in functions))
+    units = " * TARGET_SCALE + TARGET_MEAN" if facts.scaled else ""
+    lines = [f'logs["val_{name}"] = {functions[-1].__name__}(data["y_val"], found)' for name, functions in own.items()]
+    return [*texts, _PREDICT.replace("{units}", units), _MEASURE.replace("{lines}", "\n        ".join(lines))]
+
+
+_PREDICT = '''def predict(model, x):
+    """Return predictions for raw inputs, in the units of the labels."""
+    return model.predict(normalize(x), verbose=0){units}'''
+
+_MEASURE = '''class Measure(keras.callbacks.Callback):
+    """Measures validation after each epoch, in the units of the labels."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = predict(self.model, data["x_val"])
+        {lines}'''
+
+
+def _measured(script: Script) -> list[Metric]:
+    """Return the metrics that choose an epoch."""
+    decides = script.task.decides
+    return [decides] if script.restores in (None, decides) else [decides, script.restores]
+
+
+def _in_keras(script: Script, facts: Facts, metric: Metric) -> str:
+    return script.task.in_keras(metric, facts.head, dense=script.soft)
 
 
 _BATCHES = '''class Batches(keras.utils.PyDataset):
@@ -178,19 +223,17 @@ def _main(script: Script, facts: Facts) -> str:
     merged = {key: literal(value) for key, value in config.items()} | script.optimizer
     arguments = [f"{key}={value}" for key, value in merged.items()]
     optimizer = call(f"keras.optimizers.{name}", arguments, before="optimizer = ", indent=4)
-    metrics = ['"accuracy"']
-    one, logits = facts.head.outputs == 1, "from_logits=True, " if facts.head.activation == "linear" else ""
-    if one and logits:
-        metrics = ['keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")']
-    if script.restores:
-        cross = "Binary" if one else ("" if script.soft else "Sparse") + "Categorical"
-        metrics.append(f'keras.metrics.{cross}Crossentropy({logits}name="cross_entropy")')
+    decides = script.task.decides
+    metrics = [text for metric in _measured(script) if (text := _in_keras(script, facts, metric))]
     callbacks = list(script.before_checkpoint)
+    measured = [f"metrics=[{', '.join(metrics)}]"] if metrics else []
+    callbacks += ["Measure()"] if len(metrics) < len(_measured(script)) else []
     best = 'HERE / "best.weights.h5"'
     if not script.restores:
         callbacks.append(
             call("keras.callbacks.ModelCheckpoint", [
-                best, 'monitor="val_accuracy"', 'mode="max"', "save_best_only=True", "save_weights_only=True",
+                best, f'monitor="val_{decides.name}"', f'mode="{"min" if decides.better == "lower" else "max"}"',
+                "save_best_only=True", "save_weights_only=True",
             ], indent=12).lstrip()
         )  # fmt: skip
     callbacks += script.callbacks
@@ -202,7 +245,7 @@ def _main(script: Script, facts: Facts) -> str:
         f"    model = {'Training(network)' if script.wrapped else 'network'}",
         optimizer,
         *(f"    {line}" for line in script.optimizer_lines),
-        call("model.compile", ["optimizer", "LOSS", f"metrics=[{', '.join(metrics)}]"], indent=4),
+        call("model.compile", ["optimizer", "LOSS", *measured], indent=4),
         "    batches = Batches()",
         "    model.fit(",
         "        batches,",
@@ -220,11 +263,26 @@ def _main(script: Script, facts: Facts) -> str:
         lines.append(f"    model.load_weights({best})")
     lines += [
         '    network.save_weights(HERE / "trained.weights.h5")',
-        '    found = model.evaluate(normalize(data["x_test"]), labels(data["y_test"]), verbose=0, return_dict=True)',
-        """    print(f"test accuracy {found['accuracy']:.4f}, in the study {STUDY_ACCURACY:.4f}")""",
+        *_tested(script, facts),
         "",
         "",
         'if __name__ == "__main__":',
         "    main()",
     ]
     return "\n".join(lines)
+
+
+def _tested(script: Script, facts: Facts) -> list[str]:
+    """Return the lines that measure the test set and say it beside what the study has."""
+    decides = script.task.decides
+    form = ".4f" if decides.highest == 1 else ".4g"
+    if _in_keras(script, facts, decides):
+        found = f"found['{decides.name}']"
+        lines = [
+            '    found = model.evaluate(normalize(data["x_test"]), labels(data["y_test"]), verbose=0, return_dict=True)'
+        ]
+    else:
+        found = "found"
+        measure = script.task.in_numpy(decides)[-1].__name__
+        lines = [f'    found = {measure}(data["y_test"], predict(model, data["x_test"]))']
+    return [*lines, f"""    print(f"test {decides.title} {{{found}:{form}}}, in the study {{STUDY:{form}}}")"""]

@@ -15,6 +15,7 @@ from typing import Any
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.export.source import unannotated
+from reglab.tasks import Metric, Task
 
 __all__ = ["Script"]
 
@@ -35,10 +36,12 @@ class Script:
         soft: whether labels are distributions over classes.
         attacks: whether inputs are moved along their gradient.
         ascends: whether weights are.
-        restores: whether a callback restores the best weights, and not the checkpoint.
+        restores: the metric by which a callback restores the best weights, where not the checkpoint does.
+        task: what is predicted.
     """
 
     backend: str
+    task: Task
     classes: int
     input_shape: tuple[int, ...]
     precision: str
@@ -62,7 +65,7 @@ class Script:
     soft: bool = False
     attacks: bool = False
     ascends: bool = False
-    restores: bool = False
+    restores: Metric | None = None
     seed: int = 0
     strategy: Any = None
 

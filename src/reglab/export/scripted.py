@@ -60,7 +60,7 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
         return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in held.items()}
 
     script = Script(
-        backend=backends.name(), classes=facts.classes, input_shape=data.x.shape[1:],
+        backend=backends.name(), task=program.task, classes=facts.head.outputs, input_shape=data.x.shape[1:],
         precision=settings.precision,
         count=lambda strategy: sum(strategy_of(tap) is strategy for tap in taps), fitted=fitted,
         limits=data.preprocess.range(),

@@ -13,7 +13,7 @@ import numpy as np
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.export.render import Facts
-from reglab.export.source import comment, literal
+from reglab.export.source import comment, literal, unannotated
 from reglab.inert import fenced, markdown
 from reglab.results import RunResult
 from reglab.studies import Study
@@ -65,12 +65,6 @@ def export(
         owned.check(owned.given(out), owned.EXPORT)
     replay = Replay(study.out, study.assignment)
     replay.results.task.check_known_to("export")
-    decides = replay.results.metric
-    if script and not decides.keras:
-        raise ReglabError(
-            f"The best epoch of this study was chosen by {decides.title}, which a script in plain Keras does not "
-            "measure. Leave the script out (script=False, --no-script)."
-        )
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
     what = {"recipe": name, "run": run.id, "script": script}
@@ -145,8 +139,8 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
     program, data = replay.trained(run)
     recipe = replay.assignment.recipes[run.name]
     model = deployed(
-        program.model.export_network(), data=replay.assignment.data, preprocess=data.preprocess, head=program.head,
-        recipe=recipe,
+        program.model.export_network(), data=replay.assignment.data, preprocess=data.preprocess, task=program.task,
+        head=program.head, recipe=recipe, target_scale=data.target_scale,
     )  # fmt: skip
     if reason := why_not_saved(model):
         raise ReglabError(f"The trained network {reason}, and compare again.")
@@ -154,7 +148,7 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
     stored = run_folder.predictions(replay.results.folder / "runs" / run.id, "test").predicted
     raw = replay.assignment.data.x[np.sort(replay.split(run.seed).test)[:256]]
     exact = replay.assignment.settings.precision == "float32"
-    return check(path, x=raw, probabilities=stored[:256], tolerance=1e-3 if exact else 2e-2)
+    return check(path, x=raw, predictions=stored[:256], tolerance=1e-3 if exact else 2e-2)
 
 
 # --- the script ------------------------------------------------------------------------------------------------------
@@ -171,17 +165,18 @@ def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, ma
     optimizer = type(unscaled(program.model.optimizer)).__name__
     rate = study.settings.learning_rate
     recipe = replay.assignment.recipes[run.name]
-    binary = program.head.outputs == 1
     facts = Facts(
         title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
-        recipe=recipe.to_text(), result=_result(replay, run, threads), accuracy=float(run.metrics["accuracy"]),
+        recipe=recipe.to_text(), result=_result(replay, run, threads),
+        score=float(run.metrics[replay.results.metric.name]),
         settings=study.settings, optimizer=(optimizer, {} if rate is None else {"learning_rate": rate}),
-        head=program.head, classes=1 if binary else study.dataset.num_classes, batches=data.stream("batches"),
-        threads=threads,
+        head=program.head, batches=data.stream("batches"), threads=threads, scaled=data.target_scale is not None,
     )  # fmt: skip
     text, arrays = scripted(program, recipe, data, facts)
     (folder / "train.py").write_text(text, encoding="utf-8")
     fitted = {**arrays, "mean": data.preprocess.mean, "scale": data.preprocess.scale}
+    if data.target_scale is not None:
+        fitted |= dict(zip(("target_mean", "target_scale"), data.target_scale, strict=True))
     np.savez_compressed(folder / "data.npz", allow_pickle=False, **fitted, **examples)
     write_start(folder / "train.py", program, data, folder / "initial.weights.h5")
 
@@ -198,14 +193,17 @@ def _examples(replay: Replay, data: SeedData, seed: int, max_data: float) -> dic
             "out (--no-script)."
         )
     found = {f"x_{name}": data.x[indices] for name, indices in parts.items()}
-    return {**found, **{f"y_{name}": data.y[indices] for name, indices in parts.items()}}
+    labels = replay.assignment.data.y  # in their own units
+    return {**found, **{f"y_{name}": labels[indices] for name, indices in parts.items()}}
 
 
 def _result(replay: Replay, run: RunResult, threads: int | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in replay.results.versions.items() if name != "reglab")
     workers = "" if threads is None else f" with {threads} thread{'s' if threads > 1 else ''}"
+    metric = replay.results.metric
     return (
-        f"That run got {100 * run.metrics['accuracy']:.2f} % of the test set right, trained by {versions}{workers}. "
+        f"On the test set that run has {metric.title} {metric.shown(run.metrics[metric.name])}, trained by "
+        f"{versions}{workers}. "
         "Data, split, initial weights, order of batches and random draws are the study's, from the files beside it."
     )
 
@@ -214,27 +212,27 @@ def _result(replay: Replay, run: RunResult, threads: int | None) -> str:
 
 
 def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
-    results = replay.results
+    results, metric = replay.results, replay.results.metric
     spec = {**study.spec(), "recipes": {}, "baseline": results.baseline}
     for name in dict.fromkeys([results.baseline, run.name]):
         spec["recipes"][name] = replay.assignment.recipes[name].to_text()
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     said = [
         f"The recipe {run.name!r} of a study by reglab, with the settings it was compared under and its baseline.",
-        f"The exported run: seed {run.seed}, best epoch {run.metrics['best_epoch']:.0f}, test accuracy "
-        f"{100 * run.metrics['accuracy']:.2f} %. Trained by {versions}.",
+        f"The exported run: seed {run.seed}, best epoch {run.metrics['best_epoch']:.0f}, test {metric.title} "
+        f"{metric.shown(run.metrics[metric.name])}. Trained by {versions}.",
         "Compare again: reglab compare recipe.yaml. In Python: reglab.regularize(model, TEXT_OF_THE_RECIPE).",
     ]
     return "".join(f"{comment(line)}\n" for line in said) + as_yaml(spec)
 
 
 def _predict(replay: Replay) -> str:
-    data = replay.assignment.data
-    names = _list(replay.results.task.names)
+    data, task = replay.assignment.data, replay.results.task
+    names, (column, columns) = _list(task.names), task.column
     shape = ", ".join(map(str, ("N", *data.input_shape)))
     features = f"\nFEATURES = {_list(data.feature_names)}  # of an example, in this order" if data.feature_names else ""
     gaps = "\n# NaN stands for a missing value." if data.missing else ""
-    return f'''"""Predict classes of raw examples with the trained network; its preprocessing is inside."""
+    return f'''"""Predict {columns} of raw examples with the trained network; its preprocessing is inside."""
 
 import sys
 from pathlib import Path
@@ -242,19 +240,21 @@ from pathlib import Path
 import keras
 import numpy as np
 
-CLASSES = {names}{features}{gaps}
+{columns.upper()} = {names}{features}{gaps}
 
 model = keras.models.load_model(Path(__file__).parent / "model.keras", safe_mode=True)
 
 
 def predict(x):
-    """Return the probability of each class, (N, {data.num_classes}), for raw {data.x.dtype} examples ({shape})."""
+    """Return the {task.kept} of each {column}, (N, {len(task.names)}), for raw {data.x.dtype} examples ({shape})."""
     return model.predict(x, verbose=0)
 
 
+{unannotated(task.said_of)}
+
 if __name__ == "__main__":
     for row in predict(np.load(sys.argv[1])):  # python predict.py examples.npy
-        print(f"{{CLASSES[row.argmax()]}} {{row.max():.3f}}")
+        print({task.said_of.__name__}(row, {columns.upper()}))
 '''
 
 
@@ -266,9 +266,11 @@ def _list(names: Sequence[str]) -> str:
 
 def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
     recipe, data = replay.assignment.recipes[run.name].to_text(), replay.assignment.data
+    metric, task = replay.results.metric, replay.results.task
     shape = ", ".join(map(str, ("N", *data.input_shape)))
     rows = {
-        "model.keras": "the trained network, of Keras' own layers: raw examples in, class probabilities out",
+        "model.keras": "the trained network, of Keras' own layers: raw examples in, "
+        f"the {task.kept} of each {task.column[0]} out",
         "predict.py": "how to use it",
         "recipe.yaml": "the recipe and its study, for `reglab compare`",
         "train.py": "its training in plain Keras, without reglab: `python train.py`",
@@ -281,8 +283,8 @@ def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
 
 {fenced(recipe)}
 
-Seed {run.seed}: {100 * run.metrics["accuracy"]:.2f} % of the test set right, chosen by validation
-({100 * run.metrics["val_accuracy"]:.2f} %).
+Seed {run.seed}: {metric.title} {metric.shown(run.metrics[metric.name])} on the test set, chosen by validation
+({metric.shown(run.metrics[f"val_{metric.name}"])}).
 
 | file | what it is |
 |---|---|
@@ -292,7 +294,7 @@ Seed {run.seed}: {100 * run.metrics["accuracy"]:.2f} % of the test set right, ch
 import keras
 
 model = keras.models.load_model("model.keras", safe_mode=True)
-probabilities = model.predict(raw_examples)  # {data.x.dtype}, shape ({shape})
+predictions = model.predict(raw_examples)  # {data.x.dtype}, shape ({shape})
 ```
 
 The saved network was loaded and predicts what the run predicted (to {off:.1g}). It runs on every backend of Keras;

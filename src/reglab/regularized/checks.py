@@ -13,6 +13,7 @@ from reglab.recipe import Recipe
 from reglab.regularized.graph import inputs_of
 from reglab.regularized.inputs import known_inputs
 from reglab.regularized.parts import Part
+from reglab.strategies.optimization.early_stopping import DECIDING
 from reglab.strategies.optimization.learning_rate import LearningRate
 
 __all__ = [
@@ -101,7 +102,7 @@ def check_ready(recipe: Recipe, *, fitted: bool, validated: bool, metrics: list[
                 "Give validation_data or validation_split."
             )
         metric = monitor.removeprefix("val_")
-        if metric not in ("", "loss", *metrics):
+        if monitor != DECIDING and metric not in ("", "loss", *metrics):
             raise ReglabError(
                 f"{strategy.name} monitors {monitor!r}, and the model is compiled with "
                 f"{'metrics ' + ', '.join(map(repr, metrics)) if metrics else 'no metrics'}. Compile it with "

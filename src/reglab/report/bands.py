@@ -161,7 +161,7 @@ def reliability_of(results: Results, name: str, *, bins: int = 15) -> Reliabilit
 
 
 def under_attack(results: Results, measured: Mapping[str, Any]) -> dict[str, dict[str, list[list[float]]]]:
-    """Return, for each attack and recipe, the accuracies of its seeds, each a list over epsilons.
+    """Return, for each attack and recipe, what is left of the metric in its seeds, each a list over epsilons.
 
     The strongest attack, the one that leaves the least, comes first.
     """
@@ -175,4 +175,5 @@ def under_attack(results: Results, measured: Mapping[str, Any]) -> dict[str, dic
                 of_attack[name] = curves
         if of_attack:
             found[attack] = of_attack
-    return dict(sorted(found.items(), key=lambda item: np.mean([np.mean(curves) for curves in item[1].values()])))
+    sign = results.task.metric(measured["metric"]).sign
+    return dict(sorted(found.items(), key=lambda item: sign * np.mean([np.mean(of) for of in item[1].values()])))

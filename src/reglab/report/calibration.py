@@ -8,13 +8,14 @@ from reglab.experiments.calibrate import Calibration
 __all__ = ["sentences"]
 
 
-def sentences(found: Calibration, *, unit: float = 100.0) -> list[str]:
-    """Return what an A/A study says, in sentences; differences in points of accuracy."""
-    n = found.noise
+def sentences(found: Calibration) -> list[str]:
+    """Return what an A/A study says, in sentences; differences in the unit of the metric that decides."""
+    n, metric = found.noise, found.task.decides
     said = [
-        f"Two trainings of one recipe, on the same split and from the same weights, differ by {unit * n.pair:.2f} "
-        f"points (standard deviation), runs of different seeds by {unit * n.unpaired:.2f}: that is what pairing saves.",
-        f"The largest mean difference between repetitions, over {n.seeds} seeds, was {unit * n.largest:.2f} points. "
+        "Two trainings of one recipe, on the same split and from the same weights, differ by "
+        f"{metric.differs(n.pair)} (standard deviation), runs of different seeds by "
+        f"{metric.scale * n.unpaired:{metric.form}}: that is what pairing saves.",
+        f"The largest mean difference between repetitions, over {n.seeds} seeds, was {metric.differs(n.largest)}. "
         "It is noise: the recipe is the same.",
     ]
     if n.seeds < ENOUGH_SEEDS:

@@ -28,7 +28,8 @@ def robustness_of(folder: Path) -> dict[str, Any] | None:
     found = answers.latest(folder, "robustness")
     if found is None:
         return None
-    return found if isinstance(found.get("runs"), dict) and found.get("attacks") and found.get("epsilons") else None
+    whole = isinstance(found.get("runs"), dict) and all(found.get(key) for key in ("attacks", "epsilons", "metric"))
+    return found if whole else None
 
 
 def effort_of(folder: Path) -> dict[str, list[float]] | None:

@@ -32,6 +32,8 @@ def _lines(results: Results, made: str) -> Iterator[str]:
     yield "## The table\n"
     yield from _table(sections.main_table(results))
     yield f"\n{escaped(legend(results))}\n"
+    if beside := words.references(results):
+        yield f"{escaped(beside)}\n"
     found = extras.diagnosis_of(results)
     if found is not None:
         yield f"## Does {escaped(words.called(results, results.baseline))} overfit?\n\n{escaped(found.sentence)}\n"

@@ -80,6 +80,7 @@ def _texts(results: Results) -> dict[str, Any]:
         "told": by_name(results, results.baseline),
         "failures": sections.failures(results), "commands": sections.commands(results),
         "study_yaml": sections.study_yaml(results), "read": sections.read(results),
+        "grouped": words.grouped(results), "beside": words.references(results),
         "samples": extras.samples_of(results.folder),
         "robustness_note": measured.get("note", ""),
         "attacks": list(under_attack(results, measured)) if measured else [],

@@ -11,6 +11,7 @@ import numpy as np
 from reglab.analysis.compare import Row
 from reglab.analysis.robustness import epsilon_text
 from reglab.analysis.verdict import p_text
+from reglab.experiments.references import load as load_references
 from reglab.inert import visible
 from reglab.recipe import spoken
 from reglab.report.bands import band, histories, reliability_of
@@ -28,7 +29,9 @@ __all__ = [
     "effort",
     "forest",
     "gap",
+    "grouped",
     "listed",
+    "references",
     "reliability",
     "robustness",
     "sensitivity",
@@ -262,6 +265,28 @@ def sensitivity(results: Results, sweep: Sweep) -> str:
     )
 
 
+def references(results: Results) -> str:
+    """Say what guessing and scikit-learn's standard models have on the same splits; nothing where that is not known."""
+    metric, lines = results.metric, load_references(results.folder)
+    if not lines:
+        return ""
+    seeds = max(map(len, lines.values()))
+    told = ", ".join(f"{name} {metric.shown(float(np.mean(list(of.values()))))}" for name, of in lines.items() if of)
+    return (
+        f"For reference, {metric.title} on the test set: {told} (scikit-learn's, as they come, mean over the same "
+        f"splits of {count(seeds, 'seed')})."
+    )
+
+
+def grouped(results: Results) -> str:
+    """Say what stands for test examples where the deciding metric is no mean over them; else nothing."""
+    groups = max((row.crossed.groups for row in results.comparison.rows if row.crossed is not None), default=0)
+    if not groups:
+        return ""
+    title = results.metric.title
+    return f" ({title} is no mean over examples: {groups} groups of them, left out by turns, stand for them)"
+
+
 def effort(curves: Mapping[str, np.ndarray], metric: Metric) -> str:
     """Say which strategy is best with one trial and which with all."""
     first, last = (max(curves, key=lambda name: metric.sign * curves[name][at]) for at in (0, -1))
@@ -281,11 +306,13 @@ def robustness(
     """Say who holds best at the largest perturbation of the strongest attack, which comes first."""
     attack, of_attack = next((attack, of) for attack, of in found.items() if of)
     means = {name: float(np.mean([curve[-1] for curve in of_name])) for name, of_name in of_attack.items()}
-    best = max(means, key=lambda name: means[name])
+    metric = results.task.metric(measured["metric"])
+    best = max(means, key=lambda name: metric.sign * means[name])
     at = f"epsilon {epsilon_text(measured['epsilons'][-1], measured.get('unit'))} of {visible(attack.upper())}"
     if len(means) == 1:
-        return f"{capital(called(results, best))} keeps {100 * means[best]:.1f} % at {at}."
-    text = f"At {at}, {called(results, best)} keeps most accuracy, {100 * means[best]:.1f} %"
+        return f"{capital(called(results, best))} has {metric.title} {metric.shown(means[best], metric.rough)} at {at}."
+    first = "lowest" if metric.better == "lower" else "highest"
+    text = f"At {at}, {called(results, best)} has the {first} {metric.title}, {metric.shown(means[best], metric.rough)}"
     if results.baseline in means and best != results.baseline:
-        text += f"; {called(results, results.baseline)} keeps {100 * means[results.baseline]:.1f} %"
+        text += f"; {called(results, results.baseline)} has {metric.shown(means[results.baseline], metric.rough)}"
     return f"{text}."

@@ -75,6 +75,7 @@ class Plan:
         result_bytes: about how much a run leaves on disk.
         bases: for each seed everything but the recipe that decides the result of a run, as text.
         notes: what is to be said of the model before anything is trained.
+        refused: of the candidates of the assignment those that cannot act on the model, and why.
     """
 
     runs: dict[str, tuple[Run, ...]]
@@ -84,6 +85,7 @@ class Plan:
     result_bytes: int = 0
     bases: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, recipes: Mapping[str, Recipe], seeds: Iterable[int] | None = None) -> Plan:
         """Return the plan of other recipes with all else the same; whether they can act on the model is not known."""

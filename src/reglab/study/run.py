@@ -25,6 +25,7 @@ from reglab.strategies import Strategy
 from reglab.study.checkpoint import Checkpoint
 from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
+from reglab.study.targets import in_own_units, scaled
 from reglab.study.track import Track
 from reglab.tasks import Head, Task
 
@@ -139,10 +140,11 @@ class Program:
             keras.ops.convert_to_numpy(self.model.predict_on_batch(chunk))[:count] for chunk, count in _chunks(x)
         )
         found = np.concatenate([self.task.predictions(each.astype("float32"), self.head) for each in outputs])
-        if self._target_scale is None:
-            return found
-        mean, deviation = self._target_scale
-        return (found * deviation + mean).astype("float32")
+        return in_own_units(found, self._target_scale)
+
+    def as_trained(self, y: np.ndarray) -> np.ndarray:
+        """Return labels as the network is trained on them."""
+        return scaled(y, self._target_scale)
 
     def restore(self, recipe: Recipe, data: SeedData, weights: list[np.ndarray]) -> None:
         """Stand where a run's best epoch stood."""

@@ -31,10 +31,11 @@ from reglab.seeds import derive
 from reglab.study.plan import Run, rides
 from reglab.study.records import DIVERGED, Record
 from reglab.study.run import Program, SeedData
+from reglab.study.targets import Scale, in_own_units, scaled, scales_targets, target_scale, units_layer
 from reglab.study.track import Track
 from reglab.tasks import Head, Task
 
-__all__ = ["Single", "Trained", "predictions", "undisturbed", "with_preprocessing"]
+__all__ = ["Single", "Trained", "predictions", "undisturbed", "whole"]
 
 _FEWEST, _MOST, _VALUES = 32, 512, 2**18  # examples predicted at a time, and numbers in their inputs; as in a study
 
@@ -47,6 +48,7 @@ class Trained:
     task: Task
     head: Head
     preprocess: Preprocess
+    target_scale: Scale | None
     history: dict[str, list[float]]
     best_epoch: int
 
@@ -60,7 +62,7 @@ class Single:
         recipe: the recipe.
         seed: decides the split, the initial weights, the batch order and every random stream.
         validation: share of the examples that chooses the best epoch; None keeps the last one.
-        epochs, batch_size, optimizer, learning_rate, preprocess: as in a study.
+        epochs, batch_size, optimizer, learning_rate, preprocess, scale_targets: as in a study.
     """
 
     model: Any
@@ -72,6 +74,7 @@ class Single:
     optimizer: str
     learning_rate: float | None
     preprocess: str
+    scale_targets: str | None = None
 
     def train(
         self,
@@ -110,7 +113,8 @@ class Single:
                 "strengths of the recipe, or look for examples with extreme values."
             )
         return Trained(
-            program.model, task, program.head, data.preprocess, best_epoch=int(record.metrics["best_epoch"]) - 1,
+            program.model, task, program.head, data.preprocess, data.target_scale,
+            best_epoch=int(record.metrics["best_epoch"]) - 1,
             history={
                 name: values for name, values in record.history.items()
                 if self.validation is not None or not name.startswith("val_")
@@ -121,7 +125,9 @@ class Single:
         self, recipe: Recipe, shape: tuple[int, ...], task: Task, vocabulary: int | None
     ) -> tuple[Program, list[np.ndarray]]:
         """Return the program that trains ``recipe``, and the initial weights."""
-        builder = resolve(self.model, input_shape=shape, num_classes=len(task.names), vocabulary=vocabulary)
+        builder = resolve(
+            self.model, input_shape=shape, num_classes=len(task.names), ending=task.ending, vocabulary=vocabulary
+        )
 
         def build() -> keras.Model:
             name_anew()
@@ -154,7 +160,7 @@ class Single:
         limits = (0.0, 255.0) if x.dtype == np.uint8 else None
         preprocess = _fitted(x[train], mode, limits, None if weights is None else weights[train])
         if self.validation is None:
-            clean, val = train, train[:1]  # something has to be measured; nothing is chosen by it
+            clean = val = train  # something has to be measured; nothing is chosen by it
         else:
             draw = np.random.default_rng(derive(self.seed, "clean"))
             clean = np.sort(draw.choice(train, size=min(len(train), len(val)), replace=False))
@@ -165,8 +171,12 @@ class Single:
         def ready(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return preprocess(x[indices]), y[indices]
 
+        scale = None
+        if scales_targets(task, self.model, self.scale_targets):
+            scale = target_scale(y[train], None if weights is None else weights[train])
         return SeedData(
-            seed=self.seed, x=x, y=y, train=train, preprocess=preprocess, clean=ready(clean), validation=ready(val),
+            seed=self.seed, x=x, y=scaled(y, scale), target_scale=scale, train=train, preprocess=preprocess,
+            clean=ready(clean), validation=ready(val),
             test=None, initial_weights=initial, weights=weights,
             measured=(None, None) if weights is None else (weights[clean], weights[val]),
         )  # fmt: skip
@@ -206,7 +216,14 @@ def _fitted(x: np.ndarray, mode: str, limits: tuple[float, float] | None, weight
     return Preprocess.standardizing(mean, deviation, x=x, value_range=limits)
 
 
-def predictions(model: RegularizedModel, task: Task, head: Head, preprocess: Preprocess, x: np.ndarray) -> np.ndarray:
+def predictions(
+    model: RegularizedModel,
+    task: Task,
+    head: Head,
+    preprocess: Preprocess,
+    x: np.ndarray,
+    scale: Scale | None = None,
+) -> np.ndarray:
     """Return what the task keeps of the outputs for raw examples, in inference mode.
 
     Batches have a few sizes only, filled up with an example that is there, since each size is compiled once.
@@ -218,17 +235,23 @@ def predictions(model: RegularizedModel, task: Task, head: Head, preprocess: Pre
         size = min(most, max(_FEWEST, 2 ** (len(piece) - 1).bit_length()))
         filled = np.concatenate([piece, np.repeat(piece[:1], size - len(piece), axis=0)])
         outputs.append(keras.ops.convert_to_numpy(model.predict_on_batch(filled))[: len(piece)])
-    return task.predictions(np.concatenate(outputs).astype("float32"), head)
+    return in_own_units(task.predictions(np.concatenate(outputs).astype("float32"), head), scale)
 
 
-def with_preprocessing(network: keras.Model, preprocess: Preprocess, shape: tuple[int, ...]) -> keras.Model:
-    """Return a plain Keras model that does what ``preprocess`` does before ``network``."""
-    if preprocess.mode == "none":
+def whole(
+    network: keras.Model,
+    preprocess: Preprocess,
+    shape: tuple[int, ...],
+    scale: Scale | None = None,
+) -> keras.Model:
+    """Return a plain Keras model that does what ``preprocess`` does before ``network``, in the units of targets."""
+    if preprocess.mode == "none" and scale is None:
         return network
     inputs = outputs = keras.Input(shape, name="raw_input")
     for layer in preprocess.as_layers():
         outputs = layer(outputs)
-    return keras.Model(inputs, network(outputs), name=network.name)
+    outputs = network(outputs)
+    return keras.Model(inputs, outputs if scale is None else units_layer(scale)(outputs), name=network.name)
 
 
 def _seed_all(seed: int) -> None:

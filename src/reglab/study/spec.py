@@ -171,12 +171,18 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """All that whoever trains a study has to know of it."""
+    """All that whoever trains a study has to know of it.
+
+    Attributes:
+        data, model, settings, recipes: of the study.
+        candidates: recipes that may be trained later, which planning tries too.
+    """
 
     data: Dataset
     model: Any
     settings: Settings
     recipes: dict[str, Recipe]
+    candidates: Mapping[str, Recipe] = dataclasses.field(default_factory=dict)
 
 
 def task_of(data: Dataset, settings: Settings) -> Task:

@@ -15,12 +15,14 @@ import numpy as np
 from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
 from reglab.data.kinds import TOKENS
-from reglab.models import check_output, is_built_in, output_mask, resolve
+from reglab.errors import ReglabError
+from reglab.models import check_output, output_mask, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.checks import check_ready
 from reglab.regularized.export import why_not_saved
 from reglab.regularized.inputs import takes_indices
+from reglab.regularized.watching import Watchers
 from reglab.seeds import derive
 from reglab.strategies.understood import check_understood
 from reglab.study.checkpoint import Checkpoint
@@ -28,6 +30,7 @@ from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
 from reglab.study.spec import TABLE, Assignment, task_of
+from reglab.study.targets import scaled, scales_targets, target_scale
 from reglab.version import __version__
 
 __all__ = ["Workbench"]
@@ -54,8 +57,8 @@ class Workbench:
             kind=self.data.kind,
             vocabulary=self.data.vocabulary,
         )
-        default = "standardize" if is_built_in(assignment.model) else "none"
-        self._scales_targets = self.task.scalable and (self.settings.scale_targets or default) == "standardize"
+        self._scales_targets = scales_targets(self.task, assignment.model, self.settings.scale_targets)
+        self._candidates = assignment.candidates
         self._built_anew = not isinstance(
             assignment.model, keras.Model
         )  # so that nobody else has what the builder gives
@@ -79,7 +82,7 @@ class Workbench:
             for strategy in recipe:
                 check_understood(strategy, self.data)
         for recipe in self.recipes.values():
-            self._program(recipe)
+            self._try(recipe)
         runs: dict[str, list[Run]] = {name: [] for name in self.recipes}
         bases: dict[int, str] = {}
         for seed in self.settings.seed_list():
@@ -96,8 +99,23 @@ class Workbench:
             task=self.task,
             bases=bases,
             notes=self._notes(),
+            refused=self._refused(),
             result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * self.task.numbers,
         )
+
+    def _try(self, recipe: Recipe) -> None:
+        """Raise a ReglabError if a recipe cannot act here."""
+        self._program(recipe)
+        Watchers(recipe, self.task)
+
+    def _refused(self) -> dict[str, str]:
+        found = {}
+        for name, recipe in self._candidates.items():
+            try:
+                self._try(recipe)
+            except ReglabError as error:
+                found[name] = str(error)
+        return found
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
@@ -200,10 +218,10 @@ class Workbench:
             mask = self._mask(x)
             return x, y if mask is None else self.task.masked(y, mask)
 
-        scale = self._target_scale(parts.train)
-        y = data.y if scale is None else ((data.y - scale[0]) / scale[1]).astype("float32")
+        scale = target_scale(data.y[np.sort(parts.train)]) if self._scales_targets else None
         return SeedData(
-            seed=seed, x=data.x, y=y, target_scale=scale, train=parts.train, preprocess=preprocess, clean=ready(clean),
+            seed=seed, x=data.x, y=scaled(data.y, scale), target_scale=scale, train=parts.train,
+            preprocess=preprocess, clean=ready(clean),
             validation=ready(np.sort(parts.val)), test=None if self.settings.sealed else ready(np.sort(parts.test)),
             initial_weights=self._initial_weights(seed), repetition=self.settings.repetition,
         )  # fmt: skip
@@ -215,14 +233,6 @@ class Workbench:
         found = output_mask(self._build(self.settings.first_seed), x)
         self._masks = found is not None
         return found
-
-    def _target_scale(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return mean and standard deviation of the training labels, by which they are standardized; None if not."""
-        if not self._scales_targets:
-            return None
-        values = self.data.y[np.sort(train)].astype("float64")
-        deviation = values.std(axis=0)
-        return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
 
     def _preprocess(self) -> str:
         """Return what is done to inputs: nothing to indices, which measure nothing."""

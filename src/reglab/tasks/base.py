@@ -20,6 +20,10 @@ how are examples held out?         :meth:`Task.hold_out`, so that each part has 
 what does a table show besides?    :attr:`Task.columns`
 what more is there to see?         :meth:`Task.details`: by name, what sections of the report are made of;
                                    :meth:`Task.by_name`: a table of classes or labels from it
+what is a table seen beside?       :meth:`Task.references`: guessing, and scikit-learn's standard models
+what do people take home?          :meth:`Task.finish`: layers from a model's outputs to what is kept of them;
+                                   :meth:`Task.in_keras` and :meth:`Task.in_numpy`: a metric where reglab is not;
+                                   :attr:`Task.said_of`: a prediction in words
 =================================  ===================================================================================
 
 A task is written into a folder as plain data (:meth:`Task.to_dict`), so whoever reads the folder knows it without the
@@ -39,8 +43,9 @@ import numpy as np
 
 from reglab.data.labels import Form
 from reglab.errors import ReglabError, nearest
+from reglab.lazy import keras
 
-__all__ = ["COSTS", "Activation", "ByName", "Head", "Metric", "Pair", "Task", "with_batch"]
+__all__ = ["COSTS", "Activation", "ByName", "Head", "Metric", "Pair", "Task", "each_of", "with_batch"]
 
 Activation = Literal["softmax", "sigmoid", "linear"]
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -58,6 +63,15 @@ def with_batch(shape: Sequence[int | None]) -> str:
     '(batch, 28, 28, 1)'
     """
     return f"({', '.join(['batch', *map(str, shape)])})"
+
+
+def each_of(row: np.ndarray, names: Sequence[str]) -> str:
+    """Return the numbers of a prediction with their names.
+
+    >>> each_of(np.array([0.5, 2.0]), ["width", "height"])
+    'width 0.5, height 2'
+    """
+    return ", ".join(f"{name} {value:.6g}" for name, value in zip(names, row, strict=True))
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,6 @@ class Metric:
         weighted: the metric of examples that count unequally; by default the weighted mean over groups of equal weight.
         averaged: how it is averaged over classes or labels, such as ``macro``; empty where it is not.
         meaning: what it is, where its title does not say it.
-        keras: the name of the Keras metric that measures the same while a model is trained; empty where there is none.
     """
 
     name: str
@@ -107,7 +120,6 @@ class Metric:
     weighted: Callable[[np.ndarray, np.ndarray, np.ndarray], float] | None = None
     averaged: str = ""
     meaning: str = ""
-    keras: str = ""
 
     def __call__(self, y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
         """Return the metric; ``weights`` say how much each example counts."""
@@ -123,6 +135,11 @@ class Metric:
     def sign(self) -> float:
         """What a value is multiplied by so that larger is better: 1 or -1."""
         return -1.0 if self.better == "lower" else 1.0
+
+    @property
+    def worst(self) -> float:
+        """The worst value there is, which may be infinite: what a run is worth that gave none."""
+        return self.highest if self.better == "lower" else self.lowest
 
     @property
     def span(self) -> float:
@@ -172,6 +189,8 @@ class Task(ABC):
         form: what labels are: a class per example, numbers to predict, or sets of labels.
         ending: the activation that a network of reglab's own ends in.
         takes_masks: whether a model's own mask says which labels count.
+        column: what a column of a prediction is one of, such as ``class``, and its plural.
+        kept: what a prediction holds for each of them.
         unknown_to: what does not know such a task yet, and refuses it: ``diagnosis``, ``export``, ``robustness``,
             ``samples``, ``search``.
         deciding: the name of the metric that decides.
@@ -184,6 +203,8 @@ class Task(ABC):
     form: ClassVar[Form] = "classes"
     ending: ClassVar[Activation] = "softmax"
     takes_masks: ClassVar[bool] = False
+    column: ClassVar[tuple[str, str]] = ("class", "classes")
+    kept: ClassVar[str] = "probability"
     unknown_to: ClassVar[frozenset[str]] = frozenset()
 
     deciding: str
@@ -328,6 +349,27 @@ class Task(ABC):
         """Return labels of which those that a model's mask leaves out count nowhere."""
         return y
 
+    @property
+    def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
+        """A function that needs nothing else: a prediction in words, from its row and the names of columns."""
+        return each_of
+
+    def finish(self, outputs: Any, head: Head) -> Any:
+        """Return, by layers of Keras behind a model's outputs, what is kept of them: float32, a column per name."""
+        activation = self.ending if head.activation == "linear" else "linear"
+        return keras.layers.Activation(activation, dtype="float32", name="predictions")(outputs)
+
+    def in_keras(self, metric: Metric, head: Head, *, dense: bool = False) -> str:
+        """Return the Keras metric that measures the same of such outputs, as text; empty where there is none.
+
+        ``dense`` says that labels are distributions over classes.
+        """
+        return ""
+
+    def in_numpy(self, metric: Metric) -> tuple[Callable[..., Any], ...]:
+        """Return functions of NumPy alone that measure it, the last one of labels and predictions; or nothing."""
+        return ()
+
     @abstractmethod
     def misfit(self, y: np.ndarray, predictions: np.ndarray) -> str:
         """Return what is wrong with kept labels and predictions that cannot be of this task; empty if nothing is."""
@@ -372,6 +414,13 @@ class Task(ABC):
     def counted(self, y: np.ndarray) -> str:
         """Return how many kinds of labels there are, after "examples": `` of 3 classes``, or nothing."""
 
+    def references(self) -> dict[str, Callable[[int], Any]]:
+        """Return the models that networks on tables are seen beside, by name: makers of scikit-learn's, given a seed.
+
+        They predict what is kept of a model's outputs, by ``predict_proba`` where they have it.
+        """
+        return {}
+
     def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         """Return what sections of the report are made of, by name."""
         return {}
@@ -379,6 +428,14 @@ class Task(ABC):
     def by_name(self, details: Sequence[Mapping[str, Any]]) -> ByName | None:
         """Return what is told of each class or label, from the details of one run or of several; or None."""
         return None
+
+    def chosen(self, predictions: np.ndarray) -> np.ndarray:
+        """Return the labels that predictions come to."""
+        return predictions
+
+    def in_words(self, labels: np.ndarray) -> tuple[str, ...]:
+        """Return each label as people read it."""
+        return tuple(each_of(row, self.names) for row in np.asarray(labels).reshape(len(labels), -1))
 
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
         """Return which examples are predicted rightly, booleans ``(N,)``; None where that is a matter of degree."""

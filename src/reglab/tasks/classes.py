@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from reglab.errors import ReglabError
-from reglab.lazy import keras, special
+from reglab.lazy import dummy, ensemble, keras, linear_model, special
 from reglab.tasks import probabilities as of
 from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few
@@ -18,7 +18,7 @@ __all__ = ["ACCURACY", "BALANCED", "METRICS", "ClassTask", "imbalanced"]
 
 _SMALLEST = 1e-37  # of a probability in float32
 
-ACCURACY = Metric("accuracy", "accuracy", of.accuracy, per_example=of.hits, counts=True, keras="accuracy")
+ACCURACY = Metric("accuracy", "accuracy", of.accuracy, per_example=of.hits, counts=True)
 BALANCED = Metric(
     "balanced_accuracy",
     "balanced accuracy",
@@ -77,6 +77,15 @@ def imbalanced(y: np.ndarray, classes: int) -> bool:
     True
     """
     return float(np.bincount(y, minlength=classes).max()) * classes > _LARGE * len(y)
+
+
+def likeliest(row: np.ndarray, names: Sequence[str]) -> str:
+    """Return the most probable class of a prediction with its probability.
+
+    >>> likeliest(np.array([0.25, 0.75]), ["cat", "dog"])
+    'dog 0.750'
+    """
+    return f"{names[int(row.argmax())]} {row.max():.3f}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +158,29 @@ class ClassTask(Task):
         positive = special.expit(outputs) if head.activation == "linear" else outputs
         return np.concatenate([1 - positive, positive], axis=-1)
 
+    @property
+    def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
+        return likeliest
+
+    def finish(self, outputs: Any, head: Head) -> Any:
+        made = "sigmoid" if head.outputs == 1 else "softmax"
+        activation = made if head.activation == "linear" else "linear"
+        found = keras.layers.Activation(activation, dtype="float32", name="probabilities")(outputs)
+        if head.outputs > 1:
+            return found
+        first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(found)
+        return keras.layers.Concatenate(dtype="float32", name="classes")([first, found])
+
+    def in_keras(self, metric: Metric, head: Head, *, dense: bool = False) -> str:
+        one, logits = head.outputs == 1, head.activation == "linear"
+        if metric == ACCURACY:
+            # By its name Keras takes the accuracy that goes with the loss, and of one output the cut at 0.5.
+            return 'keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")' if one and logits else '"accuracy"'
+        if metric == CROSS_ENTROPY:
+            form = "Binary" if one else f"{'' if dense else 'Sparse'}Categorical"
+            return f'keras.metrics.{form}Crossentropy({"from_logits=True, " if logits else ""}name="cross_entropy")'
+        return ""
+
     def check_shape(self, shape: tuple[int | None, ...]) -> None:
         count, binary = len(self.classes), len(self.classes) == 2
         if shape == (count,) or (binary and shape == (1,)):
@@ -209,6 +241,13 @@ class ClassTask(Task):
     def counted(self, y: np.ndarray) -> str:
         return f" of {len(np.unique(y))} classes"
 
+    def references(self) -> dict[str, Callable[[int], Any]]:
+        return {
+            "the majority": lambda seed: dummy.DummyClassifier(strategy="prior"),
+            "logistic regression": lambda seed: linear_model.LogisticRegression(max_iter=1000),
+            "gradient boosting": lambda seed: ensemble.HistGradientBoostingClassifier(random_state=seed),
+        }
+
     def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         """Return ``confusion``, counts ``(classes, classes)``, and ``calibration``, confidence against accuracy."""
         return {"confusion": of.confusion(y, predictions), "calibration": of.calibration(y, predictions)}
@@ -224,8 +263,14 @@ class ClassTask(Task):
         }
         return ByName("class", "classes", true // len(details), scores, compared="recall")
 
+    def chosen(self, predictions: np.ndarray) -> np.ndarray:
+        return np.asarray(predictions.argmax(axis=-1))
+
+    def in_words(self, labels: np.ndarray) -> tuple[str, ...]:
+        return tuple(self.classes[label] for label in labels)
+
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        return np.asarray(predictions.argmax(axis=-1) == y)
+        return np.asarray(self.chosen(predictions) == y)
 
     @property
     def said(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,9 +18,20 @@ from reglab.tasks.positions import MEAN_IOU, Positions
 from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
-__all__ = ["KINDS", "of_classes", "of_positions", "of_sets", "of_values", "read_task", "task_for"]
+__all__ = ["KINDS", "direction", "of_classes", "of_positions", "of_sets", "of_values", "read_task", "task_for"]
 
 KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, MultiLabel, Positions, Regression)}
+
+
+def direction(name: str) -> Literal["higher", "lower", ""]:
+    """Return which values of a metric are the better ones, by its name or the end of it; empty where it is unknown.
+
+    >>> direction("accuracy"), direction("first_output_mae"), direction("colour")
+    ('higher', 'lower', '')
+    """
+    # Which metrics a kind has does not depend on the names of its classes or targets, so a task without any will do.
+    known = {metric.name: metric.better for kind in KINDS.values() for metric in object.__new__(kind).metrics}
+    return next((known[each] for each in known if name == each or name.endswith(f"_{each}")), "")
 
 
 def read_task(held: Mapping[str, Any]) -> Task:

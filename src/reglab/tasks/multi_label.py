@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -51,6 +51,15 @@ METRICS = (
 )  # fmt: skip
 
 
+def given_of(row: np.ndarray, names: Sequence[str]) -> str:
+    """Return the labels of a prediction whose probability is a half or more, each with it.
+
+    >>> given_of(np.array([0.75, 0.25, 0.5]), ["sea", "sun", "sand"])
+    'sea 0.750, sand 0.500'
+    """
+    return ", ".join(f"{name} {value:.3f}" for name, value in zip(names, row, strict=True) if value >= 0.5)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MultiLabel(Task):
     """Each example has any number of several labels; mAP decides unless another metric is named.
@@ -69,7 +78,8 @@ class MultiLabel(Task):
     kind: ClassVar[str] = "multi-label"
     form: ClassVar[Form] = "sets"
     ending: ClassVar[Activation] = "sigmoid"
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis", "export", "robustness", "samples", "search"})
+    column: ClassVar[tuple[str, str]] = ("label", "labels")
+    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis"})
 
     deciding: str = "map"
     labels: tuple[str, ...]
@@ -194,6 +204,17 @@ class MultiLabel(Task):
             },
             compared="average precision",
         )
+
+    @property
+    def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
+        return given_of
+
+    def chosen(self, predictions: np.ndarray) -> np.ndarray:
+        return np.asarray(predictions >= 0.5)
+
+    def in_words(self, labels: np.ndarray) -> tuple[str, ...]:
+        sets = [[name for name, there in zip(self.labels, row, strict=True) if there] for row in labels]
+        return tuple(", ".join(of_one) or "no label" for of_one in sets)
 
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         return of.exact(y, predictions)

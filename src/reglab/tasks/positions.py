@@ -22,7 +22,6 @@ _SMALLEST = 1e-37  # of a probability in float32
 
 ACCURACY = Metric(
     "accuracy", "accuracy per position", of.accuracy, per_example=of.accuracy_scores, weighted=of.accuracy,
-    keras="accuracy",
 )  # fmt: skip
 MEAN_IOU = Metric(
     "mean_iou", "mean IoU", of.mean_iou, per_example=of.mean_iou_scores, weighted=of.mean_iou,
@@ -61,7 +60,7 @@ class Positions(Task):
     kind: ClassVar[str] = "positions"
     form: ClassVar[Form] = "per_position"
     takes_masks: ClassVar[bool] = True
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis", "export", "robustness", "samples", "search"})
+    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis", "export", "robustness", "samples"})
 
     deciding: str = "accuracy"
     classes: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from reglab.data.labels import Form
 from reglab.errors import ReglabError
-from reglab.lazy import keras, metrics, stats
+from reglab.lazy import dummy, ensemble, keras, linear_model, metrics, multioutput, stats
+from reglab.tasks import numpy_only
 from reglab.tasks.base import Activation, Head, Metric, Task, with_batch
 from reglab.tasks.hold_out import by_quantile
 
@@ -82,7 +84,6 @@ _ANY = float("inf")
 RMSE = Metric(
     "rmse", "RMSE", rmse, better="lower", scale=1.0, unit="", apart="", form=".4g", rough=".3g", highest=_ANY,
     per_example=root_scores, weighted=rmse, meaning="root of the mean squared error",
-    keras='keras.metrics.RootMeanSquaredError(name="rmse")',
 )  # fmt: skip
 MAE = Metric(
     "mae", "MAE", mae, better="lower", scale=1.0, unit="", apart="", form=".4g", rough=".3g", highest=_ANY,
@@ -121,7 +122,9 @@ class Regression(Task):
     kind: ClassVar[str] = "regression"
     form: ClassVar[Form] = "numbers"
     ending: ClassVar[Activation] = "linear"
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis", "export", "robustness", "samples", "search"})
+    column: ClassVar[tuple[str, str]] = ("target", "targets")
+    kept: ClassVar[str] = "number"
+    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis"})
 
     deciding: str = "rmse"
     targets: tuple[str, ...]
@@ -156,6 +159,10 @@ class Regression(Task):
     def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
         """Return the numbers that are predicted: ``(N,)`` of one target, ``(N, targets)`` of several."""
         return outputs[:, 0] if head.outputs == 1 else outputs
+
+    def in_numpy(self, metric: Metric) -> tuple[Callable[..., Any], ...]:
+        own = {each.__name__: each for each in (numpy_only.rmse, numpy_only.mae, numpy_only.medae, numpy_only.r2)}
+        return (numpy_only.errors, own[metric.name]) if metric.name in own else ()
 
     def check_shape(self, shape: tuple[int | None, ...]) -> None:
         count = len(self.targets)
@@ -201,6 +208,17 @@ class Regression(Task):
 
     def counted(self, y: np.ndarray) -> str:
         return ""
+
+    def references(self) -> dict[str, Callable[[int], Any]]:
+        def boosting(seed: int) -> Any:
+            one = ensemble.HistGradientBoostingRegressor(random_state=seed)
+            return one if len(self.targets) == 1 else multioutput.MultiOutputRegressor(one)
+
+        return {
+            "the mean": lambda seed: dummy.DummyRegressor(),
+            "ridge regression": lambda seed: linear_model.Ridge(),
+            "gradient boosting": boosting,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, "targets": list(self.targets), "deciding": self.deciding}

@@ -23,7 +23,7 @@ class Budget:
     search_seeds: int = param(2, "seeds of each trial", kind="int", low=1)
     sampler: str = param("tpe", "Optuna's sampler", kind="choice", choices=SAMPLERS)
     pruner: str = param(
-        "median", "median: a trial whose first seeds are below the median of the others' gets no more seeds",
+        "median", "median: a trial whose first seeds are worse than the median of the others' gets no more seeds",
         kind="choice", choices=PRUNERS,
     )  # fmt: skip
     batch: int = param(4, "trials that are proposed together, and can be trained beside each other", kind="int", low=1)

@@ -19,7 +19,8 @@ from reglab.studies import Study
 from reglab.study.progress import Progress
 from reglab.study.storage import folders, owned
 from reglab.tuning.budget import Budget
-from reglab.tuning.search import Trial, search
+from reglab.tuning.folders import group_folder
+from reglab.tuning.search import Trial, another, search
 from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
 
@@ -59,7 +60,13 @@ class Tuned:
         if self.results is None:
             raise ReglabError("Without a confirmation nothing tells how optimistic the search was.")
         metric = self.results.metric
-        return self.names[name].value - metric.sign * self.results.comparison.row(name).mean(f"val_{metric.name}")
+        return metric.sign * (self.names[name].value - self.now(name))
+
+    def now(self, name: str) -> float:
+        """Return the mean on validation of the confirmation, which the search had not seen."""
+        if self.results is None:
+            raise ReglabError("Without a confirmation there is nothing that the search had not seen.")
+        return self.results.comparison.row(name).mean(f"val_{self.results.metric.name}")
 
 
 def every_strategy(data: Dataset) -> tuple[str, ...]:
@@ -96,7 +103,7 @@ def tune(
     make: Callable[..., Study],
     budget: Budget,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     strategies: tuple[str, ...] = (),
     optional: bool = True,
     learning_rate: bool = False,
@@ -106,6 +113,7 @@ def tune(
     confirmation: Progress | None = None,
     execution: Mapping[str, Any] = MappingProxyType({}),
     on_trial: Callable[[Trial], None] = lambda trial: None,
+    began: Callable[[Path], None] = lambda folder: None,
 ) -> Tuned:
     """Search for a recipe, then train the best trials afresh with seeds that the search has not seen.
 
@@ -115,7 +123,8 @@ def tune(
     Args:
         make: from ``recipes``, ``out`` and settings to a study; its own ``seeds`` are those of the confirmation.
         budget: how much is tried, and how.
-        out: a folder. The same call again goes on where it was interrupted.
+        out: a folder; by default ``reglab-out/DATA-MODEL-tuned``, or that with a number where it has another search.
+            The same call again goes on where it was interrupted.
         strategies: which are looked for; by default all that fit the data.
         optional: whether each may be left out.
         learning_rate: whether the learning rate is looked for too, in every recipe.
@@ -125,6 +134,7 @@ def tune(
         confirmation: hears of those of the confirmation.
         execution: how trainings run, see :meth:`Study.run`.
         on_trial: is called with each trial.
+        began: is called with the folder before anything is trained.
 
     Raises:
         ReglabError: for an empty space, or seeds of the confirmation that the search uses, before anything is trained.
@@ -135,15 +145,22 @@ def tune(
         >>> found.recipe in {trial.recipe for trial in found.trials} | {reglab.Recipe()}
         True
     """
-    out = owned.given(out)
-    owned.check_group(out, "search", "confirmation*")
     fixed = Recipe.of(beside)
-    searching = searching_study(make, out=out / "search", seeds=budget.search_seeds, beside=fixed, confirmed=rivals > 0)
+    searching = searching_study(make, seeds=budget.search_seeds, beside=fixed, confirmed=rivals > 0)
     space = Space(
         strategies or every_strategy(searching.dataset), optional=optional, beside=fixed,
         without=searching.dataset.label_changing, always=("learning_rate",) if learning_rate else (),
     )  # fmt: skip
-    trials = search(searching, space, budget, progress=progress, execution=execution, on_trial=on_trial)
+    out = group_folder(
+        out, f"{searching.name}-tuned", {"search": searching},
+        same=lambda folder: not another(folder / "search", space, budget),
+    )  # fmt: skip
+    owned.check_group(out, "search", "confirmation*")
+    searching = searching.with_(out=out / "search", reuse=searching.reuse or None)
+    began(out)
+    trials = search(
+        searching, space, budget, progress=progress, execution=execution, on_trial=on_trial, leave_out=not strategies
+    )
     best = [trial for trial in trials if trial.state == "complete" and trial.recipe != Recipe()][:rivals]
     if not best:
         return Tuned(out, trials, None, {})

@@ -22,6 +22,7 @@ from reglab.study.progress import Progress
 from reglab.study.storage import disk, owned
 from reglab.tuning.budget import Budget
 from reglab.tuning.confirm import confirming
+from reglab.tuning.folders import group_folder
 from reglab.tuning.search import Trial, search
 from reglab.tuning.seeds import searching_study
 from reglab.tuning.space import Space
@@ -48,7 +49,12 @@ class Tuning:
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return, for each strategy, what the best of n trials is expected to have on validation."""
-        return {name: expected_best([trial.value for trial in trials]) for name, trials in self.trials.items()}
+        sign = self.results.metric.sign
+        return {name: sign * expected_best([trial.gain for trial in trials]) for name, trials in self.trials.items()}
+
+    def best(self, name: str) -> Recipe:
+        """Return the recipe of a strategy that was best on validation."""
+        return _best(self.trials[name])
 
 
 def tune_each(
@@ -56,7 +62,7 @@ def tune_each(
     strategies: tuple[str, ...],
     trials: int,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     beside: Mapping[str, Any] = MappingProxyType({}),
     baseline: str = "none",
     search_seeds: int = 2,
@@ -65,6 +71,7 @@ def tune_each(
     confirmation: Progress | None = None,
     execution: Mapping[str, Any] = MappingProxyType({}),
     on_trial: Callable[[str, Trial], None] = lambda name, trial: None,
+    began: Callable[[Path], None] = lambda folder: None,
 ) -> Tuning:
     """Give every strategy the same number of random trials, and compare the best of each on other seeds.
 
@@ -75,7 +82,8 @@ def tune_each(
         make: from ``recipes``, ``out`` and settings to a study.
         strategies: names of strategies.
         trials: for each of them.
-        out: a folder. The same call again goes on where it was interrupted.
+        out: a folder; by default ``reglab-out/DATA-MODEL-tuned``, or that with a number where it has other searches.
+            The same call again goes on where it was interrupted.
         beside: recipes of fixed strengths that are compared too, by name.
         baseline: what the others are compared with: ``none``, a strategy that is tuned, or a name of ``beside``.
         search_seeds: seeds of each trial.
@@ -85,31 +93,41 @@ def tune_each(
         confirmation: hears of those of the confirmation.
         execution: how trainings run, see :meth:`Study.run`.
         on_trial: is called with each trial.
+        began: is called with the folder before anything is trained.
 
     Raises:
         ReglabError: for a strategy that cannot be searched, or seeds of the confirmation that the searches use, before
             anything is trained.
     """
-    out = owned.given(out)
-    owned.check_group(out, "search-*", "confirmation*")
     if not strategies:
         raise ReglabError("No strategy is named, so there is nothing to tune.")
     _check_names(strategies, beside, baseline)
     budget = Budget(trials=trials, search_seeds=search_seeds, sampler="random", pruner="none")
-    searches = _searches(make, _tuned(strategies, learning_rate=learning_rate), out, search_seeds)
+    searches = _searches(make, _tuned(strategies, learning_rate=learning_rate), search_seeds)
+    parts = {f"search-{name}": study for name, (study, _) in searches.items()}
+    name_of_all = f"{next(iter(parts.values())).name}-tuned"
+    out = group_folder(out, name_of_all, parts)
+    owned.check_group(out, "search-*", "confirmation*")
+    began(out)
+    later = {name: recipe for _, space in searches.values() for name, recipe in space.candidates().items()}
     found: dict[str, list[Trial]] = {}
     for name, (study, space) in searches.items():
 
         def named(trial: Trial, of: str = name) -> None:
             on_trial(of, trial)
 
-        ranked = search(study, space, budget, progress=progress, execution=execution, on_trial=named)
+        study = study.with_(out=out / f"search-{name}", reuse=study.reuse or None)
+        ranked = search(study, space, budget, progress=progress, execution=execution, on_trial=named, also=later)
         found[name] = sorted(ranked, key=lambda trial: trial.number)
-    best = {name: max(of_name, key=lambda trial: trial.value).recipe for name, of_name in found.items()}
+    best = {name: _best(of_name) for name, of_name in found.items()}
     study = confirming(make, {"none": Recipe(), **best, **beside}, out, baseline=baseline)
     tuning = Tuning(out, found, study.run(confirmation, **execution))
     _keep(tuning, trials)
     return tuning
+
+
+def _best(trials: list[Trial]) -> Recipe:
+    return max(trials, key=lambda trial: trial.gain).recipe
 
 
 def _check_names(strategies: tuple[str, ...], beside: Mapping[str, Any], baseline: str) -> None:
@@ -136,12 +154,12 @@ def _tuned(strategies: tuple[str, ...], *, learning_rate: bool) -> dict[str, tup
 
 
 def _searches(
-    make: Callable[..., Study], tuned: Mapping[str, tuple[str, ...]], out: Path, search_seeds: int
+    make: Callable[..., Study], tuned: Mapping[str, tuple[str, ...]], search_seeds: int
 ) -> dict[str, tuple[Study, Space]]:
     """Return a study and a space for each: all before any is trained, so that what is impossible is said first."""
     found = {}
     for name, parts in tuned.items():
-        study = searching_study(make, out=out / f"search-{name}", seeds=search_seeds)
+        study = searching_study(make, seeds=search_seeds)
         found[name] = study, Space(parts, optional=False, without=study.dataset.label_changing)
     return found
 

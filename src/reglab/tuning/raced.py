@@ -23,6 +23,7 @@ from reglab.study.records import FAILED
 from reglab.study.storage import answers, owned
 from reglab.study.storage.store import Store
 from reglab.tuning.confirm import confirming
+from reglab.tuning.folders import group_folder
 from reglab.tuning.racing import Race, race
 from reglab.tuning.seeds import searching_study
 
@@ -76,12 +77,13 @@ def run_race(
     recipes: Mapping[str, Recipe],
     *,
     epoch_budget: int,
-    out: str | Path,
+    out: str | Path | None = None,
     search_seeds: int = 10,
     rivals: int = 3,
     progress: Progress | None = None,
     confirmation: Progress | None = None,
     execution: Mapping[str, Any] = MappingProxyType({}),
+    began: Callable[[Path], None] = lambda folder: None,
 ) -> Raced:
     """Race recipes on sealed data, then train those that are left afresh with seeds that the race has not seen.
 
@@ -93,25 +95,29 @@ def run_race(
         families: for each strategy the names of its recipes.
         recipes: by name.
         epoch_budget: of the race; the confirmation is beside it.
-        out: a folder.
+        out: a folder; by default ``reglab-out/DATA-MODEL-race``, or that with a number where it has another study.
         search_seeds: the most seeds that a recipe of the race may get.
         rivals: how many of those that are left are confirmed; 0 for none.
         progress: hears of the trainings of the race.
         confirmation: hears of those of the confirmation.
         execution: how trainings run, see :meth:`Study.run`.
+        began: is called with the folder before anything is trained.
 
     Raises:
         ReglabError: if the budget is too small for these recipes, or the confirmation would have seeds of the race,
             before anything is trained.
     """
-    out = owned.given(out)
+    racing = searching_study(make, seeds=search_seeds, confirmed=rivals > 0)
+    out = group_folder(out, f"{racing.name}-race", {"race": racing})
     owned.check_group(out, "race", "confirmation*")
-    racing = searching_study(make, out=out / "race", seeds=search_seeds, confirmed=rivals > 0)
+    racing = racing.with_(out=out / "race", reuse=racing.reuse or None)
+    began(out)
     seeds, epochs = racing.settings.seed_list(), racing.settings.epochs
     # On curves that are all alike the race takes its longest way, and says if the budget does not reach.
     race(families, seeds, epochs=epochs, budget=epoch_budget, curves=_alike)
     how = Execution(**execution)
-    with racing.opened(how, progress or Progress()) as (store, trainer, plan):
+    candidates = {names[0]: recipes[names[0]] for names in families.values()}
+    with racing.opened(how, progress or Progress(), candidates=candidates) as (store, trainer, plan):
         limits = Limits(timeout=how.timeout, checkpoint_every=how.checkpoint_every)
         trainings = _Trainings(store, trainer, plan, recipes, epochs, limits, progress or Progress())
         went = race(families, seeds, epochs=epochs, budget=epoch_budget, curves=trainings.curves)
@@ -158,14 +164,17 @@ class _Trainings:
         }  # fmt: skip
 
     def _curve(self, run: str, key: str) -> list[float]:
-        """Return the deciding metric on validation of each epoch so far: of its result, or of where it stands."""
-        held, decides = self.store.summary(run), f"val_{self.plan.task.deciding}"
+        """Return what decides, larger being better, of each epoch so far: of its result, or of where it stands."""
+        held, metric = self.store.summary(run), self.plan.task.decides
+        decides = f"val_{metric.name}"
         if held is not None and held["status"] == FAILED:
             return []
         if run in self.store.accepted():
-            return list(self.store.read(run).history.get(decides, []))
-        checkpoint = self.store.checkpoints.read(key)
-        return [] if checkpoint is None else list(checkpoint.tracks[run].history.get(decides, []))
+            curve = self.store.read(run).history.get(decides, [])
+        else:
+            checkpoint = self.store.checkpoints.read(key)
+            curve = [] if checkpoint is None else checkpoint.tracks[run].history.get(decides, [])
+        return [metric.sign * value for value in curve]
 
 
 def _as_dict(went: Race, recipes: Mapping[str, Recipe]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Race:
     """How a race went.
 
     Attributes:
-        pick: the recipe with the highest mean validation accuracy of those that were left.
+        pick: the recipe with the best mean on validation of those that were left.
         left: all that could not be told from it, best first.
         spent: epochs of training.
         stages: how it came to that.
@@ -77,21 +77,15 @@ class _Track:
         for (name, seed), curve in self.curves(names, seeds, epochs).items():
             self.trained[name, seed] = max(epochs, self.trained.get((name, seed), 0))
             values = np.asarray(curve, dtype="float64")[:epochs]
-            # The best epoch counts, as in a study; a run that diverged or failed is worth nothing.
+            # The best epoch counts, as in a study; a run that diverged or failed is worth less than any other.
             fine = len(values) > 0 and bool(np.isfinite(values).all())
             self.seen[name, seed] = values.tolist() if fine else []
-            self.scores[name, seed, epochs] = max(self.seen[name, seed], default=0.0)
+            self.scores[name, seed, epochs] = max(self.seen[name, seed], default=-math.inf)
 
     def hopeful(self, names: Sequence[str], seed: int) -> list[str]:
         """Return the strengths of a strategy that may still become its best, from curves of half of the epochs."""
-        best = max((max(self.seen[name, seed], default=0.0) for name in names), default=0.0)
-        found = []
-        for name in names:
-            curve = self.seen[name, seed]
-            now, before = max(curve, default=0.0), max(curve[: (len(curve) + 1) // 2], default=0.0)
-            if now + (now - before) >= best:
-                found.append(name)
-        return found
+        best = max((max(self.seen[name, seed], default=-math.inf) for name in names), default=-math.inf)
+        return [name for name in names if _reached(self.seen[name, seed]) >= best]
 
     def table(self, names: Sequence[str], seeds: Sequence[int], epochs: int) -> np.ndarray:
         return np.array([[self.scores[name, seed, epochs] for seed in seeds] for name in names])
@@ -99,6 +93,14 @@ class _Track:
     def ranked(self, names: Sequence[str], seeds: Sequence[int], epochs: int) -> list[str]:
         means = self.table(names, seeds, epochs).mean(axis=1)
         return [names[i] for i in np.argsort(-means, kind="stable")]
+
+
+def _reached(curve: list[float]) -> float:
+    """Return what a curve would come to that goes on at the pace of its second half."""
+    if not curve:
+        return -math.inf
+    now, before = max(curve), max(curve[: (len(curve) + 1) // 2])
+    return now + (now - before)
 
 
 def race(
@@ -120,7 +122,7 @@ def race(
         epochs: of a full training.
         budget: epochs of training in all; a recipe that is trained on costs only what is new.
         curves: trains recipes with seeds for a number of epochs, or on to there, and returns for each pair the
-            validation accuracy of every epoch; an empty curve where it failed.
+            value on validation of every epoch, of which larger is better; an empty curve where it failed.
 
     Raises:
         ReglabError: if the budget does not reach for training every recipe once, saying how many epochs that takes.
@@ -153,10 +155,17 @@ def race(
 
 
 def _in_doubt(names: list[str], track: _Track, seeds: Sequence[int], epochs: int) -> list[str]:
-    """Return the recipes that are not surely behind the leader, by paired differences with their spread pooled."""
+    """Return the recipes that are not surely behind the leader, by paired differences with their spread pooled.
+
+    Those that failed with a seed are behind all others.
+    """
     if len(names) < 2 or len(seeds) < 2:
         return names
     values = track.table(names, seeds, epochs)
+    names = [name for name, of_name in zip(names, values, strict=True) if np.isfinite(of_name).all()] or names[:1]
+    if len(names) < 2:
+        return names
+    values = values[np.isfinite(values).all(axis=1)]
     behind = values[0] - values
     spread = math.sqrt(float(behind[1:].var(axis=1, ddof=1).mean()))
     limit = _SURE * spread / math.sqrt(len(seeds))

@@ -14,6 +14,7 @@ from typing import Any
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.seeds import derive
+from reglab.tasks import Metric
 from reglab.tuning.budget import Budget
 from reglab.tuning.space import Space
 
@@ -29,14 +30,16 @@ class Trial:
     Attributes:
         number: in the order of proposal.
         recipe: what was proposed.
-        values: the deciding metric on validation at the best epoch, a number per seed; 0 where a run diverged or
-            failed.
+        metric: the one that decides.
+        values: that metric on validation at the best epoch, a number per seed; the worst that it can be where a run
+            diverged or failed.
         state: ``complete``; ``pruned`` where later seeds were not trained; ``running`` where they are still to come.
         epochs: that its trainings took.
     """
 
     number: int
     recipe: Recipe
+    metric: Metric
     values: list[float] = field(default_factory=list)
     state: str = RUNNING
     epochs: int = 0
@@ -46,6 +49,11 @@ class Trial:
         """The mean over the seeds that were trained."""
         return sum(self.values) / len(self.values)
 
+    @property
+    def gain(self) -> float:
+        """The value with the sign by which larger is better."""
+        return self.metric.sign * self.value
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "number": self.number, "recipe": self.recipe.to_text(), "value": self.value, "values": list(self.values),
@@ -53,10 +61,11 @@ class Trial:
         }  # fmt: skip
 
     @classmethod
-    def of(cls, held: dict[str, Any]) -> Trial:
-        """Return the trial that :meth:`to_dict` gave."""
-        values = [float(value) for value in held["values"]]
-        return cls(int(held["number"]), Recipe.parse(held["recipe"]), values, str(held["state"]), int(held["epochs"]))
+    def of(cls, held: dict[str, Any], metric: Metric) -> Trial:
+        """Return the trial that :meth:`to_dict` gave; JSON holds null for what is infinite."""
+        values = [metric.worst if value is None else float(value) for value in held["values"]]
+        recipe = Recipe.parse(held["recipe"])
+        return cls(int(held["number"]), recipe, metric, values, str(held["state"]), int(held["epochs"]))
 
 
 @dataclass
@@ -79,11 +88,16 @@ class Proposal:
 class Sampler:
     """Optuna's sampler and pruner, told of everything that was tried.
 
+    Args:
+        space: what may be proposed.
+        budget: which sampler and pruner.
+        metric: the one that decides, and so its direction.
+
     Raises:
         ReglabError: if Optuna is not installed.
     """
 
-    def __init__(self, space: Space, budget: Budget) -> None:
+    def __init__(self, space: Space, budget: Budget, metric: Metric) -> None:
         try:
             import optuna
         except ImportError:
@@ -91,7 +105,8 @@ class Sampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self._space, self._budget = optuna, space, budget
         pruners = {"median": optuna.pruners.MedianPruner(n_startup_trials=5), "none": optuna.pruners.NopPruner()}
-        self._study = optuna.create_study(direction="maximize", pruner=pruners[budget.pruner])
+        direction = "minimize" if metric.better == "lower" else "maximize"
+        self._study = optuna.create_study(direction=direction, pruner=pruners[budget.pruner])
         self._count = 0
 
     @property

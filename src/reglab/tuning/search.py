@@ -7,9 +7,10 @@ there; its file is only written when something new is known, and never holds les
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from reglab.declare import params
@@ -23,11 +24,12 @@ from reglab.study.plan import Plan
 from reglab.study.progress import Progress
 from reglab.study.storage import disk
 from reglab.study.storage.store import Store
+from reglab.tasks import Metric
 from reglab.tuning.budget import Budget
 from reglab.tuning.recorded import COMPLETE, RUNNING, Proposal, Sampler, Trial
 from reglab.tuning.space import Space
 
-__all__ = ["Trial", "search"]
+__all__ = ["Trial", "another", "search"]
 
 FILE = "search.json"
 _REPEATS = 200  # proposals in a row that were there before, after which the space counts as exhausted
@@ -41,6 +43,8 @@ def search(
     progress: Progress | None = None,
     execution: Mapping[str, Any] | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
+    leave_out: bool = False,
+    also: Mapping[str, Recipe] = MappingProxyType({}),
 ) -> list[Trial]:
     """Search a space, and return the trials, the best first.
 
@@ -56,21 +60,55 @@ def search(
         progress: hears of every training.
         execution: how trainings run, see :meth:`Study.run`.
         on_trial: is called with each trial that has ended.
+        leave_out: whether strategies that cannot act on the model are left out, which is said, and not refused.
+        also: recipes that are trained afterwards, and have to be able to act on it too.
 
     Raises:
-        ReglabError: for a study that is not sealed, or a folder that holds another search.
+        ReglabError: for a study that is not sealed, a folder that holds another search, or a strategy that cannot act
+            on the model.
     """
     if not study.settings.sealed:
         raise ReglabError("A search must not read the test set. Give a study with sealed=True.")
     _check_budget(study, budget)
     how = Execution(**(execution or {}))
-    course = _Course(space, budget, on_trial)
+    course = _Course(space, budget, study.task.decides, on_trial)
     course.load(study.out)  # so that another search is told before anything is trained
-    with study.opened(how, progress or Progress()) as (store, trainer, plan):
+    heard = progress or Progress()
+    candidates = {**space.candidates(), **also}
+    with study.opened(how, heard, candidates=candidates, required=not leave_out) as (store, trainer, plan):
+        if plan.refused:
+            heard.note(f"Not looked for, because they cannot act here: {', '.join(plan.refused)}.")
+            course.narrow(plan.refused)
         course.load(store.folder)  # what another process added until the folder was free
         limits = Limits(timeout=how.timeout, checkpoint_every=how.checkpoint_every)
-        course.run(_Trainings(store, trainer, plan, study.settings.epochs, limits, progress or Progress()))
+        course.run(_Trainings(store, trainer, plan, study.settings.epochs, limits, heard))
     return course.ranked()
+
+
+def another(folder: Path, space: Space, budget: Budget) -> list[str]:
+    """Return in what the search of a folder differs from this one; nothing where the folder has none.
+
+    What is decided by, and how it is trained, is told by the study of the folder.
+    """
+    held = disk.read_json(folder / FILE)
+    return _changed(held, space, budget) if isinstance(held, dict) else []
+
+
+def _changed(held: Mapping[str, Any], space: Space, budget: Budget) -> list[str]:
+    before = held.get("search")
+    before = before if isinstance(before, Mapping) else {}
+    return [key for key, value in _asked(space, budget).items() if before.get(key) != value]
+
+
+def _asked(space: Space, budget: Budget) -> dict[str, Any]:
+    """Return what makes a search the same one."""
+    how = {key: getattr(budget, key) for key in params(Budget)}
+    for limit in ("trials", "epoch_budget", "minutes"):  # a search can be given more, and goes on
+        how.pop(limit)
+    return {
+        "strategies": list(space.strategies), "optional": space.optional, "always": list(space.always),
+        "beside": space.beside.to_text(), "without": sorted(space.without), **how,
+    }  # fmt: skip
 
 
 def _check_budget(study: Study, budget: Budget) -> None:
@@ -114,21 +152,25 @@ class _Trainings:
     def _value(self, run: str) -> tuple[float, int]:
         held = self.store.summary(run)
         if held is None or held["status"] != "finished":
-            return 0.0, self.epochs
+            return self.plan.task.decides.worst, self.epochs
         return float(held["metrics"][f"val_{self.plan.task.deciding}"]), int(held["metrics"]["epochs"])
 
 
 class _Course:
     """How far a search has come: what the folder has of it, and what comes next."""
 
-    def __init__(self, space: Space, budget: Budget, on_trial: Callable[[Trial], None]) -> None:
-        self.space, self.budget, self.on_trial = space, budget, on_trial
+    def __init__(self, space: Space, budget: Budget, metric: Metric, on_trial: Callable[[Trial], None]) -> None:
+        self.space, self.budget, self.metric, self.on_trial = space, budget, metric, on_trial
         self.trials: list[Trial] = []
         self._batches: list[list[Proposal]] = []
         self._path = Path(FILE)
         self._seconds = 0.0
-        self._sampler = Sampler(space, budget)
+        self._sampler = Sampler(space, budget, metric)
         self._damaged = False
+
+    def narrow(self, without: Collection[str]) -> None:
+        """Propose nothing with these strategies."""
+        self._sampler = Sampler(self.space.but(without), self.budget, self.metric)
 
     def load(self, folder: Path) -> None:
         """Take up what the folder has.
@@ -144,10 +186,7 @@ class _Course:
             self._damaged = not self._read(held)
 
     def _check_same(self, held: Mapping[str, Any]) -> None:
-        before = held.get("search")
-        before = before if isinstance(before, Mapping) else {}
-        changed = [key for key, value in self._what().items() if before.get(key) != value]
-        if changed:
+        if changed := _changed(held, self.space, self.budget):
             raise ReglabError(
                 f"{self._path.parent} holds another search: {', '.join(changed)} "
                 f"{'differs' if len(changed) == 1 else 'differ'}. Give another folder with --out."
@@ -157,7 +196,7 @@ class _Course:
         """Take up what was tried; return False if that is damaged, and then begin anew."""
         self._batches = []
         try:
-            trials = [Trial.of(each) for each in held["trials"]]
+            trials = [Trial.of(each, self.metric) for each in held["trials"]]
             seen: set[int] = set()
             for batch in held["proposals"]:
                 proposals = []
@@ -188,7 +227,7 @@ class _Course:
                 proposed, recipe = self._sampler.propose()
                 fresh = recipe not in known
                 if fresh:
-                    known[recipe] = Trial(len(self.trials), recipe)
+                    known[recipe] = Trial(len(self.trials), recipe, self.metric)
                     self.trials.append(known[recipe])
                 batch.append(Proposal(dict(proposed.params), known[recipe], fresh, proposed))
             self._batches.append(batch)
@@ -234,17 +273,7 @@ class _Course:
 
     def ranked(self) -> list[Trial]:
         """Return the trials, the best first: those with all seeds before those that were given up."""
-        return sorted(self.trials, key=lambda trial: (trial.state != COMPLETE, -trial.value, trial.number))
-
-    def _what(self) -> dict[str, Any]:
-        budget = {key: getattr(self.budget, key) for key in params(Budget)}
-        for limit in ("trials", "epoch_budget", "minutes"):  # a search can be given more, and goes on
-            budget.pop(limit)
-        return {
-            "strategies": list(self.space.strategies), "optional": self.space.optional,
-            "always": list(self.space.always),
-            "beside": self.space.beside.to_text(), "without": sorted(self.space.without), **budget,
-        }  # fmt: skip
+        return sorted(self.trials, key=lambda trial: (trial.state != COMPLETE, -trial.gain, trial.number))
 
     def _keep(self) -> None:
         if self._damaged:  # it may hold what can still be read by eye
@@ -254,7 +283,8 @@ class _Course:
         disk.write_json(
             self._path,
             {
-                "schema": 2, "search": self._what(), "optuna": self._sampler.version, "minutes": self._seconds / 60,
+                "schema": 2, "search": _asked(self.space, self.budget), "optuna": self._sampler.version,
+                "minutes": self._seconds / 60,
                 "trials": [trial.to_dict() for trial in self.trials], "proposals": proposals,
             },
         )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
@@ -15,34 +14,27 @@ SEARCH_SEEDS = 100_000  # where seeds of searches begin; a confirmation has othe
 
 
 def searching_study(
-    make: Callable[..., Study], *, out: Path, seeds: int, beside: Recipe | None = None, confirmed: bool = True
+    make: Callable[..., Study], *, seeds: int, beside: Recipe | None = None, confirmed: bool = True
 ) -> Study:
     """Return the study in which recipes are searched: sealed, on seeds of its own.
 
     Every kind of search begins here, so that seeds which cannot confirm are refused before anything is trained.
 
     Args:
-        make: from ``recipes``, ``out`` and settings to a study; its own seeds are those of the confirmation.
-        out: the folder of the search.
+        make: from ``recipes`` and settings to a study; its own seeds are those of the confirmation.
         seeds: how many seeds the search has.
         beside: the baseline of the search; by default no regularization.
         confirmed: whether a confirmation follows.
 
     Raises:
-        ReglabError: if the confirmation would have seeds of the search, or of the metric that decides the lowest value
-            is the best.
+        ReglabError: if the confirmation would have seeds of the search, or searches do not know such a task.
     """
     recipe = beside or Recipe()
     recipes = {recipe.to_text(): recipe}
-    study = make(recipes=recipes, baseline=recipe.to_text(), out=out, seeds=seeds, first_seed=SEARCH_SEEDS, sealed=True)
+    study = make(recipes=recipes, baseline=recipe.to_text(), seeds=seeds, first_seed=SEARCH_SEEDS, sealed=True)
     study.task.check_known_to("search")
-    if study.settings.metric is not None and study.task.decides.better == "lower":
-        raise ReglabError(
-            f"A search looks for the highest value, and of {study.task.decides.title} the lowest is the best. Name "
-            f"another metric (--metric), or none; what is confirmed has its {study.task.decides.title} recorded too."
-        )
     if confirmed:
-        confirming = make(recipes=recipes, baseline=recipe.to_text(), out=out).settings.seed_list()
+        confirming = make(recipes=recipes, baseline=recipe.to_text()).settings.seed_list()
         searched = study.settings.seed_list()
         if set(confirming) & set(searched):
             raise ReglabError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,14 @@ class Space:
     def _searched(self, name: str) -> dict[str, Param]:
         declared = params(CATALOGUE[name])
         return {key: each for key, each in declared.items() if each.search and key not in self.without}
+
+    def candidates(self) -> dict[str, Recipe]:
+        """Return each strategy alone, by its name."""
+        return {name: Recipe(CATALOGUE[name]()) for name in (*self.strategies, *self.always)}
+
+    def but(self, names: Collection[str]) -> Space:
+        """Return the space without these strategies."""
+        return dataclasses.replace(self, strategies=tuple(name for name in self.strategies if name not in names))
 
     def names(self) -> list[str]:
         """Return the dimensions: a switch for each strategy, where it has one, and its strengths."""

@@ -1,7 +1,8 @@
-"""Accuracy under attack."""
+"""What is left under attack."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from reglab.report.bands import Band, band, under_attack
 from reglab.report.extras import robustness_of
 from reglab.report.figures import theme
 from reglab.results import Results
+from reglab.tasks import Metric
 
 __all__ = ["robustness"]
 
@@ -27,7 +29,7 @@ _BANDS = 3  # recipes; bands of more lie on each other
 def robustness(
     results: Results, measured: Mapping[str, Any] | None = None, *, names: Sequence[str] | None = None
 ) -> go.Figure:
-    """Return accuracy against the size of an adversary's perturbation: a line a recipe, a dash an attack.
+    """Return the deciding metric against the size of an adversary's perturbation: a line a recipe, a dash an attack.
 
     Lines are means over seeds. Bands, of the strongest attack and where there are few recipes, reach from the lowest to
     the highest seed. Epsilons stand at equal distances.
@@ -53,43 +55,50 @@ def robustness(
         raise ReglabError(
             f"No robustness was measured in {results.folder}. Measure it with: reglab robustness {results.folder}"
         )
-    epsilons = measured["epsilons"]
+    epsilons, metric = measured["epsilons"], results.task.metric(measured["metric"])
     alone = names is not None and len(names) == 1
     made = theme.figure(height=250 if alone else 420, message=words.robustness(results, found, measured))
     if alone and names and names[0] != results.baseline:
         behind = under_attack(results, measured)[next(iter(found))].get(results.baseline)
         if behind:
-            made.add_scatter(x=list(range(len(epsilons))), y=100 * band(behind).mean, mode="lines", hoverinfo="skip",
-                             line={"color": theme.BASELINE, "width": 1.5}, meta="baseline")  # fmt: skip
+            made.add_scatter(x=list(range(len(epsilons))), y=metric.scale * band(behind).mean, mode="lines",
+                             hoverinfo="skip", line={"color": theme.BASELINE, "width": 1.5},
+                             meta="baseline")  # fmt: skip
     for (attack, of_attack), dash in zip(found.items(), _DASHES, strict=False):
         for name, curves in of_attack.items():
-            _line(made, results, name, attack, band(curves), epsilons=epsilons, unit=measured.get("unit"), dash=dash,
-                  shaded=dash == "solid" and len(of_attack) <= _BANDS, alone=alone)  # fmt: skip
+            _line(made, results, name, attack, band(curves), metric=metric, epsilons=epsilons,
+                  unit=measured.get("unit"), dash=dash, alone=alone,
+                  shaded=dash == "solid" and len(of_attack) <= _BANDS)  # fmt: skip
     title, marks = _ticks(epsilons, measured.get("unit"))
     made.update_xaxes(title_text=title, tickvals=list(range(len(epsilons))), ticktext=marks, zeroline=False)
-    made.update_yaxes(range=[-2, 102], title_text=None if alone else "accuracy, %")
+    made.update_yaxes(title_text=None if alone else theme.axis(metric))
+    if math.isfinite(metric.span):
+        around = 0.02 * metric.scale * metric.span
+        made.update_yaxes(range=[metric.scale * metric.lowest - around, metric.scale * metric.highest + around])
     return made.update_layout(margin={"l": 40 if alone else 48, "r": 12, "t": 12, "b": 48}, showlegend=not alone)
 
 
 def _line(
-    made: go.Figure, results: Results, name: str, attack: str, found: Band, *, epsilons: Sequence[float],
-    unit: str | None, dash: str, shaded: bool, alone: bool,
+    made: go.Figure, results: Results, name: str, attack: str, found: Band, *, metric: Metric,
+    epsilons: Sequence[float], unit: str | None, dash: str, shaded: bool, alone: bool,
 ) -> None:  # fmt: skip
     look, x = theme.looks(results)[name], list(range(len(found.x)))
     if shaded and found.seeds > 1:
         made.add_scatter(
-            x=[*x, *x[::-1]], y=100 * np.concatenate([found.high, found.low[::-1]]), fill="toself",
+            x=[*x, *x[::-1]], y=metric.scale * np.concatenate([found.high, found.low[::-1]]), fill="toself",
             fillcolor=look.color, opacity=0.14, line={"width": 0, "color": look.color}, mode="lines", hoverinfo="skip",
             showlegend=False, legendgroup=look.name, meta="band",
         )  # fmt: skip
     strongest = dash == "solid"
     made.add_scatter(
-        x=x, y=100 * found.mean, mode="lines+markers" if strongest else "lines", showlegend=strongest, meta=attack,
+        x=x, y=metric.scale * found.mean, mode="lines+markers" if strongest else "lines", showlegend=strongest,
+        meta=attack,
         line={"color": look.color, "dash": dash, "width": 2 if strongest else 1.25},
         opacity=1 if strongest or alone else 0.55, name=inert.plotly(name, length=40), legendgroup=look.name,
         marker={"color": look.color, "symbol": look.symbol, "size": 6}, hoverinfo="text",
         hovertext=[
-            f"{look.name}, {inert.plotly(attack.upper())} {epsilon_text(epsilon, unit)}: {100 * mean:.1f} %"
+            f"{look.name}, {inert.plotly(attack.upper())} {epsilon_text(epsilon, unit)}: "
+            f"{metric.shown(mean, metric.rough)}"
             for epsilon, mean in zip(epsilons, found.mean, strict=False)
         ],
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from reglab.study.storage import owned
 from reglab.study.storage.frozen import differences
 from reglab.study.storage.view import frozen_facts, frozen_spec, holds_study
 
-__all__ = ["by_name", "folder_for", "free", "known", "numbered"]
+__all__ = ["by_name", "first", "folder_for", "free", "holds", "known", "numbered"]
 
 _HOME = Path("reglab-out")
 
@@ -29,7 +29,16 @@ def folder_for(name: str, spec: Mapping[str, Any], facts: Mapping[str, Any] | No
 
 def free(folder: Path, spec: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> Path:
     """Return ``folder``, or the same with a number: the one that holds this study, else the first that is empty."""
-    return next(each for each in numbered(folder) if owned.empty(each) or _suits(each, spec, facts))
+    return _first(folder, lambda each: holds(each, spec, facts))
+
+
+def first(name: str, suits: Callable[[Path], bool]) -> Path:
+    """Return the first default folder of that name, or the same with a number, that suits or is empty."""
+    return _first(_HOME / name, suits)
+
+
+def _first(folder: Path, suits: Callable[[Path], bool]) -> Path:
+    return next(each for each in numbered(folder) if owned.empty(each) or suits(each))
 
 
 def known(folder: Path) -> list[Path]:
@@ -49,7 +58,8 @@ def numbered(folder: Path) -> Iterator[Path]:
         yield folder.with_name(f"{folder.name}-{number}")
 
 
-def _suits(folder: Path, spec: Mapping[str, Any], facts: Mapping[str, Any] | None) -> bool:
+def holds(folder: Path, spec: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> bool:
+    """Whether a folder holds this study, as far as its facts are known."""
     if not holds_study(folder):
         return False
     held = frozen_spec(folder)

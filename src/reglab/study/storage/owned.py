@@ -33,7 +33,7 @@ _LINKED = ("runs", "checkpoints", "report")
 # What reglab itself puts into a study folder.
 _KNOWN = re.compile(
     r"\.reglab|\.lock|study\.yaml|study\.sqlite(-journal|\.damaged-\d+(-journal)?)?|runs|checkpoints|report|live\.json"
-    r"|(results|search|tuning)\.json|(diagnosis|robustness|race)(-[^/]+)?\.json|export|tensorboard|treatment(-[^/]+)?"
+    r"|(results|search|tuning)\.json|(diagnosis|robustness|race|references)(-[^/]+)?\.json|export|tensorboard|treatment(-[^/]+)?"
     r"|probe-(learning-curve|labels)(-[^/]+)?"
 )
 

@@ -1,0 +1,103 @@
+"""A Keras classifier, as an estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+
+from reglab.errors import ReglabError
+from reglab.sklearn.base import Regularized
+from reglab.tasks import of_classes
+
+__all__ = ["RegularizedClassifier"]
+
+
+class RegularizedClassifier(ClassifierMixin, Regularized):
+    """A Keras classifier trained with a regularization recipe, for scikit-learn.
+
+    It goes wherever scikit-learn takes a classifier: ``cross_val_score``, ``GridSearchCV``, ``Pipeline``. One ``fit``
+    is the training of one run of a study: the same split, start, batch order and random streams for the same seed,
+    metrics measured each epoch in inference mode and without penalties, and the weights of the epoch that is best on
+    validation. Parameters are only stored, and checked by ``fit``.
+
+    Args:
+        model: a built-in model by name, with options if need be (``"mlp(units=64)"``, ``"inception(pooled=true)"``);
+            ``"package.module:function"`` or ``"path/to/file.py:function"``; a function of
+            ``(input_shape, num_classes)``, of one of them by that name, or without arguments, that returns a
+            ``keras.Model``; or a ``keras.Model``, from whose weights every fit starts.
+        recipe: a :class:`reglab.Recipe`, a strategy, or text such as ``"l2(kernel=1e-3)+dropout(rate=0.1)"``. A recipe
+            is one value to a grid: ``{"recipe": ["l2(kernel=1e-3)", "l2(kernel=1e-2)"]}``.
+        epochs: how long, at most if the recipe stops early.
+        batch_size: examples a training step.
+        optimizer: a Keras optimizer by name.
+        learning_rate: by default the optimizer's own.
+        validation: share of what ``fit`` is given that does not train and chooses the best epoch. None trains on all of
+            it and keeps the last epoch; a recipe with early stopping needs a share.
+        preprocess: ``"standardize"``, to mean 0 and standard deviation 1 of the training part, a feature of tables or a
+            channel of images; ``"rescale"``, to [0, 1]; ``"none"``. A model that looks its inputs up as indices (token
+            ids) is given them as they are.
+        metric: the metric of validation that chooses the best epoch, by its name in studies, such as
+            ``"cross_entropy"``; by default accuracy, or balanced accuracy where the largest class has more than twice
+            its equal share of the examples.
+        random_state: a whole number for the same result each time, a ``numpy.random.RandomState``, or None. The number
+            means what a study's seed means.
+        verbose: 1 prints a line an epoch.
+
+    Attributes:
+        classes_: the labels, sorted.
+        n_features_in_: features of an example (the first axis of one that has several).
+        feature_names_in_: names of the columns, if ``fit`` was given a data frame.
+        input_shape_: the shape of one example.
+        model_: the trained :class:`reglab.regularized.model.RegularizedModel`.
+        history_: for each epoch ``loss`` (as trained on), and ``train_accuracy``, ``train_cross_entropy``, and with a
+            validation share ``val_accuracy`` and ``val_cross_entropy``, all measured in inference mode.
+        best_epoch_: the epoch, counted from 1, whose weights are kept.
+        n_iter_: how many epochs were trained.
+        preprocess_, task_, head_: what is done to inputs before the network, what it predicts, and what it ends in.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.model_selection import cross_val_score
+        >>> x, y = load_iris(return_X_y=True)
+        >>> classifier = RegularizedClassifier("mlp(units=16)", "l2(kernel=1e-3)", random_state=0)
+        >>> cross_val_score(classifier, x, y, cv=2).shape
+        (2,)
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RegularizedClassifier:
+        """Train, and return the classifier itself.
+
+        Args:
+            X: numbers ``(N, features)``, images ``(N, height, width, channels)``, or examples of any other shape that
+                the model takes.
+            y: labels ``(N,)`` of any kind, two classes or more.
+            sample_weight: how much each example counts, in the loss, in the standardization and in the choice of the
+                best epoch. Examples of weight 0 are left out. Only proportions matter.
+
+        Raises:
+            ReglabError: before training, for parameters, a recipe or a model that cannot work, and for a single class;
+                in training, if it diverges. It is a ValueError, as are scikit-learn's own for data that is not numbers.
+        """
+        X, y, weights = self._read(X, y, sample_weight)
+        check_classification_targets(y)
+        classes, indices = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ReglabError(
+                f"y has one class, {str(classes[0])!r}. A classifier needs examples of two classes or more."
+            )
+        task = of_classes(indices, tuple(map(str, classes)), metric=self.metric)
+        self._train(X, indices.astype("int32"), weights, task)
+        self.classes_ = classes
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return class probabilities ``(N, classes)``, float32, in the order of ``classes_``."""
+        return self._predictions(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable label of each example."""
+        chosen = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[chosen]
