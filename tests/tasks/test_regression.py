@@ -183,7 +183,6 @@ def test_the_table_and_the_report_speak_of_rmse_and_not_of_accuracy(results):
 @pytest.mark.parametrize(
     ("verb", "said"),
     [
-        (lambda results: results.best().export(), "export does not know regression yet"),
         (
             lambda results: reglab.Study("diabetes", "mlp", ["mixup"], seeds=1).run(workers=0),
             "mixup needs a cross-entropy",
