@@ -77,7 +77,7 @@ def test_a_fit_is_the_run_of_a_study(diabetes, tmp_path):
     study = reglab.Study(
         ((x[~test], y[~test]), (x[test], y[test])), "mlp(units=16)", ["dropout(rate=0.1)"],
         baseline="dropout(rate=0.1)",
-        seeds=1, first_seed=3, epochs=4, metric="mae", out=tmp_path / "study",
+        seeds=1, first_seed=3, epochs=4, task="regression", metric="mae", out=tmp_path / "study",
     )  # fmt: skip
     run = study.run(workers=0).runs["dropout(rate=0.1)"][3]
     regressor = RegularizedRegressor("mlp(units=16)", "dropout(rate=0.1)", epochs=4, metric="mae", random_state=3)
@@ -104,8 +104,8 @@ def test_columns_of_a_frame_and_a_target_as_a_column(diabetes):
     regressor = RegularizedRegressor(**{**SMALL, "epochs": 2}).fit(frame, pandas.DataFrame({"y": y[:80]}))
     assert list(regressor.feature_names_in_) == list(frame.columns)
     assert regressor.predict(frame).shape == (80, 1)
-    with pytest.raises(ReglabError, match=r"shape \(3,\); RegularizedRegressor was fitted on"):
-        clone(regressor).fit(x[:80, :, None], y[:80]).predict(x[:80, :3])
+    with pytest.raises(ReglabError, match=r"shape \(10, 2\); RegularizedRegressor was fitted on \(10, 1\)"):
+        clone(regressor).fit(x[:80, :, None], y[:80]).predict(np.stack([x[:80]] * 2, axis=-1))
 
 
 @pytest.mark.slow

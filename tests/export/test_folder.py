@@ -311,7 +311,7 @@ def test_a_whitening_of_too_many_numbers_is_told(iris):
         "wide", np.zeros((4, 65, 64, 1), "uint8"), np.array([0, 1, 0, 1]), ("a", "b"), kind="image"
     )  # fmt: skip
     with pytest.raises(ReglabError, match="4160 x 4160"):
-        deployed(None, data=data, preprocess=None, head=None, recipe=recipe)  # type: ignore[arg-type]
+        deployed(None, data=data, preprocess=None, task=None, head=None, recipe=recipe)  # type: ignore[arg-type]
 
 
 def test_a_study_without_results_has_nothing_to_export(tmp_path):

@@ -155,8 +155,8 @@ class TestWhatEarlyStoppingMonitors:
         ("metrics", "named"),
         [
             ((), "val_loss"),
-            (["accuracy", "mae"], "val_accuracy"),
-            ([keras.metrics.MeanAbsoluteError(name="off"), "mae"], "val_mae"),
+            (["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")], "val_accuracy"),
+            ([keras.metrics.SparseCategoricalCrossentropy(name="off"), "accuracy"], "val_accuracy"),
         ],
         ids=["no metrics", "the first one", "the first one that is known"],
     )
