@@ -252,6 +252,7 @@ def predict(x):
 
 {unannotated(task.said_of)}
 
+
 if __name__ == "__main__":
     for row in predict(np.load(sys.argv[1])):  # python predict.py examples.npy
         print({task.said_of.__name__}(row, {columns.upper()}))
