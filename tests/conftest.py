@@ -7,6 +7,7 @@ Keras: what has to be said to a backend is said in its environment, before the f
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if BACKEND == "jax":
     # Programs here run a few steps, so most of the time goes into making them fast.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
+# A shell starts what runs in its background with Ctrl-C ignored, and so would be whatever a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first example of a property compiles a graph, so its time says nothing.
 # On a CI server the examples are the same each time; on a desk they are new ones.
