@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-SETTINGS = {"seeds": 5, "epochs": 2, "train_size": 40}
+SETTINGS = {"seeds": 2, "epochs": 2, "train_size": 40}
 SEARCH = {"trials": 3, "batch": 2}
 WAYS = {"workers": 0, "timeout": None}  # in this process: starting another one costs more than the training
 SECONDS = 0.05  # of training on each backend that is measured

@@ -51,9 +51,10 @@ class Attacker:
         if epsilon == 0:
             return x
         y = self.program.as_trained(y)
+        size = _batch_size(len(x))
         pieces = [
-            self._batch(x[start : start + _BATCH], y[start : start + _BATCH], attack, epsilon, limits)
-            for start in range(0, len(x), _BATCH)
+            self._batch(x[start : start + size], y[start : start + size], size, attack, epsilon, limits)
+            for start in range(0, len(x), size)
         ]
         return np.concatenate(pieces)
 
@@ -65,16 +66,16 @@ class Attacker:
     def blind(self, x: np.ndarray, y: np.ndarray) -> float:
         """Return the share of examples at which the loss has no gradient at all, so that attacks cannot climb it."""
         run = self._compiled.setdefault(("slope", False), self._compile(lambda x, y: self._slope(x, y)))
-        y, still = self.program.as_trained(y), 0
-        for start in range(0, len(x), _BATCH):
-            count = len(x[start : start + _BATCH])
-            slope = keras.ops.convert_to_numpy(run(*_tensors(x[start : start + _BATCH], y[start : start + _BATCH])))
+        y, still, size = self.program.as_trained(y), 0, _batch_size(len(x))
+        for start in range(0, len(x), size):
+            count = len(x[start : start + size])
+            slope = keras.ops.convert_to_numpy(run(*_tensors(size, x[start : start + size], y[start : start + size])))
             slope = slope[:count]
             still += int(np.count_nonzero(np.abs(slope.reshape(count, -1)).max(axis=1) == 0))
         return still / len(x)
 
     def _batch(
-        self, x: np.ndarray, y: np.ndarray, attack: str, epsilon: float, limits: tuple[Any, Any] | None
+        self, x: np.ndarray, y: np.ndarray, size: int, attack: str, epsilon: float, limits: tuple[Any, Any] | None
     ) -> np.ndarray:
         strategy = ATTACKS[attack]
         if limits is not None:
@@ -90,7 +91,7 @@ class Attacker:
         run = self._compiled.setdefault((attack, limits is not None), self._compile(attacked))
         low, high = (np.float32(0), np.float32(1)) if limits is None else limits
         tensors = [keras.ops.convert_to_tensor(np.float32(value)) for value in (epsilon, step, low, high)]
-        moved = run(*_tensors(x, y), *tensors)
+        moved = run(*_tensors(size, x, y), *tensors)
         return np.asarray(keras.ops.convert_to_numpy(moved))[: len(x)]
 
     def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,11 +104,20 @@ class Attacker:
         return self.program.task.costs(y, keras.ops.cast(outputs, "float32"), self.program.head)
 
 
-def _tensors(*arrays: np.ndarray) -> list[Any]:
-    return [keras.ops.convert_to_tensor(_padded(array)) for array in arrays]
+def _batch_size(examples: int) -> int:
+    """Return how many rows a batch has: a power of two, so that few are filled up and few sizes are compiled.
+
+    >>> [_batch_size(examples) for examples in (1, 20, 64, 1000)]
+    [1, 32, 64, 256]
+    """
+    return min(1 << (examples - 1).bit_length(), _BATCH)
 
 
-def _padded(x: np.ndarray) -> np.ndarray:
+def _tensors(size: int, *arrays: np.ndarray) -> list[Any]:
+    return [keras.ops.convert_to_tensor(_padded(array, size)) for array in arrays]
+
+
+def _padded(x: np.ndarray, size: int) -> np.ndarray:
     """Return a full batch, filled up with its first row, so that nothing is compiled for the last one."""
-    missing = _BATCH - len(x)
+    missing = size - len(x)
     return x if missing <= 0 else np.concatenate([x, np.repeat(x[:1], missing, axis=0)])
