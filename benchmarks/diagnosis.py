@@ -14,7 +14,9 @@ import numpy as np
 
 from reglab.analysis.curves import turn
 from reglab.analysis.diagnose import diagnose
+from reglab.tasks import SingleLabel
 
+TASK = SingleLabel(classes=tuple("0123456789"))
 RUNS = 1000
 STUDIES = 400
 START, LEVEL = 2.3, 0.5
@@ -63,7 +65,7 @@ def onsets(random, epochs, *, rise, size, kind):
 
 def words(random, seeds, **truth):
     """Return how often each word is said."""
-    said = [diagnose([history(random, 60, **truth) for _ in range(seeds)], num_classes=10).word for _ in range(STUDIES)]
+    said = [diagnose([history(random, 60, **truth) for _ in range(seeds)], TASK).word for _ in range(STUDIES)]
     return {word: 100 * said.count(word) / STUDIES for word in ("overfitting", "fitting")}
 
 
@@ -94,7 +96,7 @@ def one_part() -> None:
             studies = [of_one_part(random, seeds, examples) for _ in range(STUDIES)]
             rates = [
                 100 * np.mean([
-                    diagnose(runs, num_classes=10, examples=examples, shared=shared).word == "overfitting"
+                    diagnose(runs, TASK, examples=examples, shared=shared).word == "overfitting"
                     for runs in studies
                 ])
                 for shared in (True, False)

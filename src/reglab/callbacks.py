@@ -17,12 +17,12 @@ import keras  # noqa: E402  # after a backend was chosen: see reglab.lazy
 from reglab.analysis.diagnose import diagnose  # noqa: E402
 from reglab.analysis.diagnosis import Diagnosis  # noqa: E402
 from reglab.analysis.prescribe import Item, Patient, prescribe  # noqa: E402
-from reglab.data.labels import class_indices  # noqa: E402
+from reglab.data.labels import read_labels  # noqa: E402
 from reglab.errors import ReglabError  # noqa: E402
-from reglab.logs import read_log  # noqa: E402
+from reglab.logs import Log, read_log  # noqa: E402
 from reglab.models import check_output  # noqa: E402
 from reglab.regularized.inputs import takes_indices  # noqa: E402
-from reglab.tasks import Head, SingleLabel  # noqa: E402
+from reglab.tasks import Head, Task, of_classes, of_log, task_for  # noqa: E402
 
 __all__ = ["Diagnose"]
 
@@ -39,10 +39,12 @@ class Diagnose(keras.callbacks.Callback):
     them is rather too small, and the output says so. With ``clean`` the training part is measured as a study does.
 
     Args:
-        clean: examples and labels of the training set ``(x, y)``, or some of them, on which accuracy and cross-entropy
-            are measured in inference mode after each epoch. By default Keras' metrics are used.
+        clean: examples and labels of the training set ``(x, y)``, or some of them, on which what a diagnosis goes by is
+            measured in inference mode after each epoch: accuracy and cross-entropy, or R² and the root mean squared
+            error of numbers. By default Keras' metrics are used.
         validation: the same for validation, which also gives calibration. By default what ``validation_data`` logs.
-        attainable: the training accuracy that a good model can have on this data, below 1 where labels are noisy.
+        attainable: the training accuracy, or R² of numbers, that a good model can have on this data: below 1 where
+            labels are noisy. By default 1, and of numbers nothing is assumed.
         verbose: 0 prints nothing; 1 verdict and first remedy; 2 all findings and remedies.
 
     Attributes:
@@ -65,20 +67,18 @@ class Diagnose(keras.callbacks.Callback):
         *,
         clean: tuple[Any, Any] | None = None,
         validation: tuple[Any, Any] | None = None,
-        attainable: float = 1.0,
+        attainable: float | None = None,
         verbose: int = 1,
     ) -> None:
         super().__init__()
         self.attainable, self.verbose = attainable, verbose
         self.diagnosis: Diagnosis | None = None
         self.prescription: tuple[Item, ...] = ()
-        self._parts = {
-            name: _pair(pair, what)
-            for name, pair, what in (("train", clean, "clean"), ("val", validation, "validation"))
-            if pair is not None
-        }
+        pairs = (("train", clean, "clean"), ("val", validation, "validation"))
+        self._given = {name: _pair(pair, what) for name, pair, what in pairs if pair is not None}
+        self._parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._logs: dict[str, list[float | None]] = {}
-        self._task: SingleLabel | None = None
+        self._task: Task | None = None
         self._head: Head | None = None
         self._watched: Any = None
 
@@ -89,17 +89,21 @@ class Diagnose(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._watched is not self.model:  # another fit of the same model goes on with its history
             self._watched, self._logs = self.model, {}
-        if self._parts:
-            x, _ = next(iter(self._parts.values()))
-            classes = self._classes() or max(2, self.model(x[:2], training=False).shape[-1])
-            self._task = SingleLabel(classes=tuple(map(str, range(classes))))
-            self._head = check_output(self.model, task=self._task, input_shape=x.shape[1:])
+        self._parts = {}
+        if self._given:
+            x, y = next(iter(self._given.values()))
+            loss, outputs = _loss_name(getattr(self.model, "loss", None)), self._outputs(x)
+            many = len(getattr(self.model, "output_shape", None) or ()) > 2  # a class per position, or something else
+            self._task = of_log((), loss=loss, outputs=outputs) if loss and not many else _by_labels(y, outputs)
+            if self._task is not None:
+                self._parts = {part: (x, _labels(y, self._task)) for part, (x, y) in self._given.items()}
+                self._head = check_output(self.model, task=self._task, input_shape=x.shape[1:])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = dict(logs or {})
         for part, (x, y) in self._parts.items():
             assert self._task is not None
-            measured = self._task.measured(y, self._probabilities(x))
+            measured = self._task.measured(y, self._predicted(x))
             values |= {f"{part}_{name}": value for name, value in measured.items()}
         length = max((len(known) for known in self._logs.values()), default=0)
         for key in {*self._logs, *values}:  # validation_freq leaves epochs without
@@ -110,14 +114,13 @@ class Diagnose(keras.callbacks.Callback):
         if not self._logs:
             return
         try:
-            log = read_log(self._known(), cross_entropy=True)
+            log = self._log()
         except ReglabError as error:  # no metric that is known: never a reason to end somebody's program
             self._say(f"reglab: no diagnosis. {error}")
             return
         self.diagnosis = diagnose(
-            log.histories, num_classes=self._classes(), attainable=self.attainable, clean=log.clean,
-            validation=self._predictions(),
-        )  # fmt: skip
+            log.histories, log.task, attainable=self.attainable, clean=log.clean, validation=self._predictions()
+        )
         epochs, steps = self.diagnosis.runs[0].epochs, (self.params or {}).get("steps")
         patient = Patient(
             kind=self._kind(), epochs=epochs, steps=epochs * steps if steps else None,
@@ -128,28 +131,28 @@ class Diagnose(keras.callbacks.Callback):
             text = whole if self.verbose > 1 else brief
             self._say(text(self.diagnosis, self.prescription, notes=log.notes, width=self._width()))
 
-    def _known(self) -> dict[str, list[float | None]]:
-        """Return the logs that say something of single-label classification.
+    def _log(self) -> Log:
+        """Return what was logged, as far as it is known what it is of.
 
         Raises:
-            ReglabError: if the model is trained for another task.
+            ReglabError: if the model is trained for a task that is not known.
         """
-        loss, classes = _loss_name(getattr(self.model, "loss", None)), self._classes() or 2
-        if loss in _CROSS_ENTROPIES and not (loss == "binary_crossentropy" and classes > 2):
-            return self._logs
-        if loss in _OTHERS or loss in _CROSS_ENTROPIES:
-            what = f"{classes} sigmoids, each a label of its own" if loss == "binary_crossentropy" else loss
+        loss, outputs = _loss_name(getattr(self.model, "loss", None)), self._outputs()
+        if loss and of_log((), loss=loss, outputs=outputs) is None:
+            several = f" of {outputs} outputs" if outputs and outputs > 1 else ""
             raise ReglabError(
-                f"The model is trained with {what}. A diagnosis knows classification with one label per example, and "
-                "nothing of other tasks yet."
+                f"The model is trained with {loss}{several}. A diagnosis knows cross-entropies of one label per "
+                "example, and errors of numbers."
             )
+        if loss:
+            return read_log(self._logs, task=self._task, loss=loss, outputs=outputs)
         kept = {key: values for key, values in self._logs.items() if not key.endswith("loss")}  # it may be anything
-        if not any("acc" in key or "entropy" in key for key in kept):
+        if of_log({key.removeprefix("val_").removeprefix("train_") for key in kept}) is None:
             raise ReglabError(
-                "The loss is not one of Keras' cross-entropies, and no accuracy is logged. Compile with "
-                "metrics=['accuracy']."
+                "The loss is not one of Keras' own, and no metric is logged that tells what is learned. Compile with "
+                "metrics=['accuracy'], or for numbers with metrics=[keras.metrics.R2Score()]."
             )
-        return kept
+        return read_log(kept, task=self._task, outputs=outputs)
 
     def _say(self, text: str) -> None:
         if self.verbose:
@@ -162,7 +165,7 @@ class Diagnose(keras.callbacks.Callback):
     def _console() -> Any:
         return Console()
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+    def _predicted(self, x: np.ndarray) -> np.ndarray:
         assert self._head is not None
         assert self._task is not None
         size = min(_ROWS, len(x))
@@ -179,14 +182,15 @@ class Diagnose(keras.callbacks.Callback):
         if "val" not in self._parts:
             return None
         x, y = self._parts["val"]
-        probabilities = self._probabilities(x)
-        return (y, probabilities[None]) if np.isfinite(probabilities).all() else None
+        predicted = self._predicted(x)
+        return (y, predicted[None]) if np.isfinite(predicted).all() else None
 
-    def _classes(self) -> int | None:
+    def _outputs(self, x: np.ndarray | None = None) -> int | None:
+        """Return how many outputs the model has; with examples it is called if it does not say so."""
         shape = getattr(self.model, "output_shape", None)
         if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
-            return None
-        return max(shape[-1], 2)
+            return None if x is None else int(self.model(x[:2], training=False).shape[-1])
+        return shape[-1]
 
     def _kind(self) -> str:
         shape = getattr(self.model, "input_shape", None)
@@ -194,14 +198,6 @@ class Diagnose(keras.callbacks.Callback):
         if image:
             return "image"
         return "tokens" if takes_indices(getattr(self.model, "network", self.model)) else "array"
-
-
-_CROSS_ENTROPIES = frozenset({"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"})
-_OTHERS = frozenset({
-    "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error",
-    "huber", "log_cosh", "poisson", "cosine_similarity", "kl_divergence", "tversky", "dice", "ctc", "hinge",
-    "squared_hinge", "categorical_hinge",
-})  # fmt: skip
 
 
 def _loss_name(loss: Any) -> str:
@@ -220,12 +216,25 @@ def _pair(pair: tuple[Any, Any], what: str) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise ReglabError(f"Diagnose: {what} is a pair (x, y) of arrays; given was {type(pair).__name__}.")
     x, y = np.asarray(pair[0]), np.asarray(pair[1])
-    if y.ndim == 1 and y.dtype.kind in "iu":  # class indices as the loss takes them, not numbered anew
-        labels = y.astype("int32")
-    elif y.ndim == 2 and y.shape[1] == 1:
-        labels = y[:, 0].astype("int32")
-    else:
-        labels, _ = class_indices(y, f"Diagnose: {what}")
-    if len(x) != len(labels) or not len(x):
-        raise ReglabError(f"Diagnose: {what} has {len(x)} examples and {len(labels)} labels. Give one label each.")
-    return x, labels
+    if len(x) != len(y) or not len(x):
+        raise ReglabError(f"Diagnose: {what} has {len(x)} examples and {len(y)} labels. Give one label each.")
+    return x, y
+
+
+def _labels(y: np.ndarray, task: Task) -> np.ndarray:
+    """Return labels as a task has them."""
+    if y.dtype.kind in "iu":  # class indices as the loss takes them, not numbered anew
+        if task.form == "classes" and y.size == len(y):
+            return y.reshape(-1).astype("int32")
+        if task.form == "per_position":
+            return (y[..., 0] if y.shape[-1] == 1 else y).astype("int32")
+    return read_labels(y, "Diagnose", form=task.form).y
+
+
+def _by_labels(y: np.ndarray, outputs: int | None) -> Task:
+    """Return the task that labels tell, where the loss does not."""
+    found = read_labels(y, "Diagnose")
+    names = tuple(map(str, range(max(outputs or 0, len(found.names), 2))))
+    if found.form == "classes":
+        return of_classes(np.arange(len(names)), names)
+    return task_for(found.form, found.y, names if found.form == "per_position" else found.names)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reglab.analysis.choice import choose
 from reglab.analysis.verdict import judge
+from reglab.report.verdicts import sentence
 from reglab.tasks import SingleLabel
 
 ACCURACY = SingleLabel(classes=("a", "b", "c")).decides
@@ -53,11 +54,11 @@ def test_the_words():
     assert [v.word for v in verdicts.values()] == ["better", "worse", "equivalent", "cannot tell"]
     assert _judge([clear[:4]])["r0"].word == "screening"
     assert _judge([clear], bad=("r0",))["r0"].word == "unreliable"
-    sentences = {name: verdict.sentence(name) for name, verdict in verdicts.items()}
+    sentences = {name: sentence(verdict, name) for name, verdict in verdicts.items()}
     assert sentences["r0"].startswith("r0 is better: +3.04 points [+")
     assert "no difference larger than 0.5 points" in sentences["r2"]
     assert "would need" in sentences["r3"]
-    assert "detect differences from" in _judge([[0.02, -0.02, 0.03, -0.03, 0]])["r0"].sentence("x")
+    assert "detect differences from" in sentence(_judge([[0.02, -0.02, 0.03, -0.03, 0]])["r0"], "x")
 
 
 @pytest.mark.parametrize("margin", [None, 0.001, 0.05])
@@ -67,7 +68,7 @@ def test_no_difference_in_any_seed_is_no_certainty(margin, step):
     assert found.word == "cannot tell"
     assert found.low < 0 < found.high
     assert found.detectable != 0
-    assert "the same in all 6 seeds. With 95 % confidence at most 39 % of runs differ" in found.sentence("r0")
+    assert "the same in all 6 seeds. With 95 % confidence at most 39 % of runs differ" in sentence(found, "r0")
 
 
 def test_unreliable_and_screened_recipes_do_not_cost_the_others_power():

@@ -20,6 +20,7 @@ from reglab.analysis.verdict import collapsed, judge
 from reglab.facade import Results
 from reglab.report import latex, sections, spreadsheet, words
 from reglab.report.tables import comparison_table, conclusion, legend, plain
+from reglab.report.verdicts import sentence
 from reglab.tasks import SingleLabel
 
 TASK = SingleLabel(classes=("a", "b", "c"))
@@ -96,7 +97,7 @@ def test_what_is_the_same_network_is_said_to_be_identical_and_costs_the_others_n
     alone = judged({"r": rows["r"]}, resolution=IMAGE)["r"]
     found = judged(rows, resolution=IMAGE, identical={"rider"}, margin=0.01)
     assert found["rider"].word == "identical"
-    assert "in all 6 seeds: its networks are the baseline's" in found["rider"].sentence("rider")
+    assert "in all 6 seeds: its networks are the baseline's" in sentence(found["rider"], "rider")
     assert found["r"].p_adjusted == alone.p_adjusted
 
 
@@ -120,7 +121,7 @@ def test_a_baseline_of_which_runs_diverged_makes_every_verdict_unreliable_and_th
     found = judge(rows, status, baseline="none", metric=ACCURACY)["l2"]
     assert found.word == "unreliable"
     assert math.isnan(found.p_adjusted)
-    assert "4 of 10 runs of the baseline diverged or failed" in found.sentence("l2")
+    assert "4 of 10 runs of the baseline diverged or failed" in sentence(found, "l2")
     results = shown({"none": [0.8] * 6, "l2": [0.9] * 6}, status={("none", 2): "diverged"})
     assert "1 of 6 runs of the baseline (no regularization) diverged or failed" in words.verdict(results)[0]
 
@@ -131,7 +132,7 @@ def test_a_collapse_is_named_with_its_seed():
     assert collapsed(dict(enumerate(rows["none"])), ACCURACY) == ()
     results = shown(rows)
     assert "1 of 5 runs of mixup collapsed (seed 2)." in words.verdict(results)
-    assert results.comparison.row("mixup").verdict.sentence("mixup").endswith("1 of its 5 runs collapsed (seed 2).")
+    assert sentence(results.comparison.row("mixup").verdict, "mixup").endswith("1 of its 5 runs collapsed (seed 2).")
     assert results.to_dict()["recipes"][1]["collapsed"] == [2]
 
 

@@ -84,6 +84,35 @@ TRAINED = ("--data", "digits", "--model", "mlp(units=64)", "--train-size", 80, "
            "--learning-rate", 0.003, "--workers", 0)  # fmt: skip
 
 
+def test_a_log_of_squared_errors_is_diagnosed_with_the_deviation_of_the_target(run, tmp_path):
+    rows = [f"{i},{100 * 0.7**i + 4},{100 * 0.7**i + 40},{9 * 0.8**i + 1}" for i in range(20)]
+    name = write(tmp_path / "log.csv", "epoch,loss,val_loss,mae\n" + "\n".join(rows))
+    code, out, err = run(name, "--target-std", 10)
+    assert (code, err) == (0, "")
+    assert "Overfitting: training R² is 0.36 ahead of validation" in out
+    assert "stand for the mean squared error" in out
+    assert "accuracy" not in out
+    code, out, _ = run(name, "--json")
+    assert (code, json.loads(out)["diagnosis"]["cost"]) == (0, "mae")
+
+
+@pytest.mark.slow
+def test_numbers_to_predict_are_diagnosed_probed_and_treated(run, tmp_path):
+    everything = ("--probe", "learning-curve", "--probe", "labels", "--probe", "noise", "--probe", "weights", "--treat")
+    code, out, _ = run("--data", "diabetes", "--model", "mlp(units=(64, 64))", "--train-size", 100, "--epochs",
+                       60, "--learning-rate", 0.01, "--seeds", 2, "--workers", 0, "--out", "study",
+                       *everything)  # fmt: skip
+    assert code == 0
+    assert "Overfitting: training R² is" in out
+    for said in ("learning curve: From 25 to 100 training examples validation R² goes", "of their variance at least",
+                 "of RMSE on training examples", "What worked on this model:", "in units of the target"):  # fmt: skip
+        assert said in " ".join(out.split())
+    for word in ("accuracy", "cross-entropy", "confidence", "points", "mixup"):
+        assert word not in out[out.index("Overfitting: ") :]
+    code, again, _ = run("study", *everything, "--workers", 0)
+    assert again[again.index("Overfitting: ") :] == out[out.index("Overfitting: ") :]
+
+
 @pytest.mark.slow
 def test_options_train_the_baseline_and_its_folder_is_diagnosed_the_same(run, tmp_path):
     code, out, _ = run(*TRAINED, "--out", "study")
@@ -164,7 +193,7 @@ def test_a_study_as_yaml(run, stage, tmp_path):
         (("gone.csv",), "does not exist"),
         (("log.csv", "--treat", "--epochs", 3), "--epochs, --treat: a log holds no model and no data"),
         (("log.csv", "--probe", "noise"), "--probe: a log holds no model"),
-        (("bad.csv",), "it is of a regression"),
+        (("bad.csv",), "has no metric that is known"),
         (("--data", "digits", "--model", "mlp", "--probe", "sharpness"), "is not one of"),
         (("--data", "digits", "--model", "mlp", "--recipe", "dropuot"), "dropout"),
         (("--data", "digits", "--model", "mlp", "--attainable", 0), "is not in the range"),
@@ -175,7 +204,7 @@ def test_a_study_as_yaml(run, stage, tmp_path):
 )
 def test_bad_input_is_told_before_anything_is_trained(run, tmp_path, arguments, said):
     (tmp_path / "log.csv").write_text(log())
-    (tmp_path / "bad.csv").write_text("epoch,mae\n0,1\n")
+    (tmp_path / "bad.csv").write_text("epoch,f1\n0,1\n")
     (tmp_path / "empty").mkdir()
     code, out, err = run(*arguments)
     assert code == 2

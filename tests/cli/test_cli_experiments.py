@@ -123,10 +123,10 @@ def test_neither_word_nor_prescription_of_a_diagnosis_reads_the_test_set(folder)
     test = results.predictions("none")
     wrong = diagnose(
         [run.history for run in results.runs["none"].values()],
+        results.task,
         validation=(lambda v: (v.labels, v.predicted))(results.predictions("none", "validation")),
-        predictions=((test.labels + 1) % 10, test.predicted), num_classes=10,
-        chance=None,
-    )  # fmt: skip
+        predictions=((test.labels + 1) % 10, test.predicted),
+    )
     assert wrong.decomposition != found.decomposition
     assert wrong.word == found.word
     assert prescribe(wrong, Patient()) == prescribe(found, Patient())

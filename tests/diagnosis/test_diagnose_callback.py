@@ -62,10 +62,10 @@ def test_labels_learned_by_heart_are_overfitting(capsys):
     fit(model(256, eager=False), clean, other, epochs=40)
     for watch in (clean, other):
         assert watch.diagnosis.word == "overfitting"
-        assert watch.diagnosis.train_accuracy.mean > 0.9
-        assert watch.diagnosis.val_accuracy.mean < 0.7
+        assert watch.diagnosis.train.mean > 0.9
+        assert watch.diagnosis.val.mean < 0.7
     assert clean.diagnosis.clean
-    assert clean.diagnosis.train_accuracy.mean > 0.95
+    assert clean.diagnosis.train.mean > 0.95
     assert clean.diagnosis.overconfident
     assert clean.prescription[0].recipe
     assert not other.diagnosis.clean
@@ -144,7 +144,7 @@ def test_without_a_metric_it_says_what_is_missing_and_never_raises(capsys):
     watch = reglab.Diagnose()
     watch.set_model(network)
     watch.on_train_begin()
-    watch.on_epoch_end(0, {"mae": 1.0})
+    watch.on_epoch_end(0, {"f1": 1.0})
     watch.on_train_end()
     assert "no diagnosis" in capsys.readouterr().out
 
@@ -176,7 +176,7 @@ def test_a_sigmoid_and_a_regularized_model(capsys, loss):
     watch = reglab.Diagnose(clean=points(), validation=points(seed=1))
     fit(network, watch, epochs=6)
     assert watch.diagnosis.clean
-    assert 0 < watch.diagnosis.runs[0].train_cross_entropy < 2  # without the penalty, which is far larger
+    assert 0 < watch.diagnosis.runs[0].train_cost < 2  # without the penalty, which is far larger
     assert np.isfinite(watch.diagnosis.temperature.mean)
 
 
@@ -191,3 +191,31 @@ def test_of_indices_it_prescribes_no_mixture():
     recipes = [item.recipe for item in watch.prescription]
     assert any("dropout" in recipe for recipe in recipes)  # it overfits, and is told so
     assert not any("mixup" in recipe or "input" in recipe for recipe in recipes)
+
+
+@pytest.mark.backend
+@pytest.mark.slow
+def test_numbers_to_predict_are_measured_in_r2_and_rmse(capsys):
+    x, _ = points()
+    y = (3 * x[:, 0] + 40).astype("float32")
+    network = model(activation=None, outputs=1, compiled=False)
+    network.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
+    watch = reglab.Diagnose(clean=(x, y), validation=(x[:20], y[:20]))
+    network.fit(x, y, epochs=6, batch_size=16, verbose=0, callbacks=[watch])
+    predicted = np.asarray(network.predict(x, verbose=0))[:, 0]
+    assert watch._logs["train_r2"][-1] == pytest.approx(1 - np.mean((y - predicted) ** 2) / y.var(), rel=1e-4)
+    assert watch._logs["train_rmse"][-1] == pytest.approx(np.mean((y - predicted) ** 2) ** 0.5, rel=1e-4)
+    assert watch.diagnosis.level.name == "r2"
+    assert "accuracy" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_several_labels_are_measured_in_map_and_log_loss(capsys):
+    x, _ = points()
+    y = (x[:, :4] > 0).astype("float32")
+    network = model(activation="sigmoid", outputs=4, compiled=False)
+    network.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", run_eagerly=True)
+    watch = reglab.Diagnose(clean=(x, y), validation=(x[:20], y[:20]))
+    network.fit(x, y, epochs=6, batch_size=16, verbose=0, callbacks=[watch])
+    assert watch._logs["train_log_loss"][-1] == pytest.approx(network.evaluate(x, y, verbose=0), rel=1e-3)
+    assert watch.diagnosis.level.name == "map"

@@ -94,7 +94,7 @@ def test_json(tmp_path, held):
         ("a.csv", "", "no epoch"),
         ("b.csv", "epoch,acc\n0,0.5,7\n", "line 2: 3 values for 2 columns"),
         ("c.csv", "epoch,acc\n0,high\n", "'high' is no number"),
-        ("d.csv", "epoch,mae\n0,0.5\n", "mae and no accuracy"),
+        ("d.csv", "epoch,f1\n0,0.5\n", "no metric that is known; it has epoch, f1"),
         ("e.json", "{", "not valid JSON"),
         ("f.json", "3", "holds no history"),
         ("g.json", '{"acc": [0.5], "val_acc": [0.5, 0.6]}', "different lengths"),

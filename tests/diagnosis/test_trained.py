@@ -10,10 +10,12 @@ from reglab.analysis.prescribe import prescribe
 from reglab.data import load, split
 from reglab.data import test_part as held_out
 from reglab.errors import ReglabError
-from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
+from reglab.experiments.diagnosis import diagnosed, patient, write
 from reglab.experiments.probes import measured_part, probe_data, probed, wrong_labels
 from reglab.experiments.treatment import treat, treatment
 from reglab.facade import Results
+from reglab.report.diagnosis import as_dict, conclusion
+from reglab.report.findings import verdict
 from reglab.study.storage import answers
 from reglab.tasks import SingleLabel
 
@@ -41,8 +43,8 @@ def big(tmp_path_factory):
 def test_an_oversized_model_on_few_examples_overfits(big):
     _, results = big
     found = diagnosed(results)
-    assert (found.word, found.kind) == ("overfitting", "accuracy")
-    assert found.train_accuracy.mean > 0.98
+    assert (found.word, found.kind) == ("overfitting", "performance")
+    assert found.train.mean > 0.98
     assert found.gap.low > 0.02
     assert found.decomposition.variance > 0
     assert found.seeds == 3
@@ -65,7 +67,7 @@ def test_a_training_cut_short_underfits_for_being_unfinished(tmp_path):
 @pytest.mark.slow
 def test_a_model_that_suits_its_data_fits(tmp_path):
     found = diagnosed(run(study(tmp_path / "s", model="mlp(units=32)", train_size=None, epochs=12, learning_rate=1e-3)))
-    assert found.word == "fitting", found.sentence
+    assert found.word == "fitting", verdict(found)
     assert found.gap.mean < 0.03
 
 
@@ -74,10 +76,10 @@ def test_wrong_labels_in_training_overfit_with_an_onset(tmp_path):
     """A quarter of all training labels is wrong: validation cross-entropy turns when they are learned by heart."""
     data = load("digits")
     parts = split(data, DIGITS, test=held_out(data, DIGITS), seed=0, train_size=400)
-    corrupted, wrong = wrong_labels(data, parts, share=0.25, seed=0)
+    corrupted, wrong = wrong_labels(data, DIGITS, parts, share=0.25, seed=0)
     assert wrong.sum() == 100
     found = diagnosed(run(study(tmp_path / "s", data=corrupted, train_size=None, epochs=40)))
-    assert (found.word, found.kind) == ("overfitting", "accuracy")
+    assert (found.word, found.kind) == ("overfitting", "performance")
     assert found.onset is not None
     assert found.turned == 3
     assert found.onset < 20
@@ -101,19 +103,19 @@ def test_one_seed_says_that_it_has_no_interval(tmp_path):
 def test_wrong_labels_are_wrong_in_training_alone():
     data = load("digits")
     parts = split(data, DIGITS, test=held_out(data, DIGITS), seed=1, train_size=200)
-    corrupted, wrong = wrong_labels(data, parts, share=0.3, seed=1)
+    corrupted, wrong = wrong_labels(data, DIGITS, parts, share=0.3, seed=1)
     truth = data.y[np.concatenate([parts.train, parts.val, parts.test])]
     assert wrong.sum() == 60
     assert ((corrupted.y != truth) == wrong).all()
     assert (corrupted.part[wrong] == 0).all()
-    again, _ = wrong_labels(data, parts, share=0.3, seed=1)
-    other, _ = wrong_labels(data, parts, share=0.3, seed=2)
+    again, _ = wrong_labels(data, DIGITS, parts, share=0.3, seed=1)
+    other, _ = wrong_labels(data, DIGITS, parts, share=0.3, seed=2)
     assert again.fingerprint == corrupted.fingerprint != other.fingerprint
     held = split(corrupted, DIGITS, test=held_out(corrupted, DIGITS), seed=1)
     for mine, theirs in ((held.val, parts.val), (held.test, parts.test), (held.train, parts.train)):
         np.testing.assert_array_equal(corrupted.x[mine], data.x[theirs])
     with pytest.raises(ReglabError, match="share"):
-        wrong_labels(data, parts, share=1.0, seed=0)
+        wrong_labels(data, DIGITS, parts, share=1.0, seed=0)
 
 
 @pytest.mark.slow
@@ -136,8 +138,8 @@ def test_probes_of_an_oversized_model(big):
     assert found.learning_curve.sizes == (38, 75, 150)
     assert found.learning_curve.short_of_data  # digits go on getting better up to a thousand examples and more
     assert found.labels.memorizes
-    assert found.labels.val_accuracy.mean < found.labels.clean_val_accuracy.mean - 0.1
-    noisy = [each.mean for each in found.noise.accuracy]
+    assert found.labels.val.mean < found.labels.clean_val.mean - 0.1
+    noisy = [each.mean for each in found.noise.level]
     assert noisy[0] == pytest.approx(np.mean([r.metrics["val_accuracy"] for r in results.runs["none"].values()]))
     assert noisy[-1] < noisy[0]
     assert found.weights.growth.mean > 1
@@ -169,18 +171,18 @@ def test_a_treatment_says_what_worked_and_where_it_acted(big):
     assert [tried.item.name for tried in treated.tried] == [item.name for item in items if item.recipe]
     assert all(tried.verdict.word == "screening" for tried in treated.tried)  # three seeds
     assert all(tried.change is not None for tried in treated.tried)
-    assert "screening" in treated.conclusion()
+    assert "screening" in conclusion(treated)
     for mine, theirs in zip(treated.results.runs["none"].values(), results.runs["none"].values(), strict=True):
         assert mine.id == theirs.id  # the baseline was taken over, not trained again
-    write(results.folder, "none", found, items, treated=treated)
     expected = as_dict(found, items, treated=treated)
+    write(results.folder, "none", expected)
     held = answers.latest(results.folder, "diagnosis")
     assert {key: held[key] for key in expected} == expected
 
 
 def test_what_is_no_recipe_is_not_tried(tmp_path):
     flat = {"train_accuracy": [0.2, 0.3, 0.3, 0.3, 0.3, 0.3], "val_accuracy": [0.2, 0.3, 0.3, 0.3, 0.3, 0.3]}
-    found = diagnose([flat] * 3, num_classes=10)
+    found = diagnose([flat] * 3, DIGITS)
     assert found.word == "underfitting"
     with pytest.raises(ReglabError, match="There is no recipe to try"):
         treatment(study(tmp_path / "s"), prescribe(found))

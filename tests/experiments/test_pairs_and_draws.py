@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reglab.analysis import robustness
-from reglab.analysis.prescribe import Item
+from reglab.analysis.prescribe import Item, Reason, Remedy
 from reglab.analysis.robustness import epsilon_text, resists_fgsm_only
 from reglab.cli.sweep import _read
 from reglab.data.splits import drawn
@@ -138,8 +138,8 @@ def test_a_fixed_recipe_never_takes_the_place_of_a_tuned_one(tmp_path):
 # --- treatment ------------------------------------------------------------------------------------
 
 ITEMS = (
-    Item("dropout", "dropout(rate=0.3)", "", "", ""), Item("L2 penalty", "l2(kernel=1e-3)", "", "", ""),
-    Item("train longer", "", "", "", ""),
+    Item(Remedy.DROPOUT, "dropout(rate=0.3)", Reason.GAP), Item(Remedy.L2, "l2(kernel=1e-3)", Reason.GAP),
+    Item(Remedy.LONGER, "", Reason.VALIDATION_IMPROVES),
 )  # fmt: skip
 
 

@@ -17,35 +17,33 @@ __all__ = ["Change", "Decomposition", "adjusted", "decompose", "decompose_change
 
 @dataclass(frozen=True)
 class Decomposition:
-    """The Brier score of a model, taken apart over seeds.
+    """A squared error of a model, taken apart over seeds: of classes the Brier score, see :meth:`Task.points`.
 
     Attributes:
-        brier: its mean over seeds and examples; ``bias + variance``.
+        error: its mean over seeds and examples; ``bias + variance``.
         bias: squared bias and the noise of the labels, which single labels cannot tell apart.
         variance: how far the seeds' predictions lie apart.
         bias_interval, variance_interval: 95 %, by the jackknife over seeds; NaN with fewer than three.
-        disagreement: the share of pairs of seeds that give an example two classes.
         seeds: how many.
     """
 
-    brier: float
+    error: float
     bias: float
     variance: float
     bias_interval: tuple[float, float]
     variance_interval: tuple[float, float]
-    disagreement: float
     seeds: int
 
     @property
     def share(self) -> float:
         """The share of the error that is variance."""
-        return self.variance / self.brier if self.brier > 0 else math.nan
+        return self.variance / self.error if self.error > 0 else math.nan
 
 
-def decompose(labels: np.ndarray, probabilities: np.ndarray) -> Decomposition | None:
-    """Take the Brier score apart.
+def decompose(labels: np.ndarray, predictions: np.ndarray) -> Decomposition | None:
+    """Take the mean squared distance of predictions from labels apart.
 
-    With ``p_s`` what seed ``s`` predicts, ``q`` their mean over ``S`` seeds and ``y`` the one-hot label::
+    With ``p_s`` what seed ``s`` predicts, ``q`` their mean over ``S`` seeds and ``y`` the label as a point::
 
         mean_s |p_s - y|^2 = |q - y|^2 + mean_s |p_s - q|^2
 
@@ -54,19 +52,19 @@ def decompose(labels: np.ndarray, probabilities: np.ndarray) -> Decomposition | 
     for networks and this estimator Yang et al. 2020, arXiv:2002.11328). The bias can come out slightly below zero.
 
     Args:
-        labels: ``(N,)``, the same examples for every seed.
-        probabilities: ``(seeds, N, classes)``.
+        labels: points ``(N, D)``, the same examples for every seed.
+        predictions: points ``(seeds, N, D)``.
 
     Returns:
         None with fewer than two seeds.
     """
-    p = np.asarray(probabilities, dtype="float64")
+    p = np.asarray(predictions, dtype="float64")
     if len(p) < 2:
         return None
     bias, variance = _parts(labels, p)
     bounds = _jackknife([_parts(labels, np.delete(p, s, axis=0)) for s in range(len(p))] if len(p) > 2 else [])
     around = [(v - half, v + half) for v, half in zip((bias, variance), bounds, strict=True)]
-    return Decomposition(bias + variance, bias, variance, around[0], around[1], _disagreement(p), len(p))
+    return Decomposition(bias + variance, bias, variance, around[0], around[1], len(p))
 
 
 @dataclass(frozen=True)
@@ -84,15 +82,12 @@ class Change:
     p: tuple[float, float]
     p_adjusted: tuple[float, float]
 
-    def words(self, *, alpha: float = 0.05) -> str:
-        """Return which of them it is shown to cut or to raise."""
+    def shown(self, *, alpha: float = 0.05) -> dict[str, int]:
+        """Return which of them it is shown to cut (-1) or to raise (1)."""
         parts = (("bias", self.bias[0]), ("variance", self.variance[0]))
-        said = [
-            f"{'cut' if mean < 0 else 'raised'} {name}"
-            for (name, mean), p in zip(parts, self.p_adjusted, strict=True)
-            if p <= alpha
-        ]
-        return " and ".join(said) or "cannot tell"
+        return {
+            name: -1 if mean < 0 else 1 for (name, mean), p in zip(parts, self.p_adjusted, strict=True) if p <= alpha
+        }
 
 
 def adjusted(changes: Sequence[Change | None]) -> list[Change | None]:
@@ -102,18 +97,18 @@ def adjusted(changes: Sequence[Change | None]) -> list[Change | None]:
     return [None if each is None else dataclasses.replace(each, p_adjusted=next(pairs)) for each in changes]
 
 
-def decompose_change(labels: np.ndarray, probabilities: np.ndarray, baseline: np.ndarray) -> Change | None:
+def decompose_change(labels: np.ndarray, predictions: np.ndarray, baseline: np.ndarray) -> Change | None:
     """Return what changed from the baseline, paired by seed: the jackknife leaves the same seed out of both.
 
     Args:
-        labels: ``(N,)``.
-        probabilities: of the recipe, ``(seeds, N, classes)``.
+        labels: points ``(N, D)``.
+        predictions: of the recipe, points ``(seeds, N, D)``.
         baseline: of the baseline, the same seeds in the same order.
 
     Returns:
         None with fewer than three seeds.
     """
-    p, q = np.asarray(probabilities, dtype="float64"), np.asarray(baseline, dtype="float64")
+    p, q = np.asarray(predictions, dtype="float64"), np.asarray(baseline, dtype="float64")
     if len(p) != len(q) or len(p) < 3:
         return None
 
@@ -141,9 +136,7 @@ def _parts(labels: np.ndarray, p: np.ndarray) -> tuple[float, float]:
     """Return squared bias (with noise) and variance; both estimates are without bias where there are two seeds."""
     count, mean = len(p), p.mean(axis=0)
     spread = float(np.sum((p - mean) ** 2, axis=2).mean(axis=1).sum() / (count - 1)) if count > 1 else math.nan
-    y = np.zeros_like(mean)
-    y[np.arange(len(labels)), np.asarray(labels)] = 1.0
-    return float(np.sum((mean - y) ** 2, axis=1).mean()) - spread / count, spread
+    return float(np.sum((mean - np.asarray(labels)) ** 2, axis=1).mean()) - spread / count, spread
 
 
 def _jackknife(left_out: list[tuple[float, float]]) -> tuple[float, float]:
@@ -156,10 +149,3 @@ def _jackknife(left_out: list[tuple[float, float]]) -> tuple[float, float]:
     error = np.sqrt((n - 1) / n * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
     half = stats.t.ppf(0.975, n - 1) * error
     return float(half[0]), float(half[1])
-
-
-def _disagreement(p: np.ndarray) -> float:
-    given = p.argmax(axis=2)
-    counts = np.stack([(given == c).sum(axis=0) for c in range(p.shape[2])])
-    pairs = len(p) * (len(p) - 1)
-    return float(1 - np.mean(np.sum(counts * (counts - 1), axis=0) / pairs))

@@ -1,30 +1,91 @@
-"""What a diagnosis is: the thresholds it goes by, and what it holds."""
+"""What a diagnosis is: the thresholds it goes by, and what it holds. Numbers and names; its words are the report's."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from reglab.analysis.curves import Turn
 from reglab.analysis.decompose import Decomposition
+from reglab.analysis.paired import paired
 from reglab.analysis.plain import plain
+from reglab.tasks import Metric, Task
 
-__all__ = ["WORDS", "Diagnosis", "Estimate", "Finding", "Run"]
+__all__ = ["Diagnosis", "Estimate", "Finding", "Kind", "Run", "State", "Topic", "Word", "estimate"]
 
-WORDS = ("underfitting", "fitting", "overfitting", "cannot tell")
 
-# Accuracy on training minus validation examples from which regularization is worth its trouble: about what the
+class Word(StrEnum):
+    """What is the matter."""
+
+    UNDERFITTING = "underfitting"
+    FITTING = "fitting"
+    OVERFITTING = "overfitting"
+    CANNOT_TELL = "cannot tell"
+
+
+class Kind(StrEnum):
+    """Which kind of it.
+
+    Of overfitting: it is better on training examples, or worse on validation than it was (``PERFORMANCE``), or only
+    surer of itself (``CONFIDENCE``). Of underfitting: still improving (``UNFINISHED``), not improving steadily any more
+    (``LIMITED``), or no better than without inputs (``NOTHING_LEARNED``). Of what cannot be told: whether the rest is
+    noise of the labels (``NOISE``), where it is not known what is attainable.
+    """
+
+    NONE = ""
+    PERFORMANCE = "performance"
+    CONFIDENCE = "confidence"
+    UNFINISHED = "unfinished"
+    LIMITED = "limited"
+    NOTHING_LEARNED = "nothing learned"
+    NOISE = "noise"
+
+
+class State(StrEnum):
+    """What a finding is: ``NOTE`` explains or limits."""
+
+    PROBLEM = "problem"
+    UNKNOWN = "unknown"
+    FINE = "fine"
+    NOTE = "note"
+
+
+class Topic(StrEnum):
+    """What a finding is about; those from ``LEARNING_CURVE`` on are of probes."""
+
+    FIT = "fit"
+    GAP = "gap"
+    ONSET = "onset"
+    PROGRESS = "progress"
+    CALIBRATION = "calibration"
+    STABILITY = "stability"
+    BIAS_AND_VARIANCE = "bias and variance"
+    DIVERGENCE = "divergence"
+    SEEDS = "seeds"
+    MEASUREMENT = "measurement"
+    LAST_EPOCH = "last epoch"
+    LEARNING_CURVE = "learning curve"
+    WRONG_LABELS = "wrong labels"
+    INPUT_NOISE = "input noise"
+    WEIGHTS = "weights"
+
+
+# All of these are of the level that a diagnosis goes by, a share: of examples that are right, of a variance explained.
+# Level on training minus validation examples from which regularization is worth its trouble: about what the
 # strategies that help are worth in the paper's Table 2 (dropout 1.8, L2 2.2, augmentation 5.2 points).
 GAP_MATTERS = 0.03
-# The share of the way from chance to what is attainable that training accuracy has to go. Below it the training set
-# itself is not learned, whatever validation says.
+# The share of the way from chance to what is attainable that the level on training examples has to go. Below it the
+# training set itself is not learned, whatever validation says.
 FIT_ENOUGH = 0.75
 # Below this nothing was learned: a class that is a little more frequent than others gives as much.
 NOTHING_LEARNED = 0.05
-# A fall of validation accuracy from its smoothed best; less is what an epoch differs by on a few hundred examples.
-ACCURACY_FALLS = 0.01
-# Standard deviation of validation accuracy from epoch to epoch, late in training, from which the last epoch is luck: as
-# much as a typical strategy is worth.
+# A fall of the level on validation from its smoothed best; less is what an epoch differs by on a few hundred examples.
+LEVEL_FALLS = 0.01
+# Standard deviation of the level on validation from epoch to epoch, late in training, from which the last epoch is
+# luck: as much as a typical strategy is worth.
 SHAKES = 0.02
 # Mean confidence minus accuracy; and the temperature from which the softmax is clearly too sharp (Guo et al. 2017 find
 # 1.1 to 3 for networks trained without remedy).
@@ -55,125 +116,152 @@ class Estimate:
         return self.mean >= size and (not self.sure or self.low > 0)
 
 
+def estimate(values: Sequence[float], *, within: tuple[float, float] | None = None) -> Estimate | None:
+    """Return mean and 95 % t interval of numbers over seeds; None of no numbers.
+
+    Args:
+        values: one per seed. Where they are all the same, the interval is that one number: nothing more is known.
+        within: where such a number can lie at all, such as 0 to 1 for an accuracy.
+    """
+    if not len(values):
+        return None
+    found = paired(values)
+    low, high = found.interval(0.95) if found.std != 0 else (found.mean, found.mean)
+    if within is not None and not math.isnan(low):
+        low, high = max(low, within[0]), min(high, within[1])
+    return Estimate(tuple(map(float, values)), found.mean, low, high)
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the runs show.
+    """One thing that the runs show: what it is about, and what it is. Its numbers stand in the diagnosis."""
 
-    Attributes:
-        name: what it is about: ``fit``, ``gap``, ``onset``, ``progress``, ``calibration``, ``stability``,
-            ``bias and variance``, ``divergence``, ``seeds``, ``measurement``.
-        state: ``problem``, ``fine``, ``note`` (it explains or limits), or ``unknown``.
-        sentence: it in words.
-    """
-
-    name: str
-    state: str
-    sentence: str
+    name: Topic
+    state: State
 
 
 @dataclass(frozen=True)
 class Run:
     """What one run's history says; numbers are NaN where it does not tell.
 
+    The level and the cost are metrics, see :class:`Diagnosis`.
+
     Attributes:
         epochs: how many epochs are numbers.
         diverged: whether something was not a number.
-        turn: where validation cross-entropy turns for good, or None.
-        accuracy_lost: by how much validation accuracy ends below its best level, see :func:`curves.lost`.
+        turn: where the cost on validation turns for good, or None.
+        lost: by how much the level on validation ends below its best, see :func:`curves.lost`.
         lost_error: the standard error of that, of one run by itself.
-        train_accuracy, val_accuracy, train_cross_entropy, val_cross_entropy: at the end, a mean of the last epochs.
-        gap, cross_entropy_gap: at the end: training minus validation accuracy, validation minus training cross-entropy.
-        best_epoch: of validation accuracy, or else cross-entropy, counted from 1; 0 without validation.
-        best_gap, best_cross_entropy_gap: there.
-        opened: since when training accuracy has been ahead of validation by three points for good, or None.
-        levelled: since when validation cross-entropy has been within a tenth of its minimum, or None.
-        falls: whether validation cross-entropy (or else the error) still falls at the end.
-        train_falls: whether training cross-entropy or the error on training examples does.
+        train, val, train_cost, val_cost: level and cost at the end, a mean of the last epochs.
+        gap, cost_gap: at the end: level on training minus validation, cost on validation minus training.
+        best_epoch: on validation, by the metric that decides, else the level, else the cost, as far as the history
+            has them, counted from 1; 0 without validation.
+        best_gap, best_cost_gap: there.
+        opened: since when the level on training has been ahead of validation by three points for good, or None.
+        levelled: since when the cost on validation has been within a tenth of its minimum, or None.
+        falls: whether the cost on validation (or else what the level lacks) still falls at the end.
+        train_falls: whether the cost on training examples, or what the level lacks there, does.
         train_stopped: whether neither of them falls, steadily or not.
-        shake: standard deviation of validation accuracy from epoch to epoch, in the last third.
+        shake: standard deviation of the level on validation from epoch to epoch, in the last third.
     """
 
     epochs: int
     diverged: bool
     turn: Turn | None
-    accuracy_lost: float
-    train_accuracy: float
-    val_accuracy: float
-    train_cross_entropy: float
-    val_cross_entropy: float
+    lost: float
+    lost_error: float
+    train: float
+    val: float
+    train_cost: float
+    val_cost: float
     gap: float
-    cross_entropy_gap: float
+    cost_gap: float
     best_epoch: int
     best_gap: float
-    best_cross_entropy_gap: float
+    best_cost_gap: float
     opened: int | None
     levelled: int | None
     falls: bool
     shake: float
-    lost_error: float = float("nan")
-    train_falls: bool = False
-    train_stopped: bool = False
+    train_falls: bool
+    train_stopped: bool
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """What the runs of one recipe say of the model.
 
+    The *level* is a share that should rise, such as accuracy or R²; the *cost* is what should fall, such as the
+    cross-entropy or the root mean squared error.
+
     Attributes:
-        word: ``underfitting``, ``fitting``, ``overfitting`` or ``cannot tell``.
-        kind: of overfitting ``accuracy`` (it is better on training examples, or validation accuracy falls) or
-            ``confidence`` (only cross-entropy gets worse); of underfitting ``unfinished`` (still improving),
-            ``limited`` (it does not improve steadily any more) or ``nothing learned``; else empty.
-        onset: the median epoch after which validation cross-entropy rises for good, counted from 1; None unless
+        task: what is predicted.
+        cost: the metric that is the cost; the level is :attr:`level`.
+        word, kind: the verdict.
+        onset: the median epoch after which the cost on validation rises for good, counted from 1; None unless
             more than half of the runs turn.
         onset_range: the earliest and the latest of those runs.
         turned: how many runs turn.
-        apart: whether the gap in accuracy matters: three points, and more than luck gives.
-        gap, cross_entropy_gap: at the end of training; None where histories lack what it needs.
-        best_gap, best_cross_entropy_gap: at the best epoch by validation.
-        train_accuracy, val_accuracy: at the end.
-        fit: how far training accuracy went from chance (0) to what is attainable (1).
+        apart: whether the gap in level matters: three points, and more than luck gives.
+        gap, cost_gap: at the end of training; None where histories lack what it needs.
+        best_gap, best_cost_gap: at the best epoch by validation.
+        train, val: level at the end.
+        fit: how far the level on training examples went from chance (0) to what is attainable, or to all (1).
+        attainable: which level is attainable there; None where that is not known.
         falls: whether more than half of the runs still improve on validation.
         train_falls: whether more than half of the runs still improve on training examples.
-        unstable: whether the last epoch is luck: accuracy on validation jumps by more than the size of that part
+        unstable: whether the last epoch is luck: the level on validation jumps by more than the size of that part
             makes it uncertain by.
         shared: whether gaps allow for the luck of one validation part that all runs share.
-        overconfidence, temperature: of the kept predictions, of each seed; None without predictions.
+        overconfidence, temperature: of the kept predictions, of each seed; None without predictions, or of a task
+            whose predictions have no confidence.
         decomposition: bias and variance over seeds; None without predictions of the same examples by two seeds.
-        sentence: the verdict in words.
-        evidence: the findings, the most telling first.
         runs: what each run says.
         clean: whether training metrics were measured in inference mode, without penalties.
+        before: the word and kind without the last epoch of each run, where that is another word; else None.
+        evidence: the findings, the most telling first.
     """
 
-    word: str
-    kind: str
+    task: Task
+    cost: Metric
+    word: Word
+    kind: Kind
     onset: int | None
     onset_range: tuple[int, int] | None
     turned: int
     apart: bool
     gap: Estimate | None
-    cross_entropy_gap: Estimate | None
+    cost_gap: Estimate | None
     best_gap: Estimate | None
-    best_cross_entropy_gap: Estimate | None
-    train_accuracy: Estimate | None
-    val_accuracy: Estimate | None
+    best_cost_gap: Estimate | None
+    train: Estimate | None
+    val: Estimate | None
     fit: float
+    attainable: float | None
     falls: bool
+    train_falls: bool
     unstable: bool
+    shared: bool
     overconfidence: Estimate | None
     temperature: Estimate | None
     decomposition: Decomposition | None
-    sentence: str
-    evidence: tuple[Finding, ...]
     runs: tuple[Run, ...]
-    clean: bool = True
-    train_falls: bool = False
-    shared: bool = False
+    clean: bool
+    before: tuple[Word, Kind] | None = None
+    evidence: tuple[Finding, ...] = ()
 
     @property
     def seeds(self) -> int:
         return len(self.runs)
+
+    @property
+    def level(self) -> Metric:
+        return self.task.level
+
+    @property
+    def told(self) -> tuple[Run, ...]:
+        """The runs that did not diverge, of which everything is."""
+        return tuple(run for run in self.runs if not run.diverged)
 
     @property
     def overconfident(self) -> bool:
@@ -190,4 +278,5 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything for JSON; what is not a number is None."""
-        return {**plain(self), "seeds": self.seeds, "overconfident": self.overconfident}
+        named = {"task": self.task.to_dict(), "level": self.level.name, "cost": self.cost.name}
+        return {**plain(self), **named, "seeds": self.seeds, "overconfident": self.overconfident}

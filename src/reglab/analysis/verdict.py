@@ -1,4 +1,7 @@
-"""What may be said of each recipe against the baseline. Numbers in, verdicts out; see docs/statistics.md."""
+"""What may be said of each recipe against the baseline. Numbers in, verdicts out; see docs/statistics.md.
+
+How it is said is the report's: ``report/verdicts.py``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import numpy as np
 
 from reglab.analysis.paired import (
     Paired,
-    bound_on_share,
     detectable,
     holm,
     paired,
@@ -21,7 +23,7 @@ from reglab.analysis.paired import (
 )
 from reglab.tasks import Metric
 
-__all__ = ["ALPHA", "ENOUGH_SEEDS", "Ended", "Verdict", "collapsed", "decide", "judge", "p_text"]
+__all__ = ["ALPHA", "ENOUGH_SEEDS", "Ended", "Verdict", "collapsed", "decide", "judge"]
 
 Key = TypeVar("Key")
 
@@ -81,84 +83,6 @@ class Verdict:
         if self.word not in ("better", "worse"):
             return ""
         return ">0" if math.isinf(self.high) else "<0" if math.isinf(self.low) else ""
-
-    def interval(self) -> str:
-        """Return the interval as text, ``[-0.35, +4.58]``, a bound as ``>0``, and nothing where there is none."""
-        if self.bound:
-            return self.bound
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            return ""
-        unit, form = self.metric.scale, self.metric.form
-        return f"[{unit * self.low:+{form}}, {unit * self.high:+{form}}]"
-
-    def difference(self) -> str:
-        """Return the mean difference and its interval as a table holds them; nothing where there is no pair."""
-        if math.isnan(self.paired.mean):
-            return ""
-        return f"{self.metric.scale * self.paired.mean:+{self.metric.form}} {self.interval()}".rstrip()
-
-    def size(self) -> str:
-        """Return the mean difference with its unit, and its interval: ``+2.10 points [-0.35, +4.58]``."""
-        mean, interval = self.metric.differs(self.paired.mean, f"+{self.metric.form}"), self.interval()
-        return f"{mean}{interval and f' {interval}'}"
-
-    def sentence(self, name: str) -> str:
-        """Return the verdict in words."""
-        return self._first(name) + self._collapses()
-
-    def _first(self, name: str) -> str:
-        d, size = self.paired, self.size()
-        if self.word == "unreliable" and self.bad:
-            return f"{name} is unreliable: {self.bad} of {self.runs} runs diverged or failed."
-        if self.word == "unreliable":
-            return (
-                f"{name} is unreliable: {self.baseline_bad} of {self.baseline_runs} runs of the baseline diverged or "
-                "failed, so what is left to compare with is a selection."
-            )
-        if self.word == "identical":
-            return f"{name} is identical to the baseline in {_all(d.n)}: its networks are the baseline's.{_share(d.n)}"
-        if self.word == "screening":
-            return f"{name}: {d.n} seeds are screening, too few for a verdict."
-        if self.word in ("better", "worse"):
-            return f"{name} is {self.word}: {size}, p {p_text(self.p_adjusted)}."
-        if self.word == "equivalent":
-            return f"{name} makes no difference larger than {self.metric.differs(self.margin or 0, 'g')}: {size}."
-        if d.all_zero:
-            same = f"its {self.metric.title} is the same in {_all(d.n)}"
-            return f"{name} cannot be told from the baseline: {same}.{_share(d.n)}"
-        return f"{name} cannot be told from the baseline: {size}.{self._needed()}"
-
-    def _needed(self) -> str:
-        if not math.isfinite(self.detectable):
-            return ""
-        if self.margin is not None:
-            seeds = "over 100,000" if self.seeds_needed is None else f"about {self.seeds_needed:,}"
-            return f" A difference of {self.metric.differs(self.margin, 'g')} would need {seeds} seeds."
-        smallest = self.metric.differs(self.detectable, self.metric.rough)
-        return f" {self.paired.n} seeds at this spread detect differences from {smallest} on."
-
-    def _collapses(self) -> str:
-        if not self.collapsed:
-            return ""
-        seeds = ", ".join(map(str, self.collapsed))
-        which = f"seed {seeds}" if len(self.collapsed) == 1 else f"seeds {seeds}"
-        return f" {len(self.collapsed)} of its {self.runs} runs collapsed ({which})."
-
-
-def _all(n: int) -> str:
-    return "the only seed" if n == 1 else f"all {n} seeds"
-
-
-def _share(n: int) -> str:
-    """Say what ``n`` pairs without any difference show, exactly."""
-    return (
-        f" With 95 % confidence at most {100 * bound_on_share(n):.0f} % of runs differ; by how much, these do not tell."
-    )
-
-
-def p_text(p: float) -> str:
-    """Return a p value as a sentence holds it, after "p "."""
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
 def collapsed(values: Mapping[int, float], metric: Metric) -> tuple[int, ...]:

@@ -21,12 +21,12 @@ from reglab.cli.options import execution_options, settings_options, split, where
 from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
 from reglab.cli.show import trained
-from reglab.experiments.diagnosis import as_dict, diagnosed, patient, write
-from reglab.experiments.probes import PROBES, alone, probed
+from reglab.experiments.diagnosis import diagnosed, patient, write
+from reglab.experiments.probes import PROBES, alone, check_probes, probed
 from reglab.experiments.treatment import Treated, treat, treated_before
 from reglab.facade import Study
 from reglab.logs import read_log
-from reglab.report.diagnosis import Line, lines, treated_lines
+from reglab.report.diagnosis import Line, as_dict, lines, treated_lines
 from reglab.results import Results
 from reglab.study.storage.view import study_in
 
@@ -47,9 +47,11 @@ _STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
               "data? labels: does it memorize? noise: does noise on inputs move it? weights: norms and sharpness, to "
               "explain. Can be given again")  # fmt: skip
 @click.option("--treat", is_flag=True, help="try what is prescribed, and say what works on this model")
-@click.option("--attainable", type=click.FloatRange(0, 100, min_open=True), metavar="X", help="training accuracy "
-              "that a good model can have on this data, in % [default: 100]")  # fmt: skip
+@click.option("--attainable", type=click.FloatRange(0, 100, min_open=True), metavar="X", help="training accuracy, or "
+              "R², that a good model can have on this data, in % [default: 100; of R² unknown]")  # fmt: skip
 @click.option("--classes", type=click.IntRange(min=2), metavar="N", help="how many classes, where SOURCE is a log")
+@click.option("--target-std", type=click.FloatRange(0, min_open=True), metavar="X", help="standard deviation of the "
+              "target, where SOURCE is a log with squared errors and no R²")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 @settings_options()
 @where_options
@@ -66,7 +68,9 @@ def diagnose(source: str | None, **options: Any) -> None:
       reglab diagnose reglab-out/digits-mlp --probe noise
       reglab diagnose --data digits --model mlp --train-size 200 --treat
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
-    own = {key: options.pop(key) for key in ("probes", "treat", "attainable", "classes", "as_json", "recipe")}
+    keys = ("probes", "treat", "attainable", "classes", "target_std", "as_json", "recipe")
+    own = {key: options.pop(key) for key in keys}
+    own["attainable"] = own["attainable"] / 100 if own["attainable"] else None
     # Of a log or a folder nothing is read, and what the data is only matters to what is prescribed.
     trains = source is None or Path(source).suffix.lower() in (".yaml", ".yml")
     own["kind"] = options["kind"] if trains else options.pop("kind")
@@ -76,9 +80,9 @@ def diagnose(source: str | None, **options: Any) -> None:
         return
     changes, execution = split(options)
     if source is not None and Path(source).is_dir():
-        results, make = _of_folder(source, own["recipe"], changes)
+        results, make = _of_folder(source, own["recipe"], own["probes"], changes)
     else:
-        results, make = _of_options(source, own["recipe"], changes, execution, console)
+        results, make = _of_options(source, own["recipe"], own["probes"], changes, execution, console)
     _diagnose(results, make, own, execution, console)
 
 
@@ -92,8 +96,10 @@ def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
             f"leave {source} out and give --data and --model."
         )
 
-    log, attainable = read_log(source), (own["attainable"] or 100) / 100
-    found = of(log.histories, num_classes=own["classes"], attainable=attainable, clean=log.clean)
+    deviation = own["target_std"]
+    loss = "mean_squared_error" if deviation else ""
+    log = read_log(source, loss=loss, outputs=own["classes"], deviation=deviation)
+    found = of(log.histories, log.task, attainable=own["attainable"], clean=log.clean)
     epochs = max(run.epochs for run in found.runs)
     items = prescribe(found, Patient(kind=own["kind"] or "array", epochs=epochs, classes=own["classes"]))
     if own["as_json"]:
@@ -102,7 +108,9 @@ def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
     _print(lines(found, items, notes=log.notes), source)
 
 
-def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tuple[Results, Callable[[], Study]]:
+def _of_folder(
+    source: str, recipe: str | None, probes: Sequence[str], changes: dict[str, Any]
+) -> tuple[Results, Callable[[], Study]]:
     """Return what a study folder holds, and how its study is made where something has to be trained."""
     source = str(study_in(source))
     if "out" in changes:
@@ -117,6 +125,7 @@ def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tupl
             f"{given}: the study in {source} is what it is. Leave that out, or leave the folder out to train another."
         )
     results = Results.load(source)
+    check_probes(probes, results.task)
     name = recipe or results.baseline
     if name not in results.runs:
         raise click.UsageError(f"The study in {source} has no recipe {name!r}; it has {', '.join(results.runs)}.")
@@ -130,7 +139,12 @@ def _of_folder(source: str, recipe: str | None, changes: dict[str, Any]) -> tupl
 
 
 def _of_options(
-    source: str | None, recipe: str | None, changes: dict[str, Any], execution: dict[str, Any], console: Console
+    source: str | None,
+    recipe: str | None,
+    probes: Sequence[str],
+    changes: dict[str, Any],
+    execution: dict[str, Any],
+    console: Console,
 ) -> tuple[Results, Callable[[], Study]]:
     """Train the study that the options or a YAML file name, its baseline alone."""
     if recipe is not None:
@@ -144,7 +158,7 @@ def _of_options(
         raise click.UsageError(
             "Say what to diagnose: a study folder, a log (CSV or JSON), or --data and --model to train one."
         )
-    study.task.check_known_to("diagnosis")
+    check_probes(probes, study.task)
     return trained(study, console, execution=execution), lambda: study
 
 
@@ -154,7 +168,7 @@ def _diagnose(
     def run(study: studies.Study) -> Results:
         return trained(study, console, execution=execution)
 
-    found = diagnosed(results, attainable=(own["attainable"] or 100) / 100)
+    found = diagnosed(results, attainable=own["attainable"])
     study = make() if own["probes"] or own["treat"] else None
     if {"noise", "weights"} & set(own["probes"]):  # they predict in this process
         start_backend()
@@ -167,17 +181,17 @@ def _diagnose(
     elif not own["treat"]:
         treated = treated_before(results, items)
     try:
-        write(results.folder, results.baseline, found, items, probes=probes, treated=treated)
+        write(results.folder, results.baseline, as_dict(found, items, probes=probes, treated=treated))
     except OSError as error:  # somebody else's folder can be diagnosed too
         say(f"The diagnosis is not kept in {results.folder}: {error.strerror}.", err=True)
     if own["as_json"]:
         click.echo(json.dumps(as_dict(found, items, probes=probes, treated=treated), indent=1))
         return
-    page = lines(found, items, more=probes.findings(), notes=[*results.notes, *_unfinished(results)])
+    page = lines(found, items, probes=probes, notes=[*results.notes, *_unfinished(results)])
     if own["treat"] or treated:
         page += [
             Line(""),
-            *(treated_lines(treated) if treated else [Line("No recipe is prescribed, so none was tried.")]),
+            *(treated_lines(treated, found) if treated else [Line("No recipe is prescribed, so none was tried.")]),
         ]
     _print(page, results.headline)
 

@@ -1,31 +1,28 @@
-"""The diagnosis of a study's runs: from what a folder holds to what :func:`reglab.analysis.diagnose.diagnose` takes."""
+"""The diagnosis of a study's runs: what a folder holds, as :func:`reglab.analysis.diagnose.diagnose` takes it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from reglab.analysis.diagnose import diagnose
 from reglab.analysis.diagnosis import Diagnosis
-from reglab.analysis.plain import plain
-from reglab.analysis.prescribe import Item, Patient
+from reglab.analysis.prescribe import Patient
 from reglab.analysis.probed import Probes
-from reglab.experiments.treatment import Treated
 from reglab.results import Results
 from reglab.studies import Study
 from reglab.study.records import DIVERGED, FINISHED
 from reglab.study.storage import answers
+from reglab.tasks import Task
 
-__all__ = ["STEM", "as_dict", "diagnosed", "patient", "write"]
+__all__ = ["STEM", "diagnosed", "patient", "write"]
 
 STEM = "diagnosis"  # of its files: ``diagnosis.json``, and ``diagnosis-<key>.json`` for other recipes
 
 
-def diagnosed(results: Results, name: str | None = None, *, attainable: float = 1.0) -> Diagnosis:
+def diagnosed(results: Results, name: str | None = None, *, attainable: float | None = None) -> Diagnosis:
     """Return the diagnosis of one recipe of a study.
 
     The word comes from training and validation alone. Calibration is of validation, at the best epoch, whose weights
@@ -34,29 +31,25 @@ def diagnosed(results: Results, name: str | None = None, *, attainable: float = 
     Args:
         results: of the study; it may still be running.
         name: of the recipe; by default the baseline.
-        attainable: the training accuracy that a good model can have on this data.
+        attainable: the level on training examples that a good model can have on this data; by default what the task
+            says.
     """
-    results.task.check_known_to("diagnosis")
     name = name or results.baseline
     runs = [run for run in results.runs[name].values() if run.status in (FINISHED, DIVERGED)]
     validation, test = results.predictions(name, "validation"), results.predictions(name, "test")
-    chance = None
-    if validation is not None:  # the most frequent class, which somebody who has learned nothing would say
-        chance = float(np.bincount(validation.labels.ravel()).max() / validation.labels.size)
     return diagnose(
-        [_with_end(run.history, diverged=run.status == DIVERGED) for run in runs],
-        num_classes=len(results.task.names),
-        chance=chance, attainable=attainable,
+        [_with_end(run.history, results.task, diverged=run.status == DIVERGED) for run in runs], results.task,
+        attainable=attainable,
         validation=None if validation is None else (validation.labels, validation.predicted),
         predictions=None if test is None else (test.labels, test.predicted),
         shared=results.data.get("shared_validation"),
     )  # fmt: skip
 
 
-def _with_end(history: Mapping[str, list[float]], *, diverged: bool) -> Mapping[str, list[float]]:
+def _with_end(history: Mapping[str, list[float]], task: Task, *, diverged: bool) -> Mapping[str, list[float]]:
     """Return a history whose last epoch says that the run diverged, where it did."""
     if not diverged or not history:
-        return history if history else {"val_cross_entropy": [float("nan")]}
+        return history if history else {f"val_{task.criterion.name}": [float("nan")]}
     return {key: [*values, float("nan")] for key, values in history.items()}
 
 
@@ -75,45 +68,22 @@ def patient(results: Results, study: Study | None = None, probes: Probes | None 
     return Patient(
         kind=kind, label_changing=changing, epochs=epochs, steps=steps,
         recipe=results.spec.get("recipes", {}).get(results.baseline, ""), train_size=size,
-        classes=len(results.task.names), probes=probes or Probes(),
+        classes=len(results.task.names) if results.task.form == "classes" else None, probes=probes or Probes(),
     )  # fmt: skip
 
 
-def as_dict(
-    diagnosis: Diagnosis, items: Sequence[Item], *, probes: Probes | None = None, treated: Treated | None = None
-) -> dict[str, Any]:
-    """Return everything for JSON: what ``reglab diagnose --json`` prints, and ``diagnosis.json`` holds."""
-    found: dict[str, Any] = {"schema": 1, "diagnosis": diagnosis.to_dict(), "prescription": plain(list(items))}
-    if probes is not None:
-        found["probes"] = plain(probes)
-        found["probes"]["findings"] = plain(list(probes.findings()))
-    if treated is not None:
-        found["treatment"] = {
-            "folder": str(treated.results.folder), "conclusion": treated.conclusion(),
-            "recommended": treated.recommended,
-            "tried": [
-                {
-                    "name": tried.item.name, "recipe": tried.item.recipe, "word": tried.verdict.word,
-                    "sentence": tried.sentence(), "change": plain(tried.change),
-                }
-                for tried in treated.tried
-            ],
-        }  # fmt: skip
-    return found
-
-
-def write(folder: Path, name: str, diagnosis: Diagnosis, items: Sequence[Item], **more: Any) -> Path:
-    """Keep the diagnosis of a recipe in a study folder, beside its results, and return the file.
+def write(folder: Path, name: str, found: Mapping[str, Any]) -> Path:
+    """Keep the diagnosis of a recipe, as JSON holds it, in a study folder, beside its results, and return the file.
 
     What probes and treatments of the recipe found before, and nobody asked for now, stays.
     """
     question = {"recipe": name}
-    found, before = as_dict(diagnosis, items, **more), answers.find(folder, STEM, question) or {}
+    kept, before = dict(found), answers.find(folder, STEM, question) or {}
     if "treatment" in before:
-        found.setdefault("treatment", before["treatment"])
+        kept.setdefault("treatment", before["treatment"])
     if isinstance(before.get("probes"), Mapping):
-        found["probes"] = _joined(before["probes"], found.get("probes") or {})
-    return answers.keep(folder, STEM, question, found)
+        kept["probes"] = _joined(before["probes"], kept.get("probes") or {})
+    return answers.keep(folder, STEM, question, kept)
 
 
 def _joined(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

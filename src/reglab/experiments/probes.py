@@ -32,8 +32,19 @@ from reglab.seeds import derive
 from reglab.studies import Study
 from reglab.study.records import FINISHED
 from reglab.study.storage import folders
+from reglab.tasks import Task
 
-__all__ = ["PROBES", "alone", "probe_data", "probe_labels", "probe_noise", "probe_weights", "probed", "wrong_labels"]
+__all__ = [
+    "PROBES",
+    "alone",
+    "check_probes",
+    "probe_data",
+    "probe_labels",
+    "probe_noise",
+    "probe_weights",
+    "probed",
+    "wrong_labels",
+]
 
 S = TypeVar("S", bound=Study)
 
@@ -46,6 +57,15 @@ STDDEVS = (0.0, 0.05, 0.1, 0.2, 0.5)
 EXAMPLES = 2000  # of validation, for noise
 RADIUS = 0.05  # of each kernel's norm
 DRAWS = 5  # perturbations of the weights
+
+
+def check_probes(names: Collection[str], task: Task) -> None:
+    """Raise a ReglabError for a probe that says nothing of a task."""
+    if "labels" in names and task.memorized(1.0, 1.0) is None:
+        raise ReglabError(
+            f"--probe labels: how many wrong labels are learned does not follow from {task.success.title}, which is "
+            f"measured of {task.kind}. Leave that probe out."
+        )
 
 
 def probed(names: Collection[str], study: Study, results: Results, *, run: Run | None = None) -> Probes:
@@ -83,8 +103,8 @@ def probe_data(study: Study, results: Results, *, run: Run | None = None) -> Lea
             epochs=max(1, round(settings.epochs / fraction)),
         )  # fmt: skip
         found = part.run() if run is None else run(part)
-        validation[size], training[size] = _accuracies(found, study.baseline)
-    validation[whole], training[whole] = _accuracies(results, study.baseline)
+        validation[size], training[size] = _levels(found, study.baseline)
+    validation[whole], training[whole] = _levels(results, study.baseline)
     return learning_curve(validation, training)
 
 
@@ -92,8 +112,8 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
     """Train the baseline with a share of wrong labels; validation and test keep theirs (Zhang et al. 2017, Arpit 2017).
 
     How many wrong labels are learned is bounded from below: of the measured training examples a share ``w`` is labelled
-    wrongly, and of the others no more than all can be right, so of the wrong ones ``1 - (1 - accuracy) / w`` at least
-    are.
+    wrongly, and of the others no more than all can be learned, so of the wrong ones ``1 - (1 - success) / w`` at least
+    are: of the variance of numbers, where success is R². See :meth:`reglab.tasks.Task.memorized`.
 
     Args:
         study: the diagnosed one.
@@ -104,7 +124,7 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
     memorized, ends, best, success = [], [], [], study.task.success.name
     for seed in study.settings.seed_list():
         parts = _split(study, seed)
-        data, wrong = wrong_labels(study.dataset, parts, share=share, seed=seed)
+        data, wrong = wrong_labels(study.dataset, study.task, parts, share=share, seed=seed)
         part = _inside(
             study, study.out / "probe-labels" / f"seed-{seed}", data=data, seeds=1, first_seed=seed, train_size=None,
             protocol="honest",
@@ -112,8 +132,9 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
         found = part.run() if run is None else run(part)
         for trained in _finished(found, study.baseline):
             measured = wrong[measured_part(np.flatnonzero(data.part == 0), len(parts.val), seed)].mean()
-            learned = 1 - (1 - late(trained.history[f"train_{success}"])) / measured
-            memorized.append(max(0.0, learned))
+            learned = study.task.memorized(late(trained.history[f"train_{success}"]), measured)
+            assert learned is not None
+            memorized.append(learned)
             ends.append(late(trained.history[f"val_{success}"]))
             best.append(trained.metrics[f"val_{success}"])
     clean = [late(trained.history[f"val_{success}"]) for trained in _finished(results, study.baseline)]
@@ -122,23 +143,23 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
     return label_probe(share, memorized=memorized, val=ends, best_val=best, clean_val=clean)
 
 
-def wrong_labels(data: Dataset, parts: Split, *, share: float, seed: int) -> tuple[Dataset, np.ndarray]:
+def wrong_labels(data: Dataset, task: Task, parts: Split, *, share: float, seed: int) -> tuple[Dataset, np.ndarray]:
     """Return the examples of a split as data that comes in parts, a share of whose training labels is wrong.
 
-    Which ones, and which other class each gets, is drawn from a stream of the seed.
+    Which ones, and which other label each gets, is drawn from a stream of the seed.
 
     Returns:
         the data, and for each of its examples whether its label is wrong.
     """
     if not 0 < share < 1:
-        raise ReglabError(f"share={share} of wrong labels is not possible. Give one between 0 and 1.")
+        raise ReglabError(f"share={share} of wrong labels is invalid. Give one between 0 and 1.")
     kept = np.concatenate([parts.train, parts.val, parts.test])
     part = np.repeat(np.array([TRAIN, VAL, TEST], "int8"), [len(parts.train), len(parts.val), len(parts.test)])
     random = np.random.default_rng(derive(seed, "wrong labels"))
     wrong = np.zeros(len(kept), dtype=bool)
     wrong[random.choice(len(parts.train), size=max(1, round(share * len(parts.train))), replace=False)] = True
     y = data.y[kept].copy()
-    y[wrong] = (y[wrong] + random.integers(1, data.num_classes, size=int(wrong.sum()))) % data.num_classes
+    y[wrong] = task.mislabelled(y[wrong], random)
     name = f"{data.name} with {100 * share:g} % wrong labels"
     return replace(data, name=name, x=np.asarray(data.x[kept]), y=y, part=part), wrong
 
@@ -158,7 +179,7 @@ def probe_noise(study: Study, results: Results) -> NoiseProbe | None:
         x, y = data.validation[0][:EXAMPLES], data.validation[1][:EXAMPLES]
         random = np.random.default_rng(derive(data.seed, "noise probe"))
         noise = (float(x.std()) * random.normal(size=x.shape)).astype("float32")
-        rows.append([program.task.success(y, program.predict(x + np.float32(s) * noise)) for s in STDDEVS])
+        rows.append([program.task.level(y, program.predict(x + np.float32(s) * noise)) for s in STDDEVS])
     return noise_probe(STDDEVS, np.array(rows).T.tolist()) if rows else None
 
 
@@ -227,8 +248,8 @@ def _finished(results: Results, name: str) -> list[RunResult]:
     return [run for run in results.runs[name].values() if run.status == FINISHED]
 
 
-def _accuracies(results: Results, name: str) -> tuple[dict[int, float], dict[int, float]]:
-    """Return accuracy of each seed at its best epoch, on validation and on the training part."""
-    runs, success = _finished(results, name), results.task.success.name
-    validation, training = ({run.seed: run.metrics[f"{part}_{success}"] for run in runs} for part in ("val", "train"))
+def _levels(results: Results, name: str) -> tuple[dict[int, float], dict[int, float]]:
+    """Return the level of each seed at its best epoch, on validation and on the training part."""
+    runs, level = _finished(results, name), results.task.level.name
+    validation, training = ({run.seed: run.metrics[f"{part}_{level}"] for run in runs} for part in ("val", "train"))
     return validation, training

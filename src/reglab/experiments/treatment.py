@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,6 @@ from reglab.study.storage.view import frozen_spec
 __all__ = ["Treated", "Tried", "judged", "treat", "treated_before", "treatment"]
 
 FOLDER = "treatment"
-_MARKS = {
-    "better": "+", "worse": "!", "unreliable": "!", "equivalent": "=", "identical": "=", "cannot tell": "?",
-    "screening": "?",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,39 +32,15 @@ class Tried:
         item: what was tried, added to the recipe that was diagnosed.
         verdict: on its test set, against the baseline.
         change: what it did to bias and variance, adjusted for all that were tried; None with fewer than three seeds.
-        gap: the mean change of the gap in accuracy between training and validation, at the best epoch.
-        cross_entropy: the mean change of the test cross-entropy.
+        gap: the mean change of the gap between training and validation, in the metric that decides, at the best epoch.
+        cost: the mean change of the criterion on the test set.
     """
 
     item: Item
     verdict: Verdict
     change: Change | None
     gap: float
-    cross_entropy: float
-
-    @property
-    def mark(self) -> str:
-        return _MARKS[self.verdict.word]
-
-    def sentence(self) -> str:
-        """Return what came of it in words."""
-        verdict = self.verdict
-        if verdict.word == "unreliable":
-            bad, runs, of = verdict.bad, verdict.runs, ""
-            if not bad:
-                bad, runs, of = verdict.baseline_bad, verdict.baseline_runs, " of what it is compared with"
-            return f"{self.item.name}: {bad} of {runs} runs{of} diverged or failed."
-        metric, text = verdict.metric, f"{self.item.name}: {verdict.word}, {verdict.size()}"
-        if not math.isnan(self.gap):
-            text += f"; gap {metric.differs(self.gap, f'+{metric.rough}')}, cross-entropy {self.cross_entropy:+.3f}"
-        return text + ("" if self.change is None else _changes(self.change)) + "."
-
-
-def _changes(change: Change) -> str:
-    words, numbers = change.words(), f"bias² {change.bias[0]:+.3f}, variance {change.variance[0]:+.3f}"
-    if words == "cannot tell":
-        return f"; {numbers}, neither shown"
-    return f"; it {words} ({numbers})"
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -78,33 +49,15 @@ class Treated:
 
     Attributes:
         tried: the items that are recipes, in the order in which they were prescribed.
-        untried: what is no recipe, each in a sentence.
+        untried: what is no recipe.
         results: of the study.
         recommended: the item that validation recommends; empty for none of them, or with too few seeds.
     """
 
     tried: tuple[Tried, ...]
-    untried: tuple[str, ...]
+    untried: tuple[Item, ...]
     results: Results
     recommended: str
-
-    def conclusion(self) -> str:
-        """Return which items worked, in a sentence or two."""
-        better = [tried.item.name for tried in self.tried if tried.verdict.word == "better"]
-        if any(tried.verdict.word == "screening" for tried in self.tried):
-            return "Fewer than five seeds are screening: no verdict. Give --seeds 5 or more to know what works."
-        if not better:
-            text = "None of them is shown to help on this model"
-            visible = [tried.verdict.detectable for tried in self.tried if math.isfinite(tried.verdict.detectable)]
-            if not visible:
-                return f"{text}."
-            seeds, metric = max(tried.verdict.paired.n for tried in self.tried), self.results.metric
-            largest = metric.differs(max(visible), metric.rough)
-            return f"{text}; {seeds} seeds would show differences from {largest} on."
-        text = f"Shown to help on this model: {', '.join(better)}"
-        if self.recommended in better:
-            return f"{text}. By validation, {self.recommended} is the one to take."
-        return f"{text}."
 
 
 def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -> Study:
@@ -118,8 +71,8 @@ def treatment(study: Study, items: Sequence[Item], *, out: Path | None = None) -
     """
     recipes = _recipes(study.baseline, study.recipes[study.baseline], items)
     if len(recipes) == 1:
-        actions = "; ".join(item.action for item in items) or "nothing is prescribed"
-        raise ReglabError(f"There is no recipe to try: {actions}.")
+        names = ", ".join(item.name for item in items) or "nothing is prescribed"
+        raise ReglabError(f"There is no recipe to try: {names}.")
 
     def made(folder: Path, *more: Path) -> Study:
         return study.with_(out=folder, reuse=[study.out, *more], recipes=recipes)
@@ -188,11 +141,10 @@ def judged(results: Results, items: Sequence[Item]) -> Treated:
         row = results.comparison.row(name)
         assert row.verdict is not None
         tried.append(Tried(
-            item, row.verdict, changes[name], row.differences["gap"].mean, row.differences["cross_entropy"].mean,
+            item, row.verdict, changes[name], row.differences["gap"].mean,
+            row.differences[results.task.criterion.name].mean,
         ))  # fmt: skip
-    untried = tuple(
-        f"{item.name} was not tried, for it is no recipe: {item.action}." for item in items if not item.recipe
-    )
+    untried = tuple(item for item in items if not item.recipe)
     choice = results.comparison.choice
     taken = names.get(choice.recommended) if choice is not None and not choice.screening else None
     recommended = "" if taken is None else taken.name
@@ -215,7 +167,8 @@ def _change(results: Results, name: str, baseline: str) -> Change | None:
     if not both:
         return None
     p, q = (of.predicted[[rows[i][seed] for seed in both]] for i, of in enumerate((ours, theirs)))
-    return decompose_change(ours.labels, p, q)
+    first, second = results.task.points(ours.labels, p), results.task.points(ours.labels, q)
+    return None if first is None or second is None else decompose_change(*first, second[1])
 
 
 def _rows(runs: Mapping[int, Any]) -> dict[int, int]:

@@ -6,7 +6,7 @@ import math
 
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 from reglab.experiments.ablation import Ablation
-from reglab.report import tables
+from reglab.report import tables, verdicts
 from reglab.report.tables import Table
 
 __all__ = ["ingredient_table", "interaction_table", "legend", "sentences"]
@@ -66,4 +66,4 @@ def legend(found: Ablation) -> str:
 
 
 def _change(verdict: Verdict) -> str:
-    return verdict.difference() or "-"
+    return verdicts.difference(verdict) or "-"

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reglab.analysis.diagnose import Diagnosis, diagnose
+from reglab.analysis.diagnose import diagnose
 from reglab.experiments.diagnosis import diagnosed
 from reglab.experiments.samples import Sample, load
+from reglab.report.findings import Told, told
 from reglab.results import Results
 from reglab.study.records import FINISHED
 from reglab.study.storage import answers, disk
@@ -89,13 +90,11 @@ def _samples(sample: Sample) -> Samples:
     return Samples(sample.recipe, sample.what, sample.magnified, tuple(pairs))
 
 
-def diagnosis_of(results: Results) -> Diagnosis | None:
-    """Return whether the baseline overfits; None if none of its runs has finished, or of a task that is not known."""
-    if "diagnosis" in results.task.unknown_to:
-        return None
+def diagnosis_of(results: Results) -> Told | None:
+    """Return whether the baseline overfits; None if none of its runs has finished."""
     if not any(run.status == FINISHED and run.history for run in results.runs.get(results.baseline, {}).values()):
         return None
-    return diagnosed(results)
+    return told(diagnosed(results))
 
 
 def onsets_of(results: Results) -> dict[str, int]:
@@ -103,7 +102,7 @@ def onsets_of(results: Results) -> dict[str, int]:
     found = {}
     for name, of_name in results.runs.items():
         histories = [run.history for run in of_name.values() if run.status == FINISHED and run.history]
-        onset = diagnose(histories).onset if histories else None
+        onset = diagnose(histories, results.task).onset if histories else None
         if onset is not None:
             found[name] = onset
     return found

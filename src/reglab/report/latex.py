@@ -6,6 +6,7 @@ import math
 
 from reglab.analysis.compare import Row
 from reglab.inert import latex
+from reglab.report import verdicts
 from reglab.report.tables import capitalized, legend, p_value
 from reglab.results import Results
 from reglab.tasks import Metric
@@ -53,7 +54,7 @@ def _difference(row: Row, metric: Metric) -> list[str]:
     found = row.verdict
     if found is None:
         return ["", "", "", ""]
-    interval = f"${found.interval()}$" if found.interval() else ""
+    interval = f"${verdicts.interval(found)}$" if verdicts.interval(found) else ""
     word = rf"\textbf{{{found.word}}}" if found.word in ("better", "worse") else found.word
     return [_number(metric.scale * found.paired.mean, f"+{metric.form}"), interval, word, latex(p_value(found))]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reglab.analysis.compare import Row
-from reglab.report import tables
+from reglab.report import tables, verdicts
 from reglab.report.bands import by_name, pooled_confusion
 from reglab.results import Results
 from reglab.study.records import DIVERGED, FAILED, reason
@@ -115,7 +115,7 @@ def _spread(metric: Metric) -> Callable[[Row], Cell]:
 def _difference(row: Row) -> Cell:
     if row.verdict is None or math.isnan(row.verdict.paired.mean):
         return Cell("")
-    return Cell(row.verdict.difference(), row.verdict.metric.scale * row.verdict.paired.mean)
+    return Cell(verdicts.difference(row.verdict), row.verdict.metric.scale * row.verdict.paired.mean)
 
 
 def _verdict(row: Row) -> Cell:

@@ -10,6 +10,7 @@ from reglab.analysis.compare import Row
 from reglab.analysis.verdict import ENOUGH_SEEDS, Verdict
 from reglab.inert import markdown as escaped
 from reglab.recipe import spoken
+from reglab.report import verdicts
 from reglab.results import Results
 from reglab.tasks import Metric
 
@@ -178,7 +179,7 @@ def _cells(row: Row, metric: Metric, second: Metric) -> tuple[str, ...]:
     return (
         row.name,
         spread(row, metric),
-        row.verdict.difference() if row.verdict else "",
+        verdicts.difference(row.verdict) if row.verdict else "",
         row.verdict.word if row.verdict else "",
         p_value(row.verdict),
         spread(row, second),

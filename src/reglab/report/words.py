@@ -10,10 +10,10 @@ import numpy as np
 
 from reglab.analysis.compare import Row
 from reglab.analysis.robustness import epsilon_text
-from reglab.analysis.verdict import p_text
 from reglab.experiments.references import load as load_references
 from reglab.inert import visible
 from reglab.recipe import spoken
+from reglab.report import verdicts
 from reglab.report.bands import band, histories, reliability_of
 from reglab.report.sweeps import Sweep
 from reglab.results import Results
@@ -77,7 +77,7 @@ def _interval(row: Row) -> str:
         metric = found.metric
         low, high = f"{metric.scale * found.low:+{metric.form}}", metric.differs(found.high, f"+{metric.form}")
         size = f"With {100 * found.confidence:.3g} % confidence it is between {low} and {high}"
-    return f"{size} (p {p_text(found.p_adjusted)}, familywise 5 %)"
+    return f"{size} (p {verdicts.p_text(found.p_adjusted)}, familywise 5 %)"
 
 
 def called(results: Results, name: str) -> str:

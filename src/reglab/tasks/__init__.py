@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from reglab.tasks.base import COSTS, Activation, ByName, Head, Metric, Task, with_batch
 from reglab.tasks.binary import Binary
-from reglab.tasks.kinds import KINDS, direction, of_classes, of_positions, of_sets, of_values, read_task, task_for
+from reglab.tasks.kinds import (
+    KINDS,
+    direction,
+    of_classes,
+    of_log,
+    of_positions,
+    of_sets,
+    of_values,
+    read_task,
+    task_for,
+)
 from reglab.tasks.multi_label import MultiLabel
 from reglab.tasks.positions import Positions
 from reglab.tasks.regression import Regression
@@ -25,6 +35,7 @@ __all__ = [
     "Task",
     "direction",
     "of_classes",
+    "of_log",
     "of_positions",
     "of_sets",
     "of_values",

@@ -24,6 +24,11 @@ what is a table seen beside?       :meth:`Task.references`: guessing, and scikit
 what do people take home?          :meth:`Task.finish`: layers from a model's outputs to what is kept of them;
                                    :meth:`Task.in_keras` and :meth:`Task.in_numpy`: a metric where reglab is not;
                                    :attr:`Task.said_of`: a prediction in words
+what does a diagnosis go by?       :attr:`Task.level`, from :meth:`Task.chance` to :attr:`Task.attainable`, and
+                                   :attr:`Task.criterion`; :meth:`Task.overconfidence` where predictions say how sure
+                                   they are; :meth:`Task.points`, of which bias and variance are
+which labels would be wrong?       :meth:`Task.mislabelled`
+which task is a training log of?   :meth:`Task.of_log`, and by which names it has a metric: :attr:`Metric.aliases`
 =================================  ===================================================================================
 
 A task is written into a folder as plain data (:meth:`Task.to_dict`), so whoever reads the folder knows it without the
@@ -35,7 +40,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -102,6 +107,10 @@ class Metric:
         weighted: the metric of examples that count unequally; by default the weighted mean over groups of equal weight.
         averaged: how it is averaged over classes or labels, such as ``macro``; empty where it is not.
         meaning: what it is, where its title does not say it.
+        measured_in: its unit in words, where it is not shown with one.
+        aliases: names by which training logs and losses of Keras call it beside :attr:`name`.
+        squares: names by which they call its square.
+        compiled: how ``compile(metrics=[...])`` of Keras names it; empty where it has none.
     """
 
     name: str
@@ -120,6 +129,10 @@ class Metric:
     weighted: Callable[[np.ndarray, np.ndarray, np.ndarray], float] | None = None
     averaged: str = ""
     meaning: str = ""
+    measured_in: str = ""
+    aliases: tuple[str, ...] = ()
+    squares: tuple[str, ...] = ()
+    compiled: str = ""
 
     def __call__(self, y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
         """Return the metric; ``weights`` say how much each example counts."""
@@ -158,6 +171,11 @@ class Metric:
         """Return the size of a difference with its unit: ``1.25 points``."""
         return f"{self.scale * value:{form or self.form}}{self.apart and ' '}{self.apart}"
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is a share of all that can be had: higher is better, and 1 is all of it."""
+        return self.better == "higher" and self.highest == 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class ByName:
@@ -191,9 +209,14 @@ class Task(ABC):
         takes_masks: whether a model's own mask says which labels count.
         column: what a column of a prediction is one of, such as ``class``, and its plural.
         kept: what a prediction holds for each of them.
-        unknown_to: what does not know such a task yet, and refuses it: ``diagnosis``, ``export``, ``robustness``,
+        unknown_to: what does not know such a task yet, and refuses it: ``export``, ``robustness``,
             ``samples``, ``search``.
         deciding: the name of the metric that decides.
+        probabilities: whether predictions say how sure they are, so that they can be too sure.
+        attainable: which :attr:`level` a good model attains on training examples, where nothing else is known; None
+            where labels hold noise of unknown size, as numbers to predict usually do.
+        uninformed: what :meth:`chance` is that of, in words.
+        distance: what the mean squared distance of :meth:`points` is called.
 
     Raises:
         ReglabError: for a metric that there is not, or that cannot decide.
@@ -206,6 +229,10 @@ class Task(ABC):
     column: ClassVar[tuple[str, str]] = ("class", "classes")
     kept: ClassVar[str] = "probability"
     unknown_to: ClassVar[frozenset[str]] = frozenset()
+    probabilities: ClassVar[bool] = True
+    attainable: ClassVar[float | None] = 1.0
+    uninformed: ClassVar[str] = "chance"
+    distance: ClassVar[str] = ""
 
     deciding: str
 
@@ -221,8 +248,8 @@ class Task(ABC):
         """Raise a ReglabError if ``what``, such as ``export``, does not know such a task yet."""
         if what in self.unknown_to:
             raise ReglabError(
-                f"{what} does not know {self.kind} yet. Comparing, sweeping, ablating, calibrating, planning and the "
-                "report do."
+                f"{what} does not know {self.kind} yet. Comparing, sweeping, ablating, calibrating, planning, the "
+                "report and the diagnosis do."
             )
 
     # --- metrics ---------------------------------------------------------------------------------------------------
@@ -449,6 +476,64 @@ class Task(ABC):
     def why(self, y: np.ndarray) -> str:
         """Return why another metric than usual decides by default for these labels, after "for"; or an empty text."""
         return ""
+
+    # --- diagnosis -------------------------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> Metric:
+        """What a diagnosis goes by: the metric that decides, where it is a share of all there is, else success."""
+        return self.decides if self.decides.whole else self.success
+
+    def blind(self, y: np.ndarray) -> np.ndarray:
+        """Return predictions for these labels that ignore the inputs: the mean label, for all of them."""
+        return np.broadcast_to(np.mean(y, axis=0, dtype="float64"), y.shape)
+
+    def chance(self, y: np.ndarray | None = None) -> float:
+        """Return the :attr:`level` of predictions that ignore the inputs, of these labels or of any."""
+        return 0.0 if y is None else self.level(y, self.blind(y))
+
+    def level_at(self, criterion: float, deviation: float) -> float | None:
+        """Return the level that goes with a value of the criterion, of labels with this standard deviation.
+
+        None where it does not follow from it.
+        """
+        return None
+
+    def overconfidence(self, y: np.ndarray, predictions: np.ndarray) -> tuple[float, float] | None:
+        """Return mean confidence minus success, and the temperature that suits predictions; None where neither is."""
+        return None
+
+    def points(self, y: np.ndarray, predictions: np.ndarray) -> Pair | None:
+        """Return labels ``(N, D)`` and predictions ``(..., N, D)`` as points, for bias and variance; None without any.
+
+        Their mean squared distance is an error of the task, its :attr:`distance`.
+        """
+        return None
+
+    def memorized(self, success: float, share: float) -> float | None:
+        """Return how much of wrong labels is learned at least, given the success on examples of which a share has them.
+
+        None where success does not bound it.
+        """
+        return None
+
+    def mislabelled(self, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Return wrong labels for examples: each that of another one."""
+        order = random.permutation(len(y))
+        wrong = np.empty_like(y)
+        wrong[order] = y[np.roll(order, 1)]
+        return wrong
+
+    @classmethod
+    def of_log(cls, names: Collection[str], *, loss: str = "", outputs: int | None = None) -> Task | None:
+        """Return the task that a training log is of, or None if it is of another kind.
+
+        Args:
+            names: of its metrics, without ``train_`` and ``val_``.
+            loss: the name of the loss among Keras' own; empty where that is not known.
+            outputs: how many outputs the model has, where that is known.
+        """
+        return None
 
     # --- on disk ---------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,11 +14,14 @@ from reglab.tasks import probabilities as of
 from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few
 
-__all__ = ["ACCURACY", "BALANCED", "METRICS", "ClassTask", "imbalanced"]
+__all__ = ["ACCURACY", "BALANCED", "CROSS_ENTROPY", "METRICS", "ClassTask", "imbalanced"]
 
 _SMALLEST = 1e-37  # of a probability in float32
 
-ACCURACY = Metric("accuracy", "accuracy", of.accuracy, per_example=of.hits, counts=True)
+ACCURACY = Metric(
+    "accuracy", "accuracy", of.accuracy, per_example=of.hits, counts=True, compiled="'accuracy'",
+    aliases=("acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy"),
+)  # fmt: skip
 BALANCED = Metric(
     "balanced_accuracy",
     "balanced accuracy",
@@ -40,6 +43,7 @@ CROSS_ENTROPY = Metric(
     rough=".2f",
     highest=float("inf"),
     per_example=of.surprise,
+    aliases=("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"),
 )
 ECE = Metric(
     "ece",
@@ -95,6 +99,8 @@ class ClassTask(Task):
     Attributes:
         classes: their names, in the order of class indices.
     """
+
+    distance: ClassVar[str] = "Brier score"
 
     classes: tuple[str, ...]
 
@@ -271,6 +277,34 @@ class ClassTask(Task):
 
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         return np.asarray(self.chosen(predictions) == y)
+
+    # --- diagnosis -------------------------------------------------------------------------------------------------
+
+    def blind(self, y: np.ndarray) -> np.ndarray:
+        """Return the frequencies of the classes, for every example."""
+        shares = np.bincount(y, minlength=len(self.classes)) / len(y)
+        return np.broadcast_to(shares, (len(y), len(shares)))
+
+    def chance(self, y: np.ndarray | None = None) -> float:
+        """Return the level of the frequencies, or of classes that are equally frequent; 0 where they are not known."""
+        if y is None:
+            y = np.arange(len(self.classes))
+        return super().chance(y) if len(y) else 0.0
+
+    def overconfidence(self, y: np.ndarray, predictions: np.ndarray) -> tuple[float, float]:
+        return of.overconfidence(y, predictions), of.temperature(y, predictions)
+
+    def points(self, y: np.ndarray, predictions: np.ndarray) -> Pair:
+        """Return labels as one-hot points, and the probabilities: their distance is the Brier score."""
+        return np.eye(predictions.shape[-1])[y], predictions
+
+    def memorized(self, success: float, share: float) -> float:
+        """Return ``1 - (1 - success) / share``: of the others no more than all can be right."""
+        return max(0.0, 1 - (1 - success) / share)
+
+    def mislabelled(self, y: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Return for each example a class that it is not of."""
+        return (y + random.integers(1, len(self.classes), size=len(y))) % len(self.classes)
 
     @property
     def said(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,17 @@ from reglab.tasks.positions import MEAN_IOU, Positions
 from reglab.tasks.regression import Regression
 from reglab.tasks.single_label import SingleLabel
 
-__all__ = ["KINDS", "direction", "of_classes", "of_positions", "of_sets", "of_values", "read_task", "task_for"]
+__all__ = [
+    "KINDS",
+    "direction",
+    "of_classes",
+    "of_log",
+    "of_positions",
+    "of_sets",
+    "of_values",
+    "read_task",
+    "task_for",
+]
 
 KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, MultiLabel, Positions, Regression)}
 
@@ -118,3 +128,13 @@ def task_for(
     if form == "per_position":
         return of_positions(y, names, kind=kind, metric=metric)
     return (of_sets if form == "sets" else of_values)(names, kind=kind, metric=metric)
+
+
+def of_log(names: Collection[str], *, loss: str = "", outputs: int | None = None) -> Task | None:
+    """Return the task that a training log is of, or None if it is of none that is known; see :meth:`Task.of_log`.
+
+    >>> of_log({"loss", "mae"}).deciding
+    'mae'
+    """
+    found = (kind.of_log(names, loss=loss, outputs=outputs) for kind in KINDS.values())
+    return next((task for task in found if task is not None), None)

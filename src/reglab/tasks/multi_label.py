@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,7 +38,8 @@ SUBSET = Metric(
 )  # fmt: skip
 LOG_LOSS = Metric(
     "log_loss", "log loss", of.log_loss, better="lower", scale=1.0, unit="nats", apart="nats", form=".3f", rough=".2f",
-    highest=float("inf"), per_example=of.bit_surprise, meaning="binary cross-entropy, mean over labels",
+    highest=float("inf"), per_example=of.bit_surprise, aliases=("binary_crossentropy",),
+    meaning="binary cross-entropy, mean over labels",
 )  # fmt: skip
 METRICS = (
     MAP,
@@ -79,7 +80,8 @@ class MultiLabel(Task):
     form: ClassVar[Form] = "sets"
     ending: ClassVar[Activation] = "sigmoid"
     column: ClassVar[tuple[str, str]] = ("label", "labels")
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis"})
+    uninformed: ClassVar[str] = "the frequencies of the labels"
+    distance: ClassVar[str] = "Brier score, summed over labels,"
 
     deciding: str = "map"
     labels: tuple[str, ...]
@@ -218,6 +220,20 @@ class MultiLabel(Task):
 
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         return of.exact(y, predictions)
+
+    # --- diagnosis -------------------------------------------------------------------------------------------------
+
+    def points(self, y: np.ndarray, predictions: np.ndarray) -> Pair:
+        """Return label sets and probabilities as points: their distance is the Brier score, summed over labels."""
+        return y, predictions
+
+    @classmethod
+    def of_log(cls, names: Collection[str], *, loss: str = "", outputs: int | None = None) -> MultiLabel | None:
+        """Return the task of a log of a model with several outputs and the binary cross-entropy, or with a log loss."""
+        several = loss in LOG_LOSS.aliases and outputs is not None and outputs > 2
+        if not several and (loss or not {LOG_LOSS.name, MAP.name} & set(names)):
+            return None
+        return cls(labels=tuple(map(str, range(outputs or 0))))
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, "labels": list(self.labels), "deciding": self.deciding}

@@ -13,12 +13,13 @@ from reglab.data.labels import IGNORED, Form
 from reglab.errors import ReglabError
 from reglab.lazy import keras, special
 from reglab.tasks import per_position as of
-from reglab.tasks.base import ByName, Head, Metric, Task, with_batch
+from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import anyhow, by_labels
 
 __all__ = ["Positions"]
 
 _SMALLEST = 1e-37  # of a probability in float32
+_MOST_POINTS = 100_000  # of which bias and variance are
 
 ACCURACY = Metric(
     "accuracy", "accuracy per position", of.accuracy, per_example=of.accuracy_scores, weighted=of.accuracy,
@@ -60,7 +61,8 @@ class Positions(Task):
     kind: ClassVar[str] = "positions"
     form: ClassVar[Form] = "per_position"
     takes_masks: ClassVar[bool] = True
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis", "export", "robustness", "samples"})
+    unknown_to: ClassVar[frozenset[str]] = frozenset({"export", "robustness", "samples"})
+    distance: ClassVar[str] = "Brier score per position"
 
     deciding: str = "accuracy"
     classes: tuple[str, ...]
@@ -210,6 +212,23 @@ class Positions(Task):
             for name, (above, below) in parts.items()
         }
         return ByName("class", "classes", true // len(details), scores, compared="IoU", of="positions")
+
+    # --- diagnosis -------------------------------------------------------------------------------------------------
+
+    def blind(self, y: np.ndarray) -> np.ndarray:
+        """Return the frequencies of the classes, for every position."""
+        shares = np.bincount(y[y != IGNORED].ravel(), minlength=len(self.classes)) / max(1, (y != IGNORED).sum())
+        return np.broadcast_to(shares, (*y.shape, len(shares)))
+
+    def points(self, y: np.ndarray, predictions: np.ndarray) -> Pair | None:
+        """Return positions as points, one-hot and by their probabilities; of very many every so manyth."""
+        there = np.flatnonzero((y != IGNORED).ravel())
+        there = there[:: -(-len(there) // _MOST_POINTS) or 1]
+        count, lead = len(self.classes), predictions.shape[: predictions.ndim - y.ndim - 1]
+        if not len(there):
+            return None
+        given = predictions.reshape(*lead, -1, count)[..., there, :]
+        return np.eye(count)[y.ravel()[there]], given
 
     def to_dict(self) -> dict[str, Any]:
         return {

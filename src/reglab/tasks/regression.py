@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,10 +12,10 @@ from reglab.data.labels import Form
 from reglab.errors import ReglabError
 from reglab.lazy import dummy, ensemble, keras, linear_model, metrics, multioutput, stats
 from reglab.tasks import numpy_only
-from reglab.tasks.base import Activation, Head, Metric, Task, with_batch
+from reglab.tasks.base import Activation, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import by_quantile
 
-__all__ = ["Regression", "rmse", "root_scores", "spearman"]
+__all__ = ["Regression", "r2_scores", "rmse", "root_scores", "spearman"]
 
 
 def rmse(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -63,6 +63,19 @@ def r2(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None
     )
 
 
+def r2_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Return scores per example whose mean is R²: what each adds to it, to first order, the infinitesimal jackknife.
+
+    ``R2 - (e**2 - (1 - R2) d**2) / v`` with ``e`` the error of the example, ``d`` how far its label is from the mean,
+    and ``v`` the mean of ``d**2``; of several targets the mean of theirs.
+    """
+    true = _columns(y)
+    errors, distances = np.square(true - _columns(predictions)), np.square(true - true.mean(axis=0))
+    spread = np.where(distances.mean(axis=0) > 0, distances.mean(axis=0), np.nan)
+    unexplained = errors.mean(axis=0) / spread
+    return np.asarray((1 - unexplained - (errors - unexplained * distances) / spread).mean(axis=1))
+
+
 def spearman(y: np.ndarray, predictions: np.ndarray) -> float:
     """Return the rank correlation, of several targets the mean of theirs; 0 where one side is constant."""
     found = []
@@ -84,24 +97,33 @@ _ANY = float("inf")
 RMSE = Metric(
     "rmse", "RMSE", rmse, better="lower", scale=1.0, unit="", apart="", form=".4g", rough=".3g", highest=_ANY,
     per_example=root_scores, weighted=rmse, meaning="root of the mean squared error",
+    measured_in="in units of the target", aliases=("root_mean_squared_error",), squares=("mse", "mean_squared_error"),
 )  # fmt: skip
 MAE = Metric(
     "mae", "MAE", mae, better="lower", scale=1.0, unit="", apart="", form=".4g", rough=".3g", highest=_ANY,
-    per_example=absolute_scores, weighted=mae, meaning="mean absolute error",
+    per_example=absolute_scores, weighted=mae, meaning="mean absolute error", measured_in="in units of the target",
+    aliases=("mean_absolute_error",),
 )  # fmt: skip
 R2 = Metric(
     "r2", "R²", r2, scale=1.0, unit="", apart="", form=".3f", rough=".2f", lowest=-_ANY, weighted=r2,
-    meaning="share of the variance explained",
+    per_example=r2_scores, meaning="share of the variance explained", aliases=("r2_score",),
+    compiled='keras.metrics.R2Score(name="r2")',
 )  # fmt: skip
 METRICS = (
     RMSE,
     MAE,
     R2,
     Metric("medae", "MedAE", medae, better="lower", scale=1.0, unit="", apart="", form=".4g", rough=".3g", highest=_ANY,
-           meaning="median absolute error"),
+           meaning="median absolute error", measured_in="in units of the target"),
     Metric("spearman", "Spearman", spearman, scale=1.0, unit="", apart="", form=".3f", rough=".2f", lowest=-1.0,
            meaning="rank correlation"),
 )  # fmt: skip
+
+
+# Losses of Keras and what logs have of them, beside those that are a metric here or the square of one.
+_OTHER_LOSSES = frozenset({
+    "msle", "mape", "mean_squared_logarithmic_error", "mean_absolute_percentage_error", "huber", "log_cosh", "logcosh",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +146,10 @@ class Regression(Task):
     ending: ClassVar[Activation] = "linear"
     column: ClassVar[tuple[str, str]] = ("target", "targets")
     kept: ClassVar[str] = "number"
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"diagnosis"})
+    probabilities: ClassVar[bool] = False
+    attainable: ClassVar[float | None] = None
+    uninformed: ClassVar[str] = "always predicting the mean"
+    distance: ClassVar[str] = "squared error, as a share of the target's variance,"
 
     deciding: str = "rmse"
     targets: tuple[str, ...]
@@ -219,6 +244,42 @@ class Regression(Task):
             "ridge regression": lambda seed: linear_model.Ridge(),
             "gradient boosting": boosting,
         }
+
+    # --- diagnosis -------------------------------------------------------------------------------------------------
+
+    def memorized(self, success: float, share: float) -> float:
+        """Return ``1 - (1 - success) / share``: of the others no more than all can be explained."""
+        return max(0.0, 1 - (1 - success) / share)
+
+    def level_at(self, criterion: float, deviation: float) -> float | None:
+        """Return ``1 - (RMSE / deviation)**2``; of other metrics nothing follows."""
+        return 1 - (criterion / deviation) ** 2 if self.level == R2 and self.decides != MAE else None
+
+    def points(self, y: np.ndarray, predictions: np.ndarray) -> Pair | None:
+        """Return labels and predictions in standard deviations of each target: their distance is ``1 - R2``."""
+        true, given = (
+            _columns(y),
+            _float(predictions).reshape(*predictions.shape[: predictions.ndim - y.ndim], len(y), -1),
+        )
+        unit = true.std(axis=0) * true.shape[1] ** 0.5
+        return None if (unit == 0).any() else (true / unit, given / unit)
+
+    @classmethod
+    def of_log(cls, names: Collection[str], *, loss: str = "", outputs: int | None = None) -> Regression | None:
+        """Return the task of a log that has an error of numbers and no accuracy.
+
+        Its root mean squared error decides, or its mean absolute error where the log has nothing else.
+        """
+        known = {name: metric for metric in METRICS for name in (metric.name, *metric.aliases, *metric.squares)}
+        if loss and loss not in known and loss not in _OTHER_LOSSES:
+            return None
+        found = {known[name] for name in {loss, *names} & known.keys()}
+        if not found and not _OTHER_LOSSES & {loss, *names}:
+            return None
+        deciding = MAE if MAE in found and RMSE not in found else RMSE
+        count = outputs or 1
+        targets = ("target",) if count == 1 else tuple(f"target {i + 1}" for i in range(count))
+        return cls(targets=targets, deciding=deciding.name)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, "targets": list(self.targets), "deciding": self.deciding}

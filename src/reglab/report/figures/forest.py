@@ -10,7 +10,7 @@ from reglab import inert
 from reglab.analysis.compare import Row
 from reglab.analysis.verdict import Verdict
 from reglab.errors import ReglabError
-from reglab.report import words
+from reglab.report import verdicts, words
 from reglab.report.figures import theme
 from reglab.results import Results
 
@@ -56,7 +56,7 @@ def forest(results: Results) -> go.Figure:
 def _draw(made: go.Figure, results: Results, row: Row, position: int) -> None:
     verdict, look = _verdict(row), theme.looks(results)[row.name]
     metric, scale = verdict.metric, verdict.metric.scale
-    mean, told = scale * verdict.paired.mean, inert.plotly(verdict.sentence(row.name))
+    mean, told = scale * verdict.paired.mean, inert.plotly(verdicts.sentence(verdict, row.name))
     if row.crossed is not None and math.isfinite(row.crossed.low):
         both = [scale * row.crossed.low, scale * row.crossed.high]
         made.add_scatter(x=both, y=[position] * 2, mode="lines", line={"color": look.color, "width": 1.5},
