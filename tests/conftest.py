@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # What tests of several files share: made.py makes study folders, played.py plays the trainings of studies, small.py has
-# small networks of strategies, estimators.py has scikit-learn's checks.
-sys.path += [str(Path(__file__).parent / folder) for folder in ("report", "strategies", "study")]
+# small networks of strategies, estimators.py has scikit-learn's checks, small_tasks.py small data of tasks.
+sys.path += [str(Path(__file__).parent / folder) for folder in ("report", "strategies", "study", "tasks")]
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # With pytest-xdist the processes share the cores; alone, two threads are what small convolutions make use of.

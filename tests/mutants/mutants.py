@@ -147,6 +147,36 @@ MUTANTS: list[Mutant] = [
         ("splits are not stratified", "stratify=y", "stratify=None"),
     ),
     *_of(
+        "tasks/hold_out.py",
+        ("tasks/test_multi_label.py",),
+        ("label sets are held out anyhow", "key=lambda i: (wanted[i], room[i])", "key=lambda i: room[i]"),
+    ),
+    *_of(
+        "tasks/label_sets.py",
+        ("tasks/test_multi_label.py",),
+        (
+            "ties among probabilities are broken",
+            'searchsorted(falling, falling, side="right")',
+            "arange(1, len(y) + 1)",
+        ),
+        ("labels are given from another probability on", "probabilities >= 0.5", "probabilities > 0.6"),
+    ),
+    *_of(
+        "tasks/per_position.py",
+        ("tasks/test_positions.py",),
+        ("what is given where nothing counts is counted", "count(there, given)", "count(there | True, given)"),
+        (
+            "the union counts hits twice",
+            "return _mean(_ratios(hits, given + true - hits))",
+            "return _mean(_ratios(hits, given + true))",
+        ),
+    ),
+    *_of(
+        "study/workbench.py",
+        ("tasks/test_positions.py",),
+        ("padding counts in metrics", "y if mask is None else self.task.masked(y, mask)", "y"),
+    ),
+    *_of(
         "tasks/base.py",
         ("tasks", "study"),
         ("a gap has the wrong sign", 'better, worse = ("train", "val")', 'better, worse = ("val", "train")'),
@@ -366,8 +396,13 @@ MUTANTS: list[Mutant] = [
         ("padding counts in the ascent", "return values if mask is None else weighted(values, mask)", "return values"),
         (
             "labels that are no class train towards nothing",
-            "ops.where(known, one_hot, ",
+            "ops.where(ops.expand_dims(known, -1), one_hot, ",
             "ops.where(True, one_hot, ",
+        ),
+        (
+            "positions that the loss ignores count in soft losses",
+            'counts = ops.cast(counted, "float32")',
+            'counts = ops.ones_like(counted, dtype="float32")',
         ),
     ),
     *_of(

@@ -149,21 +149,22 @@ def test_sparse_inputs_are_not_changed(recipe):
 
 
 class TestMasks:
-    """Images whose targets are images: what moves one and not the other is refused."""
-
-    MOVING = ("augmentation(horizontal_flip=true)", "augmentation(rotation_range=10)")
+    """Images whose targets are images: both move, or what moves one and not the other is refused."""
 
     @staticmethod
     def model():
         inputs = keras.Input((4, 4, 1))
         return keras.Model(inputs, layers.Conv2D(2, 1, activation="softmax")(inputs))
 
-    @pytest.mark.parametrize("recipe", MOVING)
-    def test_known_from_the_model(self, recipe):
+    def test_of_another_size_known_from_the_model(self):
+        inputs = keras.Input((4, 4, 1))
+        model = keras.Model(inputs, layers.Conv2D(2, 2, strides=2, activation="softmax")(inputs))
         with pytest.raises(reglab.ReglabError, match=r"augmentation moves the pixels .* would stay where they are"):
-            reglab.regularize(self.model(), recipe)
+            reglab.regularize(model, "augmentation(horizontal_flip=true)")
+        with pytest.raises(reglab.ReglabError, match=r"cutmix moves patches .* are of another size"):
+            reglab.regularize(model, "cutmix")
 
-    def test_known_from_the_first_batch(self):
+    def test_without_a_class_beyond_the_edge_known_from_the_first_batch(self):
         class Net(keras.Model):
             def __init__(self):
                 super().__init__()
@@ -172,9 +173,9 @@ class TestMasks:
             def call(self, x):
                 return self.conv(x)
 
-        model = reglab.regularize(Net(), self.MOVING[0], seed=0)
+        model = reglab.regularize(Net(), "augmentation(rotation_range=10, fill_mode=constant)", seed=0)
         model.compile("sgd", "sparse_categorical_crossentropy")
-        with pytest.raises(reglab.ReglabError, match="augmentation moves the pixels"):
+        with pytest.raises(reglab.ReglabError, match="fill_mode=constant has no class"):
             model.fit(np.zeros((4, 4, 4, 1), "float32"), np.zeros((4, 4, 4), "int32"), verbose=0)
 
     def test_what_leaves_pixels_where_they_are_trains(self):
@@ -183,11 +184,58 @@ class TestMasks:
         x = np.random.default_rng(0).normal(size=(4, 4, 4, 1)).astype("float32")
         assert np.isfinite(float(model.train_on_batch(x, np.zeros((4, 4, 4), "int32"))))
 
-    @pytest.mark.parametrize("recipe", ["label_smoothing", "mixup"])
-    def test_a_label_per_position_is_not_softened(self, recipe):
-        model = reglab.regularize(self.model(), recipe)
-        with pytest.raises(reglab.ReglabError, match=f"{recipe} acts on one label per example"):
+    @pytest.mark.parametrize("recipe", ["augmentation(horizontal_flip=true, vertical_flip=true)",
+                                        "augmentation(width_shift_range=2.0, horizontal_flip=true)"])  # fmt: skip
+    def test_masks_and_their_weights_move_with_the_images(self, recipe):
+        x = np.random.default_rng(0).integers(0, 2, (64, 4, 4, 1)).astype("float32")
+        model = reglab.regularize(self.model(), recipe, seed=0)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        found = [keras.ops.convert_to_numpy(each) for each in model._prepare((x, x[..., 0].astype("int32"), x[..., 0]))]
+        assert (np.abs(found[0] - x) > 0.1).any()
+        assert found[1].dtype.kind == "i"
+        # Between two pixels a class is the nearer one's.
+        sure = np.abs(found[0][..., 0] - 0.5) > 0.49
+        assert sure.mean() > 0.4
+        np.testing.assert_array_equal(found[1][sure], found[0][..., 0][sure] > 0.5)
+        np.testing.assert_array_equal(found[1], found[2])
+
+    def test_classes_of_pixels_are_softened_mixed_and_cut_as_the_images_are(self):
+        random = np.random.default_rng(0)
+        x, y = random.normal(size=(8, 4, 4, 1)).astype("float32"), random.integers(0, 2, (8, 4, 4))
+        one_hot = np.eye(2)[y]
+        for recipe in ("label_smoothing(smoothing=0.2)", "mixup(alpha=1.0)", "cutmix"):
+            model = reglab.regularize(self.model(), recipe, seed=0)
             model.compile("sgd", "sparse_categorical_crossentropy")
+            mixed, targets, _ = (None if each is None else keras.ops.convert_to_numpy(each) for each in
+                                 model._prepare((x, y, None)))  # fmt: skip
+            neighbour, theirs = np.roll(x, 1, axis=0), np.roll(one_hot, 1, axis=0)
+            share = (mixed - x) / (neighbour - x)
+            expected = 0.8 * one_hot + 0.1 if "smoothing" in recipe else (1 - share) * one_hot + share * theirs
+            np.testing.assert_allclose(targets, expected, atol=1e-4)
+
+    def test_ignored_positions_count_nothing_in_soft_losses(self):
+        """So little softened, the loss is that of the bare model, in training and in evaluation."""
+        random = np.random.default_rng(0)
+        x, y = random.normal(size=(8, 4, 4, 1)).astype("float32"), random.integers(-1, 2, (8, 4, 4))
+        loss, bare = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1), self.model()
+        model = reglab.regularize(bare, "label_smoothing(smoothing=1e-7)", seed=0)
+        for each in (bare, model):
+            each.compile("sgd", loss)
+        expected = bare.evaluate(x, y, verbose=0)
+        assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+        assert float(model.train_on_batch(x, y)) == pytest.approx(expected, rel=1e-4)
+
+    @pytest.mark.parametrize("recipe", ["mixup(alpha=1.0)", "cutmix"])
+    def test_an_ignored_position_gives_its_share_of_a_mixture_to_the_other(self, recipe):
+        random = np.random.default_rng(0)
+        x, y = random.normal(size=(8, 4, 4, 1)).astype("float32"), random.integers(-1, 2, (8, 4, 4))
+        model = reglab.regularize(self.model(), recipe, seed=0)
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(ignore_class=-1))
+        mixed, targets, weights = (keras.ops.convert_to_numpy(each) for each in model._prepare((x, y, None)))
+        share = (mixed - x) / (np.roll(x, 1, axis=0) - x)
+        counted = np.eye(2)[y] * (y >= 0)[..., None] * y.size / (y >= 0).sum()
+        expected = (1 - share) * counted + share * np.roll(counted, 1, axis=0)
+        np.testing.assert_allclose(targets * weights[..., None], expected, atol=1e-4)
 
 
 @pytest.mark.slow

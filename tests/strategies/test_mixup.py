@@ -58,5 +58,18 @@ def test_evaluation_and_metrics_see_the_labels_as_they_are():
 
 
 def test_a_loss_that_has_no_distributions_is_refused():
-    with pytest.raises(reglab.ReglabError, match="mixup needs a cross-entropy loss"):
-        compiled(softmax_regression(), Mixup(alpha=0.5), "mse")
+    with pytest.raises(reglab.ReglabError, match=r"mixup needs a cross-entropy .* or mean_squared_error of numbers"):
+        compiled(softmax_regression(), Mixup(alpha=0.5), "categorical_hinge")
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_numbers_to_predict_are_mixed_as_the_inputs_are(outputs):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(16, 4)).astype("float32")
+    y = (x @ rng.normal(size=(4, outputs))).astype("float32")
+    model = compiled(softmax_regression(classes=outputs, activation=None), Mixup(alpha=0.5), "mse")
+    mixed, targets, _ = prepared(model, x, y[:, 0] if outputs == 1 else y)
+    share = ((mixed - x) / (np.roll(x, 1, axis=0) - x)).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(targets, (1 - share) * y + share * np.roll(y, 1, axis=0), atol=1e-5)
+    with pytest.raises(reglab.ReglabError, match="Give as many labels as outputs"):
+        prepared(model, x, np.zeros((16, 2), "float32"))

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from small_tasks import label_sets
 
 import reglab
-from reglab.data import Dataset, load
+from reglab.data import load
 from reglab.errors import ReglabError
 from reglab.models import check_output
 from reglab.tasks import Head, MultiLabel, of_sets
@@ -255,15 +256,8 @@ def test_columns_of_a_table_are_label_sets_or_numbers(tmp_path):
 # --- a study ---------------------------------------------------------------------------------------------------------
 
 
-def made():
-    random = np.random.default_rng(0)
-    x = random.normal(size=(240, 6)).astype("float32")
-    y = (x @ random.normal(size=(6, 4)) + random.normal(size=(240, 4)) > (1.0, 0.5, 0.0, 2.5)).astype("int8")
-    return Dataset("scenes", x, y, (), labels=("sea", "sun", "sand", "rain"), kind="table")
-
-
 def study_of(recipes, folder):
-    return reglab.Study(made(), "mlp(units=16)", recipes, seeds=5, epochs=6, learning_rate=0.02, out=folder)
+    return reglab.Study(label_sets(), "mlp(units=16)", recipes, seeds=5, epochs=6, learning_rate=0.02, out=folder)
 
 
 @pytest.fixture(scope="module")
@@ -328,8 +322,11 @@ def test_the_table_and_the_report_speak_of_labels(results):
             lambda results: results.best(study_of(results.spec["recipes"], results.folder)).export(),
             "chosen by mAP, which a script in plain Keras does not measure",
         ),
-        (lambda results: reglab.Study(made(), "mlp", metric="accuracy").run(workers=0), "Give one of map, micro_f1"),
-        (lambda results: reglab.Study(made(), "mlp", task="single-label").run(workers=0), "the labels are sets"),
+        (
+            lambda results: reglab.Study(label_sets(), "mlp", metric="accuracy").run(workers=0),
+            "Give one of map, micro_f1",
+        ),
+        (lambda results: reglab.Study(label_sets(), "mlp", task="single-label").run(workers=0), "the labels are sets"),
     ],
 )
 def test_what_does_not_know_multi_label_says_so(results, verb, said, tmp_path, monkeypatch):

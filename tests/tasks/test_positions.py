@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 from sklearn import metrics as sk
+from small_tasks import masks, segmenting, tagging
 
 import reglab
 from reglab.data import Dataset, load
@@ -129,33 +130,6 @@ def test_predictions_of_other_tasks_do_not_fit():
     assert TASK.misfit(y, p) == ""
     assert "are not of 3 classes for each of 6x6" in TASK.misfit(y[:, :4], p[:, :4])
     assert "labels are not of 3 classes" in TASK.misfit(y + 1, p)
-
-
-def segmenting(input_shape, num_classes):
-    import keras
-
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            layers.Conv2D(8, 3, padding="same", activation="relu"),
-            layers.Conv2D(num_classes, 1, activation="softmax"),
-        ]
-    )
-
-
-def tagging(input_shape, num_classes):
-    import keras
-
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input(input_shape, dtype="int32"),
-            layers.Embedding(12, 8, mask_zero=True),
-            layers.GRU(8, return_sequences=True),
-            layers.TimeDistributed(layers.Dense(num_classes, activation="softmax")),
-        ]
-    )
 
 
 @pytest.mark.backend
@@ -289,22 +263,11 @@ def test_a_data_set_may_name_classes_that_no_position_has():
 # --- a study ---------------------------------------------------------------------------------------------------------
 
 
-def scenes(count=60):
-    """Images of two grey values and noise, whose brighter side is to be found; the first row is not labelled."""
-    random = np.random.default_rng(0)
-    y = np.zeros((count, 6, 6), "int32")
-    for mask, edge in zip(y, random.integers(1, 6, count), strict=True):
-        mask[:, edge:] = 1
-    x = (y + random.normal(0, 0.8, y.shape)).astype("float32")[..., None]
-    y[:, 0] = -1
-    return Dataset("scenes", x, y, ("dark", "bright"))
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("positions") / "study"
-    recipes = {"none": "none", "strong": "l2(kernel=3.0)", "dropout": "dropout(rate=0.1)"}
-    study = reglab.Study(scenes(), segmenting, recipes, seeds=5, epochs=6, batch_size=8, learning_rate=0.02, out=folder)
+    recipes = {"none": "none", "strong": "l2(kernel=3.0)", "mixed": "augmentation(vertical_flip=true)+cutmix"}
+    study = reglab.Study(masks(), segmenting, recipes, seeds=5, epochs=6, batch_size=8, learning_rate=0.02, out=folder)
     return study.run(workers=0)
 
 
@@ -365,9 +328,14 @@ def test_padding_counts_neither_in_the_loss_nor_in_metrics(tmp_path):
 @pytest.mark.parametrize(
     ("verb", "said"),
     [
-        (lambda results: reglab.Study(scenes(), "mlp").run(workers=0), r"expected is \(batch, 6, 6, 2\)"),
-        (lambda results: reglab.Study(scenes(), segmenting, metric="map").run(workers=0), "Give one of mean_iou, acc"),
-        (lambda results: reglab.Study(scenes(), segmenting, ["mixup"]).run(workers=0), "mixup"),
+        (lambda results: reglab.Study(masks(), "mlp").run(workers=0), r"expected is \(batch, 6, 6, 2\)"),
+        (lambda results: reglab.Study(masks(), segmenting, metric="map").run(workers=0), "Give one of mean_iou, acc"),
+        (
+            lambda results: reglab.Study(
+                masks(), segmenting, ["augmentation(rotation_range=9, fill_mode=constant)"]
+            ).run(workers=0),
+            "fill_mode=constant has no class",
+        ),
         (lambda results: results.task.check_known_to("export"), "export does not know positions yet"),
     ],
 )

@@ -148,7 +148,8 @@ def _data(script: Script, facts: Facts) -> str:
     if one or facts.scaled:
         label += f'{"[:, None]" if one else ""}.astype("float32")'
     elif script.soft:
-        label = f'np.eye({script.classes}, dtype="float32")[y]'
+        one_hot = script.task.form == "classes"  # label sets and numbers are mixed and softened as they are
+        label = f'np.eye({script.classes}, dtype="float32")[y]' if one_hot else 'y.astype("float32")'
     lines += ["", "", "def normalize(x):", f'    """{doc}"""', f"    return {convert}"]
     lines += ["", "", "def labels(y):", '    """Return labels as the loss takes them."""', f"    return {label}"]
     return "\n".join(lines)

@@ -69,6 +69,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             offsets=None,
             around=None,
             output=None,
+            masked=False,
             labels=None,
             compiled_with={},
             gather=None,
@@ -297,7 +298,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         if self._held.targets.soft:
-            y = self._held.targets.soften(y, y_pred)
+            y, sample_weight = self._held.targets.soften(y, y_pred, sample_weight)
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if training and self._adds_terms():
             loss = self._with_terms(loss, x, y, y_pred, sample_weight)

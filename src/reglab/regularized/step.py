@@ -15,6 +15,7 @@ import keras
 
 from reglab import backends
 from reglab.errors import ReglabError
+from reglab.keras_internals import mask_of
 from reglab.regularized.fitted import Fitted
 from reglab.regularized.inputs import looks_up
 from reglab.regularized.optimizer import unscaled
@@ -72,7 +73,17 @@ class Step:
     def _softened(self, batch: Batch) -> Batch:
         """Return a batch whose labels are distributions."""
         targets = self._held.targets
-        return batch._replace(y=targets.soften(batch.y, self._output(batch.x)), independent=targets.binary)
+        output = self._output(batch.x)
+        if self._held.masked and len(output.shape) > 2 and any(part.strategy.changes_inputs for part in self._soft()):
+            raise ReglabError(
+                f"{targets.soft} mixes examples position by position, and the model's own mask leaves other positions "
+                f"out of each. Leave {targets.soft} out of the recipe."
+            )
+        y, weights = targets.soften(batch.y, output, batch.sample_weight)
+        return batch._replace(y=y, sample_weight=weights, independent=targets.binary)
+
+    def _soft(self) -> list[Part]:
+        return [part for part in self._held.parts if part.strategy.soft_targets]
 
     def _check_batch(self, batch: Batch) -> None:
         """Raise a ReglabError where the first batch shows that a strategy cannot act on such data."""
@@ -110,8 +121,16 @@ class Step:
         return found
 
     def _perturbed(self, part: Part, batch: Batch, input_range: InputRange | None) -> Any:
+        weights = batch.sample_weight
+
         def gradient(x: Any, which: slice) -> Any:
-            return self.input_gradient(x, batch.y[which])
+            if weights is None or len(weights.shape) < 2:  # of examples they only scale a gradient
+                return self.input_gradient(x, batch.y[which])
+
+            def each(y: Any, y_pred: Any) -> Any:
+                return weighted(self._held.targets.each(y, y_pred), weights[which])
+
+            return self.input_gradient(x, batch.y[which], each)
 
         x = part.strategy.perturb_inputs(batch.x, gradient, part.strengths, part.random, input_range)
         return keras.ops.stop_gradient(x)
@@ -313,6 +332,7 @@ class Step:
         if self._held.output is None:
             with self._frozen_scope():
                 y = self._forward(x, training=False)
+            self._held.masked = not is_nested(y) and mask_of(y) is not None
             self._held.output = keras.tree.map_structure(_spec, y)
         return self._held.output
 

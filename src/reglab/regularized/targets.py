@@ -1,7 +1,8 @@
 """Labels as the loss and the metrics want them, and the loss of each example.
 
-Mixup and label smoothing make distributions over classes out of class indices. The loss then has to be the dense form
-of the sparse one; metrics keep getting labels in the form the user gave. What needs none of that takes any losses.
+Mixup and label smoothing make distributions over classes out of class indices, one per example or per position. The
+loss then has to be the dense form of the sparse one; metrics keep getting labels in the form the user gave. Numbers to
+predict are mixed as they are. What needs none of that takes any losses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from reglab.errors import ReglabError
 from reglab.keras_internals import mask_of
 from reglab.regularized.parts import Part
+from reglab.strategies import Strategy
 
 __all__ = ["Targets", "weighted"]
 
@@ -33,6 +35,16 @@ _BINARY = (
     _LOSSES.BinaryFocalCrossentropy,
     _LOSSES.binary_crossentropy,
     _LOSSES.binary_focal_crossentropy,
+)
+_NUMBERS = (
+    _LOSSES.MeanSquaredError,
+    _LOSSES.MeanAbsoluteError,
+    _LOSSES.Huber,
+    _LOSSES.LogCosh,
+    _LOSSES.mean_squared_error,
+    _LOSSES.mean_absolute_error,
+    _LOSSES.huber,
+    _LOSSES.log_cosh,
 )
 
 
@@ -58,26 +70,36 @@ class Targets:
         self.ignored = config.get("ignore_class")
         self.probabilities = _is(self.loss, _BINARY, exactly=True)
         self.binary = _is(self.loss, _BINARY)
+        self.numbers = _is(self.loss, _NUMBERS)
         if self.loss is not None:
             for part in parts:
                 part.strategy.check_loss(self.loss)
-        if self.soft:
-            self._prepare_for(self.soft, loss, outputs)
+        for part in parts:
+            if part.strategy.soft_targets:
+                self._prepare_for(part.strategy, loss)
 
-    def _prepare_for(self, soft: str, loss: Any, outputs: list[tuple[int | None, ...]] | None) -> None:
-        if self.sparse:
-            self.loss = _dense_form(self.loss, soft)
-        elif not self.binary and not _is(self.loss, _DENSE):
+    def _prepare_for(self, strategy: Strategy, loss: Any) -> None:
+        if self.numbers and not strategy.mixes_numbers:
             raise ReglabError(
-                f"{soft} needs a cross-entropy loss of Keras', whose labels can be distributions; compile() was given "
-                f"{loss!r}. Use sparse_categorical_crossentropy, categorical_crossentropy or binary_crossentropy, or "
-                f"leave {soft} out of the recipe."
+                f"{strategy.name} spreads labels over classes, and the loss {loss!r} is of numbers to predict, which "
+                "have none to be spread over. Leave it out of the recipe; mixup mixes numbers."
             )
-        if outputs:
-            self._check_positions(outputs[0])
+        if self.sparse and _is(self.loss, _SPARSE, exactly=True):
+            self.loss = _dense_form(self.loss)
+        elif not (self.binary or self.numbers) and not _is(self.loss, _DENSE):
+            numbers = ", or mean_squared_error of numbers to predict" if strategy.mixes_numbers else ""
+            raise ReglabError(
+                f"{strategy.name} needs a cross-entropy loss of Keras', whose labels can be distributions; compile() "
+                f"was given {loss!r}. Use sparse_categorical_crossentropy, categorical_crossentropy or "
+                f"binary_crossentropy{numbers}, or leave {strategy.name} out of the recipe."
+            )
 
-    def soften(self, y: Any, y_pred: Any) -> Any:
-        """Return labels as float32 distributions, shaped as the outputs; those that are stay as they are."""
+    def soften(self, y: Any, y_pred: Any, weights: Any = None) -> tuple[Any, Any]:
+        """Return labels as float32 distributions, shaped as the outputs, and the weights of their losses.
+
+        Labels that are distributions stay as they are. Numbers to predict become float32. Of labels that the loss
+        ignores the weight is 0, and the others weigh the more, so that the mean is that of those that count.
+        """
         ops = keras.ops
         if isinstance(y_pred, dict | list | tuple):
             raise ReglabError(
@@ -85,18 +107,32 @@ class Targets:
                 "train the outputs apart."
             )
         output = tuple(y_pred.shape)
-        self._check_positions(output)
         classes = int(output[-1] or 0)  # known: weights made it
         y = ops.convert_to_tensor(y)
-        if self.binary:
-            return ops.cast(ops.reshape(y, (-1, classes)), "float32")
-        if len(y.shape) == 2 and y.shape[-1] == classes and (classes > 1):
-            return ops.cast(y, "float32")
-        labels = ops.cast(ops.reshape(y, (-1,)), "int32")
-        known = ops.expand_dims(ops.logical_and(labels >= 0, labels < classes), -1)
+        if self.binary or self.numbers:
+            return self._as_outputs(ops.cast(y, "float32"), output), weights
+        if len(y.shape) == len(output) and y.shape[-1] == classes and classes > 1:
+            return ops.cast(y, "float32"), weights
+        labels = ops.cast(ops.squeeze(y, axis=-1) if len(y.shape) == len(output) else y, "int32")
+        known = ops.logical_and(labels >= 0, labels < classes)
+        if self.ignored is not None:
+            counted = labels != self.ignored
+            known, weights = ops.logical_or(known, ops.logical_not(counted)), _weighing(counted, weights)
         # A label that is no class would be no class at all, and train towards nothing.
         one_hot = ops.one_hot(ops.clip(labels, 0, classes - 1), classes, dtype="float32")
-        return ops.where(known, one_hot, np.float32("nan"))
+        return ops.where(ops.expand_dims(known, -1), one_hot, np.float32("nan")), weights
+
+    def _as_outputs(self, y: Any, output: tuple[int | None, ...]) -> Any:
+        """Return labels with the last axis of the outputs, where they lack it."""
+        if len(y.shape) == len(output) - 1 and output[-1] == 1:
+            y = keras.ops.expand_dims(y, -1)
+        known = zip(y.shape[1:], output[1:], strict=False)
+        if len(y.shape) != len(output) or any(None not in pair and pair[0] != pair[1] for pair in known):
+            raise ReglabError(
+                f"{self.soft} changes labels as the outputs are, {output}, and labels are {tuple(y.shape)}. Give as "
+                "many labels as outputs."
+            )
+        return y
 
     def check_labels(self, y: Any, outputs: list[tuple[int | None, ...]] | None) -> None:
         """Raise a ReglabError if labels that are at hand are none of the model's classes.
@@ -125,16 +161,11 @@ class Targets:
                 f"others, such as {wrong[0]}. Number the classes from 0 on, or give the last layer more units."
             )
 
-    def _check_positions(self, output: tuple[int | None, ...]) -> None:
-        if len(output) != 2:
-            raise ReglabError(
-                f"{self.soft} acts on one label per example, outputs (batch, classes); the model's output is "
-                f"{tuple(output)}, with a label per position. Leave {self.soft} out of the recipe."
-            )
-
     def harden(self, y: Any) -> Any:
-        """Return labels in the form the user gave them, for metrics: the heaviest class of a distribution."""
+        """Return labels in the form the user gave them, for metrics: the heaviest class, or numbers as they are."""
         ops = keras.ops
+        if self.numbers:
+            return y
         if self.binary:
             return ops.cast(ops.cast(y, "float32") > 0.5, "float32")
         heaviest = ops.argmax(y, axis=-1)
@@ -225,13 +256,18 @@ def _of_keras(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("keras.")
 
 
-def _dense_form(loss: Any, soft: str) -> Any:
+def _weighing(counted: Any, weights: Any) -> Any:
+    """Return weights of losses of which some are ignored, with the sum that they have without."""
+    ops = keras.ops
+    counts = ops.cast(counted, "float32")
+    size = ops.cast(ops.prod(ops.shape(counts)), "float32")
+    counts = counts * (size / ops.maximum(ops.sum(counts), 1.0))
+    return counts if weights is None else weighted(counts, weights)
+
+
+def _dense_form(loss: Any) -> Any:
     """Return the categorical cross-entropy that a sparse one is on one-hot labels."""
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
-    if config.get("ignore_class") is not None:
-        raise ReglabError(
-            f"{soft} cannot keep ignore_class={config['ignore_class']} of the loss. Take one of them out."
-        )
     return keras.losses.CategoricalCrossentropy(
         from_logits=config.get("from_logits", False),
         axis=config.get("axis", -1),

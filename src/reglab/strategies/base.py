@@ -105,6 +105,7 @@ class Strategy:
             all whose numbers measure something.
         changes_inputs: whether :meth:`on_batch`, where it is implemented, changes the inputs and not the targets alone.
         soft_targets: whether it turns class indices into distributions over classes.
+        mixes_numbers: whether, with ``soft_targets``, it takes numbers to predict too.
         rider: whether all its hooks leave the trajectory of the weights alone, so that a study computes it, by its
             :meth:`observer`, from the training of the recipe without it. ``reglab.testing.check_rider`` tries that.
     """
@@ -119,6 +120,7 @@ class Strategy:
     kinds: ClassVar[frozenset[str]] = MEASURED
     changes_inputs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
+    mixes_numbers: ClassVar[bool] = False
     rider: ClassVar[bool] = False
     description: ClassVar[str] = ""  # its docstring as it is written; ``__doc__`` has its arguments too
 
@@ -293,8 +295,9 @@ class Strategy:
     def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
         """Change a training batch.
 
-        With ``soft_targets``, ``batch.y`` holds distributions ``(batch, classes)``, or where ``batch.independent`` is
-        set, for each of several labels whether it is given.
+        With ``soft_targets``, ``batch.y`` holds distributions along its last axis, one per example or per position,
+        or where ``batch.independent`` is set, for each of several labels whether it is given; or numbers to predict,
+        for a strategy that ``mixes_numbers``.
         """
         return batch
 

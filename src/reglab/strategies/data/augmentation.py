@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,8 @@ from reglab.lazy import keras
 from reglab.schedules import Schedule
 from reglab.strategies.base import Strategy
 from reglab.strategies.data import augmentation_script, whitening
-from reglab.strategies.data.resample import FILL_MODES, affine_matrices, affine_resample
+from reglab.strategies.data.mixing import beside
+from reglab.strategies.data.resample import FILL_MODES, affine_matrices, affine_nearest, affine_resample
 from reglab.strategies.given import Batch, InputRange, ModelInput, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
@@ -37,6 +38,8 @@ class Augmentation(Strategy):
     * random transforms (rotation, shifts, shear, zoom, channel shift, brightness, flips) act in training only;
     * centring, scaling and ZCA whitening are fitted on the training split (``adapt``) and are part of the network from
       then on: training, validation, test and export.
+
+    Classes of pixels, as of segmentation, move with the images: by the same map, each pixel that of the nearest.
 
     Shifts below 1 are fractions of the image, from 1 on pixels. A zoom of ``z`` draws factors from ``[1 - z, 1 + z]``
     for rows and columns apart. ``channel_shift_range`` is in units of the model's input. ``brightness_range``
@@ -222,10 +225,19 @@ class Augmentation(Strategy):
 
     def check_targets(self, given: ModelInput, shape: tuple[int | None, ...]) -> None:
         moves = self._has("geometric") or self.horizontal_flip or self.vertical_flip
-        if moves and (len(shape) > 3 or (len(shape) == 3 and shape[1:] == given.shape[1:3])):
+        if not moves or len(shape) < 3:
+            return
+        of_pixels = _of_pixels(shape, given.shape)
+        if len(shape) > 3 and not of_pixels:
             raise ReglabError(
-                f"augmentation moves the pixels of images, and the targets {tuple(shape)} are images or masks, which "
-                "would stay where they are. Leave it out of the recipe, and move both in the data pipeline."
+                f"augmentation moves the pixels of images {given.shape[1:3]}, and the targets {tuple(shape)} are of "
+                "another size, and would stay where they are. Leave it out of the recipe, or give the model outputs of "
+                "the size of its inputs."
+            )
+        if of_pixels and self._has("geometric") and self.fill_mode == "constant":
+            raise ReglabError(
+                f"augmentation: fill_mode=constant has no class for the targets {tuple(shape)} beyond the edge. Use "
+                "fill_mode nearest, reflect or wrap."
             )
 
     def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
@@ -242,8 +254,18 @@ class Augmentation(Strategy):
                 x = affine_resample(x, matrices, fill_mode=self.fill_mode)
             else:
                 x = affine_resample(x, matrices, fill_mode="constant", cval=s.cval)
+
+            def moved(values: Tensor) -> Tensor:
+                height, width = x.shape[1:3]
+                return affine_nearest(values, matrices, height=height, width=width, fill_mode=self.fill_mode)
+
         else:
             x = self._flip(x, u)
+
+            def moved(values: Tensor) -> Tensor:
+                return self._flip(values, u)
+
+        batch = _with_targets_of_pixels(batch, x, moved)
         if self._has("channel_shift_range"):
             x = _shift_channels(x, _between(-s.channel_shift, s.channel_shift, u[8]))
         if self.brightness_range is not None:
@@ -283,14 +305,31 @@ class Augmentation(Strategy):
     def _flip(self, x: Any, u: Any) -> Any:
         ops = keras.ops
         if self.horizontal_flip:
-            x = ops.where(_per_image(u[6] < 0.5), ops.flip(x, axis=2), x)
+            x = ops.where(beside(u[6] < 0.5, x), ops.flip(x, axis=2), x)
         if self.vertical_flip:
-            x = ops.where(_per_image(u[7] < 0.5), ops.flip(x, axis=1), x)
+            x = ops.where(beside(u[7] < 0.5, x), ops.flip(x, axis=1), x)
         return x
 
     def write_keras(self, script: Any) -> None:
         helpers = {function.__name__: function for function in (_between, _per_image, _shift_channels)}
         augmentation_script.write(self, script, draws=_DRAWS, helpers=helpers)
+
+
+def _of_pixels(shape: tuple[int | None, ...], images: tuple[int | None, ...]) -> bool:
+    """Whether targets or weights of this shape are of the pixels of images."""
+    known = zip(shape[1:3], images[1:3], strict=True) if len(shape) > 2 else [(0, 1)]
+    return all(size in (None, of_image) for size, of_image in known)
+
+
+def _with_targets_of_pixels(batch: Batch, images: Tensor, moved: Callable[[Tensor], Tensor]) -> Batch:
+    """Return a batch whose targets and weights move with the images, where they are of their pixels."""
+    if batch.y is None or isinstance(batch.y, dict | list | tuple):
+        return batch
+    if _of_pixels(batch.y.shape, images.shape):
+        batch = batch._replace(y=moved(batch.y))
+    if batch.sample_weight is not None and _of_pixels(batch.sample_weight.shape, images.shape):
+        batch = batch._replace(sample_weight=moved(batch.sample_weight))
+    return batch
 
 
 def _zoom_limits(zoom: Any) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.data.mixing import NO_XLA, mixed_targets, shares
+from reglab.strategies.data.mixing import NO_XLA, mixed_targets, shares, spliced_targets
 from reglab.strategies.given import Batch, InputRange, ModelInput, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
@@ -52,7 +52,8 @@ class CutMix(Strategy):
     ``x_i (1 - M) + x_j M`` with target ``a y_i + (1 - a) y_j``, where ``M`` is a patch of ``sqrt(1 - m)`` of the height
     and width about a random pixel, ``m ~ Beta(alpha, alpha)``, and ``a`` the share of the image that is not covered.
     Each example has its own patch and gets it from its neighbour in the shuffled batch. Sample weights are mixed
-    as with ``Mixup``.
+    as with ``Mixup``. Targets of pixels, as of segmentation, come from where the pixel does; numbers to predict are
+    mixed as classes are.
 
     Differences from the paper (Yun et al.): one patch per example, theirs one per batch; the partner is the neighbour,
     theirs a second permutation of the batch; every batch is mixed, theirs a share of them.
@@ -67,6 +68,7 @@ class CutMix(Strategy):
     kinds: ClassVar[frozenset[str]] = frozenset({IMAGE})
     zero: ClassVar[dict[str, float]] = {"alpha": 0.0}
     soft_targets: ClassVar[bool] = True
+    mixes_numbers: ClassVar[bool] = True
 
     alpha: float = param(
         1.0,
@@ -85,6 +87,13 @@ class CutMix(Strategy):
                 f"{tuple(given.shape)}. Use mixup, or give the model a fixed image size."
             )
 
+    def check_targets(self, given: ModelInput, shape: tuple[int | None, ...]) -> None:
+        if len(shape) > 2 and None not in shape[1:3] and shape[1:3] != given.shape[1:3]:
+            raise ReglabError(
+                f"cutmix moves patches of images {given.shape[1:3]}, and the targets {tuple(shape)} are of another "
+                "size. Leave it out of the recipe, or give the model outputs of the size of its inputs."
+            )
+
     def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
         ops = keras.ops
         x = ops.cast(batch.x, "float32")
@@ -94,6 +103,8 @@ class CutMix(Strategy):
         patch = patches(m, u[0] * height, u[1] * width, height=height, width=width)
         covered = patch[..., None]
         x = x * (1.0 - covered) + ops.roll(x, 1, axis=0) * covered
+        if len(batch.y.shape) > 2:
+            return spliced_targets(batch, patch)._replace(x=x)
         return mixed_targets(batch, 1.0 - ops.mean(patch, axis=(1, 2)))._replace(x=x)
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:

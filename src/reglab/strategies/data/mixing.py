@@ -5,7 +5,7 @@ from __future__ import annotations
 from reglab.lazy import keras
 from reglab.strategies.given import Batch, Random, Tensor
 
-__all__ = ["NO_XLA", "mix", "mixed_targets", "shares"]
+__all__ = ["NO_XLA", "mix", "mixed_targets", "shares", "spliced_targets"]
 
 NO_XLA = "TensorFlow cannot compile its Beta sampler with XLA. Compile with jit_compile=False"
 
@@ -26,9 +26,33 @@ def mixed_targets(batch: Batch, m: Tensor) -> Batch:
         return batch._replace(y=mix(batch.y, m))
     w = ops.cast(batch.sample_weight, "float32")
     w_mixed = mix(w, m)
-    weighted = mix(batch.y * ops.reshape(w, (-1, 1)), m)
-    y_mixed = weighted / ops.reshape(ops.maximum(w_mixed, 1e-12), (-1, 1))
-    return batch._replace(y=y_mixed, sample_weight=w_mixed)
+    weighted = mix(batch.y * beside(w, batch.y), m)
+    return batch._replace(y=weighted / beside(ops.maximum(w_mixed, 1e-12), batch.y), sample_weight=w_mixed)
+
+
+def beside(values: Tensor, others: Tensor) -> Tensor:
+    """Return values with further axes of size 1, so that they broadcast against others of more axes."""
+    for _ in range(len(others.shape) - len(values.shape)):
+        values = keras.ops.expand_dims(values, -1)
+    return values
+
+
+def spliced_targets(batch: Batch, patch: Tensor) -> Batch:
+    """Return a batch whose targets per pixel come from the neighbour inside of a patch, and so do their weights.
+
+    Args:
+        batch: with targets ``(batch, height, width, classes)``.
+        patch: 1 inside and 0 outside, ``(batch, height, width)``.
+    """
+
+    def spliced(values: Tensor) -> Tensor:
+        inside = beside(patch, values)
+        return values * (1.0 - inside) + keras.ops.roll(values, 1, axis=0) * inside
+
+    weights = batch.sample_weight
+    if weights is not None:
+        weights = spliced(beside(keras.ops.cast(weights, "float32"), patch))
+    return batch._replace(y=spliced(batch.y), sample_weight=weights)
 
 
 def mix(values: Tensor, m: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ class Mixup(Strategy):
     """Trains on ``m * x_i + (1 - m) * x_j`` with target ``m * y_i + (1 - m) * y_j``, ``m ~ Beta(alpha, alpha)``.
 
     Each example has its own ``m`` and is mixed with its neighbour in the shuffled batch. Sparse labels are turned into
-    distributions; metrics during training see the heavier of the two labels. With sample weights the weights are
-    mixed so that the loss is the mixture of the two weighted losses.
+    distributions; metrics during training see the heavier of the two labels. Numbers to predict, and classes of
+    positions, are mixed alike. With sample weights the weights are mixed so that the loss is the mixture of the two
+    weighted losses.
 
     Differences from the paper (Zhang et al.): one ``m`` an example, theirs one a batch; the partner is the neighbour,
     theirs a second permutation of the batch.
@@ -35,6 +36,7 @@ class Mixup(Strategy):
     stage: ClassVar[Stage] = Stage.MIXTURES
     zero: ClassVar[dict[str, float]] = {"alpha": 0.0}
     soft_targets: ClassVar[bool] = True
+    mixes_numbers: ClassVar[bool] = True
 
     alpha: float = param(
         0.2,

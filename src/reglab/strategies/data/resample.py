@@ -6,7 +6,7 @@ from typing import Any
 
 from reglab.lazy import keras
 
-__all__ = ["FILL_MODES", "affine_matrices", "affine_resample"]
+__all__ = ["FILL_MODES", "affine_matrices", "affine_nearest", "affine_resample"]
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
 
@@ -67,6 +67,27 @@ def affine_resample(images: Any, matrices: Any, *, fill_mode: str = "nearest", c
         within = ops.logical_and(_inside(rows, height), _inside(cols, width))
         result = ops.where(ops.expand_dims(within, -1), result, cval)
     return result
+
+
+def affine_nearest(values: Any, matrices: Any, *, height: int, width: int, fill_mode: str = "nearest") -> Any:
+    """Return values of pixels, ``(batch, height, width)`` or with a last axis, each the nearest at the mapped place.
+
+    The map and the fill modes are those of :func:`affine_resample`, but for ``constant``, for there is no value between
+    two classes and none beyond the edge.
+    """
+    ops = keras.ops
+    batch, last = ops.shape(values)[0], ops.shape(values)[3:]
+    i = ops.cast(ops.reshape(ops.arange(height), (1, height, 1)), "float32")
+    j = ops.cast(ops.reshape(ops.arange(width), (1, 1, width)), "float32")
+    m = ops.reshape(matrices, (-1, 2, 3, 1, 1))
+    rows = (m[:, 0, 0] * i + m[:, 0, 2]) + m[:, 0, 1] * j
+    cols = (m[:, 1, 0] * i + m[:, 1, 2]) + m[:, 1, 1] * j
+    nearest = []
+    for position, extent in ((rows, height), (cols, width)):
+        low, high, share = _neighbours(position, extent, fill_mode)
+        nearest.append(ops.where(share < 0.5, low, high))
+    first = ops.reshape(ops.arange(batch) * (height * width), (-1, 1, 1))
+    return ops.take(ops.reshape(values, (-1, *last)), first + nearest[0] * width + nearest[1], axis=0)
 
 
 def _neighbours(position: Any, extent: int, fill_mode: str) -> tuple[Any, Any, Any]:

@@ -21,6 +21,7 @@ class LabelSmoothing(Strategy):
     Works with sparse labels too, for which ``compile(loss=...)`` has no option. Evaluation, and every metric, see the
     labels as they are. (Smoothing that is given to a Keras loss also changes ``val_loss``; such a loss is refused, as
     it would smooth twice.) With several sigmoids, each of which tells of a label whether it is given, ``classes`` is 2.
+    Classes of positions are smoothed alike. Numbers to predict have no classes, and are refused.
 
     Differences from the paper (Srivastava names noise on the output targets, without numbers): this is its expectation
     over label noise at rate ``smoothing`` (Goodfellow et al. 2016, section 7.5.1).
@@ -54,7 +55,7 @@ class LabelSmoothing(Strategy):
 
     def write_keras(self, script: Any) -> None:
         script.soft = True
-        classes = max(script.classes, 2)
+        classes = 2 if script.task.form == "sets" else max(script.classes, 2)  # of each label by itself
         # As a float32 number, because 1 - smoothing is computed in the precision of the number.
         script.define(f"SMOOTHING = np.float32({self.smoothing!r})  # share of a label that is spread over all classes")
         # TensorFlow's optimizer of graphs makes a product of the division, which differs in the last bit.
