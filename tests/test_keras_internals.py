@@ -173,6 +173,15 @@ def test_generators_and_their_seeds(model):
     assert internals.seed_of(generator) == 4
 
 
+def test_a_layer_draws_from_another_generator():
+    drop, generator = L.Dropout(0.5, seed=3), keras.random.SeedGenerator(4)
+    internals.draw_from(drop, generator)
+    before = np.array(keras.ops.convert_to_numpy(generator.state))
+    drop(np.ones((2, 3), "float32"), training=True)
+    assert drop.seed_generator is generator
+    assert not np.array_equal(keras.ops.convert_to_numpy(generator.state), before)
+
+
 def test_operations_without_a_seed_draw_from_the_generator_that_is_given():
     drawn = []
     for _ in range(2):

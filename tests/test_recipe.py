@@ -43,6 +43,7 @@ def values(declared):
         | st.just(("block 1/conv", "none", "dense_2")),
         "bounds": st.tuples(numbers, numbers).map(lambda pair: tuple(sorted(pair))),
         "text": st.text(min_size=1).filter(str.strip),
+        "options": st.just({"rate": 0.5, "noise_shape": (1, 2), "name": "8/255"}),
     }[declared.kind]
     if declared.strength and declared.kind == "float":
         found |= st.builds(Linear, numbers, numbers, st.integers(1, 50))
@@ -97,9 +98,9 @@ def test_strategies_of_a_recipe_stand_in_the_order_of_the_step():
     """It is part of a recipe's text and fingerprint, by which folders know their runs."""
     without = {"l1", "l2", "asam", "swa"}
     assert [each.name for each in Recipe(*(cls() for name, cls in CATALOGUE.items() if name not in without))] == [
-        "augmentation", "label_smoothing", "cutmix", "mixup", "adversarial", "dropout", "gaussian_noise",
-        "spectral_normalization", "weight_noise", "l1l2", "l2_sp", "r_drop", "gradient_centralization", "sam",
-        "weight_decay", "ema", "learning_rate", "max_norm", "early_stopping",
+        "augmentation", "label_smoothing", "cutmix", "mixup", "adversarial", "dropout", "gaussian_noise", "layer",
+        "stochastic_depth", "spectral_normalization", "weight_noise", "l1l2", "l2_sp", "r_drop", "trades",
+        "gradient_centralization", "sam", "weight_decay", "ema", "learning_rate", "max_norm", "early_stopping",
     ]  # fmt: skip
     assert Recipe.parse("l2+l1").to_text() == "l1(kernel=0.0001) + l2(kernel=0.001)"
 

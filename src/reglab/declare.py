@@ -21,7 +21,7 @@ Places = tuple[str, ...] | str  # what `where` is given as; a strategy holds it 
 
 _LARGEST = 2**53  # of whole numbers: more than any count here, and what every part of a study can hold exactly
 
-Kind = Literal["float", "int", "bool", "choice", "pair", "places", "bounds", "text"]
+Kind = Literal["float", "int", "bool", "choice", "pair", "places", "bounds", "text", "options"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Param:
     Attributes:
         doc: what it does, in a sentence.
         kind: ``float``, ``int``, ``bool``, ``choice``; ``pair`` is one float or two; ``places`` names layers;
-            ``bounds`` is a lower and an upper number, or a word of ``choices``; ``text`` is any text.
+            ``bounds`` is a lower and an upper number, or a word of ``choices``; ``text`` is any text; ``options`` are
+            all arguments that are not declared, by name.
         low, high: the range, both ends included unless ``open_low`` or ``open_high``.
         optional: whether ``None`` is allowed.
         strength: whether it can change without changing the compiled program, and follow a schedule.
@@ -59,6 +60,8 @@ class Param:
             return " or ".join(self.choices)
         if self.kind == "places":
             return f"{', '.join(self.choices)}, or names of layers"
+        if self.kind == "options":
+            return "name=value, as many as it takes"
         if self.kind == "text":
             return "text" + (", or none" if self.optional else "")
         low = "(" if self.open_low or math.isinf(self.low) else "["
@@ -88,6 +91,10 @@ class Param:
     def invalid_values(self) -> list[Any]:
         """Values that :meth:`check` must refuse, for tests."""
         wrong: list[Any] = [object(), "no such value"] if self.kind != "places" else [object(), 3.5, ()]
+        if self.kind == "text":
+            wrong = [object(), 3.5, " "]
+        if self.kind == "options":
+            wrong = [object(), 3.5, {"no name": 1}, {"x": object()}]
         if self.kind in {"float", "int", "pair"}:
             wrong += [math.nan, True]
             wrong += [self.low - 1] if math.isfinite(self.low) else [-math.inf]
@@ -141,6 +148,15 @@ class Param:
             raise TypeError("not a text")
         return value
 
+    def _check_options(self, value: Any) -> tuple[tuple[str, Any], ...]:
+        found = dict(value)
+        for name, given in found.items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValueError(f"{name!r} is no name")
+            if not all(isinstance(each, str | bool | int | float | None) for each in _flat(given)):
+                raise TypeError(f"{name} is neither a number nor a text, nor several of them")
+        return tuple(sorted((name, tuple(v) if isinstance(v, list) else v) for name, v in found.items()))
+
     def _check_pair(self, value: Any) -> float | tuple[float, float]:
         if isinstance(value, tuple | list):
             first, second = (self._check_float(item) for item in value)
@@ -164,6 +180,10 @@ class Param:
         if len(set(names)) != len(names):
             raise ValueError("a place is named twice")
         return names
+
+
+def _flat(value: Any) -> list[Any]:
+    return [each for item in value for each in _flat(item)] if isinstance(value, tuple | list) else [value]
 
 
 def param(default: Any, doc: str, **declaration: Any) -> Any:

@@ -14,10 +14,10 @@ from typing import Any
 from reglab.lazy import keras
 
 __all__ = [
-    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "follows_schedule",
-    "fresh_values", "generators_in", "generators_of", "is_graph", "layers_in", "made_by", "mask_of", "name_anew",
-    "naming_kept", "order_layers", "own_variables", "run_graph", "seed_of", "set_seed_of", "set_trainable_alone",
-    "takes_training", "track_again", "unseeded_drawn_from",
+    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "draw_from",
+    "follows_schedule", "fresh_values", "generators_in", "generators_of", "is_graph", "layers_in", "made_by",
+    "mask_of", "name_anew", "naming_kept", "order_layers", "own_variables", "run_graph", "seed_of", "set_seed_of",
+    "set_trainable_alone", "takes_training", "track_again", "unseeded_drawn_from",
 ]  # fmt: skip
 
 
@@ -105,6 +105,15 @@ def mask_of(tensor: Any) -> Any:
 def generators_of(layer: Any) -> list[Any]:
     """Return the seed generators of a layer itself."""
     return list(layer._seed_generators)
+
+
+def draw_from(layer: Any, generator: Any) -> None:
+    """Let a layer, and all layers inside it, draw from a generator in place of their own."""
+    for one in layers_in(layer, itself=True):
+        for own in list(one._seed_generators):
+            for name, value in list(vars(one).items()):
+                if value is own:
+                    vars(one)[name] = generator  # a layer that is built lets nobody set what has state
 
 
 def generators_in(layer: Any) -> list[Any]:

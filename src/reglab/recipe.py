@@ -208,7 +208,13 @@ def _from_call(call: Call) -> Strategy:
     if len(call.args) > len(declared):
         raise ReglabError(f"{cls.name} takes at most {len(declared)} values; given were {len(call.args)}.")
     options = dict(zip(declared, call.args, strict=False))
+    rest = next((key for key, each in declared.items() if each.kind == "options"), None)
     for key, value in call.kwargs.items():
+        if rest is not None and (key not in declared or key == rest):
+            more = dict(value) if key == rest else {key: value}
+            numbers = {name: _number(each) for name, each in more.items()}
+            options[rest] = {**dict(options.get(rest, ())), **numbers}
+            continue
         if key not in declared:
             raise ReglabError(
                 f"{cls.name} has no hyperparameter {key!r}.{nearest(key, declared)} It has {', '.join(declared)}."
@@ -231,13 +237,21 @@ def _read(value: Any, declared: Param) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _number(value: Any) -> Any:
+    """Return the number that a text says in a notation that YAML 1.1 does not read as one, such as ``1e-3``."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _to_text(strategy: Strategy) -> str:
     """Write the hyperparameters that differ from their defaults; the first, the main one, is always written."""
     fields = dataclasses.fields(strategy)
     shown = [field for field in fields if getattr(strategy, field.name) != field.default] or list(fields[:1])
     if fields and fields[0] not in shown and fields[0].default != 0:
         shown.insert(0, fields[0])
-    values = {field.name: getattr(strategy, field.name) for field in shown}
+    values = _named(strategy, [field.name for field in shown])
     texts = [
         f"{name}={value.to_text() if isinstance(value, Schedule) else format_value(value)}"
         for name, value in values.items()
@@ -251,4 +265,14 @@ def _plain(strategy: Strategy) -> dict[str, Any]:
             return value.to_text()
         return list(value) if isinstance(value, tuple) else value
 
-    return {field.name: plain(getattr(strategy, field.name)) for field in dataclasses.fields(strategy)}
+    named = _named(strategy, [field.name for field in dataclasses.fields(strategy)])
+    return {name: plain(value) for name, value in named.items()}
+
+
+def _named(strategy: Strategy, names: list[str]) -> dict[str, Any]:
+    """Return values of a strategy by name; its options stand beside them, each by its own."""
+    declared, found = params(strategy), dict[str, Any]()
+    for name in names:
+        value = getattr(strategy, name)
+        found.update(dict(value) if declared[name].kind == "options" else {name: value})
+    return found

@@ -44,6 +44,7 @@ __all__ = [
     "check_mixed_precision",
     "check_own_stream",
     "check_reproducible",
+    "check_resumed",
     "check_rider",
     "check_round_trip",
     "check_schedules",
@@ -225,11 +226,21 @@ def check_rider(strategy: Strategy | Recipe) -> None:
         return
 
     def trajectory(of: Recipe) -> list[np.ndarray]:
-        bench, seen = _bench(of), _seeing()
-        bench.train(epochs=3, callbacks=[seen])
-        return seen.found
+        bench, found = _bench(of), list[np.ndarray]()
+        bench.train(epochs=3, callbacks=[_at_ends(lambda: found.extend(bench.weights()))])
+        return found
 
     _assert_same(trajectory(recipe), trajectory(recipe.host()), f"{recipe} moves the weights", exact=_exact())
+
+
+def check_resumed(strategy: Strategy | Recipe) -> None:
+    """Going on from where a training stood equals not having stopped, to the last bit: all of it is in variables."""
+    bench = _bench(Recipe.of(strategy), eager=_slow_to_compile())
+    stood: list[list[np.ndarray]] = []
+    whole = bench.train(epochs=2, callbacks=[_at_ends(lambda: stood.append(bench.standing()))])
+    bench.train(seed=7)  # whatever was trained meanwhile
+    resumed = bench.train(epochs=2, callbacks=[_at_ends(lambda: None)], stood=(1, stood[0]))
+    _assert_same(resumed, whole, f"{strategy}: going on is not what it would have been", exact=True)
 
 
 def check_composition(strategy: Strategy, other: Strategy) -> None:
@@ -250,7 +261,7 @@ def check_composition(strategy: Strategy, other: Strategy) -> None:
 CHECKS: tuple[Callable[[Strategy], None], ...] = (
     check_declaration, check_round_trip, check_invalid_values, check_zero_strength, check_inert_at_evaluation,
     check_reproducible, check_own_stream, check_strengths_take_effect, check_schedules, check_mixed_precision,
-    check_rider,
+    check_rider, check_resumed,
 )  # fmt: skip
 
 
@@ -266,13 +277,14 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
 
 
 def small_network() -> Any:
-    """Return a convolution, a normalization, a hidden and an output layer with fixed initial weights."""
+    """Return a network with a convolution, a normalization, a hidden layer and a residual branch, of fixed weights."""
     layers = keras.layers
     image = keras.Input((8, 8, 1), name="image")
     h = layers.Conv2D(4, 3, activation="relu", name="conv")(image)
     h = layers.BatchNormalization(name="norm")(h)
     h = layers.Flatten(name="flat")(h)
     h = layers.Dense(8, activation="relu", name="hidden")(h)
+    h = layers.Add(name="add")([h, layers.Dense(8, activation="relu", name="branch")(h)])
     model = keras.Model(image, layers.Dense(_CLASSES, activation="softmax", name="head")(h), name="small")
     rng = np.random.default_rng(1)
     for weight in model.trainable_weights:
@@ -301,7 +313,7 @@ class Bench:
         self._batches = functools.partial(
             Batches, self.x, self.y, np.arange(len(self.x)), batch_size=_BATCH, seed=0, preprocess=lambda x: x
         )
-        self._feeds: dict[int, Any] = {}
+        self._feeds: dict[tuple[int, int], Any] = {}
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(policy)
         try:
@@ -316,22 +328,35 @@ class Bench:
         self.model.adapt(self.x)
         self.model.build(self.x.shape)
         self.model.optimizer.build(self.model.trainable_variables)
-        state = {id(v): v for v in (*self.model.variables, *self.model.optimizer.variables)}
-        self._start = [(variable, _array(variable)) for variable in state.values()]
+        self._start = [(variable, _array(variable)) for variable in self._state()]
         self.history: dict[str, list[float]] = {}
 
     def train(
-        self, recipe: Any = None, *, seed: int = 0, epochs: int = 1, callbacks: Sequence[Any] = ()
+        self,
+        recipe: Any = None,
+        *,
+        seed: int = 0,
+        epochs: int = 1,
+        callbacks: Sequence[Any] = (),
+        stood: tuple[int, list[np.ndarray]] = (0, []),
     ) -> list[np.ndarray]:
-        """Train from the start, under a recipe of other strengths if one is given, and return the weights."""
+        """Train from the start, under a recipe of other strengths if one is given, and return the weights.
+
+        ``stood`` is how many epochs are done, and what :meth:`standing` gave after them.
+        """
         self.reset(recipe, seed=seed)
-        if epochs not in self._feeds:  # made once: making a pipeline of TensorFlow's takes longer than three steps
-            self._feeds[epochs] = backends.adapter().feed(self._batches(epochs=epochs))
-        feed = self._feeds[epochs]
+        first, values = stood
+        for variable, value in zip(self._state() if values else (), values, strict=True):
+            variable.assign(value)
+        if (first, epochs) not in self._feeds:  # made once: a pipeline of TensorFlow's takes longer than three steps
+            batches = self._batches(epochs=epochs, first_epoch=first)
+            self._feeds[first, epochs] = backends.adapter().feed(batches)
+        feed = self._feeds[first, epochs]
         validation = {"validation_data": feed, "validation_steps": _STEPS} if self._validated else {}
         self.history = self.model.fit(
             feed,
             epochs=epochs,
+            initial_epoch=first,
             steps_per_epoch=_STEPS,
             shuffle=False,
             verbose=0,
@@ -348,6 +373,13 @@ class Bench:
         self.model.set_recipe(self.recipe if recipe is None else recipe)
         self.model.set_seed(seed)
 
+    def standing(self) -> list[np.ndarray]:
+        """Return all that what comes next depends on: weights, streams, what strategies and the optimizer keep."""
+        return [_array(variable) for variable in self._state()]
+
+    def _state(self) -> list[Any]:
+        return list({id(v): v for v in (*self.model.variables, *self.model.optimizer.variables)}.values())
+
     def weights(self) -> list[np.ndarray]:
         """Return copies of the network's weights."""
         return [_array(weight) for weight in self.model.network.weights]
@@ -358,14 +390,9 @@ class Bench:
         return [_array(state).tolist() for state in states]
 
 
-def _seeing() -> Any:
-    """Return a callback that keeps the trained weights at the end of each epoch."""
-
-    def keep(epoch: int, logs: Any) -> None:
-        callback.found += [_array(weight) for weight in callback.model.trainable_variables]
-
-    callback = keras.callbacks.LambdaCallback(on_epoch_end=keep)
-    callback.found = []
+def _at_ends(called: Callable[[], None]) -> Any:
+    """Return a callback that calls a function at the end of each epoch, with the trained weights in the network."""
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: called())
     callback.measures = True  # so that what observers bring is not in the weights
     return callback
 

@@ -56,6 +56,12 @@ SLOW = {
     "samplewise": "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
     "bim": "adversarial(method=bim, epsilon=0.1, steps=2, step_size=0.06, clip=(-3, 3))",
     "pgd": "adversarial(method=pgd, epsilon=0.1, steps=2, unit=pixel, clip=data)",
+    "asam": "asam(rho=0.5) + dropout(rate=0.1)",
+    "cutmix": "cutmix(alpha=0.5)",
+    "gradients": "gradient_centralization + max_norm(norm=0.8) + l2_sp(coefficient=0.1) + ema(momentum=0.5)",
+    "keras layer": "layer(layer=SpatialDropout2D, rate=0.3)",
+    "second pass": "r_drop(alpha=1.0) + dropout(rate=0.2)",
+    "trades": "trades(beta=2.0, epsilon=0.1, steps=2)",
     "l2 ball": "adversarial(method=pgd, epsilon=0.3, steps=2, norm=l2, clip=data)",
 }
 
@@ -95,11 +101,24 @@ def convolutions():
     )
 
 
-def exported(recipes, folder, without_reglab, **settings):
+def residual():
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(3, 3, padding="same", name="stem")(inputs)
+    for block in ("one", "two"):
+        h = layers.BatchNormalization(name=f"{block}_norm")(
+            layers.Conv2D(3, 3, padding="same", name=f"{block}_conv")(x)
+        )
+        x = layers.ReLU(name=f"{block}_relu")(layers.Add(name=f"{block}_add")([h, x]))
+    h = layers.GlobalAveragePooling2D(name="average")(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="head")(h))
+
+
+def exported(recipes, folder, without_reglab, model=convolutions, **settings):
     """Train a study of these recipes, export each, and run all scripts."""
     settings = {"epochs": 3, "seeds": 1, "batch_size": 25, "train_size": 60, "learning_rate": 0.01, **settings}
     baseline = next(iter(recipes))
-    study = reglab.Study("digits", convolutions, recipes, out=folder / "study", baseline=baseline, **settings)
+    study = reglab.Study("digits", model, recipes, out=folder / "study", baseline=baseline, **settings)
     results = study.run(workers=0)
     folders = {name: export(study, recipe=name, out=folder / name.replace(" ", "_")) for name in recipes}
     without_reglab(RUNNER, *folders.values())
@@ -157,3 +176,10 @@ def test_a_script_of_every_variant_is_formatted_and_trains_to_the_weights_of_the
 def test_a_script_of_mixed_precision_trains_to_the_weights_of_the_study_too(tmp_path, without_reglab, recipe):
     found = exported({"it": recipe}, tmp_path, without_reglab, precision="mixed_bfloat16")
     assert off(*found, "it") <= (0.0 if keras.backend.backend() == "tensorflow" else 2e-2)
+
+
+@pytest.mark.slow
+def test_a_script_leaves_out_the_branches_that_the_study_did(tmp_path, without_reglab):
+    found = exported({"depth": "stochastic_depth(rate=0.5)"}, tmp_path, without_reglab, model=residual)
+    assert off(*found, "depth") <= tolerance("depth")
+    check_format(found[1])

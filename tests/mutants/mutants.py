@@ -474,6 +474,27 @@ MUTANTS: list[Mutant] = [
         ("dropout does not scale what is left", "1.0 / (1.0 - float(self.rate))", "1.0"),
     ),
     *_of(
+        "strategies/architecture/stochastic_depth.py",
+        ("strategies/test_stochastic_depth.py",),
+        ("what stays is not scaled", "ops.cast(1.0 / (1.0 - rate), h.dtype)", "ops.cast(1.0, h.dtype)"),
+        ("every branch has the last one's probability", "(place.index + 1) / place.count if", "1.0 if"),
+    ),
+    *_of(
+        "regularized/graph.py",
+        ("strategies/test_stochastic_depth.py", "regularized"),
+        (
+            "the shortcut is taken for the branch",
+            "ends[kernels.index(max(kernels))]",
+            "ends[kernels.index(min(kernels))]",
+        ),
+    ),
+    *_of(
+        "strategies/penalties/trades.py",
+        ("strategies/test_trades.py",),
+        ("the ball is not kept to", "ops.minimum(ops.maximum(moved, x - epsilon), x + epsilon)", "moved"),
+        ("the way leads downhill", "moved + step * ops.sign", "moved - step * ops.sign"),
+    ),
+    *_of(
         "strategies/data/mixing.py",
         ("strategies/test_mixup.py", *_STRATEGIES),
         (
@@ -501,8 +522,8 @@ MUTANTS: list[Mutant] = [
         ("strategies/test_adversarial.py", *_STRATEGIES),
         (
             "the attack goes downhill",
-            "delta + s.step * _direction(slope, self.norm)",
-            "delta - s.step * _direction(slope, self.norm)",
+            "delta + step * _direction(slope, norm)",
+            "delta - step * _direction(slope, norm)",
         ),
         (
             "the ball is not kept to",
@@ -521,10 +542,10 @@ MUTANTS: list[Mutant] = [
         ("strategies/test_sam.py", *_STRATEGIES),
         (
             "the ascent is a norm a weight",
-            "norm = keras.ops.sqrt(sum(squares[1:], squares[0]))",
-            "norm = keras.ops.sqrt(squares[0])",
+            "norm = ops.sqrt(sum(squares[1:], squares[0]))",
+            "norm = ops.sqrt(squares[0])",
         ),
-        ("the ascent is a descent", "factor = s.rho / (norm + 1e-12)", "factor = -s.rho / (norm + 1e-12)"),
+        ("the ascent is a descent", "factor = rho / (norm + 1e-12)", "factor = -rho / (norm + 1e-12)"),
     ),
     *_of(
         "strategies/optimization/weight_decay.py",

@@ -31,6 +31,24 @@ _DOUBLING = """
         def forward(self, weight, s, random):
             return s.factor * weight
 """
+_HALVED = """
+    from reglab.strategies import Observer
+
+    class Halves(Observer):
+        def bring(self, moment):
+            return [weight / 2 for weight in moment.weights]
+
+    @dataclass(frozen=True)
+    class Halved(Strategy):
+        name: ClassVar[str] = "halved"
+        formula: ClassVar[str] = "evaluation uses w / 2"
+        paper: ClassVar[str] = "none"
+        stage: ClassVar[Stage] = Stage.OBSERVATION
+        rider: ClassVar[bool] = True
+
+        def observer(self, task):
+            return Halves()
+"""
 
 
 @pytest.fixture
@@ -148,7 +166,8 @@ def test_what_cannot_be_registered_is_told():
 
 @pytest.mark.slow
 def test_what_a_package_offers_is_known_in_workers_saved_models_and_reports(installed):
-    folder = installed("plugged", _DOUBLING, "doubling = plugged:Doubling")
+    offers = "doubling = plugged:Doubling", "halved = plugged:Halved"
+    folder = installed("plugged", _DOUBLING + _HALVED, *offers)
 
     def done(*command):
         return subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False)
@@ -157,12 +176,14 @@ def test_what_a_package_offers_is_known_in_workers_saved_models_and_reports(inst
         import keras, reglab
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
         reglab.regularize(model, "doubling(factor=3)").save("saved.keras")
-        study = reglab.Study("iris", "mlp(units=4)", ["doubling(factor=3)"], seeds=1, epochs=1, out="study")
+        study = reglab.Study("iris", "mlp(units=4)", ["doubling(factor=3)", "halved"], seeds=1, epochs=1, out="study")
         results = study.run(workers=1)
         print([row.finished for row in results.comparison.rows])
+        plain, halved = (next(iter(results.runs[name].values())).history for name in ("none", "halved"))
+        print(plain["loss"] == halved["loss"], plain["val_cross_entropy"] == halved["val_cross_entropy"])
     """
     trained = done("-c", textwrap.dedent(script))
-    assert trained.stdout == "[1, 1]\n", trained.stderr
+    assert trained.stdout == "[1, 1, 1]\nTrue False\n", trained.stderr  # its own numbers, of the baseline's training
     loaded = done("-c", "import keras, reglab; print(keras.models.load_model('saved.keras').recipe)")
     assert loaded.stdout == "doubling(factor=3.0)\n", loaded.stderr
     for command in (["report", "study"], ["runs", "study"], ["strategies", "doubling"]):

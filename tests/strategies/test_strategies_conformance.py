@@ -34,6 +34,9 @@ SAMPLES = [
     "r_drop(alpha=1.0)",
     "swa(start=0.5)",
     "spectral_normalization(norm=2.0)",
+    "stochastic_depth(rate=0.3)",
+    "layer(layer=SpatialDropout2D, rate=0.3)",
+    "trades(beta=2.0, epsilon=0.1, steps=2)",
 ]
 VARIANTS = [
     "augmentation(rotation_range=10, fill_mode=constant, cval=0.5)",
@@ -56,14 +59,14 @@ ONE_PASS = (
     "dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + weight_decay(decay=0.1) + "
     "l1(kernel=1e-3, bias=1e-3, activity=1e-3) + l2(kernel=1e-3, activity=1e-3) + ema(momentum=0.5) + "
     "learning_rate(rate=0.05) + cutmix(alpha=0.5) + gradient_centralization + l2_sp(coefficient=0.1) + "
-    "max_norm(norm=0.9)"
+    "max_norm(norm=0.9) + stochastic_depth(rate=0.2) + layer(layer=GaussianDropout, rate=0.1)"
 )
 TOGETHER = {
     "one pass": ONE_PASS,
     "two passes": "adversarial(epsilon=0.05) + sam(rho=0.02) + dropout(rate=0.1) + "
     "l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0))",
     "again": "asam(rho=0.5) + r_drop(alpha=1.0) + dropout(rate=0.1) + l2_sp(coefficient=0.1) + "
-    "spectral_normalization(norm=2.0)",
+    "spectral_normalization(norm=2.0) + trades(beta=1.0, steps=2)",
     "all": f"{ONE_PASS} + adversarial(epsilon=0.05) + sam(rho=0.02)",
 }
 
@@ -83,7 +86,7 @@ CONFLICTS = {("l1", "l1l2"), ("l1l2", "l2"), ("asam", "sam"), ("ema", "swa")}
 
 SAID = (testing.check_declaration, testing.check_round_trip, testing.check_invalid_values)
 # Tests that follow each other share the program that these train.
-QUICK = (testing.check_reproducible, testing.check_schedules, testing.check_rider)
+QUICK = (testing.check_reproducible, testing.check_schedules, testing.check_rider, testing.check_resumed)
 OTHERS = (
     testing.check_inert_at_evaluation,
     testing.check_zero_strength,
@@ -150,6 +153,7 @@ def test_conformance_of_what_is_fitted(text, check):
     "check",
     [
         testing.check_reproducible,
+        pytest.param(testing.check_resumed, marks=pytest.mark.slow_on("jax", "torch")),
         pytest.param(testing.check_inert_at_evaluation, marks=pytest.mark.slow_on("jax")),
         pytest.param(testing.check_zero_strength, marks=pytest.mark.slow),
         pytest.param(testing.check_schedules, marks=pytest.mark.slow_on("tensorflow", "torch")),
@@ -183,3 +187,10 @@ def test_every_stage_has_a_strategy_that_stands_for_it():
 @pytest.mark.parametrize(("one", "other"), BY_STAGE, ids=["+".join(pair) for pair in BY_STAGE])
 def test_strategies_of_two_stages_train_together(one, other):
     testing.check_composition(ONE_OF_EACH[one], ONE_OF_EACH[other])
+
+
+@pytest.mark.backend
+@pytest.mark.slow
+@pytest.mark.parametrize(("one", "other"), BY_STAGE, ids=["+".join(pair) for pair in BY_STAGE])
+def test_strategies_of_two_stages_go_on_from_where_they_stood(one, other):
+    testing.check_resumed(Recipe(ONE_OF_EACH[one], ONE_OF_EACH[other]))

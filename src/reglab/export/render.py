@@ -88,7 +88,7 @@ def _spaced(parts: list[str]) -> str:
 def _head(script: Script, imports: set[str], facts: Facts) -> str:
     lines = [docstring(facts.title, f"    {facts.recipe}", facts.result), ""]
     lines += ["import hashlib", "import os", "from pathlib import Path"]
-    lines += ["from types import SimpleNamespace"] if script.ascends else []
+    lines += ["from types import SimpleNamespace"] if script.ascent else []
     lines += ["", f'os.environ.setdefault("KERAS_BACKEND", "{script.backend}")']
     if facts.threads:
         lines += [
@@ -97,7 +97,7 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
         ]
     backend = {"tensorflow": "import tensorflow as tf", "jax": "import jax", "torch": "import torch"}[script.backend]
     modules = ["import keras", "import numpy as np"]
-    needs = script.attacks or script.ascends or (script.backend == "torch" and bool(script.batch))
+    needs = script.attacks or script.ascent or script.terms or (script.backend == "torch" and bool(script.batch))
     needs = needs or any("tf." in text for text in script.definitions)
     modules = sorted([*modules, *([backend] if needs and script.backend != "jax" else [])])
     if needs and script.backend == "jax":

@@ -7,14 +7,16 @@ about a strategy stands in its own file, and this one knows no strategy by name.
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from reglab import backends
 from reglab.errors import ReglabError
-from reglab.export.source import unannotated
+from reglab.export.source import call, literal, names_in, unannotated
 from reglab.tasks import Metric, Task
 
 __all__ = ["Script"]
@@ -35,7 +37,7 @@ class Script:
         arrays: what the script reads from ``data.npz``, by name.
         soft: whether labels are distributions over classes.
         attacks: whether inputs are moved along their gradient.
-        ascends: whether weights are.
+        ascent: the function of ``gradients`` and ``weights`` that says how far weights are, and its arguments.
         restores: the metric by which a callback restores the best weights, where not the checkpoint does.
         task: what is predicted.
     """
@@ -50,13 +52,14 @@ class Script:
     limits: tuple[Any, Any] | None = None
     arrays: dict[str, Any] = field(default_factory=dict)
     regularizers: dict[str, list[str]] = field(default_factory=dict)
-    layers: dict[int, str] = field(default_factory=dict)
+    layers: dict[int, Callable[[Any], str]] = field(default_factory=dict)
     front: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
     streams: dict[str, int] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     batch: list[str] = field(default_factory=list)
     preprocess: list[str] = field(default_factory=list)
+    terms: list[str] = field(default_factory=list)
     noisy: list[str] = field(default_factory=list)
     optimizer: dict[str, str] = field(default_factory=dict)
     optimizer_lines: list[str] = field(default_factory=list)
@@ -64,7 +67,7 @@ class Script:
     callbacks: list[str] = field(default_factory=list)
     soft: bool = False
     attacks: bool = False
-    ascends: bool = False
+    ascent: tuple[str, list[str]] | None = None
     restores: Metric | None = None
     seed: int = 0
     strategy: Any = None
@@ -85,33 +88,52 @@ class Script:
         """Penalize all weights of a role, ``kernel`` or ``bias``, or ``activity``: the outputs of hidden layers."""
         self.regularizers.setdefault(role, []).append(regularizer)
 
-    def place(self, layer: str, argument: str, *, draw: str, exact: bool = True) -> None:
-        """Put a layer at each of the strategy's places.
+    def carry(self, what: Callable[..., Any] | type) -> str:
+        """Add a function or class of reglab's, with what it calls of reglab's and what it reads; return its name."""
+        held = vars(sys.modules[what.__module__])
+        for name in names_in(what):
+            value = held.get(name)
+            ours = str(getattr(value, "__module__", "")).startswith("reglab.")
+            if callable(value) and value is not what and ours and inspect.isroutine(value) | inspect.isclass(value):
+                self.carry(value)
+            elif isinstance(value, int | float | str | tuple | set | frozenset):
+                self.define(f"{name} = {literal(value)}")
+        self.define(what)
+        return what.__name__.lstrip("_")
+
+    def insert(self, function: Callable[..., Any] | str, numbers: Callable[[Any], tuple[Any, ...]]) -> None:
+        """Put a layer at each of the strategy's places, which in training changes what passes.
 
         Args:
-            layer: its name in ``keras.layers``.
-            argument: its argument, the hyperparameter of the strategy that has the same name.
-            draw: what becomes of ``h`` in training, as an expression; the stream is ``self.random``. It is used where
-                several layers draw from one stream, which Keras' own layers cannot.
-            exact: whether Keras' own layer draws the very numbers that the study drew, with the same seed.
+            function: of what passes, numbers and a stream of random numbers; or its name, where it is defined already.
+            numbers: from a place to these numbers.
         """
-        at_input = "input" in self.strategy.places
-        value = repr(getattr(self.strategy, argument))
-        if exact and self.count(self.strategy) + at_input == 1:
-            made = f"layers.{layer}({value}, seed={self.seed}"
-        else:
-            again = sum(text.startswith(f"class {layer}") for text in self.definitions)
-            name = f"{layer}{again + 1 if again else ''}"
-            stream = f"{re.sub(r'(?<!^)(?=[A-Z])', '_', name).upper()}_STREAM"
-            self.definitions.append(f"{stream} = keras.random.SeedGenerator({self.seed})")
-            self.definitions.append(
-                _LAYER.format(name=name, argument=argument, stream=stream, draw=draw, own=_OWN[exact], layer=layer)
-            )
-            made = f"{name}({value}"
+        from reglab.export import carried
+
+        name = function if isinstance(function, str) else self.carry(function)
+        again = sum(text.startswith(f"{self.strategy.name.upper()}_STREAM") for text in self.definitions)
+        stream = f"{self.strategy.name.upper()}_STREAM{again + 1 if again else ''}"
+        self.definitions.append(f"{stream} = keras.random.SeedGenerator({self.seed})")
+        layer = self.carry(carried.InTraining)
+        self._put(lambda place: f"{layer}({name}, {literal(numbers(place))}, {stream}")
+
+    def own_layer(self, layer: str, options: Mapping[str, Any]) -> None:
+        """Put a layer of Keras' own at the strategy's one place; what it draws comes from the strategy's stream."""
+        arguments = {**options, "seed": self.seed}
+        made = f"layers.{layer}({', '.join(f'{name}={literal(value)}' for name, value in arguments.items())}"
+        self._put(lambda place: made)
+
+    def _put(self, made: Callable[[Any], str]) -> None:
         self.layers[id(self.strategy)] = made
-        if at_input:
+        if "input" in self.strategy.places:
             dtype = "" if self.precision == "float32" else ', dtype="float32"'
-            self.front.append(f'{made}, name="{self.strategy.name}_input"{dtype})')
+            self.front.append(f'{made(None)}, name="{self.strategy.name}_input"{dtype})')
+
+    def show_averages(self) -> None:
+        """Let validation see the averages of weights that the optimizer keeps."""
+        from reglab.export import carried
+
+        self.before_checkpoint.append(f"{self.carry(carried.Averages)}()")
 
     def define(self, source: str | Callable[..., Any]) -> None:
         """Add a function or class; of a function of reglab's, its source without annotations."""
@@ -127,9 +149,50 @@ class Script:
         """Add a line that changes ``x`` and ``y`` of a batch; with ``stream``, ``{random}`` in it is its own."""
         self.batch.append(line.format(random=self.stream() if stream else ""))
 
+    def on_weights(self, changed: str) -> None:
+        """Run the network in training with kernels that are an expression of themselves, ``w``."""
+        self.role()
+        self.noisy.append(changed)
+
+    def on_batch_by(self, function: str, arguments: list[str]) -> None:
+        """Let a function change the inputs of a batch."""
+        self.batch.append(call(function, arguments, before="x = ", indent=8).lstrip())
+
+    def add_term(self, function: Callable[..., Any], arguments: list[str]) -> None:
+        """Add a function of the batch on its way through the model, and of arguments, to the loss in training."""
+        from reglab.export import carried
+
+        self.carry(carried.Context)
+        self.gradient()
+        self.terms.append(call(self.carry(function), ["context", *arguments], before="loss = loss + ", indent=12))
+
     def on_labels(self, line: str) -> None:
         """Add a line that changes the labels ``y`` of a batch, in NumPy and before anything else."""
         self.labels.append(line)
+
+    def role(self) -> str:
+        """Return the function that says of a weight whether it is a ``kernel``, a ``bias`` or neither."""
+        from reglab.regularized.roles import role
+
+        return self.carry(role)
+
+    def on_kernels(self, how: str, argument: str) -> None:
+        """Act on kernels: let the optimizer ``go_by`` changed gradients, or ``bind`` what they become in a step.
+
+        Args:
+            how: the name of a function of ``reglab.export.carried``.
+            argument: the function that changes them, as an expression.
+        """
+        from reglab.export import carried
+
+        before = "optimizer, " if how == "go_by" else ""
+        self.optimizer_lines.append(f"{self.carry(getattr(carried, how))}({before}network, {argument})")
+
+    def hold(self, coefficient: float) -> None:
+        """Penalize the squared distance of kernels and biases from where the training begins."""
+        from reglab.export import carried
+
+        self.optimizer_lines.append(f"{self.carry(carried.hold)}(network, {coefficient!r})")
 
     def stream(self) -> str:
         """Return the attribute that holds the strategy's stream of random numbers."""
@@ -155,7 +218,7 @@ class Script:
     @property
     def wrapped(self) -> bool:
         """Whether something acts on batches or weights, so that the network is trained inside another model."""
-        return bool(self.batch or self.preprocess or self.noisy or self.ascends)
+        return bool(self.batch or self.preprocess or self.noisy or self.ascent or self.terms)
 
     def penalty(self, role: str) -> str | None:
         """Return the expression of the regularizer of a role, or None."""
@@ -182,18 +245,3 @@ class Script:
         weights = tuple(role for role in roles if role != "activity")
         found = {"WEIGHTS": weights} if len(weights) > 1 else {}
         return found | ({"HIDDEN": (*weights, "activity")} if len(roles) > len(weights) > 0 else {})
-
-
-_OWN = {True: "all of them from one stream, as in the study", False: "drawing the very numbers that the study drew"}
-_LAYER = '''class {name}(layers.Layer):
-    """keras.layers.{layer}, {own}."""
-
-    def __init__(self, {argument}, **kwargs):
-        super().__init__(**kwargs)
-        self.{argument}, self.random = {argument}, {stream}
-        self.supports_masking = True
-
-    def call(self, h, training=False):
-        if not training:
-            return h
-        return {draw}'''

@@ -80,7 +80,8 @@ def _inserted(script: Script, strategy: Any, tap: Tap) -> str | None:
     """Return the layer that stands where a tap does, or None where the strategy's strength leaves nothing to do."""
     made = script.layers.get(id(strategy))
     place = tap.name.split("_", 1)[1]
-    return None if made is None else f"{made}, name={literal(f'{strategy.name}_{place}')})"
+    at = tap._function.place  # type: ignore[attr-defined]  # an At
+    return None if made is None else f"{made(at)}, name={literal(f'{strategy.name}_{place}')})"
 
 
 def _regularizers(script: Script, layer: Any) -> dict[str, str]:

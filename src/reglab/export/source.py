@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 
 from reglab.inert import visible
 
-__all__ = ["WIDTH", "call", "comment", "docstring", "literal", "unannotated"]
+__all__ = ["WIDTH", "call", "comment", "docstring", "literal", "names_in", "unannotated"]
 
 WIDTH = 120
 
@@ -36,6 +35,8 @@ def literal(value: Any) -> str:
         return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(map(literal, sorted(value)))}}}"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
     return repr(value)
@@ -96,15 +97,26 @@ def call(function: str, arguments: Iterable[str], *, before: str = "", after: st
     return f"{space}{before}{function}(\n{lines}{space}){after}"
 
 
-def unannotated(function: Callable[..., Any]) -> str:
-    """Return the source of a function without annotations, as a script that checks no types has it."""
-    source = textwrap.dedent(inspect.getsource(function))
-    node = ast.parse(source).body[0]
-    assert isinstance(node, ast.FunctionDef)
-    first = node.body[0].lineno - 1
-    body = source.splitlines()[first:]
-    for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
-        argument.annotation = None
-    signature = ast.unparse(node.args).replace("'", '"')
-    body = [re.sub(r": Any\b", "", line).replace(") -> Any:", "):") for line in body]  # functions inside it
-    return "\n".join([call(f"def {node.name}", signature.split(", "), after=":"), *body])
+def unannotated(carried: Callable[..., Any] | type) -> str:
+    """Return the source of a function or class without annotations, as a script that checks no types has it."""
+    source = textwrap.dedent(inspect.getsource(carried))
+    lines = source.splitlines()
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    for node in sorted(functions, key=lambda each: each.lineno, reverse=True):  # the inner ones first
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        signature = ast.unparse(node.args).replace("'", '"')
+        head = call(f"def {node.name}", signature.split(", "), after=":", indent=node.col_offset)
+        lines[node.lineno - 1 : node.body[0].lineno - 1] = head.splitlines()
+    return "\n".join(lines)
+
+
+def names_in(carried: Callable[..., Any] | type) -> list[str]:
+    """Return the names that a function or class reads and does not set, in their order, annotations left out."""
+    nodes = list(ast.walk(ast.parse(unannotated(carried))))
+    own = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    own |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    return list(dict.fromkeys(node.id for node in names if node.id not in own))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from reglab.errors import ReglabError
 from reglab.export.script import Script
+from reglab.export.source import call
 
 __all__ = ["training"]
 
@@ -12,14 +14,17 @@ def training(script: Script) -> str:
     what = []
     what += ["changed batches"] if script.batch else []
     what += ["prepared inputs"] if script.preprocess else []
-    what += ["moved weights"] if script.noisy or script.ascends else []
+    what += ["moved weights"] if script.noisy or script.ascent else []
+    what += ["more than the loss of the data"] if script.terms else []
     blocks = [_init(script)]
-    if script.batch or script.ascends:
+    if script.batch or script.ascent:
         blocks += [_prepare(script), _STEPS[script.backend]]
-    if script.attacks or script.ascends:
+    if script.attacks or script.ascent:
         blocks.append(_FROZEN)
     if script.attacks:
         blocks.append(_INPUT_GRADIENT)
+    if script.terms:
+        blocks.append(_terms(script))
     blocks.append(_call(script))
     body = "\n\n".join(blocks)
     return f'class Training(keras.Model):\n    """The network, trained on {" and ".join(what)}."""\n\n{body}'
@@ -33,14 +38,14 @@ def _init(script: Script) -> str:
     ]
     for name, seed in script.streams.items():
         lines.append(f"        self.{name}_random = keras.random.SeedGenerator({seed})")
-    lines += ["        self.held = SimpleNamespace(offsets=None)"] if script.ascends else []
+    lines += ["        self.held = SimpleNamespace(offsets=None)"] if script.ascent else []
     return "\n".join(lines)
 
 
 def _prepare(script: Script) -> str:
     lines = ["    def prepare(self, x, y):", '        """Return the batch that is trained on."""']
     lines += [f"        {line}" for line in script.batch]
-    if script.ascends:
+    if script.ascent:
         lines += [
             "        weights = self.network.trainable_variables",
             "",
@@ -49,7 +54,8 @@ def _prepare(script: Script) -> str:
             "                return ops.sum(LOSS.call(y, self.run(x, training=True)))",
             "",
             "        gradients = gradient(loss, [ops.convert_to_tensor(w) for w in weights])",
-            "        self.held.offsets = [ops.stop_gradient(offset) for offset in ascent(gradients)]",
+            call(*script.ascent, before="offsets = ", indent=8),
+            "        self.held.offsets = [ops.stop_gradient(offset) for offset in offsets]",
         ]
     return "\n".join([*lines, "        return x, y"])
 
@@ -90,28 +96,44 @@ _INPUT_GRADIENT = '''    def input_gradient(self, x, y):
         return gradient(loss, x)'''
 
 
+def _terms(script: Script) -> str:
+    if script.ascent:
+        raise ReglabError(
+            "A script cannot move weights by a gradient and run the network again for a term of the loss. Leave it "
+            "out (--no-script)."
+        )
+    lines = [
+        "    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):",
+        "        loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)",
+        "        if training:",
+        "            context = Context(self, LOSS, gradient, x, y, y_pred)",
+        *script.terms,
+        "        return loss",
+    ]
+    return "\n".join(lines)
+
+
 def _call(script: Script) -> str:
     """Return ``call``: inputs prepared, and in training weights moved for one pass."""
-    if not (script.noisy or script.ascends):
+    if not (script.noisy or script.ascent):
         lines = [f"        {line}" for line in script.preprocess]
         call = ["    def call(self, x, training=False):", *lines]
         return "\n".join([*call, "        return self.network(x, training=training)"])
     lines = ["    def moved(self):", '        """Return each weight with its value in this pass of training."""']
     if script.noisy:
-        noise = " + ".join(script.noisy)
         lines += [
-            "        def noisy(w):",
-            '            kernel = len(w.shape) > 1 and "bias" not in w.name',
-            "            if not kernel:",
+            "        def noisy_kernel(w):",
+            '            if role(w) != "kernel":',
             "                return ops.convert_to_tensor(w)",
-            f"            return w + {noise}",
+            *(f"            w = {changed}" for changed in script.noisy),
+            "            return w",
             "",
         ]
         lines.insert(2, "")
     lines.append("        weights = self.network.trainable_variables")
-    value = "noisy(w)" if script.noisy else "ops.convert_to_tensor(w)"
+    value = "noisy_kernel(w)" if script.noisy else "ops.convert_to_tensor(w)"
     lines.append(f"        values = [{value} for w in weights]")
-    if script.ascends:
+    if script.ascent:
         lines.append("        offsets, self.held.offsets = self.held.offsets, None")
         lines.append("        if offsets is not None:")
         lines.append("            values = [value + offset for value, offset in zip(values, offsets)]")

@@ -11,7 +11,7 @@ import numpy as np
 from reglab.keras_internals import call_with, generators_in
 from reglab.regularized.trial import run_alone
 
-__all__ = ["keeps_units"]
+__all__ = ["adds", "keeps_units"]
 
 # Known without a trial: most models have many of them, and normalizations may look at more than one place.
 _KNOWN = (
@@ -59,6 +59,25 @@ def keeps_units(operation: Any, node: Any) -> bool:
     if any("float" not in tensor.dtype for tensor in (*node.input_tensors, node.outputs[0])) or len(output) < 2:
         return False
     return _side_by_side(shapes, output) or (output in shapes and _place_by_place(operation, node))
+
+
+def adds(operation: Any, node: Any) -> bool:
+    """Whether what an operation gives is the sum of the two things of one shape that it is given, tried on numbers."""
+    tensors = node.input_tensors
+    if len(tensors) != 2 or tensors[0] is tensors[1] or len(node.outputs) != 1:
+        return False
+    if isinstance(operation, keras.layers.Add):
+        return True
+    shapes = {tuple(tensor.shape) for tensor in (*tensors, node.outputs[0])}
+    shape = tuple(4 if size is None else size for size in tuple(tensors[0].shape))
+    dtypes = (tensors[0].dtype, tensors[1].dtype)
+    if isinstance(operation, keras.Layer) or len(shapes) > 1 or not all("float" in dtype for dtype in dtypes):
+        return False
+    random = np.random.default_rng(0)
+    small = math.prod(shape) <= _MOST_NUMBERS
+    values = [random.normal(size=shape if small else (4,) * len(shape)).astype("float32") for _ in tensors]
+    found = _given(operation, node, {id(tensor): value for tensor, value in zip(tensors, values, strict=True)})
+    return found is not None and np.allclose(found, values[0] + values[1], atol=1e-2)
 
 
 def _random(layer: Any) -> bool:

@@ -12,7 +12,7 @@ import keras
 
 from reglab.errors import ReglabError, nearest
 from reglab.keras_internals import calls_in, is_graph, layers_in, made_by
-from reglab.regularized.follow import keeps_units
+from reglab.regularized.follow import adds, keeps_units
 from reglab.regularized.roles import role
 
 __all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "history", "inputs_of", "kernel_layers"]
@@ -84,6 +84,7 @@ class Graph:
         outputs: who makes the outputs of the model.
         nodes: the last call of each, as Keras records it; of a chain of layers that was never built, none.
         read: which outputs of which layer anybody takes, by name and number.
+        producers: from a name to those whose output it takes; made when it is first asked for.
     """
 
     layers: dict[str, Any]
@@ -91,6 +92,7 @@ class Graph:
     outputs: tuple[str, ...] = ()
     nodes: dict[str, Any] = field(default_factory=dict)
     read: set[tuple[str, int]] = field(default_factory=set)
+    producers: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: Any) -> Graph:
@@ -161,14 +163,64 @@ class Graph:
                 return name
             name = follower
 
-    def rank(self, path: str) -> int | None:
-        """Return how many axes what a layer gives has, the batch's included, or None where that is not known."""
+    def branches(self) -> list[str]:
+        """Return the layers, by path, with which residual branches end, from the input on.
+
+        A residual branch has a layer with a kernel and is added to a shortcut, which leads around it: to what the
+        branch begins with, or to a layer or two that give that another shape. What ends it goes nowhere else.
+        """
+        found: list[tuple[int, str]] = []
+        for name, layer in self.layers.items():
+            before = len(self._upstream(name))
+            if is_graph(layer):
+                found += [(before, f"{name}/{path}") for path in Graph.of(layer).branches()]
+            elif (end := self._branch_into(name)) is not None:
+                found.append((before, end))
+        return [path for _, path in sorted(found, key=lambda each: each[0])]
+
+    def _branch_into(self, name: str) -> str | None:
+        """Return the end of the residual branch that a layer or operation adds to a shortcut, or None."""
+        node = self.nodes.get(name)
+        if node is None or not adds(self.layers[name], node):
+            return None
+        ends = [history(tensor)[0] for tensor in node.input_tensors]
+        ways = [self._upstream(end) | {end} for end in ends]
+        if not ways[0] & ways[1]:
+            return None
+        kernels = [sum(has_kernel(self.layers[each]) for each in ways[i] - ways[1 - i]) for i in (0, 1)]
+        if kernels[0] == kernels[1]:
+            return None
+        end = ends[kernels.index(max(kernels))]
+        return end if self.consumers.get(end) == [name] and end not in self.outputs else None
+
+    def _upstream(self, name: str) -> set[str]:
+        """Return the names of all layers whose output reaches ``name``."""
+        if not self.producers:
+            for taken, takers in self.consumers.items():
+                for taker in takers:
+                    self.producers.setdefault(taker, []).append(taken)
+        reached: set[str] = set()
+        waiting = list(self.producers.get(name, ()))
+        while waiting:
+            current = waiting.pop()
+            if current not in reached:
+                reached.add(current)
+                waiting += self.producers.get(current, ())
+        return reached
+
+    def shape(self, path: str) -> tuple[int | None, ...] | None:
+        """Return the shape of what a layer gives, batch first, or None where that is not known."""
         name, _, inner = path.partition("/")
         if inner:
-            return Graph.of(self.layers[name]).rank(inner)
+            return Graph.of(self.layers[name]).shape(inner)
         names = self.outputs[:1] if name not in self.layers else (name,)  # the output of the network
         tensors = [tensor for each in names if each in self.nodes for tensor in self.nodes[each].output_tensors]
-        return len(tensors[0].shape) if tensors else None
+        return tuple(tensors[0].shape) if tensors else None
+
+    def rank(self, path: str) -> int | None:
+        """Return how many axes what a layer gives has, the batch's included, or None where that is not known."""
+        shape = self.shape(path)
+        return None if shape is None else len(shape)
 
     def input_shape(self, name: str) -> tuple[int | None, ...] | None:
         """Return the shape of what a layer or operation is given first, or None where that is not known."""

@@ -34,7 +34,7 @@ def prepared(optimizer: Any, parts: list[Part], on_gradients: Callable[..., list
             _let_through(unscaled(optimizer), on_gradients)
         for part in changing:
             # These numbers are read by the optimizer's own step, so it must be the one that tracks them.
-            part.strengths = Strengths.of(part.strategy.at(0), part.strengths.state)
+            part.strengths = Strengths.of(part.strategy.at(0), part.strengths.state, part.strengths.made)
             part.strategy.optimizer(unscaled(optimizer), part.strengths)
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if scale_loss and optimizer is not None and not scaled:

@@ -36,16 +36,19 @@ class Strengths:
 
     Attributes:
         state: what the strategy keeps from step to step.
+        made: what of Keras' its hooks need.
     """
 
-    def __init__(self, variables: dict[str, keras.Variable], state: State | None = None) -> None:
+    def __init__(self, variables: dict[str, keras.Variable], state: State | None = None, made: Any = None) -> None:
         self._variables = variables
         self.state = state or State({})
+        self.made = made
 
     @classmethod
-    def of(cls, strategy: Strategy, state: State | None = None) -> Strengths:
+    def of(cls, strategy: Strategy, state: State | None = None, made: Any = None) -> Strengths:
         """Return variables that hold what ``strategy`` declares, a strategy without schedules."""
-        return cls({name: _variable(strategy, name, value) for name, value in strategy.strengths().items()}, state)
+        variables = {name: _variable(strategy, name, value) for name, value in strategy.strengths().items()}
+        return cls(variables, state, made)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -133,6 +136,10 @@ class Part:
         """Change what flows out of a layer."""
         return self.strategy.on_activation(h, place, self.strengths, self.random)
 
+    def on_branch(self, h: Any, place: Place) -> Any:
+        """Change what a residual branch gives."""
+        return self.strategy.on_branch(h, place, self.strengths, self.random)
+
     def activity_penalty(self, outputs: Any) -> Any:
         """Return the penalty on a layer's outputs."""
         return self.strategy.activity_penalty(outputs, self.strengths)
@@ -144,10 +151,11 @@ class Part:
 
 def parts_of(recipe: Recipe, seed: int) -> list[Part]:
     """Return the strategies of a recipe, each with variables and a stream of its own."""
-    return [
-        Part(strategy, Strengths.of(strategy.at(0)), keras.random.SeedGenerator(stream))
-        for strategy, stream in zip(recipe, streams_of(recipe, seed), strict=True)
-    ]
+    parts = []
+    for strategy, stream in zip(recipe, streams_of(recipe, seed), strict=True):
+        random = keras.random.SeedGenerator(stream)
+        parts.append(Part(strategy, Strengths.of(strategy.at(0), made=strategy.made(random)), random))
+    return parts
 
 
 def streams_of(recipe: Recipe, seed: int) -> list[int]:

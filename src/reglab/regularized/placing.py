@@ -12,7 +12,7 @@ from reglab.errors import ReglabError
 from reglab.keras_internals import is_graph
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import OUTPUT
-from reglab.regularized.graph import Graph, head_layers, kernel_layers
+from reglab.regularized.graph import Graph, head_layers, inputs_of, kernel_layers
 from reglab.regularized.parts import Part
 from reglab.strategies import Place
 
@@ -27,17 +27,57 @@ class At:
     place: Place
 
     def __call__(self, h: Any) -> Any:
-        return self.part.on_activation(h, self.place)
+        act = self.part.on_branch if self.place.kind == "branch" else self.part.on_activation
+        return act(h, self.place)
 
 
 def taps(model: Any, parts: list[Part]) -> dict[str, list[Callable[[Any], Any]]]:
-    """Return the functions to be placed in the network, by the path of the layer they follow."""
+    """Return the functions to be placed in the network, by the path of the layer they follow.
+
+    Raises:
+        ReglabError: if a strategy acts nowhere, or cannot act where it would.
+    """
     placed: dict[str, list[Callable[[Any], Any]]] = {}
     for part in parts:
-        for path, place in _places(model, part).items():
-            if part.strategy.acts_at(place):
-                placed.setdefault(path, []).append(At(part, place))
+        found = {path: place for path, place in _places(model, part).items() if part.strategy.acts_at(place)}
+        if not found and set(part.strategy.places) - {"input"}:
+            raise ReglabError(
+                f"{part.strategy.name} acts at none of its places ({', '.join(part.strategy.places)}): none of them "
+                "gives what it acts on. Name layers: where='layer_name'."
+            )
+        if part.overrides("on_branch"):
+            found |= _branches(model, part)
+        for path, place in found.items():
+            placed.setdefault(path, []).append(At(part, place))
+        _check_places(model, part, found)
     return placed
+
+
+def _check_places(model: Any, part: Part, found: dict[str, Place]) -> None:
+    if not part.overrides("check_place") or not is_graph(model):
+        return
+    for path, place in found.items():
+        shape = Graph.of(model).shape(path)
+        if shape is not None:
+            part.strategy.check_place(place, shape)
+    if "input" in part.strategy.places:
+        inputs = inputs_of(model)
+        for index, tensor in enumerate(inputs):
+            place = Place("input", "input", len(tensor.shape), index, len(inputs))
+            part.strategy.check_place(place, tuple(tensor.shape))
+
+
+def _branches(model: Any, part: Part) -> dict[str, Place]:
+    """Return the ends of all residual branches of a model, by path."""
+    graph = Graph.of(model) if is_graph(model) else None
+    paths = [] if graph is None else graph.branches()
+    if graph is None or not paths:
+        kind = "is a subclassed model, whose connections nobody knows" if graph is None else "has none"
+        raise ReglabError(
+            f"{part.strategy.name} acts on residual branches, which are added to a shortcut around them, and the model "
+            f"{kind}. Use a residual network, such as resnet, or leave {part.strategy.name} out of the recipe."
+        )
+    return {path: Place("branch", path, graph.rank(path), index, len(paths)) for index, path in enumerate(paths)}
 
 
 def at_inputs(part: Part, x: Any) -> Any:

@@ -19,7 +19,7 @@ def role(weight: Any) -> str | None:
     Kernels are those of dense and convolution layers, depthwise, pointwise and recurrent kernels, embeddings, and any
     other weight of two dimensions or more; weights of normalization layers and slopes of activations are neither.
     """
-    name = _name(weight)
+    name = _short_name(weight)
     if name in _NEITHER:
         return None
     if name.endswith("bias"):
@@ -32,17 +32,18 @@ def role(weight: Any) -> str | None:
 def places_of(network: Any) -> list[tuple[Any, Place]]:
     """Return the trainable weights of a network, each with its place."""
     weights = network.trainable_weights
-    return [
-        (weight, Place(role(weight) or "other", _layer(weight), len(weight.shape), index, len(weights), _name(weight)))
-        for index, weight in enumerate(weights)
-    ]
+    return [(weight, _place(weight, index, len(weights))) for index, weight in enumerate(weights)]
+
+
+def _place(weight: Any, index: int, count: int) -> Place:
+    return Place(role(weight) or "other", _layer(weight), len(weight.shape), index, count, _short_name(weight))
 
 
 def _layer(weight: Any) -> str:
     return weight.path.rpartition("/")[0]
 
 
-def _name(weight: Any) -> str:
+def _short_name(weight: Any) -> str:
     """Return what a layer calls a weight; on TensorFlow, an optimizer's name of it has a path and a number."""
     return weight.name.rsplit("/", 1)[-1].partition(":")[0]
 

@@ -5,6 +5,7 @@ A study asks them after each epoch; in ``fit`` they are behind two callbacks, on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -226,9 +227,9 @@ def inputs_of_fit(arguments: Mapping[str, Any], *, seed: int) -> Callable[[], It
     if arguments.get("y") is None and not _is_array(x):
 
         def of_data_set() -> Iterator[Any]:
-            for number, batch in enumerate(x):  # type: ignore[arg-type]  # Keras says what is missing
-                if steps is not None and number >= steps:
-                    return
+            of_keras = isinstance(x, keras.utils.PyDataset)
+            batches = (x[number] for number in range(steps or x.num_batches)) if of_keras else x
+            for batch in itertools.islice(batches, steps):  # type: ignore[arg-type]  # Keras says what is missing
                 yield keras.utils.unpack_x_y_sample_weight(batch)[0]
 
         return of_data_set

@@ -9,7 +9,8 @@ This is the training step of ``reglab.regularize(model, recipe)``, with every ho
 
                  # keras.Model.train_step from here on: gradient, loss scaling, metrics
                  x = s.preprocess(x)                                # ZCA, featurewise statistics; also at evaluation
-    ACTIVATIONS  y_pred = network(x)                                # with s.on_activation at the places of s.places
+    ACTIVATIONS  y_pred = network(x)                                # with s.on_activation at the places of s.places,
+                                                                    # s.on_branch on residual branches
     WEIGHTS          at s.reparametrize(weights)                    # spectral normalization; also at evaluation
                      at s.forward(weights)                          # weight noise; only for this pass
     LOSS         loss = data_loss(y, y_pred, w) + s.penalty(weights) + s.activity_penalty(layer outputs)
@@ -71,6 +72,7 @@ _IN_PROGRAM = (
     "on_batch",
     "perturb_inputs",
     "on_activation",
+    "on_branch",
     "reparametrize",
     "forward",
     "penalty",
@@ -327,9 +329,26 @@ class Strategy:
         """Whether it acts at one of its places: by its rank, or by its number among all of them."""
         return True
 
+    def check_place(self, place: Place, shape: tuple[int | None, ...]) -> None:
+        """Raise a ReglabError if it cannot act on what has this shape, batch first, at one of its places."""
+
     def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         """Change what flows out of a layer, in training only."""
         return h
+
+    def on_branch(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
+        """Change what a residual branch gives before it is added to its shortcut, in training only.
+
+        ``place.index`` counts the branches from the input on, ``place.count`` is how many there are.
+        """
+        return h
+
+    def made(self, random: Random) -> Any:
+        """Return what of Keras' its hooks need that cannot be made while a step is traced, such as a layer.
+
+        It is made once for each model, and is in ``s.made``. What it draws has to come from ``random``.
+        """
+        return None
 
     def reparametrize(self, weight: Tensor, place: Place, s: StrengthView, *, training: bool) -> Tensor:
         """Return the value that a trainable weight has wherever the network is run: evaluated and exported as well."""

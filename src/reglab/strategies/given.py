@@ -34,6 +34,10 @@ class StrengthView(Protocol):
     def state(self) -> Mapping[str, Tensor]:
         """What the strategy's ``state`` gave, as it is now."""
 
+    @property
+    def made(self) -> Any:
+        """What the strategy's ``made`` gave."""
+
     def __getattr__(self, name: str) -> Tensor: ...
     def __getitem__(self, name: str) -> Tensor: ...
     def variable(self, name: str) -> Any:
@@ -84,8 +88,8 @@ class Place:
     """Where in a network something is.
 
     Attributes:
-        kind: of what flows ``input``, ``hidden``, ``output`` (the logits) or ``layer`` (a layer that was named); of
-            weights ``kernel``, ``bias`` or ``other``.
+        kind: of what flows ``input``, ``hidden``, ``output`` (the logits), ``layer`` (a layer that was named) or
+            ``branch`` (the end of a residual branch); of weights ``kernel``, ``bias`` or ``other``.
         layer: the path of the layer.
         name: of a weight, what its layer calls it: ``kernel``, ``embeddings``, ``gamma``; of what flows, nothing.
         rank: how many axes it has, the batch's included; None where that is not known.

@@ -67,4 +67,4 @@ class Dropout(Strategy):
         # keras.layers.Dropout draws another mask from the same stream.
         for part in backends.adapter().DROPPED:
             script.define(part)
-        script.place("Dropout", "rate", draw="dropped(h, self.rate, 1 / (1 - self.rate), self.random)", exact=False)
+        script.insert("dropped", lambda place: (self.rate, 1 / (1 - self.rate)))

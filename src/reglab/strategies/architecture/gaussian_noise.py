@@ -12,7 +12,13 @@ from reglab.strategies.base import Strategy
 from reglab.strategies.given import Place, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
-__all__ = ["GaussianNoise"]
+__all__ = ["GaussianNoise", "noisy"]
+
+
+def noisy(h: Tensor, stddev: Tensor, random: Random) -> Tensor:
+    """Return ``h + stddev * n`` with ``n ~ N(0, 1)`` of the same shape, drawn from a ``keras.random.SeedGenerator``."""
+    noise = keras.random.normal(keras.ops.shape(h), dtype=h.dtype, seed=random)
+    return h + keras.ops.cast(stddev, h.dtype) * noise
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,8 @@ class GaussianNoise(Strategy):
         return (self.where,) if isinstance(self.where, str) else self.where
 
     def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
-        noise = keras.random.normal(keras.ops.shape(h), dtype=h.dtype, seed=random)
-        return h + keras.ops.cast(s.stddev, h.dtype) * noise
+        return noisy(h, s.stddev, random)
 
     def write_keras(self, script: Any) -> None:
         if self.stddev > 0:
-            draw = "h + keras.random.normal(ops.shape(h), stddev=self.stddev, dtype=h.dtype, seed=self.random)"
-            script.place("GaussianNoise", "stddev", draw=draw)
+            script.insert(noisy, lambda place: (self.stddev,))

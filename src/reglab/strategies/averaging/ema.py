@@ -77,24 +77,4 @@ class EMA(Strategy):
     def write_keras(self, script: Any) -> None:
         # As a float32 number, because 1 - momentum is computed in the precision of the number.
         script.optimizer |= {"use_ema": "True", "ema_momentum": f"np.float32({self.momentum!r})"}
-        script.define(_AVERAGES)
-        script.before_checkpoint.append("Averages()")
-
-
-# keras.callbacks.SwapEMAWeights swaps by adding and subtracting on TensorFlow, which moves the last bits of weights.
-_AVERAGES = '''
-class Averages(keras.callbacks.Callback):
-    """Lets validation see the averages of the weights, and training go on from the weights themselves."""
-
-    def on_test_begin(self, logs=None):
-        weights = self.model.trainable_variables
-        self.moving = [np.array(ops.convert_to_numpy(weight)) for weight in weights]
-        self.model.optimizer.finalize_variable_values(weights)  # the averages, for now
-        for weight in weights:  # on JAX, memory that weights and averages share is gone for both after a step
-            weight.assign(np.array(ops.convert_to_numpy(weight)))
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch > 0:
-            for weight, value in zip(self.model.trainable_variables, self.moving):
-                weight.assign(value)
-'''
+        script.show_averages()

@@ -13,7 +13,7 @@ from reglab.strategies.base import Strategy
 from reglab.strategies.given import InputRange, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
-__all__ = ["Adversarial"]
+__all__ = ["Adversarial", "attacked"]
 
 _TINY = 1e-12
 
@@ -95,93 +95,88 @@ class Adversarial(Strategy):
         random: Random,
         input_range: InputRange | None,
     ) -> Tensor:
-        ops = keras.ops
-        part = _first(self.share, ops.shape(x)[0])
-        clean = ops.cast(x[part], "float32")
-        width = 1.0
+        width: Tensor = 1.0
         if self.unit == "pixel":
             assert input_range is not None  # needs_range says so, and fit checks it
             width = input_range.high - input_range.low
-        low, high = self._limits(input_range)
+        numbers = {"epsilon": s.epsilon, "step": s.step, "width": width, "limits": self._limits(input_range)}
+        return attacked(x, gradient, random, **numbers, **self._how())
 
-        # delta is the perturbation in units of epsilon; moved(delta) is the example in units of the model's input.
-        def moved(delta: Any) -> Any:
-            example = clean + delta * width
-            return example if low is None else ops.clip(example, low, high)
-
-        delta = ops.zeros_like(clean)
+    def _how(self) -> dict[str, Any]:
+        """Return what decides the program of the attack."""
         start = self.method == "pgd" if self.random_start is None else self.random_start
-        if start:
-            delta = _random_start(ops.shape(clean), self.norm, s.epsilon, random)
-        for _ in range(1 if self.method == "fgsm" else self.steps):
-            slope = gradient(moved(delta), part) * width
-            delta = _project(delta + s.step * _direction(slope, self.norm), self.norm, s.epsilon)
-            if low is not None:  # what the valid range takes away is gone for the next step too
-                delta = (moved(delta) - clean) / ops.maximum(width, _TINY)
-        if self.share == 1.0:
-            return moved(delta)
-        return ops.concatenate([moved(delta), ops.cast(x, "float32")[part.stop :]], axis=0)
+        steps = 1 if self.method == "fgsm" else self.steps
+        return {"steps": steps, "norm": self.norm, "start": start, "share": self.share}
 
     def write_keras(self, script: Any) -> None:
         script.gradient()
-        if self.norm == "l2":
-            script.define(f"TINY = {_TINY!r}")
-        for function in (_first, *((_length, _direction, _project) if self.norm == "l2" else ())):
-            script.define(function)
-        start = self.method == "pgd" if self.random_start is None else self.random_start
-        if start and self.norm == "l2":
-            script.define(_random_start)
-        script.define(self._as_function(script, start=start))
-        random = ", {random}" if start else ""
-        script.on_batch(f"x = attacked(x, y, self.input_gradient{random})", stream=start)
+        low, high = script.range() if self.clip == "data" or self.unit == "pixel" else ("", "")
+        arguments = [f"{name}={value!r}" for name, value in self.strengths().items()]
+        arguments += [f"width={high} - {low}"] if self.unit == "pixel" else []
+        limits = f"({low}, {high})" if self.clip == "data" else repr(self.clip)
+        arguments += [f"limits={limits}"] if self.clip not in ("none", None) else []
+        arguments += [f"{name}={value!r}".replace("'", '"') for name, value in self._how().items()]
+        random = script.stream() if self._how()["start"] else "None"
+        gradient = "lambda at, part: self.input_gradient(at, y[part])"
+        script.on_batch_by(script.carry(attacked), ["x", gradient, random, *arguments])
         script.attacks = True
 
-    def _as_function(self, script: Any, *, start: bool) -> str:
-        """Return ``attacked(x, y, gradient)``, with the numbers of this attack in it."""
-        low, high = script.range() if self.clip == "data" or self.unit == "pixel" else (None, None)
-        width = f" * ({high} - {low})" if self.unit == "pixel" else ""
-        if self.clip != "data":
-            low, high = map(repr, self.clip) if isinstance(self.clip, tuple) else (None, None)
-        moved = f"clean + delta{width}" if low is None else f"ops.clip(clean + delta{width}, {low}, {high})"
-        epsilon, step = self.strengths()["epsilon"], self.strengths()["step"]
-        beginning = "ops.zeros_like(clean)"
-        if start and self.norm == "linf":
-            beginning = f"{epsilon!r} * keras.random.uniform(ops.shape(clean), minval=-1.0, maxval=1.0, seed=random)"
-        elif start:
-            beginning = f'random_start(ops.shape(clean), "l2", {epsilon!r}, random)'
-        lines = [f"slope = gradient(moved(delta), y[part]){width}"]
-        if self.norm == "linf":
-            lines.append(f"delta = ops.clip(delta + {step!r} * ops.sign(slope), -{epsilon!r}, {epsilon!r})")
-        else:
-            lines.append(f'delta = project(delta + {step!r} * direction(slope, "l2"), "l2", {epsilon!r})')
-        if low is not None:
-            unit = width.removeprefix(" * ")
-            lines.append(f"delta = (moved(delta) - clean) / {unit}" if unit else "delta = moved(delta) - clean")
-        steps = 1 if self.method == "fgsm" else self.steps
-        if steps > 1:
-            lines = [f"for _ in range({steps}):", *(f"    {line}" for line in lines)]
-        end = "" if self.share == 1.0 else "ops.concatenate([{}, x[part.stop :]], axis=0)"
-        body = [
-            f"part = first({self.share!r}, ops.shape(x)[0])",
-            'x = ops.cast(x, "float32")',
-            "clean = x[part]",
-            "",
-            "def moved(delta):",
-            f"    return {moved}",
-            "",
-            f"delta = {beginning}",
-            *lines,
-            f"return {end.format('moved(delta)') if end else 'moved(delta)'}",
-        ]
-        given = "x, y, gradient, random" if start else "x, y, gradient"
-        doc = f"Move {self.share:.0%} of the batch along the gradient of its own loss ({self.method.upper()})."
-        return "\n".join([f"def attacked({given}):", f'    """{doc}"""', *(f"    {line}".rstrip() for line in body)])
-
-    def _limits(self, input_range: InputRange | None) -> tuple[Any, Any]:
+    def _limits(self, input_range: InputRange | None) -> tuple[Any, Any] | None:
         if self.clip == "data":
             assert input_range is not None
             return input_range.low, input_range.high
-        return self.clip if isinstance(self.clip, tuple) else (None, None)
+        return self.clip if isinstance(self.clip, tuple) else None
+
+
+def attacked(
+    x: Tensor,
+    gradient: Callable[[Tensor, slice], Tensor],
+    random: Random | None,
+    *,
+    epsilon: Tensor,
+    step: Tensor,
+    steps: int,
+    norm: str,
+    start: bool,
+    share: float = 1.0,
+    width: Tensor = 1.0,
+    limits: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Return a batch of which a share is moved along a gradient, within a ball around each example.
+
+    Args:
+        x: examples, batch first.
+        gradient: of what is to rise, from the examples of a part of the batch and that part.
+        random: a ``keras.random.SeedGenerator``, where a random point of the ball is the start.
+        epsilon: the radius of the ball, in units of ``width``.
+        step: the length of a step, likewise.
+        steps: how many.
+        norm: ``linf`` or ``l2``.
+        start: whether to begin at a random point of the ball.
+        share: how much of the batch, from its beginning on.
+        width: the unit, in units of ``x``: a scalar, or an array that broadcasts against an example.
+        limits: the lowest and the highest value that examples can have.
+    """
+    ops = keras.ops
+    part = _first(share, ops.shape(x)[0])
+    clean = ops.cast(x[part], "float32")
+
+    # delta is the perturbation in units of epsilon; moved(delta) is the example in units of the model's input.
+    def moved(delta: Tensor) -> Tensor:
+        example = clean + delta * width
+        return example if limits is None else ops.clip(example, *limits)
+
+    delta = ops.zeros_like(clean)
+    if start:
+        delta = _random_start(ops.shape(clean), norm, epsilon, random)
+    for _ in range(steps):
+        slope = gradient(moved(delta), part) * width
+        delta = _project(delta + step * _direction(slope, norm), norm, epsilon)
+        if limits is not None:  # what the valid range takes away is gone for the next step too
+            delta = (moved(delta) - clean) / ops.maximum(width, _TINY)
+    if share == 1.0:
+        return moved(delta)
+    return ops.concatenate([moved(delta), ops.cast(x, "float32")[part.stop :]], axis=0)
 
 
 def _first(share: float, count: Any) -> slice:

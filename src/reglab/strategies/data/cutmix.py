@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reglab.data.kinds import IMAGE
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
+<<<<<<< HEAD
 from reglab.strategies.data.mixing import NO_XLA, mixed_targets, shares, spliced_targets
+=======
+from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares
+>>>>>>> 03b1aeb (Residual branches, layers of Keras' own and TRADES are strategies; scripts carry what hooks call)
 from reglab.strategies.given import Batch, InputRange, ModelInput, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
-__all__ = ["CutMix", "patches"]
+__all__ = ["CutMix", "cut", "cutmix", "patches"]
+
+
+def cutmix(x: Tensor, y: Tensor, alpha: Tensor, random: Random) -> tuple[Tensor, Tensor]:
+    """Return images with a patch of their neighbour in the batch, and distributions over classes mixed by area.
+
+    Args:
+        x: images ``(batch, height, width, channels)``.
+        y: distributions ``(batch, classes)``.
+        alpha: the size of patches is drawn from ``Beta(alpha, alpha)``.
+        random: a ``keras.random.SeedGenerator``.
+    """
+    x, stays = cut(x, alpha, random)
+    return x, mix(y, stays)
+
+
+def cut(x: Tensor, alpha: Tensor, random: Random) -> tuple[Tensor, Tensor]:
+    """Return images with a patch of their neighbour, and the share of each that stays, ``(batch,)``."""
+    ops = keras.ops
+    x = ops.cast(x, "float32")
+    count, (height, width) = ops.shape(x)[0], x.shape[1:3]
+    m = shares(alpha, count, random)
+    u = keras.random.uniform((2, count), seed=random)
+    patch = patches(m, u[0] * height, u[1] * width, height=height, width=width)
+    covered = patch[..., None]
+    x = x * (1.0 - covered) + ops.roll(x, 1, axis=0) * covered
+    return x, 1.0 - ops.mean(patch, axis=(1, 2))
 
 
 def patches(m: Tensor, rows: Tensor, columns: Tensor, *, height: int, width: int) -> Tensor:
@@ -95,6 +125,7 @@ class CutMix(Strategy):
             )
 
     def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
+<<<<<<< HEAD
         ops = keras.ops
         x = ops.cast(batch.x, "float32")
         count, (height, width) = ops.shape(x)[0], x.shape[1:3]
@@ -106,6 +137,15 @@ class CutMix(Strategy):
         if len(batch.y.shape) > 2:
             return spliced_targets(batch, patch)._replace(x=x)
         return mixed_targets(batch, 1.0 - ops.mean(patch, axis=(1, 2)))._replace(x=x)
+=======
+        x, stays = cut(batch.x, s.alpha, random)
+        return mixed_targets(batch, stays)._replace(x=x)
+
+    def write_keras(self, script: Any) -> None:
+        if self.alpha > 0:
+            script.soft = True
+            script.on_batch(f"x, y = {script.carry(cutmix)}(x, y, {self.alpha!r}, {{random}})", stream=True)
+>>>>>>> 03b1aeb (Residual branches, layers of Keras' own and TRADES are strategies; scripts carry what hooks call)
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         return NO_XLA if backend == "tensorflow" and jit_compile else None

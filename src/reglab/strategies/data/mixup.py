@@ -9,10 +9,30 @@ from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares
-from reglab.strategies.given import Batch, InputRange, Random, StrengthView
+from reglab.strategies.given import Batch, InputRange, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
-__all__ = ["Mixup"]
+__all__ = ["Mixup", "mixed", "mixup"]
+
+
+def mixup(x: Tensor, y: Tensor, alpha: Tensor, random: Random) -> tuple[Tensor, Tensor]:
+    """Return examples and targets that are each mixed with their neighbour's in the batch.
+
+    Args:
+        x: examples, batch first.
+        y: targets, such as distributions ``(batch, classes)``.
+        alpha: the share ``m`` that an example keeps of itself is drawn from ``Beta(alpha, alpha)``.
+        random: a ``keras.random.SeedGenerator``.
+    """
+    x, m = mixed(x, alpha, random)
+    return x, mix(y, m)
+
+
+def mixed(x: Tensor, alpha: Tensor, random: Random) -> tuple[Tensor, Tensor]:
+    """Return mixed examples, and the share that each keeps of itself, ``(batch,)``."""
+    x = keras.ops.cast(x, "float32")
+    m = shares(alpha, keras.ops.shape(x)[0], random)
+    return mix(x, m), m
 
 
 @dataclass(frozen=True)
@@ -48,26 +68,13 @@ class Mixup(Strategy):
     )
 
     def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
-        x = keras.ops.cast(batch.x, "float32")
-        m = shares(s.alpha, keras.ops.shape(x)[0], random)
-        return mixed_targets(batch, m)._replace(x=mix(x, m))
+        x, m = mixed(batch.x, s.alpha, random)
+        return mixed_targets(batch, m)._replace(x=x)
 
     def write_keras(self, script: Any) -> None:
-        if self.alpha == 0:
-            return
-        script.soft = True
-        script.define(mix)
-        script.define(_MIXUP.replace("ALPHA", repr(max(self.alpha, 1e-3))))
-        script.on_batch("x, y = mixup(x, y, {random})", stream=True)
+        if self.alpha > 0:
+            script.soft = True
+            script.on_batch(f"x, y = {script.carry(mixup)}(x, y, {self.alpha!r}, {{random}})", stream=True)
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         return NO_XLA if backend == "tensorflow" and jit_compile else None
-
-
-_MIXUP = '''
-def mixup(x, y, random):
-    """Mix each example and its label with its neighbour's, with m ~ Beta(alpha, alpha) an example."""
-    alpha = ops.full((ops.shape(x)[0],), ALPHA)
-    m = keras.random.beta((ops.shape(x)[0],), alpha, alpha, seed=random)
-    return mix(ops.cast(x, "float32"), m), mix(y, m)
-'''

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reglab.declare import param
 from reglab.lazy import keras
@@ -11,7 +11,20 @@ from reglab.strategies.base import Strategy
 from reglab.strategies.given import StrengthView, Tensor, Weight
 from reglab.strategies.stage import Stage
 
-__all__ = ["ASAM"]
+__all__ = ["ASAM", "adaptive_ascent"]
+
+
+def adaptive_ascent(
+    gradients: list[Tensor], weights: list[Tensor], scaled: list[bool], rho: Tensor, eta: Tensor
+) -> list[Tensor]:
+    """Return the step ``rho T^2 g / ||T g||``, with ``T = |W| + eta`` for weights that are ``scaled``, 1 for others."""
+    ops = keras.ops
+    pairs = zip(weights, scaled, strict=True)
+    scales = [ops.abs(ops.cast(w, "float32")) + eta if chosen else 1.0 for w, chosen in pairs]
+    steps = [ops.cast(g, "float32") * scale for g, scale in zip(gradients, scales, strict=True)]
+    squares = [ops.sum(ops.square(each)) for each in steps]
+    factor = rho / (ops.sqrt(sum(squares[1:], squares[0])) + 1e-12)
+    return [each * scale * factor for each, scale in zip(steps, scales, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -39,11 +52,11 @@ class ASAM(Strategy):
     eta: float = param(0.01, "what is added to the size of a weight", low=0, strength=True, unit="weight")
 
     def perturb_weights(self, gradients: list[Tensor], weights: list[Weight], s: StrengthView) -> list[Tensor]:
-        ops = keras.ops
-        scales = [
-            ops.abs(ops.cast(value, "float32")) + s.eta if place.kind == "kernel" else 1.0 for value, place in weights
-        ]
-        scaled = [ops.cast(g, "float32") * scale for g, scale in zip(gradients, scales, strict=True)]
-        squares = [ops.sum(ops.square(each)) for each in scaled]
-        factor = s.rho / (ops.sqrt(sum(squares[1:], squares[0])) + 1e-12)
-        return [each * scale * factor for each, scale in zip(scaled, scales, strict=True)]
+        scaled = [place.kind == "kernel" for _, place in weights]
+        return adaptive_ascent(gradients, [value for value, _ in weights], scaled, s.rho, s.eta)
+
+    def write_keras(self, script: Any) -> None:
+        script.gradient()
+        scaled = f'[{script.role()}(w) == "kernel" for w in weights]'
+        arguments = ["gradients", "weights", scaled, repr(self.rho), repr(self.eta)]
+        script.ascent = script.carry(adaptive_ascent), arguments

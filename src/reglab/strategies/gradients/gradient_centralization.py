@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
@@ -42,3 +42,6 @@ class GradientCentralization(Strategy):
             centralized(gradient) if place.kind == "kernel" and place.name != "embeddings" else gradient
             for gradient, (_, place) in zip(gradients, weights, strict=True)
         ]
+
+    def write_keras(self, script: Any) -> None:
+        script.on_kernels("go_by", script.carry(centralized))

@@ -11,7 +11,16 @@ from reglab.strategies.base import Strategy
 from reglab.strategies.given import StrengthView, Tensor, Weight
 from reglab.strategies.stage import Stage
 
-__all__ = ["SAM"]
+__all__ = ["SAM", "ascent"]
+
+
+def ascent(gradients: list[Tensor], rho: Tensor) -> list[Tensor]:
+    """Return the step of length ``rho`` along the gradient of all weights together."""
+    ops = keras.ops
+    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
+    norm = ops.sqrt(sum(squares[1:], squares[0]))
+    factor = rho / (norm + 1e-12)
+    return [ops.cast(g, "float32") * factor for g in gradients]
 
 
 @dataclass(frozen=True)
@@ -43,20 +52,8 @@ class SAM(Strategy):
         return True
 
     def perturb_weights(self, gradients: list[Tensor], weights: list[Weight], s: StrengthView) -> list[Tensor]:
-        squares = [keras.ops.sum(keras.ops.square(keras.ops.cast(g, "float32"))) for g in gradients]
-        norm = keras.ops.sqrt(sum(squares[1:], squares[0]))
-        factor = s.rho / (norm + 1e-12)
-        return [keras.ops.cast(g, "float32") * factor for g in gradients]
+        return ascent(gradients, s.rho)
 
     def write_keras(self, script: Any) -> None:
         script.gradient()
-        script.ascends = True
-        script.define(_ASCENT.replace("RHO", repr(self.rho)))
-
-
-_ASCENT = '''
-def ascent(gradients):
-    """Return the step of length RHO along the gradient of all weights together."""
-    norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
-    return [RHO / (norm + 1e-12) * g for g in gradients]
-'''
+        script.ascent = script.carry(ascent), ["gradients", repr(self.rho)]

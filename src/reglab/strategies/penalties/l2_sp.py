@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,9 @@ class L2SP(Strategy):
 
     def penalty(self, weight: Tensor, place: Place, s: StrengthView) -> Tensor:
         return s.coefficient * squares(weight - s.state[_key(place)])
+
+    def write_keras(self, script: Any) -> None:
+        script.hold(self.coefficient)
 
 
 def _key(place: Place) -> str:

@@ -11,7 +11,15 @@ from reglab.strategies.given import LossContext, Random, StrengthView, Tensor
 from reglab.strategies.penalties.divergence import check_cross_entropy, kl_divergence
 from reglab.strategies.stage import Stage
 
-__all__ = ["RDrop"]
+__all__ = ["RDrop", "second_pass"]
+
+
+def second_pass(context: LossContext, alpha: Tensor) -> Tensor:
+    """Return the loss of a second pass, and ``alpha`` times how far its predictions are from those of the first."""
+    again = context.forward(context.x, training=True)
+    p, q = context.probabilities(context.y_pred), context.probabilities(again)
+    apart = context.mean((kl_divergence(p, q) + kl_divergence(q, p)) / 2)
+    return context.data_loss(again) + alpha * apart
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class RDrop(Strategy):
         check_cross_entropy(self.name, loss)
 
     def loss(self, context: LossContext, s: StrengthView, random: Random) -> Tensor:
-        again = context.forward(context.x, training=True)
-        p, q = context.probabilities(context.y_pred), context.probabilities(again)
-        apart = context.mean((kl_divergence(p, q) + kl_divergence(q, p)) / 2)
-        return context.data_loss(again) + s.alpha * apart
+        return second_pass(context, s.alpha)
+
+    def write_keras(self, script: Any) -> None:
+        script.add_term(second_pass, [repr(self.alpha)])

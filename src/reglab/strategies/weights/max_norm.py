@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reglab.declare import param
 from reglab.lazy import keras
@@ -56,3 +56,6 @@ class MaxNorm(Strategy):
             bounded(value, s.norm) if place.kind == "kernel" and place.name != "embeddings" else value
             for value, place in weights
         ]
+
+    def write_keras(self, script: Any) -> None:
+        script.on_kernels("bind", f"lambda w: {script.carry(bounded)}(w, {self.norm!r})")

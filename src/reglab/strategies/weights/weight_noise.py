@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reglab.declare import param
-from reglab.lazy import keras
+from reglab.strategies.architecture.gaussian_noise import noisy
 from reglab.strategies.base import Strategy
 from reglab.strategies.given import Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
@@ -38,9 +38,7 @@ class WeightNoise(Strategy):
     )
 
     def forward(self, weight: Tensor, s: StrengthView, random: Random) -> Tensor:
-        noise = keras.random.normal(keras.ops.shape(weight), dtype=weight.dtype, seed=random)
-        return weight + keras.ops.cast(s.stddev, weight.dtype) * noise
+        return noisy(weight, s.stddev, random)
 
     def write_keras(self, script: Any) -> None:
-        noise = f"keras.random.normal(ops.shape(w), dtype=w.dtype, seed={script.stream()})"
-        script.noisy.append(f"{self.stddev!r} * {noise}")
+        script.on_weights(f"{script.carry(noisy)}(w, {self.stddev!r}, {script.stream()})")
