@@ -52,6 +52,7 @@ FITTED = [
     "augmentation(featurewise_center=true, featurewise_std_normalization=true)",
     "augmentation(samplewise_center=true, samplewise_std_normalization=true)",
 ]
+# (max_norm is not with ema: averages are of the weights before they are bounded, so they are others at momentum 0 too.)
 # Between them they hold every strategy that changes the training: what takes one pass through the network, and what
 # takes a second one. (Early stopping and SWA leave other weights than those of the last step, which hides the others.)
 ONE_PASS = (
@@ -59,14 +60,14 @@ ONE_PASS = (
     "dropout(rate=0.1) + gaussian_noise(stddev=0.1) + weight_noise(stddev=0.02) + weight_decay(decay=0.1) + "
     "l1(kernel=1e-3, bias=1e-3, activity=1e-3) + l2(kernel=1e-3, activity=1e-3) + ema(momentum=0.5) + "
     "learning_rate(rate=0.05) + cutmix(alpha=0.5) + gradient_centralization + l2_sp(coefficient=0.1) + "
-    "max_norm(norm=0.9) + stochastic_depth(rate=0.2) + layer(layer=GaussianDropout, rate=0.1)"
+    "stochastic_depth(rate=0.1) + layer(layer=GaussianDropout, rate=0.05)"
 )
 TOGETHER = {
     "one pass": ONE_PASS,
     "two passes": "adversarial(epsilon=0.05) + sam(rho=0.02) + dropout(rate=0.1) + "
     "l1l2(kernel=(1e-3, 2e-3), bias=1e-3, activity=(1e-4, 0))",
     "again": "asam(rho=0.5) + r_drop(alpha=1.0) + dropout(rate=0.1) + l2_sp(coefficient=0.1) + "
-    "spectral_normalization(norm=2.0) + trades(beta=1.0, steps=2)",
+    "spectral_normalization(norm=2.0) + trades(beta=1.0, steps=2) + max_norm(norm=0.9)",
     "all": f"{ONE_PASS} + adversarial(epsilon=0.05) + sam(rho=0.02)",
 }
 

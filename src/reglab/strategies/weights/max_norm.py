@@ -29,7 +29,8 @@ class MaxNorm(Strategy):
 
     ``W[..., j] <- W[..., j] * min(||W[..., j]||, norm) / ||W[..., j]||`` after each step, for each unit (or filter)
     ``j`` of each kernel. It is ``keras.constraints.MaxNorm`` over all axes but the last. Biases, normalization weights
-    and embeddings are left alone. The weights that training begins with are not scaled before the first step.
+    and embeddings are left alone. The weights that training begins with are not scaled before the first step. With
+    ``ema`` the averages are those of the weights before they are scaled, as with Keras' constraints.
 
     Differences from the paper: Srivastava et al. use it with dropout and large learning rates; here it is alone.
 
