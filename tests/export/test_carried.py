@@ -14,6 +14,7 @@ from reglab.export.source import names_in, unannotated
 from reglab.strategies import ASAM, Adversarial, CutMix, Mixup
 from reglab.strategies.data.adversarial import attacked
 from reglab.strategies.data.cutmix import cutmix
+from reglab.tasks import SingleLabel
 
 STRATEGIES = Path(reglab.__file__).parent / "strategies"
 
@@ -21,6 +22,7 @@ STRATEGIES = Path(reglab.__file__).parent / "strategies"
 def script():
     return Script(
         backend="tensorflow",
+        task=SingleLabel(classes=("a", "b", "c")),
         classes=3,
         input_shape=(4, 4, 1),
         precision="float32",

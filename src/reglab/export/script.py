@@ -17,6 +17,7 @@ from typing import Any
 from reglab import backends
 from reglab.errors import ReglabError
 from reglab.export.source import call, literal, names_in, unannotated
+from reglab.regularized.roles import role as role_of
 from reglab.tasks import Metric, Task
 
 __all__ = ["Script"]
@@ -172,9 +173,7 @@ class Script:
 
     def role(self) -> str:
         """Return the function that says of a weight whether it is a ``kernel``, a ``bias`` or neither."""
-        from reglab.regularized.roles import role
-
-        return self.carry(role)
+        return self.carry(role_of)
 
     def on_kernels(self, how: str, argument: str) -> None:
         """Act on kernels: let the optimizer ``go_by`` changed gradients, or ``bind`` what they become in a step.

@@ -70,17 +70,11 @@ class Tuned:
 
 
 def every_strategy(data: Dataset) -> tuple[str, ...]:
-    """Return the strategies that a search takes up by itself: all that have something to look for in this data.
-
-    What acts on residual branches is looked for where it is named: most models have none.
-    """
+    """Return the strategies that a search takes up by itself: all that have something to look for in this data."""
     return tuple(
         name
         for name, cls in CATALOGUE.items()
-        if any(each.search for each in params(cls).values())
-        and name != "learning_rate"
-        and not cls.implements("on_branch")
-        and _takes(cls, data)
+        if any(each.search for each in params(cls).values()) and name != "learning_rate" and _takes(cls, data)
     )
 
 
