@@ -69,8 +69,6 @@ ON_EVERY_BACKEND = (
     "test_strategies_conformance.py::test_in_one_program_with_others_each_does_what_it_does_alone[one pass",
     "test_strategies_conformance.py::test_in_one_program_with_others_each_does_what_it_does_alone[two passes-repro",
     "test_study_checkpoint.py::test_going_on_equals_never_having_stopped_and_keeping_checkpoints_changes_nothing[r",
-    "test_swa.py::test_fit_leaves",
-    "test_trades.py::test_loss_and_step",
     "test_weight_noise.py::test_the_gradient_is_taken_at_the_noisy_weights",
 )
 
