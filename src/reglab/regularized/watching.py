@@ -221,7 +221,8 @@ def inputs_of_fit(arguments: Mapping[str, Any], *, seed: int) -> Callable[[], It
 
     Arrays are read in an order that ``seed`` decides: in batches of one class the statistics of a layer are others.
     """
-    x, steps = arguments.get("x"), arguments.get("steps_per_epoch")
+    x: Any = arguments.get("x")
+    steps = arguments.get("steps_per_epoch")
     if hasattr(x, "__next__"):
         return None
     if arguments.get("y") is None and not _is_array(x):
@@ -229,7 +230,7 @@ def inputs_of_fit(arguments: Mapping[str, Any], *, seed: int) -> Callable[[], It
         def of_data_set() -> Iterator[Any]:
             of_keras = isinstance(x, keras.utils.PyDataset)
             batches = (x[number] for number in range(steps or x.num_batches)) if of_keras else x
-            for batch in itertools.islice(batches, steps):  # type: ignore[arg-type]  # Keras says what is missing
+            for batch in itertools.islice(batches, steps):
                 yield keras.utils.unpack_x_y_sample_weight(batch)[0]
 
         return of_data_set
