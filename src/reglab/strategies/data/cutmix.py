@@ -10,11 +10,7 @@ from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-<<<<<<< HEAD
-from reglab.strategies.data.mixing import NO_XLA, mixed_targets, shares, spliced_targets
-=======
-from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares
->>>>>>> 03b1aeb (Residual branches, layers of Keras' own and TRADES are strategies; scripts carry what hooks call)
+from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares, spliced_targets
 from reglab.strategies.given import Batch, InputRange, ModelInput, Random, StrengthView, Tensor
 from reglab.strategies.stage import Stage
 
@@ -30,12 +26,12 @@ def cutmix(x: Tensor, y: Tensor, alpha: Tensor, random: Random) -> tuple[Tensor,
         alpha: the size of patches is drawn from ``Beta(alpha, alpha)``.
         random: a ``keras.random.SeedGenerator``.
     """
-    x, stays = cut(x, alpha, random)
-    return x, mix(y, stays)
+    x, patch = cut(x, alpha, random)
+    return x, mix(y, 1.0 - keras.ops.mean(patch, axis=(1, 2)))
 
 
 def cut(x: Tensor, alpha: Tensor, random: Random) -> tuple[Tensor, Tensor]:
-    """Return images with a patch of their neighbour, and the share of each that stays, ``(batch,)``."""
+    """Return images with a patch of their neighbour, and where it is, ``(batch, height, width)``."""
     ops = keras.ops
     x = ops.cast(x, "float32")
     count, (height, width) = ops.shape(x)[0], x.shape[1:3]
@@ -44,7 +40,7 @@ def cut(x: Tensor, alpha: Tensor, random: Random) -> tuple[Tensor, Tensor]:
     patch = patches(m, u[0] * height, u[1] * width, height=height, width=width)
     covered = patch[..., None]
     x = x * (1.0 - covered) + ops.roll(x, 1, axis=0) * covered
-    return x, 1.0 - ops.mean(patch, axis=(1, 2))
+    return x, patch
 
 
 def patches(m: Tensor, rows: Tensor, columns: Tensor, *, height: int, width: int) -> Tensor:
@@ -125,27 +121,15 @@ class CutMix(Strategy):
             )
 
     def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
-<<<<<<< HEAD
-        ops = keras.ops
-        x = ops.cast(batch.x, "float32")
-        count, (height, width) = ops.shape(x)[0], x.shape[1:3]
-        m = shares(s.alpha, count, random)
-        u = keras.random.uniform((2, count), seed=random)
-        patch = patches(m, u[0] * height, u[1] * width, height=height, width=width)
-        covered = patch[..., None]
-        x = x * (1.0 - covered) + ops.roll(x, 1, axis=0) * covered
+        x, patch = cut(batch.x, s.alpha, random)
         if len(batch.y.shape) > 2:
             return spliced_targets(batch, patch)._replace(x=x)
-        return mixed_targets(batch, 1.0 - ops.mean(patch, axis=(1, 2)))._replace(x=x)
-=======
-        x, stays = cut(batch.x, s.alpha, random)
-        return mixed_targets(batch, stays)._replace(x=x)
+        return mixed_targets(batch, 1.0 - keras.ops.mean(patch, axis=(1, 2)))._replace(x=x)
 
     def write_keras(self, script: Any) -> None:
         if self.alpha > 0:
             script.soft = True
             script.on_batch(f"x, y = {script.carry(cutmix)}(x, y, {self.alpha!r}, {{random}})", stream=True)
->>>>>>> 03b1aeb (Residual branches, layers of Keras' own and TRADES are strategies; scripts carry what hooks call)
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         return NO_XLA if backend == "tensorflow" and jit_compile else None
