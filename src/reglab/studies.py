@@ -173,7 +173,8 @@ class Study(Generic[R]):
         task = self.settings.task
         form = None if task is None else KINDS[task].form
         given = {name: getattr(self.settings, name) for name in names}
-        taken_by = (naming.text(self.model), takes(self.model)) if takes(self.model) else None
+        kinds = takes(self.model)
+        taken_by = (self.model.partition("(")[0].strip(), kinds) if kinds else None
         return {**given, "form": form, "taken_by": taken_by, **self.settings.table()}
 
     @property

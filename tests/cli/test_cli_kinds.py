@@ -52,23 +52,28 @@ def texts(count=60, length=8, words=12):
             (texts()[0] * 0.5, texts()[0].mean(axis=1) + 0.5), "fcn(filters=(3,), kernels=(3,))", ("--kind", "series"),
             "60 examples of 8x1 (series, float32, 0 to 5.5), to predict: target",
         ),
+        (
+            (texts()[0], texts()[0] % 3), "transformer(width=4, heads=1, depth=1)", ("--kind", "tokens"),
+            "60 examples of 8 (tokens, int64, 0 to 11), a class for each of 8 positions",
+        ),
     ],
-    ids=["tokens", "series", "series to numbers"],
+    ids=["tokens", "series", "series to numbers", "tags"],
 )  # fmt: skip
 def test_each_kind_is_said_compared_and_reported(run, tmp_path, data, model, options, said):
     np.savez("made.npz", x=data[0], y=data[1])
     code, out, err = run("compare", "--data", "made.npz", "--model", model, *options, *SMALL, "--out", "study")
     assert code == 0, err
     assert said in err
-    taken = "note: Rows of 8 numbers (int64) were taken for tokens, which transformer(width=4, heads=1, depth=1) takes."
-    assert (taken in err) == ("tokens" in said)
+    taken = "note: Rows of 8 numbers (int64) were taken for tokens, which transformer takes."
+    assert (taken in err) == ("tokens" in said and not options)
+    assert ("padding, count nowhere" in out + err) == ("tokens" in said and bool(options))
     assert "standardize" not in err
     for name in ("some", "more"):
         assert name in out
     code, out, err = run("report", "study")
     assert code == 0, err
     results = Results.load("study")
-    assert results.data["kind"] == ("tokens" if "tokens" in said else "series")
+    assert f"({results.data['kind']}, " in said
     assert ("inputs" in results.facts) == ("tokens" in said)
     assert all(run.status == "finished" for runs in results.runs.values() for run in runs.values())
 

@@ -62,11 +62,31 @@ SHAPES = {"image": (8, 8, 1), "table": (6,), "series": (12, 3), "tokens": (12,),
 @pytest.mark.parametrize("ending", ["softmax", "linear"])
 def test_every_name_builds_a_model_for_each_kind_of_data_that_it_takes(name, kind, ending):
     shape = SHAPES[kind]
-    model = resolve(name, input_shape=shape, num_classes=10, ending=ending, kind=kind, vocabulary=9)()
+    places = (8, 8) if name == "unet" else ()
+    model = resolve(
+        name, input_shape=shape, num_classes=10, ending=ending, kind=kind, vocabulary=9, per_position=bool(places)
+    )()  # fmt: skip
     assert model.input_shape == (None, *shape)
-    assert model.output_shape == (None, 10)
+    assert model.output_shape == (None, *places, 10)
     assert model.layers[-1].activation.__name__ == ending
     assert all(isinstance(option, int | str | bool | tuple) for option in options_of(name).values())
+
+
+@pytest.mark.parametrize(("name", "shape"), [("fcn", (12, 3)), ("transformer", (12,))])
+def test_networks_of_positions_keep_them(name, shape):
+    model = resolve(name, input_shape=shape, num_classes=4, vocabulary=9, per_position=True)()
+    assert model.output_shape == (None, *(shape[:-1] or shape), 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "per_position", "said"),
+    [
+        ("inception", True, r"inception gives one prediction per example.*fcn \(series\), "),
+    ],
+)
+def test_a_network_of_other_labels_is_refused(name, per_position, said):
+    with pytest.raises(ReglabError, match=said):
+        resolve(name, **IMAGE, per_position=per_position)()
 
 
 def options_of(name):

@@ -261,3 +261,13 @@ def test_a_classifier_gives_indices_to_the_model_as_they_are():
     x = np.random.default_rng(0).integers(0, WORDS, (24, 6))
     classifier = RegularizedClassifier(tokens, epochs=1, random_state=0).fit(x, x[:, 0] % 2)
     assert classifier.preprocess_.mode == "none"
+
+
+@pytest.mark.slow
+def test_a_classifier_tells_networks_of_tokens_how_many_there_are():
+    x = np.random.default_rng(0).integers(0, WORDS, (24, 6))
+    classifier = RegularizedClassifier("text_cnn(width=2, filters=2, kernels=(2,))", epochs=1, random_state=0)
+    classifier.fit(x, x[:, 0] % 2)
+    assert classifier.preprocess_.mode == "none"
+    assert classifier.model_.network.get_layer("embedding").input_dim == x.max() + 1
+    assert classifier.predict_proba(x).shape == (24, 2)

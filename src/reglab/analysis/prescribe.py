@@ -97,8 +97,8 @@ class Patient:
     """What is known of data and training beside the runs.
 
     Attributes:
-        kind: of the data: ``image``, ``table``, ``tokens`` for token ids and categories, which cannot be mixed, or
-            ``array`` for what nothing is known of.
+        kind: of the data: ``image``, ``table``, ``tokens`` for token ids and categories, and ``several`` for inputs by
+            name, neither of which can be mixed, or ``array`` for what nothing is known of.
         label_changing: transforms that make another example of one.
         epochs: how long it was trained.
         steps: for how many training steps, where that is known.
@@ -202,7 +202,7 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _mixup(d: Diagnosis, p: Patient) -> Item | None:
-    if p.kind == "tokens":
+    if p.kind in ("tokens", "several"):
         return None
     if p.memorizes:
         return Item(Remedy.MIXUP, "mixup(alpha=1.0)", Reason.MEMORIZED)

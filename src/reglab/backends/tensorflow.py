@@ -45,7 +45,7 @@ def feed(batches: Any) -> tf.data.Dataset:
     is left waits for it to wake up, in about half of all cases: up to as long again as it had been in use
     (docs/performance.md). There is nothing to tune in one generator.
     """
-    signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0])
+    signature = keras.tree.map_structure(lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), batches[0])
     dataset = tf.data.Dataset.from_generator(
         lambda: (batches[position] for position in range(len(batches))), output_signature=signature
     ).prefetch(2)

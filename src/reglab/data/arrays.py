@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, no_numbers
-from reglab.data.kinds import IMAGE, SERIES, TOKENS, plural, seen, shaped
+from reglab.data.kinds import IMAGE, SERIES, TOKENS, kinds_said, plural, seen, shaped
 from reglab.data.labels import class_indices, read_labels
 from reglab.data.listing import few
 from reglab.data.reading import alike
+from reglab.data.several import by_input, called, each, example_shape, together
 from reglab.errors import ReglabError
 from reglab.expressions import shown
 from reglab.rounding import narrowed
@@ -50,18 +51,35 @@ def from_mapping(
     ignore_class: int | None = None,
 ) -> Dataset:
     """Return what arrays called as in an .npz file hold."""
-    if {"x", "y"} <= set(arrays):
-        return from_arrays((arrays["x"], arrays["y"]), name=name, form=form, kind=kind, ignore_class=ignore_class)
-    if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
-        parts = [part for part in ("train", "val", "test") if f"x_{part}" in arrays and f"y_{part}" in arrays]
+    whole, *parts = (_pair(arrays, part) for part in ("", "_train", "_val", "_test"))
+    if whole is not None:
+        return from_arrays(whole, name=name, form=form, kind=kind, ignore_class=ignore_class)
+    if parts[0] is not None and parts[2] is not None:
         return from_arrays(
-            tuple((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts),
+            tuple(pair for pair in parts if pair is not None),
             name=name,
             form=form,
             kind=kind,
             ignore_class=ignore_class,
         )
-    raise ReglabError(f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test.")
+    raise ReglabError(
+        f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test; of several "
+        "inputs x_NAME for each, or x_train_NAME."
+    )
+
+
+def _pair(arrays: Mapping[str, Any], part: str) -> tuple[Any, Any] | None:
+    """Return the examples and labels of a part; of several inputs a dict of them by name; None where it is not there.
+
+    >>> _pair({"x_age": [1], "x_photo": [2], "y": [0]}, "")
+    ({'age': [1], 'photo': [2]}, [0])
+    """
+    if f"y{part}" not in arrays:
+        return None
+    start = f"x{part}_"
+    named = {key.removeprefix(start): of for key, of in arrays.items() if key.startswith(start) and key != start}
+    found = arrays.get(f"x{part}", named or None)
+    return None if found is None else (found, arrays[f"y{part}"])
 
 
 def from_arrays(
@@ -89,31 +107,38 @@ def from_arrays(
     for x, y, place in zip(xs, ys, where, strict=True):
         if len(x) != len(y):
             raise ReglabError(f"{place}{len(x)} examples but {len(y)} labels. Each example needs one label.")
-        if x.shape[1:] != xs[0].shape[1:]:
-            raise ReglabError(
-                f"{name}: examples have shapes {xs[0].shape[1:]} and {x.shape[1:]}; all parts need one shape."
-            )
-    if kind in (None, IMAGE):
-        _check_axes(name, xs[0])
-    _check_scales(name, xs, where, notes)
+        if (one := example_shape(xs[0])) != (other := example_shape(x)):
+            raise ReglabError(f"{name}: examples have shapes {one} and {other}; all parts need one shape.")
+    inputs = list(by_input(xs[0]))
+    said = _said(kind, inputs, name)
+    for key in inputs:
+        of_parts = [by_input(x)[key] for x in xs]
+        if said.get(key) in (None, IMAGE):
+            _check_axes(called(name, key), of_parts[0])
+        _check_scales(called(name, key), of_parts, where, notes)
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
-    called = _columns(pairs[0][1]) or ("target",)
+    columns = _columns(pairs[0][1]) or ("target",)
     tokens = kind == TOKENS or (kind is None and xs[0].ndim == 2 and xs[0].dtype.kind in "iu")
     read = read_labels(
-        np.concatenate(ys) if len(ys) > 1 else ys[0], name, form=form, names=called, examples=xs[0].shape,
+        np.concatenate(ys) if len(ys) > 1 else ys[0], name, form=form, names=columns, examples=xs[0].shape,
         tokens=tokens, ignore_class=ignore_class,
     )  # fmt: skip
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
-    if kind is None and read.form == "per_position":
-        kind = _of_positions(x, read.y, tokens=tokens, notes=notes)
-    x = _with_channels(x, notes) if kind is None else shaped(x, kind, name=name)
-    images = (kind or seen(x)) == IMAGE
+    if kind is None and read.form == "per_position" and inputs == [""]:
+        said = _said(_of_positions(x, read.y, tokens=tokens, notes=notes), inputs, name)
+    x = each(
+        lambda key, of: (
+            shaped(of, said[key], name=called(name, key)) if key in said else _with_channels(of, notes, key)
+        ),
+        x,
+    )
+    images = (said.get("") or seen(x)) == IMAGE
     if read.form == "classes" and len(read.names) > 2 and read.names[0] == "-1":
         notes.append("The label -1 counts as a class. If it stands for examples without a label, leave those out.")
     return Dataset(
         name=name, x=x, y=read.y, **read.named,
         part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys]),
-        kind=kind or "", value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
+        kind=said.get("", ""), kinds=said, value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
         notes=(*notes, *read.notes, *(alike(x) if images else ())),
     )  # fmt: skip
 
@@ -132,6 +157,13 @@ def _columns(y: Any) -> tuple[str, ...]:
     return found if len(found) > 1 else ()
 
 
+def _said(kind: str | None, inputs: list[str], name: str) -> dict[str, str]:
+    """Return the kinds that were said, by the name of the input; a single one has none."""
+    if kind is None:
+        return {}
+    return {"": kind} if inputs == [""] else kinds_said(kind, inputs, name=name)
+
+
 def _is_pair(thing: Any) -> bool:
     return isinstance(thing, tuple | list) and len(thing) == 2
 
@@ -140,6 +172,8 @@ def _is_pair(thing: Any) -> bool:
 
 
 def _examples(x: Any, where: str) -> np.ndarray:
+    if isinstance(x, Mapping):
+        return _by_name(x, where)
     x = _array(x, where, "examples")
     if x.dtype == object and not any(isinstance(value, str | bytes) for value in x.flat):
         with contextlib.suppress(TypeError, ValueError):  # numbers of several kinds, as of a data frame
@@ -149,14 +183,25 @@ def _examples(x: Any, where: str) -> np.ndarray:
     return narrowed(x)
 
 
+def _by_name(x: Mapping[Any, Any], where: str) -> np.ndarray:
+    """Return the arrays of several inputs as one."""
+    if not x or not all(isinstance(name, str) and name for name in x):
+        raise ReglabError(
+            f"{where}inputs are {few(x, 20) or 'none'}. Give a dict of arrays by the names of the model's inputs."
+        )
+    if any(isinstance(of, Mapping) for of in x.values()):
+        raise ReglabError(f"{where}inputs are a dict of dicts. Give one dict of arrays, by the names of the inputs.")
+    inputs = {name: _examples(of, f"{where}{name}: ") for name, of in x.items()}
+    counts = {name: len(of) for name, of in inputs.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ReglabError(f"{where}inputs have different numbers of examples: {told}. Each example needs all of them.")
+    return together({name: of.reshape(len(of), 1) if of.ndim == 1 else of for name, of in inputs.items()})
+
+
 def _array(thing: Any, where: str, what: str) -> np.ndarray:
     """Return an array, or say what was given in its place."""
     kind = type(thing).__name__
-    if isinstance(thing, Mapping):
-        raise ReglabError(
-            f"{where}a study feeds one array of inputs; given was a dict of {few(thing, 20)}. Join them into one "
-            "array, or choose one."
-        )
     if hasattr(thing, "toarray"):  # of scipy
         raise ReglabError(f"{where}{what} are a sparse matrix, {kind}. Give an array: x.toarray().")
     if hasattr(thing, "as_numpy_iterator") or hasattr(thing, "element_spec"):
@@ -187,19 +232,18 @@ def _check_axes(name: str, x: np.ndarray) -> None:
         )
 
 
-def _with_channels(x: np.ndarray, notes: list[str]) -> np.ndarray:
+def _with_channels(x: np.ndarray, notes: list[str], key: str = "") -> np.ndarray:
     """Return grey images with an axis for the channel; what else has three axes stays, and that is said."""
     if x.ndim != 3:
         return x
     height, width = x.shape[1:]
+    of, option = (f"Examples of {key}, ", f"{key}=image") if key else ("Examples of ", "image")
     if x.dtype == np.uint8:
-        notes.append(
-            f"Examples of {height}x{width} in uint8 were taken for grey images, and got an axis of one channel."
-        )
+        notes.append(f"{of}{height}x{width} in uint8 were taken for grey images, and got an axis of one channel.")
         return x[..., np.newaxis]
     notes.append(
-        f"Examples of {height}x{width} in {x.dtype} were taken for series: {height} steps of {width} features. If they "
-        "are grey images, say kind='image' (--kind image)."
+        f"{of}{height}x{width} in {x.dtype} were taken for series: {height} steps of {width} features. If they "
+        f"are grey images, say kind='{option}' (--kind {option})."
     )
     return x
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab.data.several import fed
 from reglab.seeds import derive
 
 __all__ = ["Batches", "epoch_order"]
@@ -63,4 +64,4 @@ class Batches(keras.utils.PyDataset):
             self._order = (epoch, self._indices[epoch_order(self._seed, epoch, len(self._indices))])
         chosen = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
         weights = () if self._weights is None else (self._weights[chosen],)
-        return self._preprocess(self._x[chosen]), self._y[chosen], *weights
+        return fed(self._preprocess(self._x[chosen])), self._y[chosen], *weights

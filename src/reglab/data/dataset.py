@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
-from reglab.data.kinds import SERIES, TABLE, TOKENS, plural, seen, shaped
+from reglab.data.kinds import SERIES, SEVERAL, TABLE, TOKENS, kinds_said, plural, seen, shaped
 from reglab.data.labels import IGNORED, Form, as_numbers
 from reglab.data.listing import LONGEST, few, listed
+from reglab.data.several import Shape, by_input, called, each, example_shape
 from reglab.errors import ReglabError
 from reglab.inert import shortened
 
@@ -32,7 +33,8 @@ class Dataset:
         name: what it is called in reports.
         x: raw examples ``(N, ...)``: uint8 ``(N, height, width, channels)`` for images, float32 ``(N, features)`` for
             tables (float64 where float32 cannot tell values of a column apart), or the arrays a user gave. May be an
-            array on disk (``numpy.memmap``).
+            array on disk (``numpy.memmap``). Several inputs have a field each, as
+            :func:`reglab.data.several.together` makes them.
         y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``; numbers to predict, float32, ``(N,)`` of one
             target, ``(N, targets)`` of several; which labels each example has, ``(N, labels)`` of 0 and 1, int8; or
             class indices ``(N, steps)`` or ``(N, height, width)`` of each position, and -1 where none counts.
@@ -40,7 +42,9 @@ class Dataset:
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
         kind: what one example is: ``image``, ``table``, ``series``, ``tokens`` or ``array``, as
-            :mod:`reglab.data.kinds` says; by default what the number of axes shows.
+            :mod:`reglab.data.kinds` says; by default what the number of axes shows. ``several`` for several inputs.
+        kinds: the kind of each of several inputs by its name, where it is not what its axes show; afterwards of all, a
+            single one by the name ``""``.
         value_range: lowest and highest valid raw value, or None.
         feature_names: what the columns of a table are called.
         notes: what was assumed, changed or left out when it was read, a sentence each.
@@ -72,6 +76,7 @@ class Dataset:
     missing: bool = False
     targets: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         read, check = _FORMS[self.form]
@@ -79,8 +84,13 @@ class Dataset:
         _check_shapes(self)
         check(self)
         _check_numbers(self)
-        object.__setattr__(self, "kind", self.kind or seen(self.x))
-        object.__setattr__(self, "x", shaped(self.x, self.kind, name=self.name))
+        several = bool(self.x.dtype.names)
+        object.__setattr__(self, "kind", SEVERAL if several else self.kind or seen(self.x))
+        kinds = {name: self.kinds.get(name) or seen(x) for name, x in by_input(self.x).items()}
+        object.__setattr__(self, "kinds", kinds if several else {"": self.kind})
+        object.__setattr__(
+            self, "x", each(lambda name, x: shaped(x, self.kinds[name], name=called(self.name, name)), self.x)
+        )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -106,14 +116,27 @@ class Dataset:
         return len(self.class_names)
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
-        return tuple(self.x.shape[1:])
+    def input_shape(self) -> Shape:
+        """The shape of one example; of several inputs a dict of them by name."""
+        return example_shape(self.x)
+
+    def check_known_to(self, what: str) -> None:
+        """Raise a ReglabError if ``what``, such as ``export``, does not know data of several inputs yet."""
+        if self.kind == SEVERAL:
+            raise ReglabError(
+                f"{what} does not know data of several inputs yet, and {self.name} has {', '.join(self.kinds)}. "
+                "Comparing, sweeping, ablating, calibrating, planning and the report do."
+            )
 
     @functools.cached_property
     def vocabulary(self) -> int | None:
         """How many token ids there can be, the largest one and all below it; None of what is no tokens."""
-        return 1 + max(int(chunk.max()) for chunk in self.chunks()) if self.kind == TOKENS else None
+        largest = [int(chunk.max()) for kind, x in self._inputs() if kind == TOKENS for chunk in _chunks(x)]
+        return 1 + max(largest) if largest else None
+
+    def _inputs(self) -> list[tuple[str, np.ndarray]]:
+        """Return the kind and the array of each input."""
+        return [(self.kinds[name], x) for name, x in by_input(self.x).items()]
 
     def of_kind(self, kind: str) -> Self:
         """Return the same examples as data of another kind.
@@ -121,6 +144,8 @@ class Dataset:
         Raises:
             ReglabError: if they are not of it.
         """
+        if self.kind == SEVERAL:
+            return replace(self, kinds={**self.kinds, **kinds_said(kind, list(self.kinds), name=self.name)})
         return self if kind == self.kind else replace(self, kind=kind)
 
     def taken_for(self, kinds: Collection[str], *, by: str) -> Self:
@@ -151,7 +176,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of the content: the same examples, labels and parts have the same one, wherever they lie."""
         digest = hashlib.sha256()
-        digest.update(f"{self.x.dtype.str} {self.x.shape} {self.names}".encode())
+        dtype = self.x.dtype.descr if self.x.dtype.names else self.x.dtype.str
+        digest.update(f"{dtype} {self.x.shape} {self.names}".encode())
         for chunk in self.chunks():
             digest.update(np.ascontiguousarray(chunk).tobytes())
         digest.update(self.y.tobytes())
@@ -160,12 +186,11 @@ class Dataset:
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Yield the examples in order, some thousand at a time."""
-        for start in range(0, len(self.x), _CHUNK):
-            yield np.asarray(self.x[start : start + _CHUNK])
+        return _chunks(self.x)
 
     def describe(self) -> str:
         """Return one line about the data."""
-        shape = "x".join(map(str, self.input_shape))
+        shape = _shape(self)
         what = f"{', '.join(self.targets)} to predict" if self.targets else f"{len(self.names)} {_NOUNS[self.form]}"
         return f"{self.name}: {len(self)} examples of {shape}, {what}"
 
@@ -269,12 +294,14 @@ def no_numbers(x: np.ndarray) -> str:
 
 
 def _check_shapes(data: Dataset) -> None:
-    if problem := no_numbers(data.x):
-        raise ReglabError(f"{data.name}: {problem}")
-    if data.x.ndim < 2:
-        raise ReglabError(
-            f"{data.name}: examples have shape {data.x.shape}; expected (N, features) or (N, height, width, channels)."
-        )
+    for name, x in by_input(data.x).items():
+        where = called(data.name, name)
+        if problem := no_numbers(x):
+            raise ReglabError(f"{where}: {problem}")
+        if x.ndim < 2:
+            raise ReglabError(
+                f"{where}: examples have shape {x.shape}; expected (N, features) or (N, height, width, channels)."
+            )
     if len(data.x) == 0:
         raise ReglabError(f"{data.name}: there are no examples.")
     if len(data.x) != len(data.y):
@@ -352,10 +379,14 @@ _NOUNS = {"classes": "classes", "sets": "labels", "per_position": "classes"}
 
 
 def _check_numbers(data: Dataset) -> None:
-    if data.x.dtype.kind != "f":
-        return
+    for name, x in by_input(data.x).items():
+        if x.dtype.kind == "f":
+            _check_finite(data, name, x)
+
+
+def _check_finite(data: Dataset, name: str, x: np.ndarray) -> None:
     first = 0
-    for chunk in data.chunks():
+    for chunk in _chunks(x):
         bad = np.argwhere(np.isinf(chunk) if data.missing else ~np.isfinite(chunk))
         if len(bad):
             row, *rest = bad[0]
@@ -365,8 +396,8 @@ def _check_numbers(data: Dataset) -> None:
                 else f", position {tuple(map(int, rest))}"
             )
             raise ReglabError(
-                f"{data.name}: row {first + row}{column} is {chunk[tuple(bad[0])]}. Fill such values in, or leave the "
-                f"rows out."
+                f"{called(data.name, name)}: row {first + row}{column} is {chunk[tuple(bad[0])]}. Fill such "
+                "values in, or leave the rows out."
             )
         first += len(chunk)
 
@@ -379,8 +410,11 @@ def _facts(data: Dataset) -> tuple[str, ...]:
     iris: 150 examples of 4 (table, float32, 0.1 to 7.9), 3 classes: setosa 50, versicolor 50, virginica 50
     no parts are given: test and validation are split off
     """
-    shape = "x".join(map(str, data.input_shape))
-    examples = f"{data.name}: {len(data):,} examples of {shape} ({data.kind}, {data.x.dtype}, {_range(data)})"
+    told = [
+        f"{_before(name)}{_sizes(x)} ({data.kinds[name]}, {x.dtype}, {_range(x)})"
+        for name, x in by_input(data.x).items()
+    ]
+    examples = f"{data.name}: {len(data):,} examples of {listed(told, len(told))}"
     if data.form == "numbers":
         columns = data.y.reshape(len(data.y), -1).T
         told = [_target(name, column) for name, column in zip(data.targets, columns, strict=True)]
@@ -410,10 +444,29 @@ def _target(name: str, values: np.ndarray) -> str:
     return f"{shortened(name, LONGEST)} {values.min():g} to {values.max():g} ({spread})"
 
 
-def _range(data: Dataset) -> str:
-    ends = [(np.fmin.reduce(chunk, axis=None), np.fmax.reduce(chunk, axis=None)) for chunk in data.chunks()]
+def _before(name: str) -> str:
+    return f"{shortened(name, LONGEST)} " if name else ""
+
+
+def _sizes(x: np.ndarray) -> str:
+    return "x".join(map(str, x.shape[1:]))
+
+
+def _shape(data: Dataset) -> str:
+    shapes = [f"{_before(name)}{_sizes(x)}" for name, x in by_input(data.x).items()]
+    return listed(shapes, len(shapes))
+
+
+def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield examples in order, some thousand at a time."""
+    for start in range(0, len(x), _CHUNK):
+        yield np.asarray(x[start : start + _CHUNK])
+
+
+def _range(x: np.ndarray) -> str:
+    ends = [(np.fmin.reduce(chunk, axis=None), np.fmax.reduce(chunk, axis=None)) for chunk in _chunks(x)]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    return f"{low:g} to {high:g}" if data.x.dtype.kind != "b" else "0 or 1"
+    return f"{low:g} to {high:g}" if x.dtype.kind != "b" else "0 or 1"
 
 
 def _parts(data: Dataset) -> str:

@@ -8,18 +8,36 @@ table      ``(features,)``               per feature
 series     ``(time, features)``          per feature, over examples and time
 tokens     ``(length,)`` of indices      none: an index measures nothing, so there is nothing between two
 array      any other shape               along the last axis
+several    a dict of these, by name      each as its kind says
 =========  ============================  ================================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from reglab.errors import ReglabError
 
-__all__ = ["ARRAY", "IMAGE", "KINDS", "MEASURED", "SERIES", "TABLE", "TOKENS", "plural", "seen", "shaped"]
+__all__ = [
+    "ARRAY",
+    "IMAGE",
+    "KINDS",
+    "MEASURED",
+    "SERIES",
+    "SEVERAL",
+    "TABLE",
+    "TOKENS",
+    "checked",
+    "kinds_said",
+    "plural",
+    "seen",
+    "shaped",
+]
 
 IMAGE, TABLE, SERIES, TOKENS, ARRAY = "image", "table", "series", "tokens", "array"
+SEVERAL = "several"  # inputs by name, each of one of the kinds
 KINDS = (IMAGE, TABLE, SERIES, TOKENS, ARRAY)
 MEASURED = frozenset(KINDS) - {TOKENS}  # whose numbers measure something, so that one between two of them is one too
 
@@ -30,7 +48,14 @@ _SHAPES = {
     SERIES: "(N, time, features), or (N, time) for one feature",
     TOKENS: "(N, length)",
 }
-_PLURALS = {IMAGE: "images", TABLE: "tables", SERIES: "series", TOKENS: "tokens", ARRAY: "other arrays"}
+_PLURALS = {
+    IMAGE: "images",
+    TABLE: "tables",
+    SERIES: "series",
+    TOKENS: "tokens",
+    ARRAY: "other arrays",
+    SEVERAL: "several inputs",
+}
 _CHUNK = 8192
 
 
@@ -46,6 +71,46 @@ def seen(x: np.ndarray) -> str:
 def plural(kind: str) -> str:
     """Return how sentences call data of a kind: ``images``."""
     return _PLURALS[kind]
+
+
+def checked(kind: str) -> str:
+    """Return a kind, or kinds of several inputs, in the form in which a study holds it.
+
+    Raises:
+        ReglabError: for a kind that there is not.
+
+    >>> checked("words = tokens,photo=image")
+    'words=tokens,photo=image'
+    """
+    parts = [tuple(word.strip() for word in part.split("=", 1)) for part in kind.split(",")]
+    for *_, last in parts:
+        if last not in KINDS:
+            raise ReglabError(
+                f"kind={kind!r} is invalid. Expected one of {', '.join(KINDS)}; of several inputs, NAME=KIND with "
+                "commas between."
+            )
+    if len(parts) > 1 and any(len(part) == 1 for part in parts):
+        raise ReglabError(f"kind={kind!r} is invalid. Of several inputs, give NAME=KIND with commas between.")
+    return ",".join("=".join(part) for part in parts)
+
+
+def kinds_said(kind: str, inputs: Collection[str], *, name: str) -> dict[str, str]:
+    """Return what was said of several inputs, by name.
+
+    Raises:
+        ReglabError: for an input that there is not, or a kind without a name.
+
+    >>> kinds_said("words=tokens", ["words", "age"], name="made")
+    {'words': 'tokens'}
+    """
+    found = dict(part.split("=", 1) for part in checked(kind).split(",") if "=" in part)
+    unknown = [each for each in found if each not in inputs]
+    if unknown or not found:
+        raise ReglabError(
+            f"kind={kind!r}: {name} has the inputs {', '.join(inputs)}. Say of which of them, as in "
+            f"kind='{next(iter(inputs))}=tokens' (--kind)."
+        )
+    return found
 
 
 def shaped(x: np.ndarray, kind: str, *, name: str) -> np.ndarray:
@@ -64,8 +129,8 @@ def shaped(x: np.ndarray, kind: str, *, name: str) -> np.ndarray:
     >>> shaped(np.array([[1.0, 0.0]]), "tokens", name="made")
     array([[1, 0]], dtype=int32)
     """
-    if kind not in KINDS:
-        raise ReglabError(f"kind={kind!r} is invalid. Expected one of {', '.join(KINDS)}.")
+    if "=" in checked(kind):
+        raise ReglabError(f"kind={kind!r} is said of several inputs by name, and {name} has one. Give the kind alone.")
     if kind == ARRAY:
         return x
     if kind in (IMAGE, SERIES) and x.ndim == _AXES[kind] - 1:

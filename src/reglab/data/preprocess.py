@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from reglab.data.several import each
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.rounding import VISIBLE, varies
 
-__all__ = ["MODES", "Preprocess"]
+__all__ = ["MODES", "Preprocess", "PreprocessEach"]
 
 MODES = ("standardize", "rescale", "none")
 _CHUNK = 8192
@@ -139,6 +140,24 @@ class Preprocess:
             values["mode"], np.asarray(values["mean"], values["dtype"]), np.asarray(values["scale"], values["dtype"]),
             None if limits is None else (limits[0], limits[1]), values["fills"],
         )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class PreprocessEach:
+    """What is done to each of several inputs.
+
+    Attributes:
+        of: by the name of the input.
+    """
+
+    of: Mapping[str, Preprocess]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return inputs as the model gets them, each by its own preprocessing."""
+        return each(lambda name, values: self.of[name](values), x)
+
+    def range(self) -> None:
+        """Return nothing: what raw values lie between is a matter of each input."""
 
 
 def _precision(dtype: np.dtype) -> str:

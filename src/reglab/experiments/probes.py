@@ -26,6 +26,7 @@ from reglab.analysis.probed import (
 )
 from reglab.data import Dataset, Split, split, test_part
 from reglab.data.dataset import TEST, TRAIN, VAL
+from reglab.data.kinds import SEVERAL
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
 from reglab.seeds import derive
@@ -171,8 +172,11 @@ def measured_part(train: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def probe_noise(study: Study, results: Results) -> NoiseProbe | None:
-    """Predict validation with Gaussian noise on what the network gets; nothing is trained. Of indices there is none."""
-    if "inputs" in results.facts:
+    """Predict validation with Gaussian noise on what the network gets; nothing is trained.
+
+    Of indices there is none, and of several inputs there is no one size of noise.
+    """
+    if "inputs" in results.facts or study.dataset.kind == SEVERAL:
         return None
     rows = []
     for _, program, data in _replayed(study, results):

@@ -95,6 +95,7 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
     from reglab.replay import Replay
 
     study.task.check_known_to("samples")
+    study.dataset.check_known_to("samples")
     data = study.dataset
     if len(data.input_shape) != 3 or data.input_shape[-1] not in (1, 3):
         raise ReglabError(f"{data.name} has examples of shape {data.input_shape}, which are no images to show.")

@@ -122,7 +122,7 @@ def _check_model(study: Study) -> None:
         data = study.dataset
         resolve(
             study.model, input_shape=data.input_shape, num_classes=len(task.names), ending=task.ending, kind=data.kind,
-            vocabulary=data.vocabulary,
+            vocabulary=data.vocabulary, per_position=task.per_position,
         )  # fmt: skip
 
 

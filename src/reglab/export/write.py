@@ -65,6 +65,7 @@ def export(
         owned.check(owned.given(out), owned.EXPORT)
     replay = Replay(study.out, study.assignment)
     replay.results.task.check_known_to("export")
+    study.dataset.check_known_to("export")
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
     what = {"recipe": name, "run": run.id, "script": script}

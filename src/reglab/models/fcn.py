@@ -18,6 +18,7 @@ def fcn(
     filters: tuple[int, ...] = (128, 256, 128),
     kernels: tuple[int, ...] = (8, 5, 3),
     ending: str = "softmax",
+    per_position: bool = False,
 ) -> Any:
     """Return the fully convolutional network of Wang, Yan and Oates 2017 (arXiv:1611.06455) for series.
 
@@ -30,6 +31,7 @@ def fcn(
         filters: of the convolution of each block; smaller ones train faster.
         kernels: the time steps that the convolution of each block sees.
         ending: the activation of the outputs: ``linear`` for numbers to predict.
+        per_position: whether each time step has a label: then nothing is averaged over time.
 
     Raises:
         ReglabError: if the data is not series, or an option is invalid.
@@ -52,5 +54,5 @@ def fcn(
         x = keras.layers.Conv1D(count, size, padding="same", name=f"block{number}_conv")(x)
         x = keras.layers.BatchNormalization(name=f"block{number}_norm")(x)
         x = keras.layers.ReLU(name=f"block{number}_relu")(x)
-    x = keras.layers.GlobalAveragePooling1D(name="average")(x)
+    x = x if per_position else keras.layers.GlobalAveragePooling1D(name="average")(x)
     return keras.Model(inputs, keras.layers.Dense(num_classes, activation=ending, name="head")(x), name="fcn")

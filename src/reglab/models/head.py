@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from reglab.data.several import Shape, fed
 from reglab.errors import ReglabError
 from reglab.keras_internals import made_by, mask_of
 from reglab.lazy import keras
@@ -20,7 +22,7 @@ _SCALES = (1.0, 100.0)  # logits that lie in [0, 1] by chance leave it when the 
 _TOLERANCE = 1e-2  # ten probabilities rounded to bfloat16 sum to 1 within this
 
 
-def check_output(model: Any, *, task: Task, input_shape: tuple[int, ...]) -> Head:
+def check_output(model: Any, *, task: Task, input_shape: Shape) -> Head:
     """Return what ``model`` ends in, after making sure that it takes the data's inputs and gives what is predicted.
 
     Whether the outputs are probabilities is read from the layer that gives them, a dense, convolution or activation
@@ -31,7 +33,7 @@ def check_output(model: Any, *, task: Task, input_shape: tuple[int, ...]) -> Hea
     Args:
         model: a ``keras.Model``. One that is not built yet is built by the call.
         task: what is predicted.
-        input_shape: the shape of one example, without the batch.
+        input_shape: the shape of one example, without the batch; of several inputs a dict of them by name.
 
     Raises:
         ReglabError: if the model does not fit, saying what it takes and gives and what the data has.
@@ -43,7 +45,7 @@ def check_output(model: Any, *, task: Task, input_shape: tuple[int, ...]) -> Hea
         Head(activation='softmax', outputs=3)
     """
     _check_input(model, input_shape)
-    outputs = _outputs(model, np.zeros((2, *input_shape), "float32"))
+    outputs = _outputs(model, _made(input_shape, lambda shape: np.zeros((2, *shape), "float32")))
     task.check_shape(outputs.shape[1:])
     head = Head(_ending(model) or _seen(model, outputs, input_shape), outputs.shape[-1])
     task.check_head(head)
@@ -55,22 +57,27 @@ def output_mask(model: Any, x: np.ndarray) -> np.ndarray | None:
 
     Args:
         model: a ``keras.Model``.
-        x: inputs, as the model takes them.
+        x: preprocessed inputs.
     """
-    if mask_of(model(x[:1], training=False)) is None:
+    if mask_of(model(fed(x[:1]), training=False)) is None:
         return None
-    masks = (mask_of(model(x[start : start + _MASKED], training=False)) for start in range(0, len(x), _MASKED))
+    masks = (mask_of(model(fed(x[start : start + _MASKED]), training=False)) for start in range(0, len(x), _MASKED))
     return np.concatenate([np.asarray(keras.ops.convert_to_numpy(mask), bool) for mask in masks])
 
 
-def _check_input(model: Any, input_shape: tuple[int, ...]) -> None:
+def _check_input(model: Any, input_shape: Shape) -> None:
     inputs, outputs = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
-    for what, tensors in (("inputs", inputs), ("outputs", outputs)):
-        if len(tensors) > 1:
-            raise ReglabError(
-                f"The model has {len(tensors)} {what}; a study feeds one and reads one. Give a "
-                "model with one input and one output."
-            )
+    if len(outputs) > 1:
+        raise ReglabError(f"The model has {len(outputs)} outputs; a study reads one. Give a model with one output.")
+    if isinstance(input_shape, dict):
+        _check_inputs({tensor.name: tuple(tensor.shape)[1:] for tensor in inputs}, input_shape)
+        return
+    if len(inputs) > 1:
+        names = ", ".join(tensor.name for tensor in inputs)
+        raise ReglabError(
+            f"The model has {len(inputs)} inputs ({names}), and the data has one array. Give x as a dict of arrays by "
+            "these names, or a model with one input."
+        )
     if inputs and not _fits(tuple(inputs[0].shape)[1:], input_shape):
         raise ReglabError(
             f"The model takes inputs of shape {with_batch(inputs[0].shape[1:])}; the data has "
@@ -79,12 +86,42 @@ def _check_input(model: Any, input_shape: tuple[int, ...]) -> None:
         )
 
 
+def _check_inputs(taken: dict[str, tuple[int | None, ...]], given: dict[str, tuple[int, ...]]) -> None:
+    """Raise a ReglabError unless a model takes inputs of these names and shapes; of one that knows none, nothing is."""
+    if taken and taken.keys() != given.keys():
+        raise ReglabError(
+            f"The model takes {', '.join(taken)}; the data has {', '.join(given)}. Give the arrays of x by the names "
+            "of the model's inputs (keras.Input(..., name=...)), and no others."
+        )
+    for name, shape in taken.items():
+        if not _fits(shape, given[name]):
+            raise ReglabError(
+                f"The model takes {name} of shape {with_batch(shape)}; the data has {with_batch(given[name])}. Build "
+                "it for that shape."
+            )
+
+
+def _made(shape: Shape, make: Callable[[tuple[int, ...]], np.ndarray]) -> Any:
+    """Return an array for a shape of examples, or a dict of them for several inputs."""
+    return {name: make(of) for name, of in shape.items()} if isinstance(shape, dict) else make(shape)
+
+
+def _scaled(x: Any, scale: float) -> Any:
+    return {name: scale * of for name, of in x.items()} if isinstance(x, dict) else scale * x
+
+
+def _told(x: Any) -> str:
+    if isinstance(x, dict):
+        return ", ".join(f"{name} {with_batch(of.shape[1:])}" for name, of in x.items())
+    return with_batch(x.shape[1:])
+
+
 def _fits(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
     same = len(expected) == len(given)
     return same and all(want in (None, have) for want, have in zip(expected, given, strict=True))
 
 
-def _outputs(model: Any, x: np.ndarray) -> np.ndarray:
+def _outputs(model: Any, x: Any) -> np.ndarray:
     """Return the model's outputs for a batch, in inference mode, as float32."""
     try:
         outputs = model(x, training=False)
@@ -92,7 +129,7 @@ def _outputs(model: Any, x: np.ndarray) -> np.ndarray:
         raise
     except Exception as error:
         raise ReglabError(
-            f"The model cannot take inputs of shape {with_batch(x.shape[1:])}: {type(error).__name__}: {error}"
+            f"The model cannot take inputs of shape {_told(x)}: {type(error).__name__}: {error}"
         ) from error
     if isinstance(outputs, list | tuple) and len(outputs) == 1:
         outputs = outputs[0]
@@ -133,12 +170,13 @@ def _ending_layers() -> Any:
     return (layers.Dense, layers.Activation, layers.EinsumDense, *convolutions, *transposed)
 
 
-def _seen(model: Any, outputs: np.ndarray, input_shape: tuple[int, ...]) -> Activation:
+def _seen(model: Any, outputs: np.ndarray, input_shape: Shape) -> Activation:
     """Return what the outputs look like, given for zeros, that they stay in [0, 1] for other inputs, and sum to 1."""
-    x = np.random.default_rng(0).normal(size=(_ROWS, *input_shape)).astype("float32")
+    random = np.random.default_rng(0)
+    x = _made(input_shape, lambda shape: random.normal(size=(_ROWS, *shape)).astype("float32"))
     # An embedding takes the zeros and refuses other numbers, or gives NaN for them.
     with contextlib.suppress(ReglabError):
-        outputs = np.concatenate([outputs, *(_outputs(model, scale * x) for scale in _SCALES)])
+        outputs = np.concatenate([outputs, *(_outputs(model, _scaled(x, scale)) for scale in _SCALES)])
     outputs = outputs[np.isfinite(outputs).all(axis=-1)]
     if not ((outputs >= 0) & (outputs <= 1)).all():
         return "linear"

@@ -17,6 +17,7 @@ from typing import Any
 
 from reglab import backends
 from reglab.data.kinds import ARRAY, IMAGE, SERIES, TABLE, TOKENS, plural
+from reglab.data.several import Shape
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import parse_call
 from reglab.lazy import keras
@@ -60,17 +61,18 @@ _BUILT_IN = re.compile(r"\s*\w+\s*(\(.*)?", re.DOTALL)
 _FUNCTION = re.compile(r"(?P<place>.+):(?P<call>(?P<name>[^\W\d]\w*)\s*(\(.*\)\s*)?)", re.DOTALL)
 _SAVED = (".keras", ".h5", ".hdf5")
 # What a builder is given by these names, if it takes them.
-GIVEN = ("input_shape", "num_classes", "ending", "vocabulary")
+GIVEN = ("input_shape", "num_classes", "ending", "vocabulary", "per_position")
 
 
 def resolve(
     model: Any,
     *,
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     num_classes: int,
     ending: str = "softmax",
     kind: str | None = None,
     vocabulary: int | None = None,
+    per_position: bool = False,
 ) -> Callable[[], Any]:
     """Return a function without arguments that builds the model.
 
@@ -79,11 +81,12 @@ def resolve(
             ``"package.module:function"`` or ``"path/to/file.py:function"``, which takes options too; a function of
             ``(input_shape, num_classes)``, of some of what is given by name, or without arguments; or a
             ``keras.Model``, which is then what is returned each time.
-        input_shape: the shape of one example.
+        input_shape: the shape of one example; of several inputs a dict of them by name.
         num_classes: how many classes the data has, or numbers to predict.
         ending: the activation that a built-in model ends in; also given to a builder that takes it by that name.
         kind: of the data, where it is known: a built-in model refuses what it does not take.
         vocabulary: how many token ids there can be, given to a builder that takes it by that name.
+        per_position: whether each time step, token or pixel has a label; also given to a builder that takes it.
 
     Raises:
         ReglabError: for anything that does not lead to a Keras model, or a built-in model of other data. What only
@@ -103,6 +106,8 @@ def resolve(
         )
     if isinstance(model, str):
         _check_kind(model, kind, input_shape)
+        if per_position:
+            _check_positions(model)
         function, options = _built_in(model) if _BUILT_IN.fullmatch(model) else _function(model)
     elif callable(model):
         function, options = model, {}
@@ -110,7 +115,7 @@ def resolve(
         raise ReglabError(
             f"{model!r} is not a model. Give one of {', '.join(MODELS)}, a function that builds one, or a keras.Model."
         )
-    call = _call(function, options, (tuple(input_shape), num_classes, ending, vocabulary))
+    call = _call(function, options, (input_shape, num_classes, ending, vocabulary, per_position))
 
     def build() -> Any:
         try:
@@ -140,7 +145,19 @@ def takes(model: Any) -> tuple[str, ...]:
     return MODELS[parse_call(model)[0]].kinds if is_built_in(model) else ()
 
 
-def _check_kind(model: str, kind: str | None, input_shape: tuple[int, ...]) -> None:
+def _check_positions(model: str) -> None:
+    """Raise a ReglabError if a network of reglab's own gives one prediction per example."""
+    if not is_built_in(model):
+        return
+    keep = {name: network.kinds for name, network in MODELS.items() if "per_position" in _parameters(network.build)}
+    if (name := parse_call(model)[0]) not in keep:
+        raise ReglabError(
+            f"{name} gives one prediction per example, and the data has a label for each position. Use "
+            f"{', '.join(f'{name} ({plural(kinds[0])})' for name, kinds in keep.items())}, or a model of yours."
+        )
+
+
+def _check_kind(model: str, kind: str | None, input_shape: Shape) -> None:
     """Raise a ReglabError if a network of reglab's own does not take data of a kind."""
     known = takes(model)
     if kind is None or not known or kind in known:
@@ -148,7 +165,7 @@ def _check_kind(model: str, kind: str | None, input_shape: tuple[int, ...]) -> N
     others = [name for name, network in MODELS.items() if kind in network.kinds]
     raise ReglabError(
         f"{parse_call(model)[0]} takes {', '.join(map(plural, known))}; the data is {plural(kind)} of shape "
-        f"{tuple(input_shape)}. Of {plural(kind)} there is {', '.join(others) or 'no network of reglab'}; if the data "
+        f"{input_shape}. Of {plural(kind)} there is {', '.join(others) or 'no network of reglab'}; if the data "
         "is something else, say so (kind, --kind)."
     )
 
@@ -228,7 +245,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _call(
-    function: Callable[..., Any], options: dict[str, Any], given: tuple[tuple[int, ...], int, str, int | None]
+    function: Callable[..., Any], options: dict[str, Any], given: tuple[Shape, int, str, int | None, bool]
 ) -> Callable[[], Any]:
     """Return the call of a builder with the arguments that its signature takes."""
     parameters = _parameters(function)
@@ -245,7 +262,7 @@ def _call(
     if not required:
         return lambda: function(**by_name, **options)
     positional = all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in required)
-    if len(required) == 2 and positional and not by_name.keys() - {"ending", "vocabulary"}:
+    if len(required) == 2 and positional and not by_name.keys() - {"ending", "vocabulary", "per_position"}:
         return lambda: function(*given[:2], **by_name, **options)
     raise ReglabError(
         f"{_name(function)} requires {', '.join(parameter.name for parameter in required)}. A builder takes "

@@ -20,6 +20,7 @@ def transformer(
     depth: int = 2,
     heads: int = 4,
     ending: str = "softmax",
+    per_position: bool = False,
 ) -> Any:
     """Return the encoder of the transformer (Vaswani et al. 2017, arXiv:1706.03762, figure 1, left) for tokens.
 
@@ -39,6 +40,7 @@ def transformer(
         depth: blocks.
         heads: of the attention.
         ending: the activation of the outputs: ``linear`` for numbers to predict.
+        per_position: whether each token has a label: then there is no mean over the tokens, and padding counts nowhere.
 
     Raises:
         ReglabError: if the data is not tokens, or an option is invalid.
@@ -53,14 +55,14 @@ def transformer(
         raise ReglabError(f"transformer: width={width} is no multiple of heads={heads}. Give one that is.")
     layers, ops = keras.layers, keras.ops
     inputs = keras.Input(input_shape, dtype="int32", name="tokens")
-    words = layers.Embedding(count, width, name="embedding")(inputs)
+    words = layers.Embedding(count, width, mask_zero=per_position, name="embedding")(inputs)
     places = ops.cumsum(ops.ones_like(inputs), axis=1) - 1
     x = layers.Add(name="placed")([words, layers.Embedding(input_shape[0], width, name="places")(places)])
     real = ops.not_equal(inputs, 0)
     for number in range(1, depth + 1):
         x = _block(x, real, width=width, heads=heads, name=f"block{number}")
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
-    x = _mean(x, ops.cast(real, x.dtype))
+    x = x if per_position else _mean(x, ops.cast(real, x.dtype))
     return keras.Model(inputs, layers.Dense(num_classes, activation=ending, name="head")(x), name="transformer")
 
 

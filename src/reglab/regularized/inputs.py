@@ -13,7 +13,7 @@ from reglab.regularized.probes import probes
 from reglab.regularized.trial import run_alone
 from reglab.strategies import ModelInput
 
-__all__ = ["known_inputs", "looks_up", "takes_indices"]
+__all__ = ["indexed", "known_inputs", "looks_up", "takes_indices"]
 
 # Layers that look their input up.
 _LOOKUPS = (
@@ -57,6 +57,14 @@ def known_inputs(model: Any) -> list[ModelInput]:
 def takes_indices(model: Any) -> bool:
     """Whether a model of one input takes indices, such as token ids: numbers that measure nothing."""
     return any(given.indices for given in known_inputs(model))
+
+
+def indexed(model: Any) -> frozenset[str]:
+    """Return the names of the inputs that a model takes as indices; of a model of one input also the empty name."""
+    known = known_inputs(model)
+    names = [tensor.name for tensor in inputs_of(model)] if is_graph(model) else [""] * len(known)
+    found = {name for name, given in zip(names, known, strict=True) if given.indices}
+    return frozenset({*found, ""} if found and len(known) == 1 else found)
 
 
 def looks_up(model: Any, x: Any) -> bool:

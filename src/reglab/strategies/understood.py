@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from reglab.data.dataset import Dataset
-from reglab.data.kinds import KINDS, TOKENS, plural
+from reglab.data.kinds import KINDS, SEVERAL, TOKENS, plural
+from reglab.data.several import by_input
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
 from reglab.strategies.given import ModelInput
@@ -13,12 +16,26 @@ __all__ = ["check_understood"]
 
 def check_understood(strategy: Strategy, data: Dataset) -> None:
     """Raise a ReglabError if a strategy acts on inputs, and not on those of the kind that the data has."""
-    if not strategy.acts_on_inputs or data.kind in strategy.kinds:
+    if not strategy.acts_on_inputs:
         return
-    if data.kind == TOKENS:
-        strategy.check_input(ModelInput((None, *data.input_shape), data.x.dtype.name, indices=True))
-    known = [plural(kind) for kind in KINDS if kind in strategy.kinds]
+    if data.kind == SEVERAL and "input" not in strategy.places:
+        raise ReglabError(
+            f"{strategy.name} acts on one array of inputs; {data.name} has {len(data.kinds)}: {', '.join(data.kinds)}. "
+            "Leave it out of the recipe."
+        )
+    for name, x in by_input(data.x).items():
+        _check_kind(
+            strategy, data.kinds[name], x, f"the inputs of {data.name}" if not name else f"{data.name}'s {name}"
+        )
+
+
+def _check_kind(strategy: Strategy, kind: str, x: np.ndarray, called: str) -> None:
+    if kind in strategy.kinds:
+        return
+    if kind == TOKENS:
+        strategy.check_input(ModelInput((None, *x.shape[1:]), x.dtype.name, indices=True))
+    known = [plural(each) for each in KINDS if each in strategy.kinds]
     raise ReglabError(
-        f"{strategy.name} acts on {', '.join(known)}, and the inputs of {data.name} are {plural(data.kind)} of shape "
-        f"{data.input_shape}. Leave it out of the recipe; if they are something else, say so (kind, --kind)."
+        f"{strategy.name} acts on {', '.join(known)}, and {called} are {plural(kind)} of shape {x.shape[1:]}. Leave it "
+        "out of the recipe; if they are something else, say so (kind, --kind)."
     )

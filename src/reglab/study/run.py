@@ -15,6 +15,7 @@ import numpy as np
 
 from reglab import backends
 from reglab.data.batches import Batches
+from reglab.data.several import Shape, example_shape, fed, numbers, with_batch_axis
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.regularized.model import RegularizedModel
@@ -72,11 +73,11 @@ class Program:
     weights, and every random stream restarts; so a training equals that of a model made for it alone.
     """
 
-    def __init__(self, model: RegularizedModel, task: Task, head: Head, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, model: RegularizedModel, task: Task, head: Head, input_shape: Shape) -> None:
         self.model = model
         self.task = task
         self.head = head
-        model.build((None, *input_shape))
+        model.build(with_batch_axis(input_shape))
         model.optimizer.build(model.trainable_variables)
         state = [*model.optimizer.variables, *model.metrics_variables, *model.non_trainable_variables]
         self._target_scale: tuple[np.ndarray, np.ndarray] | None = None
@@ -137,7 +138,7 @@ class Program:
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return what the task keeps of the outputs for preprocessed inputs, in inference mode."""
         outputs = (
-            keras.ops.convert_to_numpy(self.model.predict_on_batch(chunk))[:count] for chunk, count in _chunks(x)
+            keras.ops.convert_to_numpy(self.model.predict_on_batch(fed(chunk)))[:count] for chunk, count in _chunks(x)
         )
         found = np.concatenate([self.task.predictions(each.astype("float32"), self.head) for each in outputs])
         return in_own_units(found, self._target_scale)
@@ -290,7 +291,7 @@ class _Watch(keras.callbacks.Callback):
         data = self._data
         order = np.random.default_rng(data.stream("statistics")).permutation(data.train)
         for start in range(0, len(order), self._batch_size):
-            yield data.preprocess(data.x[order[start : start + self._batch_size]])
+            yield fed(data.preprocess(data.x[order[start : start + self._batch_size]]))
 
     def _clean_metrics(self) -> dict[str, float]:
         predicted, count = self._program.predict(self._x), len(self._data.clean[1])
@@ -317,7 +318,7 @@ def _copies(network: Any) -> list[np.ndarray]:
 
 def _chunks(x: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """Yield equal pieces of ``x``, the last one padded with its own first row, and how many rows of each are real."""
-    size = min(max(32, min(512, _CHUNK_VALUES // int(np.prod(x.shape[1:])))), len(x))
+    size = min(max(32, min(512, _CHUNK_VALUES // numbers(example_shape(x)))), len(x))
     for start in range(0, len(x), size):
         piece = x[start : start + size]
         count = len(piece)

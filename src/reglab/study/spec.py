@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from reglab.data import Dataset
-from reglab.data.kinds import KINDS
+from reglab.data.kinds import KINDS, checked
 from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
@@ -80,8 +80,9 @@ class Settings:
         "surely differs by less is called equivalent", low=0, open_low=True, optional=True,
     )  # fmt: skip
     kind: str | None = param(
-        None, "what one example is; by default what the source, the number of axes and the model show. tokens are "
-        "indices, which nothing is done to; array is none of the others", kind="choice", choices=KINDS, optional=True,
+        None, f"what one example is: {', '.join(KINDS)}; by default what the source, the number of axes and the model "
+        "show. tokens are indices, which nothing is done to; array is none of the others. Of several inputs, "
+        "NAME=KIND with commas between", kind="text", optional=True,
     )  # fmt: skip
     image_size: str | None = param(None, "resize images to N or HxW", kind="text", optional=True)
     color_mode: str = param("rgb", "how images are read", kind="choice", choices=("rgb", "grayscale", "rgba"))
@@ -137,6 +138,10 @@ class Settings:
         if isinstance(size, int | tuple | list) and not isinstance(size, bool):
             sides = (size,) if isinstance(size, int) else size
             object.__setattr__(self, "image_size", "x".join(map(str, sides)))
+        if isinstance(self.kind, Mapping):
+            object.__setattr__(self, "kind", ",".join(f"{name}={kind}" for name, kind in self.kind.items()))
+        if isinstance(self.kind, str):
+            object.__setattr__(self, "kind", checked(self.kind))
         for key in ("target", "drop_columns", "keep_columns", "categorical"):
             if isinstance(names := getattr(self, key), list | tuple):
                 object.__setattr__(self, key, joined(names) or None)

@@ -14,14 +14,16 @@ import numpy as np
 
 from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
-from reglab.data.kinds import TOKENS
+from reglab.data.kinds import SEVERAL, TOKENS
+from reglab.data.preprocess import PreprocessEach
+from reglab.data.several import by_input, with_batch_axis
 from reglab.errors import ReglabError
 from reglab.models import check_output, output_mask, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.checks import check_ready
 from reglab.regularized.export import why_not_saved
-from reglab.regularized.inputs import takes_indices
+from reglab.regularized.inputs import indexed
 from reglab.regularized.watching import Watchers
 from reglab.seeds import derive
 from reglab.strategies.understood import check_understood
@@ -56,6 +58,7 @@ class Workbench:
             ending=self.task.ending,
             kind=self.data.kind,
             vocabulary=self.data.vocabulary,
+            per_position=self.task.per_position,
         )
         self._scales_targets = scales_targets(self.task, assignment.model, self.settings.scale_targets)
         self._candidates = assignment.candidates
@@ -65,7 +68,7 @@ class Workbench:
         self.test = test_part(self.data, self.task, fraction=self.settings.test)
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
-        self._checked: tuple[Any, str, bool] | None = None
+        self._checked: tuple[Any, str, frozenset[str]] | None = None
         self._masks: bool | None = None  # whether the model has one of its own, once that was looked at
 
     def plan(self) -> Plan:
@@ -119,10 +122,12 @@ class Workbench:
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
-        if self._indices and self.data.kind != TOKENS and self.settings.preprocess != "none":
+        seen = sorted(name for name in self._indices if self.data.kinds[name] != TOKENS)
+        if seen and self.settings.preprocess != "none":
             notes.append(
-                "The model looks its inputs up as indices (token ids, categories), so it gets them as they are: "
-                f"preprocess={self.settings.preprocess} is for numbers that measure something."
+                f"The model looks its inputs{' ' * bool(seen[0])}{', '.join(seen)} up as indices (token ids, "
+                f"categories), so it gets them as they are: preprocess={self.settings.preprocess} is for numbers that "
+                "measure something."
             )
         if self._mask(np.asarray(self.data.x[:1])) is not None:
             notes.append("Positions that the model's own mask leaves out, as padding, count nowhere.")
@@ -207,9 +212,7 @@ class Workbench:
 
     def _prepared(self, seed: int) -> SeedData:
         data, parts = self.data, self.split(seed)
-        preprocess = Preprocess.fit(
-            data.x[np.sort(parts.train)], self._preprocess(), value_range=data.value_range, missing=data.missing
-        )
+        preprocess = self._preprocess(data.x[np.sort(parts.train)])
         random = np.random.default_rng(derive(seed, "clean"))
         clean = np.sort(random.choice(parts.train, size=min(len(parts.train), len(parts.val)), replace=False))
 
@@ -234,9 +237,16 @@ class Workbench:
         self._masks = found is not None
         return found
 
-    def _preprocess(self) -> str:
-        """Return what is done to inputs: nothing to indices, which measure nothing."""
-        return "none" if self._indices else self.settings.preprocess
+    def _preprocess(self, x: np.ndarray) -> Preprocess | PreprocessEach:
+        """Return what is done to inputs, given those of training: nothing to indices, which measure nothing."""
+        data, mode = self.data, self.settings.preprocess
+        modes = {name: "none" if name in self._indices else mode for name in data.kinds}
+        if data.kind != SEVERAL:
+            return Preprocess.fit(x, modes[""], value_range=data.value_range, missing=data.missing)
+        ranges = {name: (0.0, 255.0) if of.dtype == np.uint8 else None for name, of in by_input(x).items()}
+        return PreprocessEach({
+            name: Preprocess.fit(of, modes[name], value_range=ranges[name]) for name, of in by_input(x).items()
+        })  # fmt: skip
 
     def _initial_weights(self, seed: int) -> list[np.ndarray]:
         return [np.array(weight) for weight in self._build(seed).get_weights()]
@@ -248,7 +258,7 @@ class Workbench:
         with self._precision():
             model = self.builder()
             if not model.built:
-                model.build((None, *self.data.input_shape))
+                model.build(with_batch_axis(self.data.input_shape))
         return model
 
     @contextmanager
@@ -281,18 +291,19 @@ class Workbench:
         check_ready(recipe.host(), fitted=True, validated=False, metrics=[])
         return Program(regularized, self.task, head, self.data.input_shape)
 
-    def _model(self) -> tuple[Any, str, bool]:
-        """Return what the model ends in, its configuration and whether it takes indices, if it fits the data."""
+    def _model(self) -> tuple[Any, str, frozenset[str]]:
+        """Return what the model ends in, its configuration and which inputs it looks up, if it fits the data."""
         if self._checked is None:
             model = self._build(self.settings.first_seed)
             head = check_output(model, task=self.task, input_shape=self.data.input_shape)
-            self._checked = head, _config_of(model), takes_indices(model)
+            self._checked = head, _config_of(model), indexed(model)
         return self._checked
 
     @property
-    def _indices(self) -> bool:
-        """Whether the model is given indices, which measure nothing: it looks them up, or the data is tokens."""
-        return self.data.kind == TOKENS or self._model()[2]
+    def _indices(self) -> frozenset[str]:
+        """The inputs that are indices, which measure nothing: the model looks them up, or the data says tokens."""
+        looked_up = self._model()[2]
+        return frozenset(name for name, kind in self.data.kinds.items() if kind == TOKENS or name in looked_up)
 
     def _optimizer(self) -> keras.optimizers.Optimizer:
         rate = self.settings.learning_rate
@@ -306,7 +317,8 @@ class Workbench:
             digest.update(np.ascontiguousarray(weight).tobytes())
         settings = {k: v for k, v in self.settings.to_dict().items() if k not in _NOT_RESULT}
         head, config, _ = self._model()
-        read = {"inputs": "indices, as they are"} if self._indices else {}
+        names = ", ".join(sorted(self._indices))
+        read = {"inputs": f"{names}{': ' * bool(names)}indices, as they are"} if self._indices else {}
         if self._scales_targets:
             read["targets"] = "standardized"
         return {

@@ -209,6 +209,7 @@ class Task(ABC):
         takes_masks: whether a model's own mask says which labels count.
         column: what a column of a prediction is one of, such as ``class``, and its plural.
         kept: what a prediction holds for each of them.
+        per_position: whether such a network gives an output for each time step, token or pixel.
         unknown_to: what does not know such a task yet, and refuses it: ``export``, ``robustness``,
             ``samples``, ``search``.
         deciding: the name of the metric that decides.
@@ -228,6 +229,7 @@ class Task(ABC):
     takes_masks: ClassVar[bool] = False
     column: ClassVar[tuple[str, str]] = ("class", "classes")
     kept: ClassVar[str] = "probability"
+    per_position: ClassVar[bool] = False
     unknown_to: ClassVar[frozenset[str]] = frozenset()
     probabilities: ClassVar[bool] = True
     attainable: ClassVar[float | None] = 1.0

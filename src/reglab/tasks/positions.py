@@ -61,6 +61,7 @@ class Positions(Task):
     kind: ClassVar[str] = "positions"
     form: ClassVar[Form] = "per_position"
     takes_masks: ClassVar[bool] = True
+    per_position: ClassVar[bool] = True
     unknown_to: ClassVar[frozenset[str]] = frozenset({"export", "robustness", "samples"})
     distance: ClassVar[str] = "Brier score per position"
 

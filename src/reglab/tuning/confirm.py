@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reglab.data import Dataset
+from reglab.data.several import by_input
 from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
@@ -82,7 +83,8 @@ def _takes(cls: type[Strategy], data: Dataset) -> bool:
     """Whether a strategy can act on examples of such a kind and shape."""
     try:
         check_understood(cls(), data)
-        cls().check_input(ModelInput((None, *data.input_shape)))
+        for x in by_input(data.x).values():
+            cls().check_input(ModelInput((None, *x.shape[1:])))
     except ReglabError:
         return False
     return True
