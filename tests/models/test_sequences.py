@@ -8,7 +8,7 @@ import pytest
 import reglab
 from reglab.errors import ReglabError
 from reglab.lazy import keras
-from reglab.models import fcn, text_cnn, transformer
+from reglab.models import fcn, output_mask, text_cnn, transformer
 from reglab.regularized.inputs import takes_indices
 
 WORDS, LENGTH = 20, 9
@@ -118,3 +118,10 @@ def test_the_encoder_is_the_same_when_it_is_saved_and_exported(encoder, tmp_path
 def test_what_cannot_be_built_is_refused(build, shape, options, said):
     with pytest.raises(ReglabError, match=said):
         build(shape, 2, **options)
+
+
+@pytest.mark.backend
+def test_padding_is_masked_to_the_output_of_a_transformer_that_tags():
+    model = transformer((4,), 3, vocabulary=5, width=4, heads=1, depth=2, per_position=True)
+    tokens = np.array([[1, 2, 0, 0], [3, 1, 4, 0]])
+    assert output_mask(model, tokens).tolist() == [[True, True, False, False], [True, True, True, False]]

@@ -56,9 +56,15 @@ def transformer(
     layers, ops = keras.layers, keras.ops
     inputs = keras.Input(input_shape, dtype="int32", name="tokens")
     words = layers.Embedding(count, width, mask_zero=per_position, name="embedding")(inputs)
-    places = ops.cumsum(ops.ones_like(inputs), axis=1) - 1
-    x = layers.Add(name="placed")([words, layers.Embedding(input_shape[0], width, name="places")(places)])
+    places = ops.cumsum(ops.ones_like(inputs), axis=1)
     real = ops.not_equal(inputs, 0)
+    if per_position:  # what is added needs the mask of the words, or the sum has none
+        places = layers.Embedding(input_shape[0] + 1, width, mask_zero=True, name="places")(
+            places * ops.cast(real, "int32")
+        )
+    else:
+        places = layers.Embedding(input_shape[0], width, name="places")(places - 1)
+    x = layers.Add(name="placed")([words, places])
     for number in range(1, depth + 1):
         x = _block(x, real, width=width, heads=heads, name=f"block{number}")
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
