@@ -248,3 +248,52 @@ def test_a_copied_tracker_knows_its_stores():
     assert isinstance(real.config, dict)
     assert all(len(each) == 2 for each in real.config.values())
     assert set(real.stored_ids) == set(real.config)
+
+
+def test_what_a_model_was_compiled_with_and_a_model_that_stands_uncompiled_meanwhile():
+    made = keras.Sequential([keras.Input((2,)), L.Dense(1)])
+    assert internals.compiled_with(made) == {}
+
+    def own(y, p):
+        return y - p
+
+    optimizer = keras.optimizers.SGD(0.1)
+    made.compile(optimizer, own, loss_weights=0.5, metrics=["mae"])
+    given = internals.compiled_with(made)
+    assert (given["optimizer"], given["loss"], given["loss_weights"], given["metrics"]) == (
+        optimizer,
+        own,
+        0.5,
+        ["mae"],
+    )
+    with internals.uncompiled(made):
+        assert not made.compiled
+        assert made.get_compile_config() == {}
+        assert internals.compiled_with(made) == {}
+    assert made.compiled
+    assert made.optimizer is optimizer
+
+
+def test_an_optimizer_gives_its_schedule_as_it_is_and_says_whether_all_weights_decay():
+    class Own(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.1
+
+    schedule = Own()
+    optimizer = keras.optimizers.AdamW(schedule, clipnorm=1.0)
+    assert internals.schedule_of(optimizer) is schedule
+    config = internals.config_of(optimizer)
+    assert (config["learning_rate"], config["clipnorm"]) == (schedule, 1.0)
+    assert internals.schedule_of(optimizer) is schedule
+    assert internals.schedule_of(keras.optimizers.AdamW.from_config(config)) is schedule
+    assert internals.config_of(keras.optimizers.SGD(0.5))["learning_rate"] == 0.5
+    assert internals.decays_all(optimizer)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    assert not internals.decays_all(optimizer)
+
+
+def test_a_callback_is_copied_without_its_model(model):
+    callback = keras.callbacks.Callback()
+    callback.set_model(model)
+    assert internals.without_model(callback).model is None
+    assert callback.model is model

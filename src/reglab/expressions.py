@@ -1,20 +1,20 @@
 """Reading ``name(key=value) + name(...)``: the form in which recipes, schedules and models are written as text.
 
 The text is parsed with Python's own grammar and walked; nothing in it is ever evaluated. Besides names and calls it
-may hold numbers, ``8/255``, quoted or bare words, ``true``, ``false``, ``none``, tuples and lists.
+may hold numbers, ``8/255``, quoted or bare words, ``true``, ``false``, ``none``, tuples, lists and mappings.
 """
 
 from __future__ import annotations
 
 import ast
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from reglab.errors import ReglabError
 
-__all__ = ["Call", "format_value", "parse_call", "parse_sum", "shown"]
+__all__ = ["Call", "format_call", "format_value", "parse_call", "parse_list", "parse_sum", "parse_value", "shown"]
 
 _WORDS = {"true": True, "false": False, "none": None}
 _LONGEST = 10_000
@@ -47,12 +47,37 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     return call.name, call.kwargs
 
 
+def parse_list(text: str) -> tuple[Call, ...]:
+    """Read ``"mae, auc(curve=PR)"`` as two calls.
+
+    >>> [call.name for call in parse_list("mae, auc(curve=PR)")]
+    ['mae', 'auc']
+    """
+    with _readable(text):
+        node = _parse(text)
+        return tuple(_call(each, text) for each in (node.elts if isinstance(node, ast.Tuple) else [node]))
+
+
+def parse_value(text: str) -> Any:
+    """Read a value by itself: a number, a word, ``(1, 5)``, ``{cat: 1, 'big dog': 5}``.
+
+    >>> parse_value("{cat: 1, 'big dog': 5}")
+    {'cat': 1, 'big dog': 5}
+    """
+    with _readable(text):
+        return _value(_parse(text), text)
+
+
 def format_value(value: Any) -> str:
     """Write ``value`` so that :func:`parse_sum` reads it back.
 
     >>> format_value((0.1, "module1", None))
     '(0.1, module1, none)'
     """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{format_value(key)}: {format_value(held)}" for key, held in value.items()) + "}"
+    if isinstance(value, Call):
+        return format_call(value.name, value.kwargs)
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -63,6 +88,16 @@ def format_value(value: Any) -> str:
         plain = value.isidentifier() and value.lower() not in _WORDS and unicodedata.normalize("NFKC", value) == value
         return value if plain else repr(value)
     return repr(value)
+
+
+def format_call(name: str, options: Mapping[str, Any]) -> str:
+    """Write ``name(option=value)``, options by their names in order.
+
+    >>> format_call("sgd", {"nesterov": True, "momentum": 0.9}), format_call("adam", {})
+    ('sgd(momentum=0.9, nesterov=true)', 'adam')
+    """
+    inner = ", ".join(f"{key}={format_value(options[key])}" for key in sorted(options))
+    return f"{name}({inner})" if inner else name
 
 
 @contextmanager
@@ -143,11 +178,13 @@ def _value(node: ast.expr, text: str) -> Any:
             above, below = _value(left, text), _value(right, text)
             if _is_number(above) and _is_number(below) and below != 0:
                 return above / below
+        case ast.Dict(keys=keys, values=values) if all(isinstance(key, ast.Constant | ast.Name) for key in keys):
+            return {_value(key, text): _value(held, text) for key, held in zip(keys, values, strict=True) if key}
         case ast.Call():
             return _call(node, text)
     raise ReglabError(
         f"Cannot read the value {ast.unparse(node)!r} in {text!r}: expected a number, a word, true, false, none, "
-        "or a tuple of these."
+        "a tuple or a mapping of these."
     )
 
 

@@ -131,7 +131,11 @@ class Study(studies.Study[Results]):
         name: what the folder is called by default.
         backend: the Keras backend, where none is in use yet.
         **settings: see :class:`reglab.study.spec.Settings`: ``seeds``, ``epochs``, ``batch_size``, ``train_size``,
-            ``optimizer``, ``learning_rate``, ``precision``, ``preprocess``, ``protocol`` and others.
+            ``learning_rate``, ``precision``, ``preprocess``, ``protocol`` and others. ``optimizer``, ``schedule`` and
+            ``loss`` can be Keras objects or own functions too, ``class_weight`` a mapping; by default they are those
+            that the model was compiled with. ``metrics`` is a list of names, metrics and functions,
+            ``sample_weight`` an array, ``callbacks`` a list of Keras callbacks or
+            of functions that make them, of which each run has its own.
 
     Raises:
         ReglabError: for anything that cannot work, before anything is trained.

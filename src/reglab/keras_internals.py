@@ -6,6 +6,7 @@ that a release that changes one breaks a test with its name.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from typing import Any
 from reglab.lazy import keras
 
 __all__ = [
-    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "draw_from",
-    "follows_schedule", "fresh_values", "generators_in", "generators_of", "is_graph", "layers_in", "made_by",
-    "mask_of", "name_anew", "naming_kept", "order_layers", "own_variables", "run_graph", "seed_of", "set_seed_of",
-    "set_trainable_alone", "takes_training", "track_again", "unseeded_drawn_from",
+    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "compiled_with",
+    "config_of", "decays_all", "draw_from", "follows_schedule", "fresh_values", "generators_in", "generators_of",
+    "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers", "own_variables",
+    "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "takes_training", "track_again",
+    "uncompiled", "unseeded_drawn_from", "without_model",
 ]  # fmt: skip
 
 
@@ -187,6 +189,55 @@ def averages_in(optimizer: Any) -> list[Any]:
 def follows_schedule(optimizer: Any) -> bool:
     """Whether the learning rate of an optimizer follows a schedule of Keras' own."""
     return isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
+
+
+def schedule_of(optimizer: Any) -> Any:
+    """Return the schedule that the learning rate of an optimizer follows, or None."""
+    return optimizer._learning_rate if follows_schedule(optimizer) else None
+
+
+def config_of(optimizer: Any) -> dict[str, Any]:
+    """Return the configuration of an optimizer with its schedule as it is: one of the user's may have none."""
+    schedule = schedule_of(optimizer)
+    if schedule is None:
+        return dict(optimizer.get_config())
+    optimizer._learning_rate = 0.0
+    try:
+        config = dict(optimizer.get_config())
+    finally:
+        optimizer._learning_rate = schedule
+    return {**config, "learning_rate": schedule}
+
+
+def decays_all(optimizer: Any) -> bool:
+    """Whether no weights were left out of an optimizer's own weight decay; its configuration does not say which."""
+    names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+    return not any(getattr(optimizer, name, None) for name in names)
+
+
+def compiled_with(model: Any) -> dict[str, Any]:
+    """Return the arguments that a model was compiled with, as they were given; nothing if it was not compiled."""
+    held = getattr(model, "_compile_config", None) if getattr(model, "compiled", False) else None
+    return {} if held is None else dict(held.config)
+
+
+@contextmanager
+def uncompiled(model: Any) -> Iterator[None]:
+    """Let a model stand uncompiled meanwhile: pickled, it names its losses and metrics, which nobody may know."""
+    held = {name: getattr(model, name, None) for name in ("compiled", "optimizer")}
+    model.compiled, model.optimizer = False, None
+    try:
+        yield
+    finally:
+        for name, value in held.items():
+            setattr(model, name, value)
+
+
+def without_model(callback: Any) -> Any:
+    """Return a shallow copy of a callback that has not seen the model it was trained with."""
+    found = copy.copy(callback)
+    found._model = None
+    return found
 
 
 # --- copying an object by its attributes ------------------------------------------------------------------------------

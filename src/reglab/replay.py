@@ -15,6 +15,7 @@ from reglab.study.run import Program, SeedData
 from reglab.study.spec import Assignment
 from reglab.study.storage import run_folder
 from reglab.study.storage.frozen import differences
+from reglab.study.training import Training
 from reglab.study.workbench import Workbench
 
 __all__ = ["Replay"]
@@ -49,6 +50,11 @@ class Replay:
                 f"The study in {folder} was trained with something else than what is here now: {'; '.join(changed)}. "
                 "Give the data and the model that it was trained with."
             )
+
+    @property
+    def training(self) -> Training:
+        """How the runs were trained."""
+        return self._bench.training
 
     def runs(self, names: list[str] | None = None, *, seeds: int | None = None) -> list[RunResult]:
         """Return the finished runs, each once: of these recipes, or all; of the first so many seeds, or all."""

@@ -18,10 +18,12 @@ from reglab.models import takes
 from reglab.recipe import Recipe
 from reglab.results import Results
 from reglab.study import naming
+from reglab.study.as_text import ALONE
 from reglab.study.coordinate import Limits, coordinate
 from reglab.study.executors import choice
 from reglab.study.executors.base import Executor
 from reglab.study.executors.choice import Execution
+from reglab.study.objects import OBJECTS, as_said, kept, said, spoken, spoken_name, taken
 from reglab.study.plan import Plan
 from reglab.study.progress import Progress
 from reglab.study.spec import Assignment, Settings, named_recipes, read_yaml, task_of
@@ -69,6 +71,7 @@ class Study(Generic[R]):
         **settings: Any,
     ) -> None:
         _check_names(settings)
+        settings, self._given = _objects(settings)
         self.settings = Settings(**settings)
         self.source = data
         self.model = model
@@ -149,7 +152,8 @@ class Study(Generic[R]):
         if self._held is not None:
             return dict(self._held)
         objects = [
-            key for key, value in (("data", self.source), ("model", self.model)) if naming.found_again(value) is None
+            *(key for key, value in (("data", self.source), ("model", self.model)) if not naming.found_again(value)),
+            *self._given,
         ]
         return {
             "data": naming.text(self.source),
@@ -157,6 +161,7 @@ class Study(Generic[R]):
             "recipes": {name: recipe.to_text() for name, recipe in self.recipes.items()},
             "baseline": self.baseline,
             **self.settings.to_dict(),
+            **{key: spoken_name(value) for key, value in self._given.items()},
             **({"python_objects": objects} if objects else {}),
         }
 
@@ -180,7 +185,7 @@ class Study(Generic[R]):
     @property
     def assignment(self) -> Assignment:
         """What whoever trains the study is given."""
-        return Assignment(self.dataset, self.model, self.settings, self.recipes)
+        return Assignment(self.dataset, self.model, self.settings, self.recipes, given=self._given)
 
     def with_(
         self,
@@ -202,7 +207,8 @@ class Study(Generic[R]):
         """
         made = type(self)(
             self.source if data is None else data, self.model, self.recipes if recipes is None else recipes,
-            baseline=self.baseline, out=out, reuse=reuse, **{**self.settings.to_dict(), **settings},
+            baseline=self.baseline, out=out, reuse=reuse,
+            **{**self.settings.to_dict(), **self._given, **settings},
         )  # fmt: skip
         if data is None and made._reading() == self._reading():
             made._dataset = self._dataset
@@ -215,13 +221,20 @@ class Study(Generic[R]):
 
     @property
     def headline(self) -> str:
-        """Data, model and budget in a line."""
+        """Data, model and budget in a line, as far as they are known before a model was built."""
+        return self._headline(self.trained)
+
+    @property
+    def trained(self) -> str:
+        """How runs are trained, in a part of a line; what builds the model may still compile it otherwise."""
+        return spoken(said(self.settings, self._given, taken(self.model)), self.settings.class_weight)
+
+    def _headline(self, trained: str) -> str:
         settings = self.settings
         train = f"{settings.train_size} training examples" if settings.train_size else "all training examples"
-        rate = "" if settings.learning_rate is None else f" {settings.learning_rate:g}"
         return (
             f"{self.dataset.name}, {naming.text(self.model)}, {train}, {settings.epochs} epochs, batch "
-            f"{settings.batch_size}, {settings.optimizer}{rate}, {settings.seeds} seeds"
+            f"{settings.batch_size}, {trained}, {settings.seeds} seeds"
             + (f", {self.task.said}" if self.task.said else "")
         )
 
@@ -359,7 +372,7 @@ class Study(Generic[R]):
     def _about(self, plan: Plan, notes: list[str]) -> dict[str, Any]:
         """Return what people are told of the study, so that its folder can be read without data and model."""
         return {
-            "headline": self.headline,
+            "headline": self._headline(plan.trained),
             "notes": [*self.dataset.notes, *notes],
             "task": self.task.to_dict(),
             "runs": {name: {str(run.seed): run.id for run in runs} for name, runs in plan.runs.items()},
@@ -432,8 +445,28 @@ def _longer(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
     return theirs.get("seeds", 0) < mine["seeds"] and len(both) > 1
 
 
+def _objects(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return settings as text and numbers, and those that were given as Python objects which no text says all of."""
+    texts = {key: value for key, value in settings.items() if key not in ALONE}
+    objects = {key: kept(key, settings[key]) for key in ALONE if settings.get(key) is not None}
+    metrics = settings.get("metrics")
+    if metrics is not None and not isinstance(metrics, str):
+        several = metrics if isinstance(metrics, list | tuple) else [metrics]
+        named = all(isinstance(each, str) for each in several)
+        texts["metrics"] = ", ".join(several) if named else None
+        objects |= {} if named else {"metrics": kept("metrics", several)}
+    for key in OBJECTS:
+        value = settings.get(key)
+        if value is None or isinstance(value, str):
+            continue
+        texts[key] = as_said(key, value) or naming.found_again(value)
+        if texts[key] is None:
+            objects[key] = kept(key, value)
+    return texts, objects
+
+
 def _check_names(settings: dict[str, Any]) -> None:
-    known = params(Settings)
+    known = [*params(Settings), *ALONE]
     for name in settings:
         if name not in known:
             raise ReglabError(f"A study has no setting {name!r}.{nearest(name, known)} It has {', '.join(known)}.")

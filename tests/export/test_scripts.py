@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import reglab
+from reglab.errors import ReglabError
 from reglab.export.write import export
 
 pytestmark = pytest.mark.backend
@@ -150,6 +151,32 @@ def check_format(folders):
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+def test_a_script_trains_with_the_optimizer_the_loss_and_the_weights_of_the_study(tmp_path, without_reglab):
+    recipes = {"none": "none", "smooth": "label_smoothing(smoothing=0.1) + l2(kernel=1e-3)"}
+    results, folders = exported(
+        recipes, tmp_path, without_reglab, optimizer="sgd(momentum=0.9, nesterov=true)", schedule="cosine(alpha=0.1)",
+        clipnorm=1.0, loss="categorical_focal_crossentropy(gamma=1.5)", class_weight="balanced",
+    )  # fmt: skip
+    assert all(off(results, folders, name) <= tolerance(name) for name in recipes)
+    text = (folders["none"] / "train.py").read_text()
+    assert "CosineDecay(initial_learning_rate=0.01, decay_steps=9, alpha=0.1)" in text
+    check_format(folders)
+
+
+@pytest.mark.slow
+def test_what_is_the_users_own_is_exported_as_a_network_alone(tmp_path):
+    def half(y, p):
+        return keras.losses.sparse_categorical_crossentropy(y, p) / 2
+
+    small = {"epochs": 1, "seeds": 1, "train_size": 30, "out": tmp_path / "study"}
+    study = reglab.Study("iris", "mlp(units=4)", {"none": "none"}, loss=half, **small)
+    study.run(workers=0)
+    with pytest.raises(ReglabError, match="loss is your own"):
+        export(study, recipe="none", out=tmp_path / "export")
+    assert (export(study, recipe="none", out=tmp_path / "export", script=False) / "model.keras").exists()
 
 
 @pytest.mark.timeout(300)  # as many trainings as there are scripts, twice

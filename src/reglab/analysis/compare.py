@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,7 +126,10 @@ def compare(
         identical: names of recipes whose networks are the baseline's in every seed.
     """
     metric = task.decides
-    values = {name: _values(seeds, task) for name, seeds in outcomes.items()}
+    of_runs = {each for seeds in outcomes.values() for _, metrics in seeds.values() for each in metrics}
+    # The task's, and those that a study was asked for beside them.
+    known = (*task.recorded, *sorted(of_runs - set(task.recorded)))
+    values = {name: _values(seeds, known) for name, seeds in outcomes.items()}
     states = {name: [state for state, _ in seeds.values()] for name, seeds in outcomes.items()}
     deciding = {name: of_name[metric.name] for name, of_name in values.items()}
     verdicts = {
@@ -196,20 +199,20 @@ def difference(values: Mapping[int, float], baseline: Mapping[int, float], *, co
     return Difference(both, found.mean, *found.interval(confidence))
 
 
-def _values(seeds: Mapping[int, tuple[str, Mapping[str, float]]], task: Task) -> dict[str, dict[int, float]]:
+def _values(seeds: Mapping[int, tuple[str, Mapping[str, float]]], known: Iterable[str]) -> dict[str, dict[int, float]]:
     return {
         metric: {
             seed: metrics[metric]
             for seed, (status, metrics) in seeds.items()
             if status == "finished" and metric in metrics
         }
-        for metric in task.recorded
+        for metric in known
     }
 
 
 def _row_dict(row: Row, task: Task) -> dict:
     # What a run cost is in its record. It differs between two equal studies, whose results are the same.
-    compared = [metric for metric in task.recorded if metric != "seconds"]
+    compared = [metric for metric in row.values if metric != "seconds"]
     metrics = {
         metric: {
             "values": [row.values[metric].get(seed) for seed in row.seeds],

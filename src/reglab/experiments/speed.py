@@ -75,7 +75,7 @@ def measure(
     _check_model(study)
     threads = threads or cores()
     settings = replace(study.settings, sealed=True)
-    assignment = Assignment(study.dataset, study.model, settings, {name: chosen})
+    assignment = Assignment(study.dataset, study.model, settings, {name: chosen}, given=study.assignment.given)
     headline = f"{_headline(study, name)}, {threads} thread{'s' if threads > 1 else ''}"
     with ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="reglab-"))
@@ -102,7 +102,7 @@ def _headline(study: Study, recipe: str) -> str:
     settings = study.settings
     return (
         f"{study.dataset.name}, {naming.text(study.model)}, {recipe}, batch {settings.batch_size}, "
-        f"{settings.optimizer}, {settings.precision}"
+        f"{study.trained}, {settings.precision}"
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reglab.errors import ReglabError
 from reglab.export.script import Script
 from reglab.export.source import call, docstring, literal, unannotated
+from reglab.export.trained import Trained
 from reglab.export.training import training
 from reglab.tasks import Head, Metric
 
@@ -28,7 +28,7 @@ class Facts:
         result: what it has on the test set, and versions of the run, in sentences.
         score: the metric that decides, on the test set.
         settings: of the study.
-        optimizer: its class and arguments, by Keras' names.
+        trained: how it was trained.
         head: what the network gives.
         batches: the seed of the order of batches.
         threads: how many the run was trained with, or None where nothing says it.
@@ -40,7 +40,7 @@ class Facts:
     result: str
     score: float
     settings: Any
-    optimizer: tuple[str, Mapping[str, Any]]
+    trained: Trained
     head: Head
     batches: int
     threads: int | None
@@ -53,7 +53,7 @@ def render(script: Script, functions: list[str], imports: set[str], facts: Facts
     parts = [_head(script, imports, facts), _data(script, facts), *_measuring(script, facts)]
     parts += _helpers(penalties, functions)
     parts += [penalties] if penalties else []
-    parts += [*script.definitions, *functions, _batches(script)]
+    parts += [*script.definitions, *functions, _batches(script, facts)]
     parts += [training(script)] if script.wrapped else []
     parts.append(_main(script, facts))
     text = _spaced([part.rstrip() for part in parts]) + "\n"
@@ -112,17 +112,20 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
         f"EPOCHS, BATCH_SIZE = {settings.epochs}, {settings.batch_size}",
         f"ORDER = {facts.batches}  # seed of the order of batches",
         f"STUDY = {facts.score!r}  # {script.task.decides.title} of this run, on the test set",
-        f"LOSS = {_loss(script, facts.head)}",
+        f"LOSS = {_loss(script, facts)}",
     ]
     return "\n".join(lines)
 
 
-def _loss(script: Script, head: Head) -> str:
+def _loss(script: Script, facts: Facts) -> str:
     """Return the loss as text; labels that are distributions need the dense form of a sparse one."""
-    loss = script.task.loss(head)
+    said = facts.trained.loss
+    if said and not (script.soft and "losses.Sparse" in said):
+        return said
+    loss = script.task.loss(facts.head)
     name, usual = type(loss).__name__, inspect.signature(type(loss)).parameters
-    said = {key: value for key, value in loss.get_config().items() if key in usual and value != usual[key].default}
-    arguments = ", ".join(f"{key}={literal(value)}" for key, value in said.items())
+    given = {key: value for key, value in loss.get_config().items() if key in usual and value != usual[key].default}
+    arguments = ", ".join(f"{key}={literal(value)}" for key, value in given.items())
     return f"keras.losses.{name.removeprefix('Sparse') if script.soft else name}({arguments})"
 
 
@@ -212,16 +215,17 @@ _BATCHES = '''class Batches(keras.utils.PyDataset):
         {taken}'''
 
 
-def _batches(script: Script) -> str:
+def _batches(script: Script, facts: Facts) -> str:
     given = 'normalize(data["x_train"][chosen]), labels(data["y_train"][chosen])'
-    lines = [f"x, y = {given}", *script.labels, "return x, y"] if script.labels else [f"return {given}"]
+    more = ', data["w_train"][chosen]' if facts.trained.weighted else ""
+    lines = [f"x, y = {given}", *script.labels, f"return x, y{more}"] if script.labels else [f"return {given}{more}"]
     return _BATCHES.replace("{taken}", "\n        ".join(lines))
 
 
 def _main(script: Script, facts: Facts) -> str:
-    name, config = facts.optimizer
+    name, config = facts.trained.optimizer
     # What a strategy says of the optimizer goes before what the study does.
-    merged = {key: literal(value) for key, value in config.items()} | script.optimizer
+    merged = {**config, **script.optimizer}
     arguments = [f"{key}={value}" for key, value in merged.items()]
     optimizer = call(f"keras.optimizers.{name}", arguments, before="optimizer = ", indent=4)
     decides = script.task.decides
@@ -246,7 +250,11 @@ def _main(script: Script, facts: Facts) -> str:
         f"    model = {'Training(network)' if script.wrapped else 'network'}",
         optimizer,
         *(f"    {line}" for line in script.optimizer_lines),
-        call("model.compile", ["optimizer", "LOSS", *measured], indent=4),
+        call(
+            "model.compile",
+            ["optimizer", "LOSS", *(f"{key}={value}" for key, value in facts.trained.compiled.items()), *measured],
+            indent=4,
+        ),
         "    batches = Batches()",
         "    model.fit(",
         "        batches,",

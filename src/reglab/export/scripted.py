@@ -65,9 +65,15 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
         count=lambda strategy: sum(strategy_of(tap) is strategy for tap in taps), fitted=fitted,
         limits=data.preprocess.range(),
     )  # fmt: skip
+    script.soft = facts.trained.dense
     streams = iter(streams_of(recipe.host(), data.stream("training")))
     for strategy in recipe:
         script.write(strategy, 0 if strategy.rides() else next(streams))
+    if facts.trained.weighted and script.wrapped:
+        raise ReglabError(
+            "Examples count unequally in the loss, and a script that changes batches or weights in training does not "
+            "weigh them. Leave the script out (--no-script)."
+        )
     printer = Printer(
         tap=lambda tap: _inserted(script, strategy_of(tap), tap), more=lambda layer: _regularizers(script, layer),
         seeds=_seeds(model.network), policy=settings.precision, front=tuple(script.front),

@@ -14,6 +14,7 @@ from reglab import backends
 from reglab.errors import ReglabError
 from reglab.export.render import Facts
 from reglab.export.source import comment, literal, unannotated
+from reglab.export.trained import written
 from reglab.inert import fenced, markdown
 from reglab.results import RunResult
 from reglab.studies import Study
@@ -157,24 +158,24 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
 
 def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, max_data: float) -> None:
     from reglab.export.scripted import scripted, write_start
-    from reglab.regularized.optimizer import unscaled
 
     with View(replay.results.folder) as view:
         threads = view.threads
     program, data = replay.in_training(run)
     examples = _examples(replay, data, run.seed, max_data)
-    optimizer = type(unscaled(program.model.optimizer)).__name__
-    rate = study.settings.learning_rate
+    trained = written(replay.training, program.head, dense=data.y.ndim > study.dataset.y.ndim)
     recipe = replay.assignment.recipes[run.name]
     facts = Facts(
         title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
         recipe=recipe.to_text(), result=_result(replay, run, threads),
         score=float(run.metrics[replay.results.metric.name]),
-        settings=study.settings, optimizer=(optimizer, {} if rate is None else {"learning_rate": rate}),
+        settings=study.settings, trained=trained,
         head=program.head, batches=data.stream("batches"), threads=threads, scaled=data.target_scale is not None,
     )  # fmt: skip
     text, arrays = scripted(program, recipe, data, facts)
     (folder / "train.py").write_text(text, encoding="utf-8")
+    if data.weights is not None:
+        arrays = {**arrays, "w_train": data.weights[data.train]}
     fitted = {**arrays, "mean": data.preprocess.mean, "scale": data.preprocess.scale}
     if data.target_scale is not None:
         fitted |= dict(zip(("target_mean", "target_scale"), data.target_scale, strict=True))

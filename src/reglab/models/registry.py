@@ -28,7 +28,7 @@ from reglab.models.resnet import resnet
 from reglab.models.text_cnn import text_cnn
 from reglab.models.transformer import transformer
 
-__all__ = ["GIVEN", "MODELS", "Network", "is_built_in", "resolve", "takes"]
+__all__ = ["GIVEN", "MODELS", "Network", "found_function", "is_built_in", "resolve", "takes"]
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,23 @@ def _built_in(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
 
 
 def _function(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    if _FUNCTION.fullmatch(text.strip()) is None:
+        raise ReglabError(f"{text!r} names no model. Known are {', '.join(MODELS)}. {_OWN}")
+    function, options = found_function(text)
+    if not callable(function) or _is_model(function):
+        raise ReglabError(f"{text} is {type(function).__name__}; it has to be a function that returns a keras.Model.")
+    return function, options
+
+
+def found_function(text: str) -> tuple[Any, dict[str, Any]]:
+    """Return what ``package.module:name`` or ``path/to/file.py:name`` is, and the options that are given to it.
+
+    Raises:
+        ReglabError: if there is no such file, module or name, or importing it fails.
+    """
     match = _FUNCTION.fullmatch(text.strip())
     if match is None:
-        raise ReglabError(f"{text!r} names no model. Known are {', '.join(MODELS)}. {_OWN}")
+        raise ReglabError(f"{text!r} names nothing in a file or module. {_OWN}")
     place, name = match["place"], match["name"]
     _, options = parse_call(match["call"])
     module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
@@ -196,12 +210,7 @@ def _function(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         raise ReglabError(
             f"{place} has no function {name!r}.{nearest(name, public)} It has {', '.join(public) or 'none'}."
         )
-    function = getattr(module, name)
-    if not callable(function) or _is_model(function):
-        raise ReglabError(
-            f"{place}:{name} is {type(function).__name__}; it has to be a function that returns a keras.Model."
-        )
-    return function, options
+    return getattr(module, name), options
 
 
 def _import_module(place: str) -> ModuleType:

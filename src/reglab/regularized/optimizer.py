@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from reglab.keras_internals import config_of
 from reglab.regularized.parts import Part, Strengths
 
 __all__ = ["prepared", "unscaled"]
@@ -29,7 +30,7 @@ def prepared(optimizer: Any, parts: list[Part], on_gradients: Callable[..., list
     changing = [part for part in parts if part.strategy.changes_optimizer]
     between = any(part.overrides("on_gradients") for part in parts)
     if (changing or between) and optimizer is not None:
-        optimizer = type(optimizer).from_config(optimizer.get_config())  # the user's object is not touched
+        optimizer = type(optimizer).from_config(config_of(optimizer))  # the user's object is not touched
         if between:
             _let_through(unscaled(optimizer), on_gradients)
         for part in changing:

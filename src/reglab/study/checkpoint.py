@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class Checkpoint:
         variables: all variables of the program in its order: weights, strengths, states of random streams, statistics,
             the optimizer, metrics.
         tracks: its runs, by identity.
+        callbacks: what each of the user's callbacks remembers.
     """
 
     hyperparameters: str
@@ -52,6 +53,7 @@ class Checkpoint:
     epoch: int
     variables: list[np.ndarray]
     tracks: dict[str, TrackState]
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
 
     def fits(self, ride: Ride) -> bool:
         """Whether ``ride`` can go on from here: the same training, and all of its runs were in it from the start."""
@@ -79,6 +81,7 @@ class Checkpoint:
                 "seconds": track.seconds, "observers": plain,
             }  # fmt: skip
         values = {"hyperparameters": self.hyperparameters, "seed": self.seed, "epoch": self.epoch, "tracks": tracks}
+        values["callbacks"] = [_taken_apart(state, f"callback_{i}", arrays) for i, state in enumerate(self.callbacks)]
         return values, arrays
 
     @classmethod
@@ -97,7 +100,34 @@ class Checkpoint:
                 **{**state, "observers": observers},
             )
         variables = [arrays[key] for key in sorted(arrays) if key.startswith("variable_")]
-        return cls(values["hyperparameters"], values["seed"], values["epoch"], variables, tracks)
+        callbacks = [_joined(state, arrays) for state in values["callbacks"]]
+        return cls(values["hyperparameters"], values["seed"], values["epoch"], variables, tracks, callbacks)
+
+
+def _taken_apart(value: Any, key: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Return what JSON holds of a value; arrays, and numbers of NumPy's, go into ``arrays``."""
+    if isinstance(value, Mapping):
+        return {"mapping": {name: _taken_apart(held, f"{key}_{name}", arrays) for name, held in value.items()}}
+    if isinstance(value, list | tuple):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_taken_apart(held, f"{key}_{i}", arrays) for i, held in enumerate(value)]}
+    if isinstance(value, np.ndarray | np.generic):
+        arrays[key] = np.asarray(value)
+        return {"number" if isinstance(value, np.generic) else "array": key}
+    return {"plain": value}
+
+
+def _joined(held: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return the value that was taken apart."""
+    ((kind, value),) = held.items()
+    if kind == "mapping":
+        return {name: _joined(each, arrays) for name, each in value.items()}
+    if kind in ("list", "tuple"):
+        found = [_joined(each, arrays) for each in value]
+        return tuple(found) if kind == "tuple" else found
+    if kind == "array":
+        return arrays[value]
+    return arrays[value][()] if kind == "number" else value
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -76,6 +76,7 @@ class Plan:
         bases: for each seed everything but the recipe that decides the result of a run, as text.
         notes: what is to be said of the model before anything is trained.
         refused: of the candidates of the assignment those that cannot act on the model, and why.
+        trained: how all runs are trained, as the first line says it.
     """
 
     runs: dict[str, tuple[Run, ...]]
@@ -86,6 +87,7 @@ class Plan:
     bases: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+    trained: str = ""
 
     def of(self, recipes: Mapping[str, Recipe], seeds: Iterable[int] | None = None) -> Plan:
         """Return the plan of other recipes with all else the same; whether they can act on the model is not known."""

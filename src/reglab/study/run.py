@@ -6,7 +6,7 @@ fixed part of the training split and on validation. The test set is read once a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,12 @@ from reglab.regularized.watching import Shown
 from reglab.seeds import derive
 from reglab.strategies import Strategy
 from reglab.study.checkpoint import Checkpoint
+from reglab.study.measured import Measured
 from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 from reglab.study.targets import in_own_units, scaled
 from reglab.study.track import Track
+from reglab.study.user_callbacks import among, logs_of, state_of
 from reglab.tasks import Head, Task
 
 __all__ = ["Program", "SeedData"]
@@ -73,13 +75,22 @@ class Program:
     weights, and every random stream restarts; so a training equals that of a model made for it alone.
     """
 
-    def __init__(self, model: RegularizedModel, task: Task, head: Head, input_shape: Shape) -> None:
+    def __init__(
+        self,
+        model: RegularizedModel,
+        task: Task,
+        head: Head,
+        input_shape: Shape,
+        *,
+        measured: Measured | None = None,
+    ) -> None:
         self.model = model
         self.task = task
         self.head = head
         model.build(with_batch_axis(input_shape))
         model.optimizer.build(model.trainable_variables)
         state = [*model.optimizer.variables, *model.metrics_variables, *model.non_trainable_variables]
+        self.measured = measured
         self._target_scale: tuple[np.ndarray, np.ndarray] | None = None
         self._start = [(variable, _value(variable)) for variable in state]
 
@@ -95,6 +106,7 @@ class Program:
         checkpoint_every: int | None = None,
         until: int | None = None,
         on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> list[Record]:
         """Train a ride and return the record of each of its runs; of none, where it is stopped before its end.
 
@@ -108,10 +120,14 @@ class Program:
             checkpoint_every: after how many epochs each ``on_checkpoint`` is told where it stands; None for never.
             until: after how many epochs to stop, to go on from there later; by default at the end.
             on_checkpoint: hears of it.
+            callbacks: the user's, of this training alone. They may stop it.
         """
         last = epochs if until is None else min(until, epochs)
         self._reset(ride.recipe, data)
         tracks = [Track(run, self.task) for run in ride.runs]
+        if checkpoint_every or last < epochs:
+            for callback in callbacks:
+                state_of(callback)  # refuses here, and not after an epoch
         if start is not None:
             self._go_on_from(start, tracks)
         first = 0 if start is None else start.epoch
@@ -122,30 +138,40 @@ class Program:
 
         def keep(epoch: int) -> None:
             if checkpoint_every and (epoch + 1) % checkpoint_every == 0 and epoch + 1 < epochs:
-                on_checkpoint(self._checkpoint(ride, tracks, epoch + 1))
+                on_checkpoint(self._checkpoint(ride, tracks, epoch + 1, callbacks))
 
-        watch = _Watch(self, tracks, data, on_epoch, keep, epochs=epochs, batch_size=batch_size)
+        watch = _Watch(self, tracks, data, on_epoch, keep, epochs=epochs, batch_size=batch_size, callbacks=callbacks)
+        users = among(callbacks, watch.logs, None if start is None else start.callbacks)
         self.model.fit(
             backends.adapter().feed(batches), epochs=last, initial_epoch=first, steps_per_epoch=batches.steps,
-            shuffle=False, verbose=0, callbacks=[watch],
+            shuffle=False, verbose=0, callbacks=[*users, watch],
         )  # fmt: skip
         watch.check_end(ride.recipe)
-        if last < epochs and not all(track.done for track in tracks):
-            on_checkpoint(self._checkpoint(ride, tracks, last))
+        if last < epochs and not self.model.stop_training:
+            on_checkpoint(self._checkpoint(ride, tracks, last, callbacks))
             return []
         return [self._record(track, data) for track in tracks]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return what the task keeps of the outputs for preprocessed inputs, in inference mode."""
-        outputs = (
-            keras.ops.convert_to_numpy(self.model.predict_on_batch(fed(chunk)))[:count] for chunk, count in _chunks(x)
-        )
-        found = np.concatenate([self.task.predictions(each.astype("float32"), self.head) for each in outputs])
+        found = np.concatenate([self.task.predictions(each, self.head) for each in self._outputs(x)])
         return in_own_units(found, self._target_scale)
 
     def as_trained(self, y: np.ndarray) -> np.ndarray:
         """Return labels as the network is trained on them."""
         return scaled(y, self._target_scale)
+
+    def _outputs(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield what the network gives for preprocessed inputs, in inference mode, float32, some at a time."""
+        for chunk, count in _chunks(x):
+            yield keras.ops.convert_to_numpy(self.model.predict_on_batch(fed(chunk)))[:count].astype("float32")
+
+    def own_metrics(self, y: np.ndarray, x: np.ndarray) -> dict[str, float]:
+        """Return the user's metrics of labels and preprocessed inputs, in inference mode."""
+        if self.measured is None:
+            return {}
+        outputs = np.concatenate(list(self._outputs(x)))
+        return self.measured.measure(y, in_own_units(outputs, self._target_scale))
 
     def restore(self, recipe: Recipe, data: SeedData, weights: list[np.ndarray]) -> None:
         """Stand where a run's best epoch stood."""
@@ -174,11 +200,13 @@ class Program:
             *model.metrics_variables,
         ]  # fmt: skip
 
-    def _checkpoint(self, ride: Ride, tracks: list[Track], epoch: int) -> Checkpoint:
+    def _checkpoint(
+        self, ride: Ride, tracks: list[Track], epoch: int, callbacks: Sequence[keras.callbacks.Callback]
+    ) -> Checkpoint:
         return Checkpoint(
             hyperparameters=ride.recipe.fingerprint(), seed=ride.seed, epoch=epoch,
             variables=[_value(variable) for variable in self._variables()],
-            tracks={track.run.id: track.state() for track in tracks},
+            tracks={track.run.id: track.state() for track in tracks}, callbacks=[state_of(each) for each in callbacks],
         )  # fmt: skip
 
     def _go_on_from(self, checkpoint: Checkpoint, tracks: list[Track]) -> None:
@@ -194,11 +222,14 @@ class Program:
         for variable, value in zip(self.model.standing(), track.best_weights, strict=True):
             variable.assign(value)
         validation = Predictions(self.predict(data.validation[0]), data.validation[1])
-        test = None if data.test is None else Predictions(self.predict(data.test[0]), data.test[1])
+        test, own = None, {}
+        if data.test is not None:
+            x, y = data.test
+            test, own = Predictions(self.predict(x), y), self.own_metrics(y, x)
         weights = self.model.evaluated_weights()
         return Record(
-            **common, status=FINISHED, metrics=track.metrics(validation, test, weights), validation=validation,
-            test=test, weights=weights,
+            **common, status=FINISHED, metrics={**track.metrics(validation, test, weights), **own},
+            validation=validation, test=test, weights=weights,
         )  # fmt: skip
 
 
@@ -217,8 +248,11 @@ class _Watch(keras.callbacks.Callback):
         *,
         epochs: int,
         batch_size: int,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
+        self._callbacks = callbacks
+        self._seen: tuple[list[np.ndarray], dict[str, float]] | None = None
         self._epochs, self._batch_size = epochs, batch_size
         self.tracks = tracks
         self._program = program
@@ -247,23 +281,38 @@ class _Watch(keras.callbacks.Callback):
         self._on_epoch(epoch, shown)
         if all(track.done for track in self.tracks):
             self.model.stop_training = True
-        else:
+        elif not self.model.stop_training:
             self._keep(epoch)
 
+    def logs(self) -> dict[str, float]:
+        """Return what the user's callbacks are to see of this epoch, measured before them."""
+        values = self._clean_metrics()
+        self._seen = _copies(self._program.model.network), values
+        return logs_of(values, self._program.task)
+
+    def _values(self) -> dict[str, float]:
+        """Return the clean metrics of the weights that are there, which the user's callbacks may have changed."""
+        seen, self._seen = self._seen, None
+        if seen is not None and all(map(np.array_equal, seen[0], self._program.model.network.get_weights())):
+            return seen[1]
+        return self._clean_metrics()
+
     def _follows_callbacks(self) -> bool:
-        """Whether a callback of the recipe may change weights; where they are averaged, Keras does at the end."""
+        """Whether a callback may change weights; where they are averaged, Keras does at the end."""
         recipe = self._program.model.recipe
         averaged = getattr(unscaled(self._program.model.optimizer), "use_ema", False)
-        return not averaged and any(strategy.implements("callbacks") for strategy in recipe)
+        return not averaged and (bool(self._callbacks) or any(strategy.implements("callbacks") for strategy in recipe))
 
     def check_end(self, recipe: Recipe) -> None:
         """Raise a ReglabError if weights changed after the last epoch was measured, where a study does not look."""
         network = self._program.model.network
         if self._last and not all(map(np.array_equal, self._last, network.get_weights())):
-            names = ", ".join(strategy.name for strategy in recipe if strategy.implements("callbacks"))
+            names = [strategy.name for strategy in recipe if strategy.implements("callbacks")]
+            names += [type(callback).__name__ for callback in self._callbacks]
             raise ReglabError(
-                f"{names}: the weights change when training ends (on_train_end), and a study measures and keeps what "
-                "is there at the end of each epoch. Change them in on_epoch_end, and put them back in on_epoch_begin."
+                f"{', '.join(names)}: the weights change when training ends (on_train_end), and a study measures and "
+                "keeps what is there at the end of each epoch. Change them in on_epoch_end, and put them back in "
+                "on_epoch_begin."
             )
 
     def _measure(
@@ -272,7 +321,7 @@ class _Watch(keras.callbacks.Callback):
         """Return what is measured of the weights that are trained, or of others, and what gives copies of them."""
         standing = self._program.model.standing
         if brought is None:
-            values = self._clean_metrics()
+            values = self._values()
             cache: list[list[np.ndarray]] = []
 
             def weights() -> list[np.ndarray]:
@@ -297,13 +346,16 @@ class _Watch(keras.callbacks.Callback):
         predicted, count = self._program.predict(self._x), len(self._data.clean[1])
         counts_train, counts_val = self._data.measured
         parts = {
-            "train": (self._data.clean[1], predicted[:count], counts_train),
-            "val": (self._data.validation[1], predicted[count:], counts_val),
+            "train": (self._data.clean[1], slice(None, count), counts_train),
+            "val": (self._data.validation[1], slice(count, None), counts_val),
         }
         return {
             f"{part}_{name}": value
             for part, (labels, rows, weights) in parts.items()
-            for name, value in self._program.task.measured(labels, rows, weights).items()
+            for name, value in {
+                **self._program.task.measured(labels, predicted[rows], weights),
+                **self._program.own_metrics(labels, self._x[rows]),
+            }.items()
         }
 
 

@@ -7,6 +7,7 @@ given what is not test in a study, and the study's seed, becomes that run.
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -31,8 +32,10 @@ from reglab.seeds import derive
 from reglab.study.plan import Run, rides
 from reglab.study.records import DIVERGED, Record
 from reglab.study.run import Program, SeedData
+from reglab.study.spec import Settings
 from reglab.study.targets import Scale, in_own_units, scaled, scales_targets, target_scale, units_layer
 from reglab.study.track import Track
+from reglab.study.training import Training
 from reglab.tasks import Head, Task
 
 __all__ = ["Single", "Trained", "predictions", "undisturbed", "whole"]
@@ -102,7 +105,8 @@ class Single:
             x = shaped(x, TOKENS, name="The data")
             vocabulary = int(x.max()) + 1
         ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
-        program, initial = self._compiled(ride.recipe, x.shape[1:], task, vocabulary)
+        train, _ = self._parts(y, task)
+        program, initial = self._compiled(ride.recipe, x.shape[1:], task, vocabulary, examples=len(train))
         mode = "none" if takes_indices(program.model.network) else self.preprocess
         data = self._prepared(x, y, weights, initial, mode, task)
         name_anew()  # the step is traced in the first epoch
@@ -122,9 +126,9 @@ class Single:
         )  # fmt: skip
 
     def _compiled(
-        self, recipe: Recipe, shape: tuple[int, ...], task: Task, vocabulary: int | None
+        self, recipe: Recipe, shape: tuple[int, ...], task: Task, vocabulary: int | None, *, examples: int
     ) -> tuple[Program, list[np.ndarray]]:
-        """Return the program that trains ``recipe``, and the initial weights."""
+        """Return the program that trains ``recipe`` on so many examples, and the initial weights."""
         builder = resolve(
             self.model, input_shape=shape, num_classes=len(task.names), ending=task.ending, vocabulary=vocabulary
         )
@@ -141,9 +145,9 @@ class Single:
         head = check_output(model, task=task, input_shape=shape)
         initial = [np.array(weight) for weight in model.get_weights()]
         regularized = regularize(build() if isinstance(self.model, keras.Model) else build, recipe, seed=0)
-        config = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
-        optimizer = keras.optimizers.get({"class_name": self.optimizer, "config": config})
-        regularized.compile(optimizer=optimizer, loss=task.loss(head))
+        settings = Settings(optimizer=self.optimizer, learning_rate=self.learning_rate)
+        training = Training(settings, task, steps=self.epochs * math.ceil(examples / self.batch_size))
+        regularized.compile(optimizer=training.optimizer(), loss=training.loss(head))
         program = Program if self.validation is not None else _ToTheEnd
         return program(regularized, task, head, shape), initial
 

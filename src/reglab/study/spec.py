@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from reglab.data import Dataset
@@ -15,8 +16,9 @@ from reglab.data.kinds import KINDS, checked
 from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
-from reglab.expressions import shown
+from reglab.expressions import format_call, format_value, parse_list, shown
 from reglab.recipe import Recipe
+from reglab.study.as_text import ALONE, CLIPPING, OPTIMIZERS, SCHEDULES, is_own, read_loss, read_weights, said_once
 from reglab.tasks import KINDS as TASKS
 from reglab.tasks import Task, task_for
 
@@ -27,7 +29,6 @@ _LONGEST_NAME = 500  # characters of a recipe's name; the text of a long combina
 TABLE = ("target", "separator", "encoding", "decimal", "missing", "drop_columns", "keep_columns", "categorical")
 PROTOCOLS = ("honest", "test-as-validation")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-OPTIMIZERS = ("sgd", "adam", "adamw", "adamax", "nadam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "ftrl")
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,42 @@ class Settings:
         0.2, "share of the data that is test, where the data has no test part", low=0, high=1, open_low=True,
         open_high=True,
     )  # fmt: skip
-    optimizer: str = param("adam", "Keras optimizer", kind="choice", choices=OPTIMIZERS)
+    optimizer: str | None = param(
+        None, f"Keras optimizer, with options as in 'sgd(momentum=0.9)': {', '.join(OPTIMIZERS)}; or file.py:function; "
+        "by default what the model was compiled with, else adam", kind="text", optional=True,
+    )  # fmt: skip
     learning_rate: float | None = param(
         None, "learning rate; by default the optimizer's own", low=0, open_low=True, optional=True
     )
+    schedule: str | None = param(
+        None, f"Keras schedule of the learning rate over the steps of a training, with options as in "
+        f"'cosine(alpha=0.1)': {', '.join(SCHEDULES)}; or file.py:function", kind="text", optional=True,
+    )  # fmt: skip
+    clipnorm: float | None = param(
+        None, "norm that the gradient of each weight is clipped to", low=0, open_low=True, optional=True
+    )
+    clipvalue: float | None = param(
+        None, "size that each number of a gradient is clipped to", low=0, open_low=True, optional=True
+    )
+    global_clipnorm: float | None = param(
+        None, "norm that the gradient of all weights together is clipped to", low=0, open_low=True, optional=True
+    )
+    loss: str | None = param(
+        None, "Keras loss, with options as in 'huber(delta=2)'; or file.py:function; by default what the model was "
+        "compiled with, else what the task is trained with", kind="text", optional=True,
+    )  # fmt: skip
+    loss_weights: float | None = param(
+        None, "factor before the loss, beside penalties; by default what the model was compiled with, else 1", low=0,
+        open_low=True, optional=True,
+    )  # fmt: skip
+    metrics: str | None = param(
+        None, "Keras metrics that are measured beside those of the task, with commas between: 'mse, auc(curve=PR)'; by "
+        "default those that the model was compiled with", kind="text", optional=True,
+    )  # fmt: skip
+    class_weight: str | None = param(
+        None, "how much examples of each class count in the training loss: balanced, '{cat: 1, dog: 5}', or '(1, 5)' "
+        "in the order of classes; metrics count all alike", kind="text", optional=True,
+    )  # fmt: skip
     precision: str = param("float32", "Keras dtype policy of the network", kind="choice", choices=PRECISIONS)
     preprocess: str = param(
         "standardize", "what is done to inputs, with statistics of the training split: to mean 0 and standard "
@@ -148,8 +181,15 @@ class Settings:
         if self.separator is not None:  # a text of white space is none, and YAML has no word for it
             word = {"\t": "tab", " ": "space"}.get(self.separator, self.separator)
             object.__setattr__(self, "separator", word)
+        if isinstance(self.class_weight, Mapping | list | tuple):
+            object.__setattr__(self, "class_weight", format_value(_plain(self.class_weight)))
+        self._say_once()
         for key, declared in params(self).items():
             object.__setattr__(self, key, declared.check("study", key, getattr(self, key)))
+        if self.class_weight is not None:
+            read_weights(self.class_weight)
+        if self.metrics is not None:
+            parse_list(self.metrics)
         if self.separator is not None:
             separator_of(self.separator)
         if self.missing == "mean" and self.preprocess != "standardize":
@@ -162,6 +202,18 @@ class Settings:
                 "protocol='test-as-validation' chooses by the test set, and a search (sealed=True) must not read it. "
                 "Search with protocol='honest'; compare what was found under the other one afterwards."
             )
+
+    def _say_once(self) -> None:
+        """Give optimizer, rate, schedule, clipping and loss one form, in whichever way they were written."""
+        texts = [getattr(self, key) for key in ("optimizer", "schedule")]
+        if all(text is None or isinstance(text, str) for text in texts):
+            found = said_once(
+                {key: getattr(self, key) for key in ("optimizer", "learning_rate", "schedule", *CLIPPING)}
+            )
+            for key, value in found.items():
+                object.__setattr__(self, key, value)
+        if isinstance(self.loss, str) and not is_own(self.loss):
+            object.__setattr__(self, "loss", format_call(*read_loss(self.loss)))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -181,6 +233,7 @@ class Assignment:
     Attributes:
         data, model, settings, recipes: of the study.
         candidates: recipes that may be trained later, which planning tries too.
+        given: what was given as Python objects in place of a setting, by its name.
     """
 
     data: Dataset
@@ -188,6 +241,18 @@ class Assignment:
     settings: Settings
     recipes: dict[str, Recipe]
     candidates: Mapping[str, Recipe] = dataclasses.field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _plain(weights: Any) -> Any:
+    """Return weights of classes as Python's own numbers and words, whatever they were given as."""
+    if isinstance(weights, Mapping):
+        return {_scalar(key): _scalar(value) for key, value in weights.items()}
+    return tuple(map(_scalar, weights))
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def task_of(data: Dataset, settings: Settings) -> Task:
@@ -257,7 +322,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ReglabError(f"{path} is not valid YAML: {error}. A study has {_KEYS}.") from None
     if not isinstance(content, dict):
         raise ReglabError(f"{path} does not hold a study. It has {_KEYS}.")
-    known = ["data", "model", "recipes", "baseline", *params(Settings), "python_objects"]
+    known = ["data", "model", "recipes", "baseline", *params(Settings), *ALONE, "python_objects"]
     for key in content:
         if key not in known:
             raise ReglabError(f"{path}: unknown key {key!r}.{nearest(str(key), known)} Known are {', '.join(known)}.")

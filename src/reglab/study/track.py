@@ -44,8 +44,10 @@ class Track:
             self.history.setdefault(key, []).append(value)
         self.seconds = time.perf_counter() - self._began
         self.latest = weights
-        if not all(np.isfinite(value) for value in values.values()):
-            bad = ", ".join(key for key, value in values.items() if not np.isfinite(value))
+        # A metric of the user's may have no value; the task's have one as long as numbers are numbers.
+        watched = ("loss", *(f"{part}_{metric.name}" for metric in self.task.watched for part in ("train", "val")))
+        if not all(np.isfinite(values[key]) for key in watched):
+            bad = ", ".join(key for key in watched if not np.isfinite(values[key]))
             self.diverged, self.done = f"not a number in epoch {epoch + 1}: {bad}", True
             return
         improved = self._improves(values)

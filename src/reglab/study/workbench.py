@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -27,12 +29,16 @@ from reglab.regularized.inputs import indexed
 from reglab.regularized.watching import Watchers
 from reglab.seeds import derive
 from reglab.strategies.understood import check_understood
+from reglab.study.as_text import CLIPPING
 from reglab.study.checkpoint import Checkpoint
+from reglab.study.measured import Measured
+from reglab.study.objects import taken
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
 from reglab.study.run import Program, SeedData
 from reglab.study.spec import TABLE, Assignment, task_of
 from reglab.study.targets import scaled, scales_targets, target_scale
+from reglab.study.training import Training
 from reglab.version import __version__
 
 __all__ = ["Workbench"]
@@ -69,7 +75,9 @@ class Workbench:
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
         self._checked: tuple[Any, str, frozenset[str]] | None = None
+        self._given = assignment.given
         self._masks: bool | None = None  # whether the model has one of its own, once that was looked at
+        self._compiled_with: Mapping[str, Any] = {}
 
     def plan(self) -> Plan:
         """Check that every recipe can act on the model, and return the runs with their identities.
@@ -81,6 +89,7 @@ class Workbench:
         """
         first = self.settings.first_seed
         self.split(first)
+        self._check_training()
         for recipe in self.recipes.values():
             for strategy in recipe:
                 check_understood(strategy, self.data)
@@ -103,11 +112,13 @@ class Workbench:
             bases=bases,
             notes=self._notes(),
             refused=self._refused(),
+            trained=self.training.spoken(self._model()[0]),
             result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * self.task.numbers,
         )
 
     def _try(self, recipe: Recipe) -> None:
         """Raise a ReglabError if a recipe cannot act here."""
+        self.training.check_callbacks(recipe)
         self._program(recipe)
         Watchers(recipe, self.task)
 
@@ -121,7 +132,7 @@ class Workbench:
         return found
 
     def _notes(self) -> tuple[str, ...]:
-        notes = []
+        notes = self.training.notes()
         seen = sorted(name for name in self._indices if self.data.kinds[name] != TOKENS)
         if seen and self.settings.preprocess != "none":
             notes.append(
@@ -185,6 +196,7 @@ class Workbench:
         return program.train(
             ride, data, epochs=self.settings.epochs, batch_size=self.settings.batch_size,
             start=start, checkpoint_every=checkpoint_every, until=until, on_epoch=on_epoch, on_checkpoint=on_checkpoint,
+            callbacks=self.training.callbacks(),
         )  # fmt: skip
 
     # --- what a seed fixes -----------------------------------------------------------------------------------------
@@ -222,11 +234,13 @@ class Workbench:
             return x, y if mask is None else self.task.masked(y, mask)
 
         scale = target_scale(data.y[np.sort(parts.train)]) if self._scales_targets else None
+        y = self._form(data.y) if scale is None else scaled(data.y, scale)
         return SeedData(
-            seed=seed, x=data.x, y=scaled(data.y, scale), target_scale=scale, train=parts.train,
+            seed=seed, x=data.x, y=y, target_scale=scale, train=parts.train,
             preprocess=preprocess, clean=ready(clean),
             validation=ready(np.sort(parts.val)), test=None if self.settings.sealed else ready(np.sort(parts.test)),
             initial_weights=self._initial_weights(seed), repetition=self.settings.repetition,
+            weights=self.training.weights(data.y, parts.train),
         )  # fmt: skip
 
     def _mask(self, x: np.ndarray) -> np.ndarray | None:
@@ -284,18 +298,24 @@ class Workbench:
 
     def _compiled(self, recipe: Recipe) -> Program:
         head, _, _ = self._model()
+        measured = self._measured  # for which a model is built, before the one that is trained
         model = self._build(self.settings.first_seed)
         with self._precision():
             regularized = regularize((lambda: model) if self._built_anew else model, recipe, seed=0)
-        regularized.compile(optimizer=self._optimizer(), loss=self.task.loss(head))
+        weight = self.training.loss_weights()
+        regularized.compile(
+            optimizer=self.training.optimizer(), loss=self.training.loss(head),
+            **({} if weight is None else {"loss_weights": weight}),
+        )  # fmt: skip
         check_ready(recipe.host(), fitted=True, validated=False, metrics=[])
-        return Program(regularized, self.task, head, self.data.input_shape)
+        return Program(regularized, self.task, head, self.data.input_shape, measured=measured)
 
     def _model(self) -> tuple[Any, str, frozenset[str]]:
         """Return what the model ends in, its configuration and which inputs it looks up, if it fits the data."""
         if self._checked is None:
             model = self._build(self.settings.first_seed)
             head = check_output(model, task=self.task, input_shape=self.data.input_shape)
+            self._compiled_with = self._given.get("compiled") or taken(model)
             self._checked = head, _config_of(model), indexed(model)
         return self._checked
 
@@ -305,18 +325,56 @@ class Workbench:
         looked_up = self._model()[2]
         return frozenset(name for name, kind in self.data.kinds.items() if kind == TOKENS or name in looked_up)
 
-    def _optimizer(self) -> keras.optimizers.Optimizer:
-        rate = self.settings.learning_rate
-        config = {} if rate is None else {"learning_rate": rate}
-        return keras.optimizers.get({"class_name": self.settings.optimizer, "config": config})
+    # --- how they are trained --------------------------------------------------------------------------------------
+
+    @cached_property
+    def training(self) -> Training:
+        """How the runs are trained, the same for every recipe."""
+        self._model()
+        steps = math.ceil(len(self.split(self.settings.first_seed).train) / self.settings.batch_size)
+        return Training(
+            self.settings, self.task, given=self._given, compiled=self._compiled_with,
+            steps=steps * self.settings.epochs,
+        )  # fmt: skip
+
+    @cached_property
+    def _form(self) -> Callable[[np.ndarray], np.ndarray]:
+        """From labels to the form that the loss takes."""
+        return self.training.form(self._model()[0], self.data.y, self._outputs)
+
+    @cached_property
+    def _measured(self) -> Measured | None:
+        """What measures the user's metrics."""
+        return self.training.measured(self._model()[0], self.data.y, self._outputs)
+
+    def _outputs(self, count: int) -> np.ndarray:
+        """Return what the model gives at its start for so many examples."""
+        x = self.data.x[np.resize(np.arange(min(count, len(self.data))), count)]
+        outputs = self._build(self.settings.first_seed)(fed(self._preprocess(x)(x)), training=False)
+        return keras.ops.convert_to_numpy(outputs).astype("float32")
+
+    def _check_training(self) -> None:
+        """Raise a ReglabError where runs cannot be trained as was said, before anything is."""
+        self._form(self.data.y[:1])
+        first = self.split(self.settings.first_seed).train
+        self.training.weights(self.data.y, first)
+        if self.settings.schedule is not None and "decay_steps" not in self.settings.schedule:
+            for seed in self.settings.seed_list():
+                if len(self.split(seed).train) != len(first):
+                    raise ReglabError(
+                        f"schedule={self.settings.schedule!r} ends with the training, and trainings of seed {seed} and "
+                        f"of seed {self.settings.first_seed} take different numbers of steps. Say decay_steps."
+                    )
 
     def _facts(self, seed: int, weights: list[np.ndarray]) -> dict[str, Any]:
         """Return everything but the recipe that decides the result of a run."""
         digest = hashlib.sha256()
         for weight in weights:
             digest.update(np.ascontiguousarray(weight).tobytes())
+        training = self.training
         settings = {k: v for k, v in self.settings.to_dict().items() if k not in _NOT_RESULT}
         head, config, _ = self._model()
+        settings |= {"optimizer": training.name, "learning_rate": training.rate}
         names = ", ".join(sorted(self._indices))
         read = {"inputs": f"{names}{': ' * bool(names)}indices, as they are"} if self._indices else {}
         if self._scales_targets:
@@ -326,12 +384,11 @@ class Workbench:
             "data": self.data.fingerprint, "test_part": hashlib.sha256(self.test.tobytes()).hexdigest(),
             "model": config, "initial_weights": digest.hexdigest(), "seed": seed, "settings": settings,
             "task": self.task.kind, "metric": self.task.deciding, "head": [head.activation, head.outputs],
-            "optimizer": self._optimizer().get_config(), "keras": keras.__version__,
-            "backend": [backends.name(), backends.version()],
+            "optimizer": training.identified(), "keras": keras.__version__,
+            "backend": [backends.name(), backends.version()], **training.facts(head),
         }  # fmt: skip
 
-    @staticmethod
-    def _study_facts(facts: dict[str, Any]) -> dict[str, str]:
+    def _study_facts(self, facts: dict[str, Any]) -> dict[str, str]:
         """Return the facts of a study for people: what a later start of it has to find unchanged."""
         backend, version = facts["backend"]
         return {
@@ -343,6 +400,7 @@ class Workbench:
             "model (configuration)": hashlib.sha256(facts["model"].encode()).hexdigest()[:12],
             "model (initial weights)": facts["initial_weights"][:12],
             "optimizer": ", ".join(f"{key}={value}" for key, value in sorted(facts["optimizer"].items())),
+            **self.training.told(self._model()[0]),
             "keras": facts["keras"],
             "backend": f"{backend} {version}",
             "reglab results": str(RESULT_VERSION),
@@ -350,7 +408,7 @@ class Workbench:
 
 
 # Settings that do not change what one run gives, or whose outcome counts in their place: which seeds there are, what
-# the task was said to be, and how the data was read.
+# the task was said to be, how the data was read, and what the optimizer and the loss are made of.
 _NOT_RESULT = (
     "seeds",
     "first_seed",
@@ -363,6 +421,12 @@ _NOT_RESULT = (
     "image_size",
     "color_mode",
     "skip_broken",
+    "schedule",
+    *CLIPPING,
+    "loss",
+    "loss_weights",
+    "metrics",
+    "class_weight",
     *TABLE,
 )
 
@@ -370,7 +434,9 @@ _NOT_RESULT = (
 def _config_of(model: keras.Model) -> str:
     """Return the model's configuration, or what can be known of a model that has none."""
     try:
-        return json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=str)
+        config = dict(keras.saving.serialize_keras_object(model))
+        config.pop("compile_config", None)  # what it is trained with counts by itself
+        return json.dumps(config, sort_keys=True, default=str)
     except Exception:  # a subclassed model without get_config; its weights count in any case
         shapes = [list(weight.shape) for weight in model.weights]
         return f"{type(model).__module__}.{type(model).__qualname__} {shapes}"

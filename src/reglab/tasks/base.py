@@ -7,7 +7,8 @@ the task:
 question                           answered by
 =================================  ===================================================================================
 does a model fit these labels?     :meth:`Task.check_shape` and :meth:`Task.check_head`, given what it ends in
-what is it trained with?           :meth:`Task.loss`
+what is it trained with?           :meth:`Task.loss`, unless a study names another: :meth:`Task.check_loss`,
+                                   :meth:`Task.label_forms`, :meth:`Task.weigh`
 what is kept of its outputs?       :meth:`Task.predictions`: one array per part of the data, examples first
 what is measured?                  :attr:`Task.metrics`, each a :class:`Metric`: a name, a function of labels and
                                    predictions, the better direction, the unit it is shown in, scores per example
@@ -362,6 +363,27 @@ class Task(ABC):
     @abstractmethod
     def loss(self, head: Head) -> Any:
         """Return the Keras loss that such outputs are trained with."""
+
+    def check_loss(self, loss: Any, head: Head) -> None:
+        """Raise a ReglabError for a loss of somebody's that outputs which end so cannot be trained with."""
+        return
+
+    def label_forms(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+        """Return in which forms losses may want labels, the usual one first: of classes, indices and distributions."""
+        return (lambda y: y,)
+
+    def weigh(self, y: np.ndarray, weights: str | Mapping[str, float] | Sequence[float], train: np.ndarray) -> Any:
+        """Return how much each example counts in the training loss by its class, float32 ``(N,)``.
+
+        Args:
+            y: labels of all examples.
+            weights: by class, or ``balanced``: so that each class counts as much as any other.
+            train: the positions of the examples that are trained on.
+        """
+        raise ReglabError(
+            f"class_weight={weights!r} says how much classes count, and {self.kind} has none that an example is of. "
+            "Leave it out."
+        )
 
     @abstractmethod
     def costs(self, y: Any, outputs: Any, head: Head) -> Any:

@@ -8,13 +8,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from reglab.errors import ReglabError
+from reglab.errors import ReglabError, nearest
 from reglab.lazy import dummy, ensemble, keras, linear_model, special
 from reglab.tasks import probabilities as of
 from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few
 
-__all__ = ["ACCURACY", "BALANCED", "CROSS_ENTROPY", "METRICS", "ClassTask", "imbalanced"]
+__all__ = [
+    "ACCURACY",
+    "BALANCED",
+    "CROSS_ENTROPY",
+    "METRICS",
+    "ClassTask",
+    "by_class_weights",
+    "check_logits",
+    "imbalanced",
+]
 
 _SMALLEST = 1e-37  # of a probability in float32
 
@@ -92,6 +101,56 @@ def likeliest(row: np.ndarray, names: Sequence[str]) -> str:
     return f"{names[int(row.argmax())]} {row.max():.3f}"
 
 
+def check_logits(loss: Any, head: Head) -> None:
+    """Raise a ReglabError for a loss of probabilities where a model gives logits, and for one of logits elsewhere."""
+    logits = head.activation == "linear"
+    takes = loss.get_config().get("from_logits") if isinstance(loss, keras.losses.Loss) else None
+    takes = False if isinstance(loss, keras.losses.KLDivergence) else takes
+    if takes is not None and takes != logits:
+        gives, wants = ("logits", "probabilities") if logits else ("probabilities", "logits")
+        raise ReglabError(
+            f"The loss {type(loss).__name__} takes {wants} (from_logits={takes}), and the model gives {gives}. Give "
+            f"the loss from_logits={logits}, or end the model otherwise."
+        )
+
+
+def by_class_weights(
+    y: np.ndarray, weights: str | Mapping[str, float] | Sequence[float], train: np.ndarray, classes: Sequence[str]
+) -> np.ndarray:
+    """Return the weight of each example's class, float32 ``(N,)``; a class that is not named has 1, as in Keras.
+
+    ``balanced`` is scikit-learn's: training examples, divided by classes times those of the class. Names count as
+    class indices, as Keras takes them, where they are no names.
+
+    >>> y = np.array([0, 0, 0, 1])
+    >>> by_class_weights(y, "balanced", np.arange(4), ("cat", "dog")).tolist()
+    [0.6666666865348816, 0.6666666865348816, 0.6666666865348816, 2.0]
+    >>> by_class_weights(y, {"dog": 5}, np.arange(4), ("cat", "dog")).tolist()
+    [1.0, 1.0, 1.0, 5.0]
+    """
+    if isinstance(weights, str):
+        counts = np.bincount(y[train], minlength=len(classes))
+        of_classes = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    elif isinstance(weights, Mapping):
+        of_classes = np.ones(len(classes))
+        indices = {str(index): index for index in range(len(classes))}
+        by_name = {name: index for index, name in enumerate(classes)}
+        named = set(weights) <= set(by_name) or not set(weights) <= set(indices)
+        positions = by_name if named else indices
+        for name, weight in weights.items():
+            if name not in positions:
+                raise ReglabError(
+                    f"class_weight names {name!r}, which is no class of the data.{nearest(name, by_name)} There are "
+                    f"{', '.join(classes)}."
+                )
+            of_classes[positions[name]] = weight
+    elif len(weights) == len(classes):
+        of_classes = np.asarray(weights)
+    else:
+        raise ReglabError(f"class_weight has {len(weights)} weights; the data has {len(classes)} classes.")
+    return np.asarray(of_classes.astype("float32")[y])
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClassTask(Task):
     """Each example is of one class, which a model gives probabilities of.
@@ -138,6 +197,17 @@ class ClassTask(Task):
         if head.outputs == 1:
             return keras.losses.BinaryCrossentropy(from_logits=logits)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+
+    def check_loss(self, loss: Any, head: Head) -> None:
+        check_logits(loss, head)
+
+    def label_forms(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+        """Return class indices ``(N,)``, and distributions ``(N, classes)`` where there is an output per class."""
+        one_hot = np.eye(len(self.classes), dtype="float32")
+        return (lambda y: y,) if head.outputs == 1 else (lambda y: y, lambda y: one_hot[y])
+
+    def weigh(self, y: np.ndarray, weights: str | Mapping[str, float] | Sequence[float], train: np.ndarray) -> Any:
+        return by_class_weights(y, weights, train, self.classes)
 
     def costs(self, y: Any, outputs: Any, head: Head) -> Any:
         """Return the cross-entropy of each example, in nats."""

@@ -14,6 +14,7 @@ from reglab.lazy import keras, special
 from reglab.tasks import label_sets as of
 from reglab.tasks import probabilities
 from reglab.tasks.base import Activation, ByName, Head, Metric, Pair, Task, with_batch
+from reglab.tasks.classes import check_logits
 from reglab.tasks.hold_out import by_labels
 
 __all__ = ["MultiLabel"]
@@ -120,6 +121,9 @@ class MultiLabel(Task):
 
     def loss(self, head: Head) -> Any:
         return keras.losses.BinaryCrossentropy(from_logits=head.activation == "linear")
+
+    def check_loss(self, loss: Any, head: Head) -> None:
+        check_logits(loss, head)
 
     def costs(self, y: Any, outputs: Any, head: Head) -> Any:
         """Return the binary cross-entropy of each example, mean over labels, in nats."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from reglab.errors import ReglabError
 from reglab.lazy import keras, special
 from reglab.tasks import per_position as of
 from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
+from reglab.tasks.classes import check_logits
 from reglab.tasks.hold_out import anyhow, by_labels
 
 __all__ = ["Positions"]
@@ -94,6 +95,20 @@ class Positions(Task):
             return keras.losses.BinaryCrossentropy(from_logits=logits)
         ignored = IGNORED if self.ignored else None
         return keras.losses.SparseCategoricalCrossentropy(from_logits=logits, ignore_class=ignored)
+
+    def check_loss(self, loss: Any, head: Head) -> None:
+        check_logits(loss, head)
+        leaves_out = not isinstance(loss, keras.losses.Loss) or loss.get_config().get("ignore_class") == IGNORED
+        if self.ignored and not leaves_out:
+            raise ReglabError(
+                f"Some positions have the label {IGNORED} and count nowhere, which the loss {type(loss).__name__} does "
+                f"not know. Give sparse_categorical_crossentropy(ignore_class={IGNORED}), or a function of your own."
+            )
+
+    def label_forms(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+        """Return class indices ``(N, ...)``, and distributions ``(N, ..., classes)`` where there is an output each."""
+        one_hot = np.eye(len(self.classes), dtype="float32")
+        return (lambda y: y,) if head.outputs == 1 or self.ignored else (lambda y: y, lambda y: one_hot[y])
 
     def costs(self, y: Any, outputs: Any, head: Head) -> Any:
         """Return the cross-entropy of each example, mean over its positions, in nats."""

@@ -175,6 +175,15 @@ class Regression(Task):
     def loss(self, head: Head) -> Any:
         return keras.losses.MeanSquaredError()
 
+    def check_loss(self, loss: Any, head: Head) -> None:
+        of_classes = isinstance(loss, keras.losses.Loss) and "from_logits" in loss.get_config()
+        if of_classes or isinstance(loss, keras.losses.KLDivergence):
+            raise ReglabError(
+                f"The loss {type(loss).__name__} is of probabilities of classes, and here are numbers to predict. Give "
+                "mean_squared_error, mean_absolute_error, huber, or another loss of numbers; or name another task "
+                "(--task)."
+            )
+
     def costs(self, y: Any, outputs: Any, head: Head) -> Any:
         """Return the squared error of each example, of several targets the mean of theirs."""
         ops = keras.ops

@@ -45,6 +45,7 @@ def hyperparameters(results: Results, run: RunResult) -> dict[str, Any]:
     numbers = {f"{s.name}.{key}": getattr(s, key) for s in recipe for key in params(s) if getattr(s, key) is not None}
     left_out = ("recipes", "baseline", "seeds", "first_seed", "margin")
     settings = {key: value for key, value in results.spec.items() if key not in left_out and value is not None}
+    settings.setdefault("optimizer", results.facts.get("optimizer", ""))  # that of the model, or the default
     return {
         "recipe": run.name,
         "recipe_text": recipe.to_text(),

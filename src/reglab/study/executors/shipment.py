@@ -12,6 +12,7 @@ import cloudpickle
 import numpy as np
 
 from reglab.errors import ReglabError
+from reglab.study.objects import sendable
 from reglab.study.spec import Assignment
 
 __all__ = ["Shipment", "pack"]
@@ -60,11 +61,13 @@ def pack(assignment: Assignment, scratch: Path) -> bytes:
         mapped = _file_of(x) or _written(x, scratch)
         assignment = dataclasses.replace(assignment, data=_without_examples(assignment.data))
     try:
-        return cloudpickle.dumps(Shipment(assignment, mapped), protocol=pickle.HIGHEST_PROTOCOL)
+        with sendable(assignment) as sent:
+            return cloudpickle.dumps(Shipment(sent, mapped), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise ReglabError(
             f"The study cannot be sent to a worker process ({type(error).__name__}: {error}). Give the model as a "
-            "function that builds it, or train in this process with workers=0."
+            "function that builds it, and losses and optimizers of your own as functions and classes of plain "
+            "attributes, or train in this process with workers=0."
         ) from error
 
 

@@ -15,6 +15,7 @@ import cloudpickle
 import numpy as np
 
 from reglab.errors import ReglabError
+from reglab.study.objects import sendable
 from reglab.study.spec import Assignment
 
 __all__ = ["IN_A_MODULE", "Parcel", "packed", "unpacked"]
@@ -54,7 +55,8 @@ def packed(assignment: Assignment) -> Parcel:
     model = f"{path.name}:{found['call']}" if found and path is not None and files else ""
     try:
         bare = dataclasses.replace(assignment, data=_with_examples(assignment.data, None))
-        rest = cloudpickle.dumps(bare, protocol=pickle.HIGHEST_PROTOCOL)
+        with sendable(bare) as sent:
+            rest = cloudpickle.dumps(sent, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise ReglabError(
             f"The study cannot be sent to a Ray cluster ({type(error).__name__}: {error}). Give the model as a "

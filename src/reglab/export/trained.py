@@ -1,0 +1,88 @@
+"""How a study trains, as code of plain Keras: its optimizer with its schedule, its loss, its weights of examples."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reglab.errors import ReglabError
+from reglab.export.source import literal
+from reglab.lazy import keras
+from reglab.tasks import Head
+
+if TYPE_CHECKING:
+    from reglab.study.training import Training
+
+__all__ = ["Trained", "written"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a script says of a study's training.
+
+    Attributes:
+        optimizer: the class of keras.optimizers and its arguments, as source.
+        loss: as source; empty for the task's own.
+        dense: whether the loss takes labels as distributions over classes.
+        compiled: further arguments of ``compile``, as source.
+        weighted: whether examples count unequally in the loss.
+    """
+
+    optimizer: tuple[str, Mapping[str, str]]
+    loss: str = ""
+    dense: bool = False
+    compiled: Mapping[str, str] = field(default_factory=dict)
+    weighted: bool = False
+
+
+def written(training: Training, head: Head, *, dense: bool) -> Trained:
+    """Return how a study trains, as source.
+
+    Args:
+        training: how it does.
+        head: what its model ends in.
+        dense: whether its loss takes labels as distributions.
+
+    Raises:
+        ReglabError: for classes, functions and callbacks of the user's, which a script in plain Keras does not have.
+    """
+    cls, config = training.configured()
+    own = [name for name, thing in (("optimizer", cls), ("schedule", type(config.get("learning_rate")))) if _own(thing)]
+    loss, usual = training.loss(head), "loss" not in training.facts(head)
+    own += [] if usual or (isinstance(loss, keras.losses.Loss) and not _own(type(loss))) else ["loss"]
+    own += ["callbacks"] if training.callbacks() else []
+    if own:
+        raise ReglabError(
+            f"The runs were trained with {training.spoken(head)}: of these {own[0]} is your own, which a script in "
+            "plain Keras does not have. Leave the script out (script=False, --no-script)."
+        )
+    weight = training.loss_weights()
+    return Trained(
+        optimizer=(cls.__name__, {key: _source(value) for key, value in config.items()}),
+        loss="" if usual else _made("losses", loss),
+        dense=dense,
+        compiled={} if weight is None else {"loss_weights": literal(weight)},
+        weighted=training.weighted,
+    )
+
+
+def _own(cls: Any) -> bool:
+    return not cls.__module__.startswith(("keras.", "builtins"))
+
+
+def _source(value: Any) -> str:
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return _made("optimizers.schedules", value)
+    return literal(value)
+
+
+def _made(where: str, thing: Any) -> str:
+    """Return the call that makes a Keras object, with the arguments that are not Keras' defaults."""
+    usual = inspect.signature(type(thing)).parameters
+    arguments = [
+        f"{key}={literal(value)}" for key, value in thing.get_config().items()
+        if key not in ("name", "dtype") and key in usual and value != usual[key].default
+    ]  # fmt: skip
+    return f"keras.{where}.{type(thing).__name__}({', '.join(arguments)})"
