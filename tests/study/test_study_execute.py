@@ -72,9 +72,9 @@ def watched(tmp_path_factory):
         orders.append((arguments, order(*arguments).tobytes()))
         return order(*arguments)
 
-    def spy_on_program(self, *arguments):
+    def spy_on_program(self, *arguments, **options):
         programs.append(self)
-        program(self, *arguments)
+        program(self, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run.Program, "train", spy_on_training)
