@@ -36,7 +36,7 @@ class Measured:
 
     def __init__(self, given: Sequence[Any], task: Task) -> None:
         known = {metric.name for metric in task.metrics}
-        left_out = _OF_TASKS | {metric.keras for metric in task.metrics}
+        left_out = _OF_TASKS | known
         found = [
             (each, _metric(each)) for each in _flat(given) if not (isinstance(each, Call) and each.name in left_out)
         ]
