@@ -18,7 +18,7 @@ from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
 from reglab.data.kinds import SEVERAL, TOKENS
 from reglab.data.preprocess import PreprocessEach
-from reglab.data.several import by_input, with_batch_axis
+from reglab.data.several import by_input, fed, with_batch_axis
 from reglab.errors import ReglabError
 from reglab.models import check_output, output_mask, resolve
 from reglab.recipe import Recipe
