@@ -18,8 +18,8 @@ __all__ = [
     "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "compiled_with",
     "config_of", "decays_all", "draw_from", "follows_schedule", "fresh_values", "generators_in", "generators_of",
     "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers", "own_variables",
-    "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "takes_training", "track_again",
-    "uncompiled", "unseeded_drawn_from", "without_model",
+    "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "settings_of", "takes_training",
+    "track_again", "uncompiled", "unseeded_drawn_from", "without_model",
 ]  # fmt: skip
 
 
@@ -207,6 +207,14 @@ def config_of(optimizer: Any) -> dict[str, Any]:
     finally:
         optimizer._learning_rate = schedule
     return {**config, "learning_rate": schedule}
+
+
+def settings_of(thing: Any) -> dict[str, Any]:
+    """Return the configuration of a loss or an optimizer, with the arguments that some losses of Keras' leave out.
+
+    ``Huber`` leaves out ``delta``, and ``CosineSimilarity`` its ``axis``.
+    """
+    return {**thing.get_config(), **getattr(thing, "_fn_kwargs", {})}
 
 
 def decays_all(optimizer: Any) -> bool:

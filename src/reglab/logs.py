@@ -59,7 +59,7 @@ def read_log(
     Example:
         >>> log = read_log({"loss": [2.0, 1.0], "val_acc": [0.4, 0.5]})
         >>> log.histories
-        ({'train_cross_entropy': [2.0, 1.0], 'val_accuracy': [0.4, 0.5]},)
+        ({'val_accuracy': [0.4, 0.5], 'train_cross_entropy': [2.0, 1.0]},)
         >>> log.clean
         False
         >>> read_log({"mse": [4.0, 1.0]}, deviation=2.0).histories

@@ -59,7 +59,8 @@ def test_classes_and_columns_in_a_script_are_the_names(names):
     )  # fmt: skip
     text = write._predict(
         SimpleNamespace(
-            assignment=SimpleNamespace(data=data), results=SimpleNamespace(task=SimpleNamespace(names=names))
+            assignment=SimpleNamespace(data=data),
+            results=SimpleNamespace(task=SingleLabel(classes=tuple(names))),
         )
     )
     values = {

@@ -118,18 +118,18 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "training accuracy is measured on validation",
-            "(self._data.clean[1], predicted[:count], counts_train)",
-            "(self._data.validation[1][:count], predicted[count:][:count], counts_train)",
+            '"train": (self._data.clean[1], slice(None, count), counts_train)',
+            '"train": (self._data.validation[1][:count], slice(count, 2 * count), counts_train)',
         ),
         ("averaged weights stay in the network", "shown.back()", "pass"),
-        ("padded rows are kept", "self.model.predict_on_batch(chunk))[:count]", "self.model.predict_on_batch(chunk))"),
+        ("padded rows are kept", "(fed(chunk)))[:count].astype", "(fed(chunk))).astype"),
         ("checkpoints one epoch too late", "(epoch + 1) % checkpoint_every == 0", "epoch % checkpoint_every == 0"),
         ("batches begin anew after a checkpoint", "first_epoch=first, weights", "first_epoch=0, weights"),
     ),
     *_of(
         "study/track.py",
         _TRAIN,
-        ("divergence is not noticed", "if not all(np.isfinite(value) for value in values.values()):", "if False:"),
+        ("divergence is not noticed", "if not all(np.isfinite(values[key]) for key in watched):", "if False:"),
     ),
     *_of(
         "data/splits.py",

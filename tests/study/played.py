@@ -32,6 +32,7 @@ from reglab.study.executors.base import (
     JobStarted,
     RunFinished,
 )
+from reglab.study.objects import said, spoken
 from reglab.study.plan import Plan, Run, as_text
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 from reglab.study.spec import task_of
@@ -90,9 +91,10 @@ def plan_of(assignment, *, result_bytes=0) -> Plan:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     facts = {"keras": "1", "backend": f"{backend} played", "data (content)": data.fingerprint[:12]}
     bases = {seed: as_text({**same, "seed": seed}) for seed in settings.seed_list()}
-    return Plan({}, facts, {"played": "1"}, task_of(data, settings), result_bytes=result_bytes, bases=bases).of(
-        assignment.recipes
-    )
+    return Plan(
+        {}, facts, {"played": "1"}, task_of(data, settings), result_bytes=result_bytes, bases=bases,
+        trained=spoken(said(settings, {}, {}), None),
+    ).of(assignment.recipes)  # fmt: skip
 
 
 def curve_of(assignment, run) -> list[float]:

@@ -78,7 +78,7 @@ def said_once(given: Mapping[str, Any]) -> dict[str, Any]:
         ReglabError: for a name that there is not, and for what was said twice.
 
     >>> said_once({"optimizer": "SGD(learning_rate=CosineDecay(initial_learning_rate=0.1), momentum=0.9, clipnorm=1)"})
-    {'optimizer': 'sgd(momentum=0.9)', 'clipnorm': 1, 'schedule': 'cosine', 'learning_rate': 0.1}
+    {'optimizer': 'sgd(momentum=0.9)', 'clipnorm': 1, 'learning_rate': 0.1, 'schedule': 'cosine'}
     """
     found = dict(given)
     if (text := found.get("optimizer")) is not None and not is_own(text):

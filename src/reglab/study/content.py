@@ -19,6 +19,8 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from reglab.keras_internals import settings_of
+
 __all__ = ["digest"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -138,7 +140,7 @@ def _class(cls: type, seen: dict[int, int]) -> Iterator[bytes]:
 
 _OF_CLASSES = {
     "__dict__", "__weakref__", "__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__",
-    "__annotations__", "__abstractmethods__", "_abc_impl",
+    "__annotations__", "__abstractmethods__", "_abc_impl", "__slotnames__",
 }  # fmt: skip
 
 
@@ -151,7 +153,7 @@ def _wrapped(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
 def _object(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
     yield from _class(type(thing), seen)
     if callable(getattr(thing, "get_config", None)) and _installed(type(thing)):
-        yield from _pieces(thing.get_config(), seen)
+        yield from _pieces(settings_of(thing), seen)
     elif hasattr(thing, "__dict__"):
         yield from _mapping(dict(sorted(vars(thing).items())), seen)
     elif not isinstance(thing, types.BuiltinFunctionType):
@@ -163,8 +165,8 @@ def _object(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
 def _installed(thing: Any) -> bool:
     """Whether a function or class comes with a package that is installed, or with Python."""
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
-    if module is None or module.__name__ == "__main__":
-        return False
+    if module is None or module.__name__ == "__main__" or "<" in getattr(thing, "__qualname__", ""):
+        return False  # a function within another, or without a name, is not found by it
     path = getattr(module, "__file__", None)
     return path is None or str(Path(path).resolve()).startswith(_INSTALLED)
 

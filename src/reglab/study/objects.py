@@ -17,7 +17,7 @@ import numpy as np
 
 from reglab.errors import ReglabError
 from reglab.expressions import Call, format_call
-from reglab.keras_internals import compiled_with, config_of, decays_all, schedule_of, uncompiled
+from reglab.keras_internals import compiled_with, config_of, decays_all, schedule_of, settings_of, uncompiled
 from reglab.lazy import keras
 from reglab.study.as_text import CLIPPING, LOSSES, OPTIMIZERS, SCHEDULES, said_once
 from reglab.study.spec import Assignment, Settings
@@ -108,7 +108,7 @@ def _loss(loss: Any) -> str | None:
 
 def _with_logits(name: str, loss: Any, options: dict[str, Any]) -> str:
     """Return the text of a loss; whether it takes logits is said, for text that leaves it out follows the model."""
-    config = loss.get_config()
+    config = settings_of(loss)
     if "from_logits" in config:
         options = {**options, "from_logits": config["from_logits"]}
     return format_call(name, options)
@@ -116,9 +116,9 @@ def _with_logits(name: str, loss: Any, options: dict[str, Any]) -> str:
 
 def _differing(thing: Any, default: Any) -> dict[str, Any]:
     """Return the configuration of an object, without what is Keras' default."""
-    usual = default.get_config()
+    usual = settings_of(default)
     found = {}
-    for key, value in thing.get_config().items():
+    for key, value in settings_of(thing).items():
         if key not in ("name", "dtype") and value != usual.get(key):
             found[key] = value
     return found

@@ -146,7 +146,7 @@ class Single:
         initial = [np.array(weight) for weight in model.get_weights()]
         regularized = regularize(build() if isinstance(self.model, keras.Model) else build, recipe, seed=0)
         settings = Settings(optimizer=self.optimizer, learning_rate=self.learning_rate)
-        training = Training(settings, task, steps=self.epochs * math.ceil(examples / self.batch_size))
+        training = Training(settings, task, steps=lambda: self.epochs * math.ceil(examples / self.batch_size))
         regularized.compile(optimizer=training.optimizer(), loss=training.loss(head))
         program = Program if self.validation is not None else _ToTheEnd
         return program(regularized, task, head, shape), initial

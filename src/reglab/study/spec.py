@@ -206,13 +206,13 @@ class Settings:
     def _say_once(self) -> None:
         """Give optimizer, rate, schedule, clipping and loss one form, in whichever way they were written."""
         texts = [getattr(self, key) for key in ("optimizer", "schedule")]
-        if all(text is None or isinstance(text, str) for text in texts):
+        if all(text is None or _says(text) for text in texts):
             found = said_once(
                 {key: getattr(self, key) for key in ("optimizer", "learning_rate", "schedule", *CLIPPING)}
             )
             for key, value in found.items():
                 object.__setattr__(self, key, value)
-        if isinstance(self.loss, str) and not is_own(self.loss):
+        if _says(self.loss) and not is_own(self.loss):
             object.__setattr__(self, "loss", format_call(*read_loss(self.loss)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -242,6 +242,11 @@ class Assignment:
     recipes: dict[str, Recipe]
     candidates: Mapping[str, Recipe] = dataclasses.field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _says(text: Any) -> bool:
+    """Whether it is a text that is not empty."""
+    return isinstance(text, str) and bool(text.strip())
 
 
 def _plain(weights: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from reglab.errors import ReglabError
 from reglab.expressions import format_value, parse_call, shown
-from reglab.keras_internals import schedule_of
+from reglab.keras_internals import schedule_of, settings_of
 from reglab.models.registry import found_function
 from reglab.recipe import Recipe
 from reglab.regularized.checks import check_callbacks
@@ -42,7 +42,7 @@ class Training:
         task: what is predicted.
         given: Python objects in place of settings, by their names.
         compiled: what the model was compiled with; see :func:`reglab.study.objects.taken`.
-        steps: how many steps a training takes.
+        steps: gives how many steps a training takes.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Training:
         *,
         given: Mapping[str, Any] | None = None,
         compiled: Mapping[str, Any] | None = None,
-        steps: int,
+        steps: Callable[[], int],
     ) -> None:
         self._task, self._steps = task, steps
         self._class_weight = settings.class_weight
@@ -112,7 +112,7 @@ class Training:
             options["initial_learning_rate"] = first
         if "decay_steps" in known and "decay_steps" not in options:
             warming = options.get("warmup_steps", 0)
-            options["decay_steps"] = max(1, self._steps - (warming if isinstance(warming, int) else 0))
+            options["decay_steps"] = max(1, self._steps() - (warming if isinstance(warming, int) else 0))
         return _made("schedule", name, cls, options)
 
     # --- the loss --------------------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def _content(loss: Any) -> Any:
     name = next((key for key, cls in LOSSES.items() if type(loss) is getattr(keras.losses, cls)), None)
     if name is None:
         return digest(loss)
-    return [name, {key: value for key, value in loss.get_config().items() if key not in ("name", "dtype")}]
+    return [name, {key: value for key, value in settings_of(loss).items() if key not in ("name", "dtype")}]
 
 
 def _each(loss: Any, y: np.ndarray, outputs: np.ndarray) -> Any:

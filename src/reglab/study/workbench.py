@@ -20,6 +20,7 @@ from reglab.data.kinds import SEVERAL, TOKENS
 from reglab.data.preprocess import PreprocessEach
 from reglab.data.several import by_input, fed, with_batch_axis
 from reglab.errors import ReglabError
+from reglab.keras_internals import uncompiled
 from reglab.models import check_output, output_mask, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
@@ -89,10 +90,10 @@ class Workbench:
         """
         first = self.settings.first_seed
         self.split(first)
-        self._check_training()
         for recipe in self.recipes.values():
             for strategy in recipe:
                 check_understood(strategy, self.data)
+        self._check_training()
         for recipe in self.recipes.values():
             self._try(recipe)
         runs: dict[str, list[Run]] = {name: [] for name in self.recipes}
@@ -331,11 +332,14 @@ class Workbench:
     def training(self) -> Training:
         """How the runs are trained, the same for every recipe."""
         self._model()
-        steps = math.ceil(len(self.split(self.settings.first_seed).train) / self.settings.batch_size)
         return Training(
-            self.settings, self.task, given=self._given, compiled=self._compiled_with,
-            steps=steps * self.settings.epochs,
+            self.settings, self.task, given=self._given, compiled=self._compiled_with, steps=self._steps
         )  # fmt: skip
+
+    def _steps(self) -> int:
+        """Return how many steps a training takes."""
+        batches = math.ceil(len(self.split(self.settings.first_seed).train) / self.settings.batch_size)
+        return batches * self.settings.epochs
 
     @cached_property
     def _form(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -434,8 +438,8 @@ _NOT_RESULT = (
 def _config_of(model: keras.Model) -> str:
     """Return the model's configuration, or what can be known of a model that has none."""
     try:
-        config = dict(keras.saving.serialize_keras_object(model))
-        config.pop("compile_config", None)  # what it is trained with counts by itself
+        with uncompiled(model):  # what it is trained with counts by itself, and may have no configuration
+            config = dict(keras.saving.serialize_keras_object(model))
         return json.dumps(config, sort_keys=True, default=str)
     except Exception:  # a subclassed model without get_config; its weights count in any case
         shapes = [list(weight.shape) for weight in model.weights]
