@@ -125,7 +125,7 @@ def test_a_weight_is_a_repetition_and_a_weight_of_zero_leaves_out(diabetes):
     [
         ({"metric": "accuracy"}, "metric='accuracy' cannot decide for regression"),
         ({"scale_targets": "log"}, "scale_targets"),
-        ({"recipe": "label_smoothing"}, "label_smoothing needs a cross-entropy"),
+        ({"recipe": "label_smoothing"}, "label_smoothing spreads labels over classes"),
         ({"recipe": "early_stopping", "validation": None}, "holds nothing out"),
     ],
 )

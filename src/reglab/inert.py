@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
-__all__ = ["cell", "fenced", "latex", "markdown", "plotly", "shortened", "visible"]
+__all__ = ["cell", "fenced", "latex", "loss_name", "markdown", "plotly", "shortened", "visible"]
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"  # spelling needs them in Persian and in Indian scripts
@@ -108,3 +109,14 @@ def cell(text: object) -> str:
         if raw.lstrip(" ").startswith(_FORMULA) or (raw[:1].isspace() and raw.strip()[:1] in _FORMULA)
         else seen
     )
+
+
+def loss_name(loss: Any) -> str:
+    """Return what an error calls a loss: the text that it was given as, its name, or that of its function.
+
+    >>> loss_name("mse"), loss_name(loss_name)
+    ('mse', 'loss_name')
+    """
+    if isinstance(loss, str):
+        return loss
+    return str(getattr(loss, "name", None) or getattr(loss, "__name__", None) or type(loss).__name__)

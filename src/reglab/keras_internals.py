@@ -17,9 +17,9 @@ from reglab.lazy import keras
 __all__ = [
     "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "compiled_with",
     "config_of", "decays_all", "draw_from", "follows_schedule", "fresh_values", "generators_in", "generators_of",
-    "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers", "own_variables",
-    "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "settings_of", "takes_training",
-    "track_again", "uncompiled", "unseeded_drawn_from", "without_model",
+    "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers",
+    "own_variables", "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "settings_of",
+    "takes_training", "track_again", "uncompiled", "unseeded_drawn_from", "without_model",
 ]  # fmt: skip
 
 

@@ -185,7 +185,7 @@ def test_the_table_and_the_report_speak_of_rmse_and_not_of_accuracy(results):
     [
         (
             lambda results: reglab.Study("diabetes", "mlp", ["label_smoothing"], seeds=1).run(workers=0),
-            "label_smoothing spreads labels over classes, and the loss .* is of numbers to predict",
+            "label_smoothing spreads labels over classes; the loss .* is of numbers to predict",
         ),
         (lambda results: reglab.Study("diabetes", "mlp", metric="accuracy").run(workers=0), "Give one of rmse, mae"),
     ],

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from reglab.errors import ReglabError
+from reglab.inert import loss_name
 from reglab.keras_internals import mask_of
 from reglab.regularized.parts import Part
 from reglab.strategies import Strategy
@@ -81,8 +82,8 @@ class Targets:
     def _prepare_for(self, strategy: Strategy, loss: Any) -> None:
         if self.numbers and not strategy.mixes_numbers:
             raise ReglabError(
-                f"{strategy.name} spreads labels over classes, and the loss {loss!r} is of numbers to predict, which "
-                "have none to be spread over. Leave it out of the recipe; mixup mixes numbers."
+                f"{strategy.name} spreads labels over classes; the loss {loss_name(loss)} is of numbers to predict: "
+                "there are none to be spread over. Leave it out of the recipe; mixup mixes numbers."
             )
         if self.sparse and _is(self.loss, _SPARSE, exactly=True):
             self.loss = _dense_form(self.loss)
@@ -90,7 +91,7 @@ class Targets:
             numbers = ", or mean_squared_error of numbers to predict" if strategy.mixes_numbers else ""
             raise ReglabError(
                 f"{strategy.name} needs a cross-entropy loss of Keras', whose labels can be distributions; compile() "
-                f"was given {loss!r}. Use sparse_categorical_crossentropy, categorical_crossentropy or "
+                f"was given {loss_name(loss)}. Use sparse_categorical_crossentropy, categorical_crossentropy or "
                 f"binary_crossentropy{numbers}, or leave {strategy.name} out of the recipe."
             )
 
@@ -201,7 +202,7 @@ class Targets:
         if not _is(self.loss, (*_SPARSE, *_DENSE, *_BINARY)):
             raise ReglabError(
                 f"A strategy of the recipe compares predictions as distributions over classes, and the loss "
-                f"{self.loss!r} is no cross-entropy of Keras'. Leave it out of the recipe, or use such a loss."
+                f"{loss_name(self.loss)} is no cross-entropy of Keras'. Leave it out of the recipe, or use such a loss."
             )
         logits = isinstance(self.loss, keras.losses.Loss) and self.loss.get_config().get("from_logits", False)
         y_pred = ops.cast(y_pred, "float32")

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import yaml
@@ -244,7 +244,7 @@ class Assignment:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _says(text: Any) -> bool:
+def _says(text: Any) -> TypeGuard[str]:
     """Whether it is a text that is not empty."""
     return isinstance(text, str) and bool(text.strip())
 

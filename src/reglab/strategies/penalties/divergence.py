@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reglab.errors import ReglabError
+from reglab.inert import loss_name
 from reglab.lazy import keras
 from reglab.strategies.given import Tensor
 
@@ -26,6 +27,6 @@ def check_cross_entropy(name: str, loss: Any) -> None:
     classes = (losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy, losses.BinaryCrossentropy)
     if not (isinstance(loss, classes) or any(loss is getattr(losses, known) for known in _CROSS_ENTROPIES)):
         raise ReglabError(
-            f"{name} compares predictions as distributions over classes, and the loss {loss!r} is no cross-entropy of "
-            f"Keras'. Use {', '.join(_CROSS_ENTROPIES)}, or leave {name} out of the recipe."
+            f"{name} compares predictions as distributions over classes, and the loss {loss_name(loss)} is no "
+            f"cross-entropy of Keras'. Use {', '.join(_CROSS_ENTROPIES)}, or leave {name} out of the recipe."
         )
