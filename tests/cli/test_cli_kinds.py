@@ -53,11 +53,15 @@ def texts(count=60, length=8, words=12):
             "60 examples of 8x1 (series, float32, 0 to 5.5), to predict: target",
         ),
         (
+            (texts()[0].reshape(60, 4, 2, 1) * 0.5, texts()[0].reshape(60, 4, 2) % 2), "unet(width=2, depth=1)", (),
+            "60 examples of 4x2x1 (image, float32, 0 to 5.5), a class for each of 4x2 positions",
+        ),
+        (
             (texts()[0], texts()[0] % 3), "transformer(width=4, heads=1, depth=1)", ("--kind", "tokens"),
             "60 examples of 8 (tokens, int64, 0 to 11), a class for each of 8 positions",
         ),
     ],
-    ids=["tokens", "series", "series to numbers", "tags"],
+    ids=["tokens", "series", "series to numbers", "pixels", "tags"],
 )  # fmt: skip
 def test_each_kind_is_said_compared_and_reported(run, tmp_path, data, model, options, said):
     np.savez("made.npz", x=data[0], y=data[1])

@@ -72,7 +72,7 @@ def test_every_name_builds_a_model_for_each_kind_of_data_that_it_takes(name, kin
     assert all(isinstance(option, int | str | bool | tuple) for option in options_of(name).values())
 
 
-@pytest.mark.parametrize(("name", "shape"), [("fcn", (12, 3)), ("transformer", (12,))])
+@pytest.mark.parametrize(("name", "shape"), [("fcn", (12, 3)), ("transformer", (12,)), ("unet", (8, 8, 1))])
 def test_networks_of_positions_keep_them(name, shape):
     model = resolve(name, input_shape=shape, num_classes=4, vocabulary=9, per_position=True)()
     assert model.output_shape == (None, *(shape[:-1] or shape), 4)
@@ -81,7 +81,8 @@ def test_networks_of_positions_keep_them(name, shape):
 @pytest.mark.parametrize(
     ("name", "per_position", "said"),
     [
-        ("inception", True, r"inception gives one prediction per example.*fcn \(series\), "),
+        ("inception", True, r"inception gives one prediction per example.*fcn \(series\), .*unet \(images\)"),
+        ("unet", False, "the data has labels of whole images. Use inception or resnet"),
     ],
 )
 def test_a_network_of_other_labels_is_refused(name, per_position, said):

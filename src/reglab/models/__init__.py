@@ -10,6 +10,7 @@ from reglab.models.registry import GIVEN, MODELS, Network, is_built_in, resolve,
 from reglab.models.resnet import resnet
 from reglab.models.text_cnn import text_cnn
 from reglab.models.transformer import transformer
+from reglab.models.unet import unet
 
 __all__ = [
     "GIVEN",
@@ -27,4 +28,5 @@ __all__ = [
     "takes",
     "text_cnn",
     "transformer",
+    "unet",
 ]

@@ -27,6 +27,7 @@ from reglab.models.mlp import mlp
 from reglab.models.resnet import resnet
 from reglab.models.text_cnn import text_cnn
 from reglab.models.transformer import transformer
+from reglab.models.unet import unet
 
 __all__ = ["GIVEN", "MODELS", "Network", "found_function", "is_built_in", "resolve", "takes"]
 
@@ -53,6 +54,7 @@ MODELS: dict[str, Network] = {
     "resnet": Network(resnet, (IMAGE,), "He et al. 2016, arXiv:1512.03385, section 4.2"),
     "text_cnn": Network(text_cnn, (TOKENS,), "Kim 2014, arXiv:1408.5882, CNN-rand"),
     "transformer": Network(transformer, (TOKENS,), "Vaswani et al. 2017, arXiv:1706.03762, figure 1, left"),
+    "unet": Network(unet, (IMAGE,), "Ronneberger, Fischer and Brox 2015, arXiv:1505.04597"),
 }
 
 
