@@ -149,6 +149,7 @@ def test_the_mask_that_goes_with_a_tensor():
     y = L.Embedding(3, 2, mask_zero=True)(np.array([[0, 1]]))
     assert keras.ops.convert_to_numpy(internals.mask_of(y)).tolist() == [[False, True]]
     assert internals.mask_of(keras.ops.zeros(2)) is None
+    assert internals.mask_of(internals.with_mask(keras.ops.ones((1, 2)), internals.mask_of(y))) is not None
 
 
 def test_the_mask_of_a_tensor_that_a_gradient_is_taken_through():

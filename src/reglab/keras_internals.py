@@ -19,7 +19,7 @@ __all__ = [
     "config_of", "decays_all", "draw_from", "follows_schedule", "fresh_values", "generators_in", "generators_of",
     "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers",
     "own_variables", "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "settings_of",
-    "takes_training", "track_again", "uncompiled", "unseeded_drawn_from", "without_model",
+    "takes_training", "track_again", "uncompiled", "unseeded_drawn_from", "with_mask", "without_model",
 ]  # fmt: skip
 
 
@@ -99,6 +99,15 @@ def mask_of(tensor: Any) -> Any:
     from keras.src.backend import get_keras_mask
 
     return get_keras_mask(tensor)
+
+
+def with_mask(tensor: Any, mask: Any) -> Any:
+    """Return a tensor that a mask goes with, where there is one and it has none."""
+    from keras.src.backend import get_keras_mask, set_keras_mask
+
+    if mask is not None and get_keras_mask(tensor) is None:
+        set_keras_mask(tensor, mask)
+    return tensor
 
 
 # --- randomness -------------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -40,10 +38,6 @@ def test_every_size_sees_what_was_there_at_it():
 
 @pytest.mark.slow
 @pytest.mark.backend
-@pytest.mark.xfail(
-    os.environ["KERAS_BACKEND"] == "torch", strict=True,
-    reason="Keras' sparse cross-entropy of probabilities of pixels has no gradient on PyTorch",
-)  # fmt: skip
 def test_it_learns_which_pixels_are_bright():
     x = np.random.default_rng(0).normal(size=(16, 8, 8, 1)).astype("float32")
     y = (x[..., 0] > 0).astype("int32")

@@ -257,6 +257,20 @@ class TestSmoothing:
         assert not np.array_equal(given, seen)
 
 
+def pixels():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((2, 3, 2))
+    return keras.Model(inputs, layers.Conv2D(3, 1, activation="softmax")(inputs))
+
+
+def test_indices_of_pixels_train_as_distributions_do():
+    """On PyTorch, Keras' loss of indices has no gradient there."""
+    x = np.random.default_rng(0).normal(size=(8, 2, 3, 2)).astype("float32")
+    y = np.random.default_rng(1).integers(3, size=(8, 2, 3))
+    expected = trained(reglab.regularize(pixels(), "sam"), np.eye(3)[y], "categorical_crossentropy", x=x)
+    assert_same(trained(reglab.regularize(pixels(), "sam"), y, "sparse_categorical_crossentropy", x=x), expected)
+
+
 @pytest.mark.parametrize("shape", [(12,), (12, 1)])
 def test_weights_of_examples_may_have_an_axis_more(shape):
     w = np.linspace(0.1, 3, 12).astype("float32")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import jax
 import keras
 
-from reglab.backends.plain import DROPPED, dropped, feed, random_kept, sum_of_squares
+from reglab.backends.plain import DROPPED, by_class, dropped, feed, random_kept, sum_of_squares
 
 if TYPE_CHECKING:
     from reglab.backends.trainer import Trainer as _Trainer
 else:
     _Trainer = object
 
-__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares"]
+__all__ = [
+    "DROPPED", "StepMixin", "by_class", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares",
+]  # fmt: skip
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:

@@ -9,14 +9,16 @@ import keras
 import tensorflow as tf
 
 from reglab.backends.cheap_bits import DROPPED, dropped
-from reglab.backends.plain import random_kept
+from reglab.backends.plain import by_class, random_kept
 
 if TYPE_CHECKING:
     from reglab.backends.trainer import Trainer as _Trainer
 else:
     _Trainer = object
 
-__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares"]
+__all__ = [
+    "DROPPED", "StepMixin", "by_class", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares",
+]  # fmt: skip
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:

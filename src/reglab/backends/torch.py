@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 else:
     _Trainer = object
 
-__all__ = ["DROPPED", "StepMixin", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares"]
+__all__ = [
+    "DROPPED", "StepMixin", "by_class", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares",
+]  # fmt: skip
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Any:
@@ -27,6 +29,15 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
         slopes = torch.autograd.grad(value, leaves, allow_unused=True)
     slopes = [torch.zeros_like(x) if slope is None else slope for x, slope in zip(leaves, slopes, strict=True)]
     return keras.tree.pack_sequence_as(at, slopes)
+
+
+def by_class(outputs: Any) -> Any:
+    """Return outputs of which the sparse cross-entropy has a gradient: with classes in the first place of memory.
+
+    Keras moves the classes there, and PyTorch's loss of pixels has a gradient only where memory has that order (seen on
+    Keras 3.15.1 and PyTorch 2.13.0). No value changes.
+    """
+    return outputs.movedim(-1, 1).contiguous().movedim(1, -1) if outputs.ndim > 3 else outputs
 
 
 def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:

@@ -299,7 +299,8 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
     ) -> Any:
         if self._held.targets.soft:
             y, sample_weight = self._held.targets.soften(y, y_pred, sample_weight)
-        loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        outputs = self._held.targets.laid_out(y_pred)
+        loss = super().compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight, training=training)
         if training and self._adds_terms():
             loss = self._with_terms(loss, x, y, y_pred, sample_weight)
         return loss

@@ -12,9 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab import backends
 from reglab.errors import ReglabError
 from reglab.inert import loss_name
-from reglab.keras_internals import mask_of
+from reglab.keras_internals import mask_of, with_mask
 from reglab.regularized.parts import Part
 from reglab.strategies import Strategy
 
@@ -70,6 +71,7 @@ class Targets:
         self.indices = self.sparse and config.get("axis", -1) == -1  # of classes, along the last axis of the outputs
         self.ignored = config.get("ignore_class")
         self.probabilities = _is(self.loss, _BINARY, exactly=True)
+        self.of_indices = any(_is(each, _SPARSE) for each in _all(loss))
         self.binary = _is(self.loss, _BINARY)
         self.numbers = _is(self.loss, _NUMBERS)
         if self.loss is not None:
@@ -186,11 +188,19 @@ class Targets:
             y_pred = keras.ops.cast(y_pred, "float32")
         if len(y.shape) == len(y_pred.shape) - 1 and y_pred.shape[-1] == 1:
             y = keras.ops.expand_dims(y, -1)
+        y_pred = self.laid_out(y_pred)
         loss = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
         if not _of_keras(loss):
             y = keras.ops.cast(y, "float32")  # as Keras gives it to a loss of the user's
         values = loss(y, y_pred)
         return values if mask is None else weighted(values, mask)
+
+    def laid_out(self, y_pred: Any) -> Any:
+        """Return outputs, with their masks, of which the loss has a gradient on every backend."""
+        if not self.of_indices or self.soft:
+            return y_pred
+        by_class = backends.adapter().by_class
+        return keras.tree.map_structure(lambda each: with_mask(by_class(each), mask_of(each)), y_pred)
 
     def distributions(self, y_pred: Any) -> Any:
         """Return predictions as float32 distributions along the last axis; a sigmoid is one over two classes.
@@ -251,6 +261,13 @@ def _is(loss: Any, known: tuple[Any, ...], *, exactly: bool = False) -> bool:
         classes = tuple(one for one in known if isinstance(one, type))
         return type(loss) in classes if exactly else isinstance(loss, classes)
     return any(loss is one for one in known)
+
+
+def _all(loss: Any) -> list[Any]:
+    """Return all losses that ``compile`` was given, of however many outputs."""
+    if isinstance(loss, dict) and "class_name" in loss:
+        return [keras.losses.get(loss)]
+    return [keras.losses.get(each) if isinstance(each, str) else each for each in keras.tree.flatten(loss)]
 
 
 def _of_keras(function: Any) -> bool:
