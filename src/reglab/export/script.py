@@ -14,10 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from reglab import backends
+from reglab.aliases import Tensor
 from reglab.errors import ReglabError
 from reglab.export.source import call, literal, names_in, unannotated
 from reglab.regularized.roles import role as role_of
+from reglab.strategies import Place, Strategy
 from reglab.tasks import Metric, Task
 
 __all__ = ["Script"]
@@ -48,12 +52,12 @@ class Script:
     classes: int
     input_shape: tuple[int, ...]
     precision: str
-    count: Callable[[Any], int]
-    fitted: Callable[[Any], dict[str, Any]]
-    limits: tuple[Any, Any] | None = None
-    arrays: dict[str, Any] = field(default_factory=dict)
+    count: Callable[[Strategy], int]
+    fitted: Callable[[Strategy], dict[str, np.ndarray]]
+    limits: tuple[Tensor, Tensor] | None = None
+    arrays: dict[str, Tensor] = field(default_factory=dict)
     regularizers: dict[str, list[str]] = field(default_factory=dict)
-    layers: dict[int, Callable[[Any], str]] = field(default_factory=dict)
+    layers: dict[int, Callable[[Place | None], str]] = field(default_factory=dict)
     front: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
     streams: dict[str, int] = field(default_factory=dict)
@@ -71,9 +75,9 @@ class Script:
     ascent: tuple[str, list[str]] | None = None
     restores: Metric | None = None
     seed: int = 0
-    strategy: Any = None
+    strategy: Strategy = field(init=False)  # the one that is writing
 
-    def write(self, strategy: Any, seed: int) -> None:
+    def write(self, strategy: Strategy, seed: int) -> None:
         """Let a strategy fill its slots; ``seed`` is that of its stream."""
         if strategy.scheduled:
             raise ReglabError(
@@ -107,7 +111,7 @@ class Script:
 
         Args:
             function: of what passes, numbers and a stream of random numbers; or its name, where it is defined already.
-            numbers: from a place to these numbers.
+            numbers: from a place, or None at the inputs, to these numbers.
         """
         from reglab.export import carried
 
@@ -124,7 +128,7 @@ class Script:
         made = f"layers.{layer}({', '.join(f'{name}={literal(value)}' for name, value in arguments.items())}"
         self._put(lambda place: made)
 
-    def _put(self, made: Callable[[Any], str]) -> None:
+    def _put(self, made: Callable[[Place | None], str]) -> None:
         self.layers[id(self.strategy)] = made
         if "input" in self.strategy.places:
             dtype = "" if self.precision == "float32" else ', dtype="float32"'
@@ -198,7 +202,7 @@ class Script:
         self.streams[self.strategy.name] = self.seed
         return f"self.{self.strategy.name}_random"
 
-    def array(self, name: str, value: Any) -> str:
+    def array(self, name: str, value: Tensor) -> str:
         """Return the constant that holds an array, which is written to ``data.npz``."""
         self.arrays[name] = value
         return name.upper()

@@ -7,23 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reglab.aliases import Optimizer, Random, Tensor
 from reglab.declare import Param, Places, param, params
 from reglab.schedules import Cosine, Linear, Schedule, Steps
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import (
-    Batch,
-    InputRange,
-    LossContext,
-    ModelInput,
-    Optimizer,
-    Place,
-    Random,
-    StrengthView,
-    Tensor,
-    Weight,
-)
+from reglab.strategies.given import Batch, InputRange, LossContext, ModelInput, Place, StrengthView, Weight
 from reglab.strategies.observing import Judgement, Moment, Observer
 from reglab.strategies.registry import Catalogue, scanned
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 _OWN = {cls.__name__: cls for cls in scanned(__name__)}
@@ -54,6 +45,7 @@ __all__ = [
     "Strategy",
     "StrengthView",
     "Tensor",
+    "TrainingScript",
     "Weight",
     "param",
     "params",

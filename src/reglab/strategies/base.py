@@ -38,30 +38,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from reglab.aliases import Loss, Optimizer, Random, Tensor
 from reglab.data.kinds import MEASURED, TOKENS
 from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.schedules import Schedule
 from reglab.strategies.described import described
-from reglab.strategies.given import (
-    Batch,
-    InputRange,
-    LossContext,
-    ModelInput,
-    Optimizer,
-    Place,
-    Random,
-    StrengthView,
-    Tensor,
-    Weight,
-)
+from reglab.strategies.given import Batch, InputRange, LossContext, ModelInput, Place, StrengthView, Weight
 from reglab.strategies.observing import Observer
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 from reglab.tasks import Task
+
+if TYPE_CHECKING:
+    from reglab.recipe import Recipe
 
 __all__ = ["Strategy"]
 
@@ -291,7 +285,7 @@ class Strategy:
     def check_targets(self, given: ModelInput, shape: tuple[int | None, ...]) -> None:
         """Raise a ReglabError if targets of this shape, batch first, do not go with what it does to the input."""
 
-    def check_loss(self, loss: Any) -> None:
+    def check_loss(self, loss: Loss) -> None:
         """Raise a ReglabError if it cannot be used with this loss: a ``keras.losses.Loss`` or a function."""
 
     def on_batch(self, batch: Batch, s: StrengthView, random: Random, input_range: InputRange | None) -> Batch:
@@ -427,17 +421,17 @@ class Strategy:
 
     # --- combining -------------------------------------------------------------------------------------------------
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Recipe | Strategy) -> Recipe:
         from reglab.recipe import Recipe  # a combination is one step further along the flow
 
         return Recipe(self) + other
 
     # --- taking it home --------------------------------------------------------------------------------------------
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         """Say how it is written in plain Keras, by filling slots of a training script.
 
-        ``script`` is a :class:`reglab.export.script.Script`; the numbers of the strategy are constants there.
+        The numbers of the strategy are constants of the script.
 
         Raises:
             ReglabError: if it cannot be written, with the reason.

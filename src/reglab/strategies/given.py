@@ -1,30 +1,22 @@
-"""What the hooks of a strategy are given, and the names of its types.
-
-A tensor is whatever the backend at work has: to a type checker they are alias names without a type behind them.
-"""
+"""What the hooks of a strategy are given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
+
+from reglab.aliases import Tensor, Variable
 
 __all__ = [
     "Batch",
     "InputRange",
     "LossContext",
     "ModelInput",
-    "Optimizer",
     "Place",
-    "Random",
     "StrengthView",
-    "Tensor",
     "Weight",
 ]
-
-Tensor: TypeAlias = Any  # of TensorFlow, JAX or PyTorch
-Optimizer: TypeAlias = Any  # a keras.optimizers.Optimizer; Keras has no annotations to check it by
-Random: TypeAlias = Any  # a keras.random.SeedGenerator
 
 
 class StrengthView(Protocol):
@@ -40,7 +32,7 @@ class StrengthView(Protocol):
 
     def __getattr__(self, name: str) -> Tensor: ...
     def __getitem__(self, name: str) -> Tensor: ...
-    def variable(self, name: str) -> Any:
+    def variable(self, name: str) -> Variable:
         """Return the variable itself, for an optimizer that keeps it."""
 
 

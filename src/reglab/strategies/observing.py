@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from reglab.strategies.given import Optimizer
+from reglab.aliases import Optimizer
 
 __all__ = ["Judgement", "Moment", "Observer"]
 

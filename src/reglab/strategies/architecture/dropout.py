@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from reglab import backends
+from reglab.aliases import Random, Tensor
 from reglab.declare import Places, param
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Place, Random, StrengthView, Tensor
+from reglab.strategies.given import Place, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["PLACES", "Dropout"]
@@ -61,7 +63,7 @@ class Dropout(Strategy):
     def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         return backends.adapter().dropped(h, s.rate, s.scale, random)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         if self.rate == 0:
             return
         # keras.layers.Dropout draws another mask from the same stream.

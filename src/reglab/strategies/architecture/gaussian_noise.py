@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Random, Tensor
 from reglab.declare import Places, param
 from reglab.lazy import keras
 from reglab.strategies.architecture.dropout import PLACES
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Place, Random, StrengthView, Tensor
+from reglab.strategies.given import Place, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["GaussianNoise", "noisy"]
@@ -55,6 +57,6 @@ class GaussianNoise(Strategy):
     def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         return noisy(h, s.stddev, random)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         if self.stddev > 0:
             script.insert(noisy, lambda place: (self.stddev,))

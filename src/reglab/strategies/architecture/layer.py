@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.aliases import Random, Tensor
 from reglab.declare import Places, param
 from reglab.errors import ReglabError, nearest
 from reglab.keras_internals import draw_from
 from reglab.lazy import keras
 from reglab.strategies.architecture.dropout import PLACES
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Place, Random, StrengthView, Tensor
+from reglab.strategies.given import Place, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["Layer"]
@@ -62,7 +64,7 @@ class Layer(Strategy):
     def places(self) -> tuple[str, ...]:
         return (self.where,) if isinstance(self.where, str) else self.where
 
-    def made(self, random: Random) -> Any:
+    def made(self, random: Random) -> keras.Layer:
         layer = self._new()
         draw_from(layer, random)
         return layer
@@ -98,7 +100,7 @@ class Layer(Strategy):
     def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         return keras.ops.cast(_called(s.made, h, True), h.dtype)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         if script.count(self) + ("input" in self.places) != 1:
             raise ReglabError(
                 f"layer: {self.layer} stands at several places, which draw from one stream in a study, and those of a "
@@ -106,7 +108,7 @@ class Layer(Strategy):
             )
         script.own_layer(self.layer, dict(self.options))
 
-    def _new(self) -> Any:
+    def _new(self) -> keras.Layer:
         cls = getattr(keras.layers, self.layer, None)
         if not (inspect.isclass(cls) and issubclass(cls, keras.layers.Layer)):
             known = [name for name, value in vars(keras.layers).items() if inspect.isclass(value)]
@@ -120,15 +122,15 @@ class Layer(Strategy):
             ) from None
 
 
-def _numbers(value: Any) -> np.ndarray:
+def _numbers(value: Tensor) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32")))
 
 
-def _called(layer: Any, x: Any, training: bool) -> Any:
+def _called(layer: keras.Layer, x: np.ndarray | Tensor, training: bool) -> Tensor:
     return layer(x, training=training) if "training" in inspect.signature(layer.call).parameters else layer(x)
 
 
-def _accepts(layer: Any, rank: int | None) -> bool:
+def _accepts(layer: keras.Layer, rank: int | None) -> bool:
     """Whether a layer takes what has so many axes, as far as it says."""
     spec = getattr(layer, "input_spec", None)
     if spec is None or rank is None or isinstance(spec, list | tuple):

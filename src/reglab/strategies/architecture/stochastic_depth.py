@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Random, Tensor
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Place, Random, StrengthView, Tensor
+from reglab.strategies.given import Place, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["StochasticDepth", "survived"]
@@ -69,6 +71,6 @@ class StochasticDepth(Strategy):
     def _share(self, place: Place) -> float:
         return (place.index + 1) / place.count if self.decay == "linear" else 1.0
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         if self.rate > 0:
             script.insert(survived, lambda place: (self.rate * self._share(place), self.per == "batch"))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from reglab.aliases import Optimizer
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.keras_internals import averages_in
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Optimizer, StrengthView
+from reglab.strategies.given import StrengthView
 from reglab.strategies.observing import Moment, Observer
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 from reglab.tasks import Task
 
@@ -74,7 +76,7 @@ class EMA(Strategy):
     def observer(self, task: Task | None) -> Observer:
         return Averages()
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         # As a float32 number, because 1 - momentum is computed in the precision of the number.
         script.optimizer |= {"use_ema": "True", "ema_momentum": f"np.float32({self.momentum!r})"}
         script.show_averages()

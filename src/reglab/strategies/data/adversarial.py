@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab.aliases import Random, Tensor
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import InputRange, Random, StrengthView, Tensor
+from reglab.strategies.given import InputRange, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["Adversarial", "attacked"]
@@ -108,7 +110,7 @@ class Adversarial(Strategy):
         steps = 1 if self.method == "fgsm" else self.steps
         return {"steps": steps, "norm": self.norm, "start": start, "share": self.share}
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.gradient()
         low, high = script.range() if self.clip == "data" or self.unit == "pixel" else ("", "")
         arguments = [f"{name}={value!r}" for name, value in self.strengths().items()]
@@ -179,7 +181,7 @@ def attacked(
     return ops.concatenate([moved(delta), ops.cast(x, "float32")[part.stop :]], axis=0)
 
 
-def _first(share: float, count: Any) -> slice:
+def _first(share: float, count: int | Tensor) -> slice:
     """Return the slice of the first ``share`` of a batch, one example at least; batches come shuffled."""
     if isinstance(count, int):
         return slice(0, max(1, round(share * count)))
@@ -187,27 +189,27 @@ def _first(share: float, count: Any) -> slice:
     return slice(0, ops.maximum(1, ops.cast(ops.round(share * ops.cast(count, "float32")), "int32")))
 
 
-def _direction(slope: Any, norm: str) -> Any:
+def _direction(slope: Tensor, norm: str) -> Tensor:
     """Return the step of length 1 in a norm that raises the loss most."""
     if norm == "linf":
         return keras.ops.sign(slope)
     return slope / keras.ops.maximum(_length(slope), _TINY)
 
 
-def _project(delta: Any, norm: str, epsilon: Any) -> Any:
+def _project(delta: Tensor, norm: str, epsilon: Tensor) -> Tensor:
     """Return the nearest point of the ball of radius ``epsilon``."""
     if norm == "linf":
         return keras.ops.clip(delta, -keras.ops.convert_to_tensor(epsilon), keras.ops.convert_to_tensor(epsilon))
     return delta * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_length(delta), _TINY))
 
 
-def _length(x: Any) -> Any:
+def _length(x: Tensor) -> Tensor:
     """Return the L2 norm of each example, shaped to broadcast against ``x``."""
     axes = tuple(range(1, len(x.shape)))
     return keras.ops.sqrt(keras.ops.sum(keras.ops.square(x), axis=axes, keepdims=True))
 
 
-def _random_start(shape: Any, norm: str, epsilon: Any, random: Any) -> Any:
+def _random_start(shape: Sequence[int], norm: str, epsilon: Tensor, random: Random) -> Tensor:
     """Draw uniformly from the ball of radius ``epsilon``."""
     if norm == "linf":
         return epsilon * keras.random.uniform(shape, minval=-1.0, maxval=1.0, seed=random)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.aliases import Random, Tensor
 from reglab.data.kinds import IMAGE
 from reglab.declare import param
 from reglab.errors import ReglabError
@@ -18,7 +19,8 @@ from reglab.strategies.base import Strategy
 from reglab.strategies.data import augmentation_script, whitening
 from reglab.strategies.data.mixing import beside
 from reglab.strategies.data.resample import FILL_MODES, affine_matrices, affine_nearest, affine_resample
-from reglab.strategies.given import Batch, InputRange, ModelInput, Random, StrengthView, Tensor
+from reglab.strategies.given import Batch, InputRange, ModelInput, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["Augmentation"]
@@ -276,7 +278,7 @@ class Augmentation(Strategy):
         """Whether anything random is part of the program; fitted parts alone leave the stream where it is."""
         return bool(self.terms()) or self.horizontal_flip or self.vertical_flip or self.brightness_range is not None
 
-    def _matrices(self, u: Any, s: Any, *, height: int, width: int) -> Any:
+    def _matrices(self, u: Tensor, s: StrengthView, *, height: int, width: int) -> Tensor:
         ops = keras.ops
         sideways = ops.where(s.width_shift < 1, s.width_shift * width, s.width_shift)
         upwards = ops.where(s.height_shift < 1, s.height_shift * height, s.height_shift)
@@ -302,7 +304,7 @@ class Augmentation(Strategy):
             row = row * (1 - 2 * flip)
         return ops.stack([row, col, offset], axis=-1)
 
-    def _flip(self, x: Any, u: Any) -> Any:
+    def _flip(self, x: Tensor, u: Tensor) -> Tensor:
         ops = keras.ops
         if self.horizontal_flip:
             x = ops.where(beside(u[6] < 0.5, x), ops.flip(x, axis=2), x)
@@ -310,7 +312,7 @@ class Augmentation(Strategy):
             x = ops.where(beside(u[7] < 0.5, x), ops.flip(x, axis=1), x)
         return x
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         helpers = {function.__name__: function for function in (_between, _per_image, _shift_channels)}
         augmentation_script.write(self, script, draws=_DRAWS, helpers=helpers)
 
@@ -332,28 +334,28 @@ def _with_targets_of_pixels(batch: Batch, images: Tensor, moved: Callable[[Tenso
     return batch
 
 
-def _zoom_limits(zoom: Any) -> tuple[float, float]:
+def _zoom_limits(zoom: float | tuple[float, float]) -> tuple[float, float]:
     return zoom if isinstance(zoom, tuple) else (1.0 - zoom, 1.0 + zoom)
 
 
-def _between(low: Any, high: Any, u: Any) -> Any:
+def _between(low: Tensor, high: Tensor, u: Tensor) -> Tensor:
     """Return uniform numbers in ``[low, high)`` from uniform numbers in ``[0, 1)``; ``low`` if both are equal."""
     return low + (high - low) * u
 
 
-def _per_image(values: Any) -> Any:
+def _per_image(values: Tensor) -> Tensor:
     """Return one value an image, shaped to broadcast against images."""
     return keras.ops.reshape(values, (-1, 1, 1, 1))
 
 
-def _shift_channels(x: Any, shift: Any) -> Any:
+def _shift_channels(x: Tensor, shift: Tensor) -> Tensor:
     """Return images moved by one value each, within their own extremes."""
     ops = keras.ops
     low, high = ops.min(x, axis=(1, 2, 3), keepdims=True), ops.max(x, axis=(1, 2, 3), keepdims=True)
     return ops.clip(x + _per_image(shift), low, high)
 
 
-def _brighten(x: Any, factor: Any, input_range: InputRange | None) -> Any:
+def _brighten(x: Tensor, factor: Tensor, input_range: InputRange | None) -> Tensor:
     assert input_range is not None  # needs_range says so, and fit checks it
     low, high = input_range
     return keras.ops.clip(low + (x - low) * _per_image(factor), low, high)

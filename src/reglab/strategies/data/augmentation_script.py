@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reglab.strategies.data import resample, whitening
+from reglab.strategies.script import TrainingScript
 
 if TYPE_CHECKING:
     from reglab.strategies.data.augmentation import Augmentation
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["write"]
 
 
-def write(augmentation: Augmentation, script: Any, *, draws: int, helpers: dict[str, Callable[..., Any]]) -> None:
+def write(
+    augmentation: Augmentation, script: TrainingScript, *, draws: int, helpers: dict[str, Callable[..., Any]]
+) -> None:
     """Fill the slots of a script.
 
     Args:
         augmentation: what to write.
-        script: a :class:`reglab.export.script.Script`.
+        script: whose slots are filled.
         draws: how many uniform numbers are drawn an image.
         helpers: the functions of the strategy that the script has too, by name.
     """
@@ -36,7 +39,7 @@ def write(augmentation: Augmentation, script: Any, *, draws: int, helpers: dict[
     script.on_batch("x = augment(x, {random})", stream=True)
 
 
-def _transforms(a: Augmentation, script: Any, helpers: dict[str, Callable[..., Any]]) -> list[str]:
+def _transforms(a: Augmentation, script: TrainingScript, helpers: dict[str, Callable[..., Any]]) -> list[str]:
     lines: list[str] = []
     terms = a.terms()
     if "geometric" in terms or "channel_shift_range" in terms or a.brightness_range is not None:
@@ -65,7 +68,7 @@ def _transforms(a: Augmentation, script: Any, helpers: dict[str, Callable[..., A
     return lines
 
 
-def _affine(a: Augmentation, script: Any) -> list[str]:
+def _affine(a: Augmentation, script: TrainingScript) -> list[str]:
     height, width = script.input_shape[:2]
     upwards, sideways = (
         shift * extent if shift < 1 else shift
@@ -131,7 +134,7 @@ def _range(low: float, high: float, draw: int) -> str:
     return f"between({low!r}, {high!r}, u[{draw}])"
 
 
-def _preprocessing(a: Augmentation, script: Any) -> list[str]:
+def _preprocessing(a: Augmentation, script: TrainingScript) -> list[str]:
     """Return what centring, scaling and whitening do to inputs, in training and evaluation alike."""
     lines, fitted = [], script.fitted(a)
     if a.samplewise_center or a.samplewise_std_normalization:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Random, Tensor
 from reglab.data.kinds import IMAGE
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares, spliced_targets
-from reglab.strategies.given import Batch, InputRange, ModelInput, Random, StrengthView, Tensor
+from reglab.strategies.given import Batch, InputRange, ModelInput, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["CutMix", "cut", "cutmix", "patches"]
@@ -126,7 +128,7 @@ class CutMix(Strategy):
             return spliced_targets(batch, patch)._replace(x=x)
         return mixed_targets(batch, 1.0 - keras.ops.mean(patch, axis=(1, 2)))._replace(x=x)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         if self.alpha > 0:
             script.soft = True
             script.on_batch(f"x, y = {script.carry(cutmix)}(x, y, {self.alpha!r}, {{random}})", stream=True)

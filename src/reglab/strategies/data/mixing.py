@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from reglab.aliases import Random, Tensor
 from reglab.lazy import keras
-from reglab.strategies.given import Batch, Random, Tensor
+from reglab.strategies.given import Batch
 
 __all__ = ["NO_XLA", "mix", "mixed_targets", "shares", "spliced_targets"]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Random, Tensor
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares
-from reglab.strategies.given import Batch, InputRange, Random, StrengthView, Tensor
+from reglab.strategies.given import Batch, InputRange, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["Mixup", "mixed", "mixup"]
@@ -71,7 +73,7 @@ class Mixup(Strategy):
         x, m = mixed(batch.x, s.alpha, random)
         return mixed_targets(batch, m)._replace(x=x)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         if self.alpha > 0:
             script.soft = True
             script.on_batch(f"x, y = {script.carry(mixup)}(x, y, {self.alpha!r}, {{random}})", stream=True)

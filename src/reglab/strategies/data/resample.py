@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reglab.aliases import Tensor
 from reglab.lazy import keras
 
 __all__ = ["FILL_MODES", "affine_matrices", "affine_nearest", "affine_resample"]
@@ -12,8 +13,16 @@ FILL_MODES = ("nearest", "constant", "reflect", "wrap")
 
 
 def affine_matrices(
-    *, angle: Any, shear: Any, row_shift: Any, col_shift: Any, row_zoom: Any, col_zoom: Any, height: int, width: int
-) -> Any:
+    *,
+    angle: Tensor,
+    shear: Tensor,
+    row_shift: Tensor,
+    col_shift: Tensor,
+    row_zoom: Tensor,
+    col_zoom: Tensor,
+    height: int,
+    width: int,
+) -> Tensor:  # fmt: skip
     """Return the maps from output to input coordinates, ``(batch, 2, 3)`` in (row, column) order.
 
     All arguments are arrays ``(batch,)``: ``angle`` and ``shear`` in radians, shifts in pixels, zooms as factors on the
@@ -33,7 +42,7 @@ def affine_matrices(
     return ops.stack([rows, cols], axis=1)
 
 
-def affine_resample(images: Any, matrices: Any, *, fill_mode: str = "nearest", cval: float = 0.0) -> Any:
+def affine_resample(images: Tensor, matrices: Tensor, *, fill_mode: str = "nearest", cval: float = 0.0) -> Tensor:
     """Return ``images`` ``(batch, height, width, channels)`` read at the mapped coordinates, bilinearly.
 
     ``output[b, i, j] = images[b] at matrices[b] @ (i, j, 1)``. Beyond the edges ``fill_mode`` decides, with the meaning
@@ -56,7 +65,7 @@ def affine_resample(images: Any, matrices: Any, *, fill_mode: str = "nearest", c
     pixels = ops.reshape(images, (-1, channels))
     row_share, col_share = ops.expand_dims(row_share, -1), ops.expand_dims(col_share, -1)
 
-    def row_of(row: Any) -> Any:
+    def row_of(row: Tensor) -> Tensor:
         start = first + row * width
         left = ops.take(pixels, start + col_low, axis=0)
         return left + (ops.take(pixels, start + col_high, axis=0) - left) * col_share
@@ -69,7 +78,7 @@ def affine_resample(images: Any, matrices: Any, *, fill_mode: str = "nearest", c
     return result
 
 
-def affine_nearest(values: Any, matrices: Any, *, height: int, width: int, fill_mode: str = "nearest") -> Any:
+def affine_nearest(values: Tensor, matrices: Tensor, *, height: int, width: int, fill_mode: str = "nearest") -> Tensor:
     """Return values of pixels, ``(batch, height, width)`` or with a last axis, each the nearest at the mapped place.
 
     The map and the fill modes are those of :func:`affine_resample`, but for ``constant``, for there is no value between
@@ -90,7 +99,7 @@ def affine_nearest(values: Any, matrices: Any, *, height: int, width: int, fill_
     return ops.take(ops.reshape(values, (-1, *last)), first + nearest[0] * width + nearest[1], axis=0)
 
 
-def _neighbours(position: Any, extent: int, fill_mode: str) -> tuple[Any, Any, Any]:
+def _neighbours(position: Tensor, extent: int, fill_mode: str) -> tuple[Any, Any, Any]:
     """Return the two pixels around each position, and how far it is from the first to the second."""
     ops = keras.ops
     last = extent - 1
@@ -106,6 +115,6 @@ def _neighbours(position: Any, extent: int, fill_mode: str) -> tuple[Any, Any, A
     return low_index, ops.minimum(low_index + 1, last), position - low
 
 
-def _inside(position: Any, extent: int) -> Any:
+def _inside(position: Tensor, extent: int) -> Tensor:
     """Return which positions lie between the first and the last pixel."""
     return keras.ops.logical_and(position >= 0, position <= extent - 1)

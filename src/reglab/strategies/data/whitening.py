@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from reglab.aliases import Tensor
 from reglab.lazy import keras
 from reglab.rounding import varies
-from reglab.strategies.given import Tensor
 
 __all__ = ["TINY", "as_layers", "fit", "samplewise", "whiten"]
 
@@ -82,7 +83,7 @@ def _chunks(x: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]) -> Itera
         yield prepare(np.asarray(x[start : start + _CHUNK])).astype("float64")
 
 
-def samplewise(x: Any, *, scale: bool, ops: Any) -> Any:
+def samplewise(x: Tensor, *, scale: bool, ops: ModuleType) -> Tensor:
     """Centre each image, and divide it by its standard deviation; an image of one value becomes 0.
 
     ``ops`` is ``keras.ops``, or NumPy.

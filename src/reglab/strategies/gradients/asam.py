@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Tensor
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import StrengthView, Tensor, Weight
+from reglab.strategies.given import StrengthView, Weight
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["ASAM", "adaptive_ascent"]
@@ -55,7 +57,7 @@ class ASAM(Strategy):
         scaled = [place.kind == "kernel" for _, place in weights]
         return adaptive_ascent(gradients, [value for value, _ in weights], scaled, s.rho, s.eta)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.gradient()
         scaled = f'[{script.role()}(w) == "kernel" for w in weights]'
         arguments = ["gradients", "weights", scaled, repr(self.rho), repr(self.eta)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Tensor
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import StrengthView, Tensor, Weight
+from reglab.strategies.given import StrengthView, Weight
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["GradientCentralization", "centralized"]
@@ -43,5 +45,5 @@ class GradientCentralization(Strategy):
             for gradient, (_, place) in zip(gradients, weights, strict=True)
         ]
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.on_kernels("go_by", script.carry(centralized))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Tensor
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import StrengthView, Tensor, Weight
+from reglab.strategies.given import StrengthView, Weight
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["SAM", "ascent"]
@@ -54,6 +56,6 @@ class SAM(Strategy):
     def perturb_weights(self, gradients: list[Tensor], weights: list[Weight], s: StrengthView) -> list[Tensor]:
         return ascent(gradients, s.rho)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.gradient()
         script.ascent = script.carry(ascent), ["gradients", repr(self.rho)]

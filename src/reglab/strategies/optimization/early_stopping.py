@@ -11,6 +11,7 @@ from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.observing import Judgement, Observer
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 from reglab.tasks import Metric, Task, direction
 
@@ -94,7 +95,7 @@ class EarlyStopping(Strategy):
     def observer(self, task: Task | None) -> Observer:
         return _Stopping(self, task)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         # Of val_loss the study watches the part without penalties. It is a metric in the script.
         metric = self.watched(script.task)
         mode = "min" if metric.better == "lower" else "max"

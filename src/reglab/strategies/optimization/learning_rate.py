@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab.aliases import Optimizer
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.keras_internals import follows_schedule
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Optimizer, StrengthView
+from reglab.strategies.given import StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["LearningRate"]
@@ -57,5 +59,5 @@ class LearningRate(Strategy):
         current.assign = rate.assign  # type: ignore[attr-defined]  # what Keras calls when a callback sets the rate
         optimizer.learning_rate = current
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.optimizer["learning_rate"] = repr(self.rate)

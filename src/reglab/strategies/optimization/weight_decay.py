@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Optimizer
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Optimizer, StrengthView
+from reglab.strategies.given import StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["WeightDecay"]
@@ -53,7 +55,7 @@ class WeightDecay(Strategy):
         # On TensorFlow the optimizer sees names such as "dense/bias:0", elsewhere "bias".
         optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale|alpha)(:\d+)?$"])
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.optimizer["weight_decay"] = repr(self.decay)
         script.optimizer_lines.append(
             r'optimizer.exclude_from_weight_decay(var_names=[r"bias(:\d+)?$", r"\b(gamma|beta|scale|alpha)(:\d+)?$"])'

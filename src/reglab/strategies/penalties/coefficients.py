@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from reglab import backends
+from reglab.aliases import Tensor
 from reglab.lazy import keras
 from reglab.schedules import Schedule
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Place, StrengthView, Tensor
+from reglab.strategies.given import Place, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["ACTIVITY", "BIAS", "KERNEL", "Penalty", "magnitude", "squares"]
@@ -61,7 +63,7 @@ class Penalty(Strategy):
         """Return the size of ``x`` times the coefficient of its role: ``kernel``, ``bias`` or ``activity``."""
         raise NotImplementedError
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         for role in ("kernel", "bias", "activity"):
             if role in self.terms():
                 value = getattr(self, role)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from reglab.aliases import Loss, Tensor
 from reglab.errors import ReglabError
 from reglab.inert import loss_name
 from reglab.lazy import keras
-from reglab.strategies.given import Tensor
 
 __all__ = ["check_cross_entropy", "kl_divergence"]
 
@@ -21,7 +19,7 @@ def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
     return ops.sum(p * ops.log(p / q), axis=-1)
 
 
-def check_cross_entropy(name: str, loss: Any) -> None:
+def check_cross_entropy(name: str, loss: Loss) -> None:
     """Raise a ReglabError if a loss is no cross-entropy of Keras', so that predictions are no distributions."""
     losses = keras.losses
     classes = (losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy, losses.BinaryCrossentropy)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from reglab.aliases import Tensor
 from reglab.declare import param
-from reglab.strategies.given import StrengthView, Tensor
+from reglab.strategies.given import StrengthView
 from reglab.strategies.penalties.coefficients import ACTIVITY, BIAS, KERNEL, Penalty, magnitude
 
 __all__ = ["L1"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from reglab.aliases import Tensor
 from reglab.declare import param
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Place, StrengthView, Tensor, Weight
+from reglab.strategies.given import Place, StrengthView, Weight
 from reglab.strategies.penalties.coefficients import squares
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["L2SP"]
@@ -46,7 +48,7 @@ class L2SP(Strategy):
     def penalty(self, weight: Tensor, place: Place, s: StrengthView) -> Tensor:
         return s.coefficient * squares(weight - s.state[_key(place)])
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.hold(self.coefficient)
 
 

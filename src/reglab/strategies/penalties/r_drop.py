@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Loss, Random, Tensor
 from reglab.declare import param
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import LossContext, Random, StrengthView, Tensor
+from reglab.strategies.given import LossContext, StrengthView
 from reglab.strategies.penalties.divergence import check_cross_entropy, kl_divergence
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["RDrop", "second_pass"]
@@ -44,11 +46,11 @@ class RDrop(Strategy):
         1.0, "coefficient on the divergence between the two passes", low=0, strength=True, search=(0.1, 10.0, "log")
     )
 
-    def check_loss(self, loss: Any) -> None:
+    def check_loss(self, loss: Loss) -> None:
         check_cross_entropy(self.name, loss)
 
     def loss(self, context: LossContext, s: StrengthView, random: Random) -> Tensor:
         return second_pass(context, s.alpha)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.add_term(second_pass, [repr(self.alpha)])

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from reglab.aliases import Loss, Random, Tensor
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import LossContext, Random, StrengthView, Tensor
+from reglab.strategies.given import LossContext, StrengthView
 from reglab.strategies.penalties.divergence import check_cross_entropy, kl_divergence
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["TRADES", "ascended", "robust"]
@@ -123,7 +125,7 @@ class TRADES(Strategy):
     def acts_on_inputs(self) -> bool:
         return True
 
-    def check_loss(self, loss: Any) -> None:
+    def check_loss(self, loss: Loss) -> None:
         check_cross_entropy(self.name, loss)
 
     def loss(self, context: LossContext, s: StrengthView, random: Random) -> Tensor:
@@ -132,6 +134,6 @@ class TRADES(Strategy):
     def _how(self) -> dict[str, Any]:
         return {"steps": self.steps, "limits": self.clip if isinstance(self.clip, tuple) else None}
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         numbers = {**self.strengths(), **self._how()}
         script.add_term(robust, [script.stream(), *(f"{name}={value!r}" for name, value in numbers.items())])

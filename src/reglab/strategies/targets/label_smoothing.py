@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Loss, Random
 from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Batch, InputRange, Random, StrengthView
+from reglab.strategies.given import Batch, InputRange, StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["LabelSmoothing"]
@@ -45,7 +47,7 @@ class LabelSmoothing(Strategy):
         classes = 2 if batch.independent else max(batch.y.shape[-1], 2)  # a sigmoid stands for two classes
         return batch._replace(y=batch.y * (1.0 - s.smoothing) + s.smoothing / classes)
 
-    def check_loss(self, loss: Any) -> None:
+    def check_loss(self, loss: Loss) -> None:
         smoothing = getattr(loss, "label_smoothing", None)
         if smoothing:
             raise ReglabError(
@@ -53,7 +55,7 @@ class LabelSmoothing(Strategy):
                 "so they would be smoothed twice. Take label_smoothing out of the loss, or out of the recipe."
             )
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.soft = True
         classes = 2 if script.task.form == "sets" else max(script.classes, 2)  # of each label by itself
         # As a float32 number, because 1 - smoothing is computed in the precision of the number.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Tensor
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import StrengthView, Tensor, Weight
+from reglab.strategies.given import StrengthView, Weight
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["MaxNorm", "bounded"]
@@ -58,5 +60,5 @@ class MaxNorm(Strategy):
             for value, place in weights
         ]
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.on_kernels("bind", f"lambda w: {script.carry(bounded)}(w, {self.norm!r})")

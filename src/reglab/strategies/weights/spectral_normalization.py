@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from reglab.aliases import Tensor
 from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Place, StrengthView, Tensor, Weight
+from reglab.strategies.given import Place, StrengthView, Weight
 from reglab.strategies.stage import Stage
 
 __all__ = ["SpectralNormalization", "power_step", "stretch"]

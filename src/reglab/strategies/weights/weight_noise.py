@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from reglab.aliases import Random, Tensor
 from reglab.declare import param
 from reglab.strategies.architecture.gaussian_noise import noisy
 from reglab.strategies.base import Strategy
-from reglab.strategies.given import Random, StrengthView, Tensor
+from reglab.strategies.given import StrengthView
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
 __all__ = ["WeightNoise"]
@@ -40,5 +42,5 @@ class WeightNoise(Strategy):
     def forward(self, weight: Tensor, s: StrengthView, random: Random) -> Tensor:
         return noisy(weight, s.stddev, random)
 
-    def write_keras(self, script: Any) -> None:
+    def write_keras(self, script: TrainingScript) -> None:
         script.on_weights(f"{script.carry(noisy)}(w, {self.stddev!r}, {script.stream()})")

@@ -1,0 +1,113 @@
+"""The training script in plain Keras, as the ``write_keras`` of a strategy sees it: slots to fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from reglab.aliases import Tensor
+from reglab.tasks import Metric, Task
+
+if TYPE_CHECKING:
+    from reglab.strategies.base import Strategy
+
+__all__ = ["TrainingScript"]
+
+
+class TrainingScript(Protocol):
+    """What strategies read of a script, and by what they write into it (``reglab.export.script.Script``).
+
+    Attributes:
+        backend: Keras' backend.
+        task: what is predicted.
+        classes: outputs of the network: class probabilities or logits, or 1 for a sigmoid.
+        input_shape: the shape of one example.
+        preprocess: lines that change ``x`` in training and evaluation alike.
+        optimizer: arguments of the optimizer, as expressions.
+        optimizer_lines: lines that follow once there is an optimizer.
+        callbacks: expressions of callbacks.
+        soft: whether labels are distributions over classes.
+        attacks: whether inputs are moved along their gradient.
+        ascent: the function of ``gradients`` and ``weights`` that says how far weights are, and its arguments.
+        restores: the metric by which a callback restores the best weights, where not the checkpoint does.
+    """
+
+    backend: str
+    task: Task
+    classes: int
+    input_shape: tuple[int, ...]
+    preprocess: list[str]
+    optimizer: dict[str, str]
+    optimizer_lines: list[str]
+    callbacks: list[str]
+    soft: bool
+    attacks: bool
+    ascent: tuple[str, list[str]] | None
+    restores: Metric | None
+
+    @property
+    def count(self) -> Callable[[Strategy], int]:
+        """From a strategy to how many layers of the network it is placed behind."""
+
+    @property
+    def fitted(self) -> Callable[[Strategy], dict[str, np.ndarray]]:
+        """From a strategy to what it learned from the training data."""
+
+    def regularize(self, role: str, regularizer: str) -> None:
+        """Penalize all weights of a role, ``kernel`` or ``bias``, or ``activity``: the outputs of hidden layers."""
+
+    def carry(self, what: Callable[..., Any] | type) -> str:
+        """Add a function or class of reglab's, with what it calls of reglab's and what it reads; return its name."""
+
+    def define(self, source: str | Callable[..., Any]) -> None:
+        """Add a function or class; of a function of reglab's, its source without annotations."""
+
+    def insert(self, function: Callable[..., Any] | str, numbers: Callable[[Any], tuple[Any, ...]]) -> None:
+        """Put a layer at each of the strategy's places, which in training changes what passes.
+
+        ``numbers`` is from a :class:`Place`, or from None at the inputs, to what ``function`` takes beside what passes.
+        """
+
+    def own_layer(self, layer: str, options: Mapping[str, Any]) -> None:
+        """Put a layer of Keras' own at the strategy's one place; what it draws comes from the strategy's stream."""
+
+    def show_averages(self) -> None:
+        """Let validation see the averages of weights that the optimizer keeps."""
+
+    def on_batch(self, line: str, *, stream: bool = False) -> None:
+        """Add a line that changes ``x`` and ``y`` of a batch; with ``stream``, ``{random}`` in it is its own."""
+
+    def on_batch_by(self, function: str, arguments: list[str]) -> None:
+        """Let a function change the inputs of a batch."""
+
+    def on_labels(self, line: str) -> None:
+        """Add a line that changes the labels ``y`` of a batch, in NumPy and before anything else."""
+
+    def on_weights(self, changed: str) -> None:
+        """Run the network in training with kernels that are an expression of themselves, ``w``."""
+
+    def on_kernels(self, how: str, argument: str) -> None:
+        """Act on kernels: let the optimizer ``go_by`` changed gradients, or ``bind`` what they become in a step."""
+
+    def add_term(self, function: Callable[..., Any], arguments: list[str]) -> None:
+        """Add a function of the batch on its way through the model, and of arguments, to the loss in training."""
+
+    def hold(self, coefficient: float) -> None:
+        """Penalize the squared distance of kernels and biases from where the training begins."""
+
+    def role(self) -> str:
+        """Return the function that says of a weight whether it is a ``kernel``, a ``bias`` or neither."""
+
+    def stream(self) -> str:
+        """Return the attribute that holds the strategy's stream of random numbers."""
+
+    def array(self, name: str, value: Tensor) -> str:
+        """Return the constant that holds an array, which is written to ``data.npz``."""
+
+    def range(self) -> tuple[str, str]:
+        """Return the constants that hold where raw values lie in the network's input."""
+
+    def gradient(self) -> None:
+        """Make ``gradient(function, at)`` known, as the backend has it."""
