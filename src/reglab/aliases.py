@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Logs", "Loss", "Optimizer", "Plain", "Random", "Tensor", "Variable"]
+__all__ = ["Logs", "Loss", "Optimizer", "Plain", "Random", "Tensor", "Tensors", "Variable"]
 
 Tensor: TypeAlias = Any
 """A tensor of TensorFlow, JAX or PyTorch, a symbol of Keras' that stands for one, or what converts to one.
@@ -22,6 +22,8 @@ Tensor: TypeAlias = Any
 No protocol says it: the three share little beyond ``shape``, ``dtype`` and arithmetic, and what arithmetic gives
 depends on both sides (a NumPy array, a number, a variable).
 """
+Tensors: TypeAlias = "Tensor | list[Tensor] | tuple[Tensor, ...] | dict[str, Tensor]"
+"""Inputs, outputs, or a batch ``(x, y, sample_weight)``: one tensor, or several in order or by name, also nested."""
 Variable: TypeAlias = "keras.Variable"
 Random: TypeAlias = "keras.random.SeedGenerator"
 Optimizer: TypeAlias = "keras.optimizers.Optimizer"

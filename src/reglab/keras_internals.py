@@ -10,12 +10,13 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
+from reglab.aliases import Optimizer, Random, Tensor, Tensors, Variable
 from reglab.lazy import keras
 
 __all__ = [
-    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "autocast_of", "averages_in", "call_with", "calls_in", "compiled_with",
+    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "Node", "autocast_of", "averages_in", "call_with", "calls_in", "compiled_with",
     "config_of", "decays_all", "draw_from", "follows_schedule", "fresh_values", "generators_in", "generators_of",
     "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers",
     "own_variables", "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "settings_of",
@@ -26,7 +27,7 @@ __all__ = [
 # --- models as graphs -------------------------------------------------------------------------------------------------
 
 
-def is_graph(model: Any) -> bool:
+def is_graph(model: keras.Layer) -> bool:
     """Whether the model is Sequential or Functional, so that its layers are known as a graph.
 
     One with a ``call`` of its own is not: what it does is known to that method alone. What ``keras.Model(inputs,
@@ -40,33 +41,49 @@ def is_graph(model: Any) -> bool:
     )
 
 
-def calls_in(model: Any) -> list[Any]:
-    """Return the calls of layers and operations in a Functional model, as Keras records them, those of inputs left out.
+class Node(Protocol):
+    """A call of a layer or operation in a Functional model, as Keras records it."""
 
-    Each has ``operation``, ``input_tensors`` and ``outputs``.
-    """
+    @property
+    def operation(self) -> keras.Operation: ...
+
+    @property
+    def arguments(self) -> Any: ...  # of the call: `call_with` reads them
+
+    @property
+    def input_tensors(self) -> list[keras.KerasTensor]: ...
+
+    @property
+    def outputs(self) -> list[keras.KerasTensor]: ...
+
+    @property
+    def output_tensors(self) -> list[keras.KerasTensor]: ...
+
+
+def calls_in(model: keras.Model) -> list[Node]:
+    """Return the calls of layers and operations in a Functional model, those of inputs left out."""
     nodes = itertools.chain.from_iterable(model._nodes_by_depth.values())
     return [node for node in nodes if not node.is_input]
 
 
-def call_with(call: Any, tensors: Mapping[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def call_with(call: Node, tensors: Mapping[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a recorded call with other tensors in it, by the ids of those that it had."""
     args, kwargs = call.arguments.fill_in(tensors)
     return args, kwargs
 
 
-def made_by(tensor: Any) -> tuple[Any, int]:
+def made_by(tensor: keras.KerasTensor) -> tuple[Any, int]:
     """Return the layer or operation that made a symbolic tensor, and which of its outputs it is; None for no symbol."""
     operation, _, index = getattr(tensor, "_keras_history", (None, None, 0))
     return operation, index
 
 
-def run_graph(model: Any, x: Any, call: Callable[..., Any]) -> Any:
+def run_graph(model: keras.Model, x: Tensors, call: Callable[..., Any]) -> Tensors:
     """Run a Functional model on ``x``, by ``call(layer, *args, **kwargs)`` for each of its calls."""
     return model._run_through_graph(model._standardize_inputs(x), call_fn=call)
 
 
-def order_layers(model: Any, key: Callable[[Any], Any]) -> None:
+def order_layers(model: keras.Model, key: Callable[[Any], Any]) -> None:
     """List the layers of a model in another order; weights are listed in that of the layers."""
     model._layers.sort(key=key)
 
@@ -74,34 +91,34 @@ def order_layers(model: Any, key: Callable[[Any], Any]) -> None:
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
-def layers_in(layer: Any, *, itself: bool = False, deep: bool = True) -> list[Any]:
+def layers_in(layer: keras.Layer, *, itself: bool = False, deep: bool = True) -> list[keras.Layer]:
     """Return the layers inside a layer or model: all, or only those directly in it."""
     return list(layer._flatten_layers(include_self=itself, recursive=deep))
 
 
-def own_variables(layer: Any) -> list[Any]:
+def own_variables(layer: keras.Layer) -> list[Variable]:
     """Return the variables of a layer itself, without those of layers inside it and of its random generators."""
     return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
-def set_trainable_alone(layer: Any, value: bool) -> None:
+def set_trainable_alone(layer: keras.Layer, value: bool) -> None:
     """Freeze or thaw a layer by itself: setting ``trainable`` would set the layers inside it too."""
     layer._trainable = value
 
 
-def takes_training(layer: Any, default: bool) -> bool:
+def takes_training(layer: keras.Layer, default: bool) -> bool:
     """Whether a layer's ``call`` takes ``training``."""
     return bool(getattr(layer, "_call_has_training_arg", default))
 
 
-def mask_of(tensor: Any) -> Any:
+def mask_of(tensor: Tensor) -> Tensor | None:
     """Return the mask that goes with a tensor, or None; on JAX it is no attribute of the tensor."""
     from keras.src.backend import get_keras_mask
 
     return get_keras_mask(tensor)
 
 
-def with_mask(tensor: Any, mask: Any) -> Any:
+def with_mask(tensor: Tensor, mask: Tensor | None) -> Tensor:
     """Return a tensor that a mask goes with, where there is one and it has none."""
     from keras.src.backend import get_keras_mask, set_keras_mask
 
@@ -113,12 +130,12 @@ def with_mask(tensor: Any, mask: Any) -> Any:
 # --- randomness -------------------------------------------------------------------------------------------------------
 
 
-def generators_of(layer: Any) -> list[Any]:
+def generators_of(layer: keras.Layer) -> list[Random]:
     """Return the seed generators of a layer itself."""
     return list(layer._seed_generators)
 
 
-def draw_from(layer: Any, generator: Any) -> None:
+def draw_from(layer: keras.Layer, generator: Random) -> None:
     """Let a layer, and all layers inside it, draw from a generator in place of their own."""
     for one in layers_in(layer, itself=True):
         for own in list(one._seed_generators):
@@ -127,17 +144,17 @@ def draw_from(layer: Any, generator: Any) -> None:
                     vars(one)[name] = generator  # a layer that is built lets nobody set what has state
 
 
-def generators_in(layer: Any) -> list[Any]:
+def generators_in(layer: keras.Layer) -> list[Random]:
     """Return the seed generators of a layer and of all layers inside it."""
     return [generator for one in layers_in(layer, itself=True) for generator in generators_of(one)]
 
 
-def seed_of(generator: Any) -> int:
+def seed_of(generator: Random) -> int:
     """Return the seed that a generator was made with."""
     return int(generator._initial_seed)
 
 
-def set_seed_of(generator: Any, seed: int) -> None:
+def set_seed_of(generator: Random, seed: int) -> None:
     """Give a generator a seed; its state is left as it is.
 
     Without a seed of its own, dropout on PyTorch draws from the global stream and not from the generator's.
@@ -146,7 +163,7 @@ def set_seed_of(generator: Any, seed: int) -> None:
 
 
 @contextmanager
-def unseeded_drawn_from(generator: Any) -> Iterator[None]:
+def unseeded_drawn_from(generator: Random) -> Iterator[None]:
     """Let operations without a seed draw from ``generator``, in place of the one that the process has."""
     from keras.src.backend.common import global_state
 
@@ -190,22 +207,22 @@ def naming_kept() -> Iterator[None]:
 # --- optimizers -------------------------------------------------------------------------------------------------------
 
 
-def averages_in(optimizer: Any) -> list[Any]:
+def averages_in(optimizer: Optimizer) -> list[Variable]:
     """Return the averages of weights that an optimizer with ``use_ema`` keeps, in the order of the weights."""
     return list(optimizer._model_variables_moving_average)
 
 
-def follows_schedule(optimizer: Any) -> bool:
+def follows_schedule(optimizer: Optimizer) -> bool:
     """Whether the learning rate of an optimizer follows a schedule of Keras' own."""
     return isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
 
 
-def schedule_of(optimizer: Any) -> Any:
+def schedule_of(optimizer: Optimizer) -> keras.optimizers.schedules.LearningRateSchedule | None:
     """Return the schedule that the learning rate of an optimizer follows, or None."""
     return optimizer._learning_rate if follows_schedule(optimizer) else None
 
 
-def config_of(optimizer: Any) -> dict[str, Any]:
+def config_of(optimizer: Optimizer) -> dict[str, Any]:
     """Return the configuration of an optimizer with its schedule as it is: one of the user's may have none."""
     schedule = schedule_of(optimizer)
     if schedule is None:
@@ -218,7 +235,7 @@ def config_of(optimizer: Any) -> dict[str, Any]:
     return {**config, "learning_rate": schedule}
 
 
-def settings_of(thing: Any) -> dict[str, Any]:
+def settings_of(thing: keras.losses.Loss | Optimizer) -> dict[str, Any]:
     """Return the configuration of a loss or an optimizer, with the arguments that some losses of Keras' leave out.
 
     ``Huber`` leaves out ``delta``, and ``CosineSimilarity`` its ``axis``.
@@ -226,20 +243,20 @@ def settings_of(thing: Any) -> dict[str, Any]:
     return {**thing.get_config(), **getattr(thing, "_fn_kwargs", {})}
 
 
-def decays_all(optimizer: Any) -> bool:
+def decays_all(optimizer: Optimizer) -> bool:
     """Whether no weights were left out of an optimizer's own weight decay; its configuration does not say which."""
     names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
     return not any(getattr(optimizer, name, None) for name in names)
 
 
-def compiled_with(model: Any) -> dict[str, Any]:
+def compiled_with(model: keras.Model) -> dict[str, Any]:
     """Return the arguments that a model was compiled with, as they were given; nothing if it was not compiled."""
     held = getattr(model, "_compile_config", None) if getattr(model, "compiled", False) else None
     return {} if held is None else dict(held.config)
 
 
 @contextmanager
-def uncompiled(model: Any) -> Iterator[None]:
+def uncompiled(model: keras.Model) -> Iterator[None]:
     """Let a model stand uncompiled meanwhile: pickled, it names its losses and metrics, which nobody may know."""
     held = {name: getattr(model, name, None) for name in ("compiled", "optimizer")}
     model.compiled, model.optimizer = False, None
@@ -250,7 +267,7 @@ def uncompiled(model: Any) -> Iterator[None]:
             setattr(model, name, value)
 
 
-def without_model(callback: Any) -> Any:
+def without_model(callback: keras.callbacks.Callback) -> keras.callbacks.Callback:
     """Return a shallow copy of a callback that has not seen the model it was trained with."""
     found = copy.copy(callback)
     found._model = None
@@ -274,13 +291,13 @@ NOT_COPIED = frozenset({"_torch_params", "_compile_config", "_default_save_signa
 VARIABLE_ATTRIBUTES = ("_path", "_regularizer", "_constraint", "_overwrite_with_gradient")
 
 
-def fresh_values(thing: Any) -> dict[str, Callable[[], Any]]:
+def fresh_values(thing: object) -> dict[str, Callable[[], Any]]:
     """Return the attributes that a copy of a layer or model begins anew with, and what makes their values."""
     kinds = ((keras.Operation, _OF_OPERATIONS), (keras.Layer, _OF_LAYERS), (keras.Model, _OF_MODELS))
     return {name: make for kind, values in kinds if isinstance(thing, kind) for name, make in values.items()}
 
 
-def autocast_of(variable: Any) -> bool:
+def autocast_of(variable: Variable) -> bool:
     """Whether a variable is cast to the precision that a layer computes in."""
     return bool(variable._autocast)
 

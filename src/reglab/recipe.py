@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
@@ -20,9 +20,11 @@ from reglab.schedules import from_call as schedule_from_call
 from reglab.strategies import CATALOGUE, Strategy
 from reglab.strategies.stage import in_order
 
-__all__ = ["Recipe", "spoken"]
+__all__ = ["Recipe", "RecipeLike", "spoken"]
 
 NONE = "none"
+RecipeLike: TypeAlias = "Recipe | Strategy | str | Sequence[str | Mapping[str, Mapping[str, Any]]] | None"
+"""What :meth:`Recipe.of` reads."""
 
 
 def spoken(name: str, baseline: str = NONE) -> str:
@@ -68,7 +70,7 @@ class Recipe:
 
     # --- as a value ------------------------------------------------------------------------------------------------
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a recipe cannot be changed; make another one")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -101,7 +103,7 @@ class Recipe:
     # --- forms -----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def of(cls, value: Any) -> Recipe:
+    def of(cls, value: RecipeLike) -> Recipe:
         """Return the recipe that ``value`` stands for: a recipe, a strategy, its text, its list form, or None."""
         if isinstance(value, Recipe):
             return value
@@ -225,7 +227,7 @@ def _from_call(call: Call) -> Strategy:
     return cls(**{key: _read(value, declared[key]) for key, value in options.items()})
 
 
-def _read(value: Any, declared: Param) -> Any:
+def _read(value: object, declared: Param) -> object:
     """Return a value as a strategy takes it: calls become schedules, lists tuples, YAML's ``1e-3`` a number."""
     if isinstance(value, Call):
         return schedule_from_call(value)
@@ -237,7 +239,7 @@ def _read(value: Any, declared: Param) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     """Return the number that a text says in a notation that YAML 1.1 does not read as one, such as ``1e-3``."""
     try:
         return float(value) if isinstance(value, str) else value
@@ -260,7 +262,7 @@ def _to_text(strategy: Strategy) -> str:
 
 
 def _plain(strategy: Strategy) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> object:
         if isinstance(value, Schedule):
             return value.to_text()
         return list(value) if isinstance(value, tuple) else value

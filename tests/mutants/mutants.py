@@ -420,8 +420,8 @@ MUTANTS: list[Mutant] = [
         ("regularized/test_callbacks.py", "strategies/test_swa.py", *_REGULARIZED),
         (
             "weights are validated, and not their averages",
-            "def on_test_begin(self, logs: Any = None) -> None:\n        self._show()",
-            "def on_test_begin(self, logs: Any = None) -> None:\n        pass",
+            "def on_test_begin(self, logs: Logs = None) -> None:\n        self._show()",
+            "def on_test_begin(self, logs: Logs = None) -> None:\n        pass",
         ),
         ("training goes on from the averages", "self._network.set_weights(self._moving)", "pass"),
     ),

@@ -7,14 +7,14 @@ product in place is all that is left on the way.
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
+
+from reglab.aliases import Random
 
 __all__ = ["DROPPED", "dropped"]
 
 
-def squares(key: Any, counter: Any) -> Any:
+def squares(key: tf.Tensor, counter: tf.Tensor) -> tf.Tensor:
     """Return 32 random bits for each counter, as uint32.
 
     The generator "squares" of four rounds: Widynski 2020, arXiv:2004.06278. ``key`` is an odd uint64, ``counter`` any
@@ -30,7 +30,7 @@ def squares(key: Any, counter: Any) -> Any:
     return tf.cast(tf.bitwise.right_shift(x * x + z, half), tf.uint32)
 
 
-def factors(shape: Any, threshold: Any, scale: Any, key: Any, first: Any) -> Any:
+def factors(shape: tf.Tensor, threshold: tf.Tensor, scale: tf.Tensor, key: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
     """Return an array that is ``scale`` where 32 random bits are at least ``threshold``, and zero elsewhere."""
     counter = first + tf.cast(tf.range(tf.reduce_prod(shape)), tf.uint64)
     return tf.reshape(tf.where(squares(key, counter) >= threshold, scale, tf.zeros((), scale.dtype)), shape)
@@ -39,7 +39,7 @@ def factors(shape: Any, threshold: Any, scale: Any, key: Any, first: Any) -> Any
 fused = tf.function(factors, jit_compile=True, autograph=False)
 
 
-def dropped(h: Any, rate: Any, scale: Any, random: Any) -> Any:
+def dropped(h: tf.Tensor, rate: tf.Tensor, scale: tf.Tensor, random: Random) -> tf.Tensor:
     """Return ``h`` with each unit left out with probability ``rate``, and the others times ``scale``.
 
     Args:

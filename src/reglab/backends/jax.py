@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import keras
 
+from reglab.aliases import Tensor, Tensors
 from reglab.backends.plain import DROPPED, by_class, dropped, feed, random_kept, sum_of_squares
 
 if TYPE_CHECKING:
@@ -20,29 +21,33 @@ __all__ = [
 ]  # fmt: skip
 
 
-def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+def gradient(function: Callable[[Any], Tensor], at: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
     return jax.grad(function)(at)
 
 
-def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:
     """Return ``function`` compiled; it may read ``variables`` and change nothing.
 
     What is not handed in would be a constant of the program, so the values of the variables are arguments of it.
     """
 
     @jax.jit
-    def pure(values: list[Any], *args: Any) -> Any:
+    def pure(values: list[Tensor], *args: Tensor) -> Tensor:
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
             return function(*args)
 
     return lambda *args: pure([variable.value for variable in variables], *args)
 
 
+# Values of trainable and other variables, of those of the optimizer and of those of metrics.
+_State = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
+
+
 class StepMixin(_Trainer):
     """Prepares the batch inside a scope that stands for the state, then leaves the step to Keras."""
 
-    def train_step(self, state: Any, data: Any) -> Any:
+    def train_step(self, state: _State, data: Tensors) -> tuple[dict[str, Tensor], _State]:
         trainable, non_trainable, optimizer, metrics = state
         mapping = [
             *zip(self.trainable_variables, trainable, strict=True),
@@ -59,7 +64,7 @@ class StepMixin(_Trainer):
             self._held.around = None
         return logs, self._after(state) if self._acts_after_update() else state
 
-    def _after(self, state: Any) -> Any:
+    def _after(self, state: _State) -> _State:
         """Return the state of a step with what strategies make of it."""
         trainable, non_trainable, optimizer, metrics = state
         mapping = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from reglab.aliases import Tensor, Tensors
 from reglab.backends.cheap_bits import DROPPED, dropped
 from reglab.backends.plain import by_class, random_kept
 
@@ -21,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+def gradient(function: Callable[[Any], Tensor], at: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
     at = keras.tree.map_structure(tf.convert_to_tensor, at)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -30,17 +31,17 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
     return tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
-def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:
     """Return ``function`` compiled; it may read ``variables`` and change nothing."""
     return tf.function(function, autograph=False)
 
 
-def sum_of_squares(x: Any) -> Any:
+def sum_of_squares(x: Tensor) -> Tensor:
     """Return the sum of all squares, whose gradient is one product and not an array of ones and three of them."""
     return 2 * tf.nn.l2_loss(x)
 
 
-def feed(batches: Any) -> tf.data.Dataset:
+def feed(batches: Sequence[Tensors]) -> tf.data.Dataset:
     """Return the batches as ``fit`` is to be given them: as a ``tf.data`` pipeline that does not tune itself.
 
     Keras would make one that does. The thread that tunes it sleeps twice as long after each look, and a pipeline that
@@ -59,7 +60,7 @@ def feed(batches: Any) -> tf.data.Dataset:
 class StepMixin(_Trainer):
     """Prepares the batch, then leaves the step to Keras."""
 
-    def train_step(self, data: Any) -> Any:
+    def train_step(self, data: Tensors) -> dict[str, Tensor]:
         logs = super().train_step(self._prepare(data))
         self._after_update()
         return logs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import torch
 
+from reglab.aliases import Tensor, Tensors
 from reglab.backends.plain import DROPPED, dropped, feed, sum_of_squares
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+def gradient(function: Callable[[Any], Tensor], at: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
     leaves = [tensor.detach().requires_grad_(True) for tensor in keras.tree.flatten(at)]
     with torch.enable_grad():
@@ -31,7 +32,7 @@ def gradient(function: Callable[[Any], Any], at: Any) -> Any:
     return keras.tree.pack_sequence_as(at, slopes)
 
 
-def by_class(outputs: Any) -> Any:
+def by_class(outputs: Tensor) -> Tensor:
     """Return outputs of which the sparse cross-entropy has a gradient: with classes in the first place of memory.
 
     Keras moves the classes there, and PyTorch's loss of pixels has a gradient only where memory has that order (seen on
@@ -40,10 +41,10 @@ def by_class(outputs: Any) -> Any:
     return outputs.movedim(-1, 1).contiguous().movedim(1, -1) if outputs.ndim > 3 else outputs
 
 
-def compiled(function: Callable[..., Any], variables: Sequence[Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:
     """Return ``function``, which PyTorch runs as it is; without recording what it does for a gradient."""
 
-    def run(*args: Any) -> Any:
+    def run(*args: Tensor) -> Tensor:
         with torch.no_grad():
             return function(*args)
 
@@ -61,7 +62,7 @@ def random_kept() -> Iterator[None]:
 class StepMixin(_Trainer):
     """Prepares the batch, then leaves the step to Keras."""
 
-    def train_step(self, data: Any) -> Any:
+    def train_step(self, data: Tensors) -> dict[str, Tensor]:
         with torch.no_grad():
             data = self._prepare(data)
         logs = super().train_step(data)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from reglab.aliases import Optimizer, Tensor, Tensors, Variable
+
 __all__ = ["Trainer"]
 
 
 class Trainer:
     """A ``keras.Model`` with reglab's ``_prepare``, which turns a batch into the one that is trained on."""
 
-    optimizer: Any
-    trainable_variables: list[Any]
-    non_trainable_variables: list[Any]
+    optimizer: Optimizer
+    trainable_variables: list[Variable]
+    non_trainable_variables: list[Variable]
     _held: Any
 
-    def _prepare(self, data: Any) -> tuple[Any, Any, Any]:
+    def _prepare(self, data: Tensors) -> tuple[Tensors, Tensors, Tensor | None]:
         raise NotImplementedError
 
     def _acts_after_update(self) -> bool:

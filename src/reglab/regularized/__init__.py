@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reglab import backends
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, RecipeLike
 
 if TYPE_CHECKING:
     import keras
@@ -18,7 +18,7 @@ __all__ = ["regularize"]
 
 
 def regularize(
-    model: keras.Model | Callable[[], keras.Model], recipe: Any, *, seed: int | None = None
+    model: keras.Model | Callable[[], keras.Model], recipe: RecipeLike, *, seed: int | None = None
 ) -> RegularizedModel:
     """Return a Keras model that trains ``model`` with the regularization of ``recipe``.
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import keras
 
+from reglab.aliases import Tensor
+
 __all__ = ["ActivityPenalty"]
 
 
@@ -20,11 +22,11 @@ class ActivityPenalty(keras.regularizers.Regularizer):
 
     resting: ClassVar[bool] = False
 
-    def __init__(self, original: Any, penalties: Sequence[Callable[[Any], Any]]) -> None:
+    def __init__(self, original: Callable[[Tensor], Tensor] | None, penalties: Sequence[Callable[[Any], Any]]) -> None:
         self.original = original
         self._penalties = penalties
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Tensor) -> Tensor:
         x = keras.ops.cast(x, "float32")
         terms = [keras.ops.zeros(())] if self.resting else [penalty(x) for penalty in self._penalties]
         if self.original is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-def model_of(source: Any) -> tuple[Any, bool]:
+def model_of(source: keras.Model | Callable[[], keras.Model]) -> tuple[Any, bool]:
     """Return the model, and whether it is ours because a builder just made it."""
     if isinstance(source, keras.Model):
         return source, False
@@ -59,7 +60,7 @@ _STEPS = (
 )
 
 
-def check_trainer(model: Any) -> None:
+def check_trainer(model: keras.Model) -> None:
     """Raise a ReglabError if the model trains, tests, predicts or measures in a way of its own."""
     for method in _STEPS:
         if getattr(type(model), method) is not getattr(keras.Model, method):
@@ -70,7 +71,7 @@ def check_trainer(model: Any) -> None:
             )
 
 
-def check_shapes(model: Any, parts: list[Part]) -> None:
+def check_shapes(model: keras.Model, parts: list[Part]) -> None:
     """Raise a ReglabError if a strategy cannot act on the model's input."""
     asking = [part for part in parts if part.strategy.acts_on_inputs or part.overrides("check_input")]
     known = known_inputs(model) if asking else []
@@ -126,7 +127,7 @@ def check_callbacks(recipe: Recipe, callbacks: list[Any]) -> None:
             check_path(callback.filepath, f"{name}({callback.filepath!r}): ")
 
 
-def check_path(path: Any, whose: str = "") -> None:
+def check_path(path: str | os.PathLike[str], whose: str = "") -> None:
     """Raise a ReglabError if a regularized model cannot be saved under a name."""
     if not str(path).endswith(".keras") and not str(path).startswith("hf://"):
         raise ReglabError(
@@ -135,7 +136,7 @@ def check_path(path: Any, whose: str = "") -> None:
         )
 
 
-def metric_names(declared: Any, outputs: list[str]) -> list[str]:
+def metric_names(declared: object, outputs: list[str]) -> list[str]:
     """Return the names under which Keras may report what ``metrics=`` of ``compile`` was given.
 
     Args:

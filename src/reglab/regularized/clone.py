@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import keras
 
+from reglab.aliases import Tensor, Tensors
 from reglab.errors import ReglabError
 from reglab.keras_internals import is_graph, layers_in, order_layers, set_trainable_alone
 from reglab.regularized.activity import ActivityPenalty
@@ -38,7 +39,7 @@ class Tap(keras.layers.Layer):
         self._function = function
         self.supports_masking = True
 
-    def call(self, h: Any, training: bool | None = None) -> Any:
+    def call(self, h: Tensor, training: bool | None = None) -> Tensor:
         return self._function(h) if training and not self.resting else h
 
     @classmethod
@@ -54,19 +55,21 @@ class Tap(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}  # so that the graph around it can be read; a tap is never made from it
 
-    def compute_output_spec(self, h: Any, training: bool | None = None) -> Any:
+    def compute_output_spec(self, h: Tensors, training: bool | None = None) -> Tensors:
         return keras.tree.map_structure(lambda t: keras.KerasTensor(t.shape, dtype=t.dtype), h)
 
 
 class _Failed(Exception):
     """A layer could not be copied the way that was tried."""
 
-    def __init__(self, layer: Any, reason: str) -> None:
+    def __init__(self, layer: keras.Operation | None, reason: str) -> None:
         super().__init__(reason)
         self.layer, self.reason = layer, reason
 
 
-def clone(model: Any, taps: Mapping[str, list[Callable[[Any], Any]]] | None = None, *, owned: bool = False) -> Any:
+def clone(
+    model: keras.Model, taps: Mapping[str, list[Callable[[Any], Any]]] | None = None, *, owned: bool = False
+) -> keras.Model:
     """Return a copy of ``model`` with its weights and, behind the layers that ``taps`` names by path, taps.
 
     Layers are copied the way Keras does it, by their configuration and what it saves of them. The copy is compared with
@@ -102,12 +105,12 @@ def clone(model: Any, taps: Mapping[str, list[Callable[[Any], Any]]] | None = No
     raise ReglabError(f"{found}. {_WAY_OUT}.")
 
 
-def without_taps(network: Any) -> Any:
+def without_taps(network: keras.Model) -> keras.Model:
     """Return a copy of a network, with its weights, from which the taps are gone."""
     return clone(network)
 
 
-def _tried(model: Any, taps: dict[str, list[Callable[[Any], Any]]], by_attributes: set[type]) -> Any:
+def _tried(model: keras.Model, taps: dict[str, list[Callable[[Any], Any]]], by_attributes: set[type]) -> Any:
     """Return a copy that was compared with the model, or the difference that was found."""
     copying = _Copying(by_attributes)
     try:
@@ -118,7 +121,7 @@ def _tried(model: Any, taps: dict[str, list[Callable[[Any], Any]]], by_attribute
         return difference(model, copy, copying.pairs) or copy
 
 
-def _kinds_to_blame(model: Any, layer: Any) -> set[type]:
+def _kinds_to_blame(model: keras.Model, layer: keras.Layer | None) -> set[type]:
     """Return the classes of layers to be copied in another way: that of a layer, or all that are not Keras' own."""
     if layer is not None and not is_graph(layer):
         return {type(layer)}
@@ -128,7 +131,7 @@ def _kinds_to_blame(model: Any, layer: Any) -> set[type]:
     }
 
 
-def _of_keras(layer: Any) -> bool:
+def _of_keras(layer: keras.Operation) -> bool:
     return type(layer).__module__.partition(".")[0] == "keras"
 
 
@@ -146,7 +149,7 @@ class _Copying:
         self.pairs: list[tuple[Any, Any]] = []  # each layer and its copy; of models, those inside them
         self._sources: dict[int, Any] = {}  # from the identity of a copy to its original
 
-    def model(self, model: Any, taps: dict[str, list[Callable[[Any], Any]]]) -> Any:
+    def model(self, model: keras.Model, taps: dict[str, list[Callable[[Any], Any]]]) -> keras.Model:
         copy = self.graph(model, taps) if is_graph(model) else self.layer(model)
         self._twins.settle()
         if not self._reuse:
@@ -155,13 +158,13 @@ class _Copying:
         return copy
 
     @staticmethod
-    def _inner_graph(model: Any, twins: Twins) -> Any:
+    def _inner_graph(model: keras.Model, twins: Twins) -> keras.Model:
         """Copy a network that is inside a layer whose attributes are copied."""
         copying = _Copying({keras.Layer})
         copying._twins = twins
         return copying.graph(model, {})
 
-    def _give_state(self, source: Any, copy: Any) -> None:
+    def _give_state(self, source: keras.Operation, copy: keras.Operation) -> None:
         if isinstance(source, Tap) or not isinstance(source, keras.Layer):
             return
         try:
@@ -173,7 +176,7 @@ class _Copying:
 
     # --- one layer -------------------------------------------------------------------------------------------------
 
-    def layer(self, layer: Any, *, linear: bool = False) -> Any:
+    def layer(self, layer: keras.Operation, *, linear: bool = False) -> keras.Operation:
         """Return a copy of a layer or an operation, without its activation if it shall be ``linear``."""
         if isinstance(layer, Tap) or self._reuse:
             copy = layer
@@ -188,7 +191,7 @@ class _Copying:
         self._sources[id(copy)] = layer
         return copy
 
-    def _twin(self, layer: Any) -> Any:
+    def _twin(self, layer: keras.Operation) -> keras.Operation:
         try:
             copy = self._twins.of(layer, outermost=True)
         except Exception as error:
@@ -196,7 +199,7 @@ class _Copying:
         _without_penalty(copy)
         return copy
 
-    def _from_config(self, layer: Any) -> Any:
+    def _from_config(self, layer: keras.Operation) -> keras.Operation:
         try:
             config = layer.get_config()
             if isinstance(layer, keras.Layer) and isinstance(layer.activity_regularizer, ActivityPenalty):
@@ -216,7 +219,9 @@ class _Copying:
 
     # --- networks of layers ----------------------------------------------------------------------------------------
 
-    def graph(self, model: Any, taps: dict[str, list[Callable[[Any], Any]]], *, prefix: str = "") -> Any:
+    def graph(
+        self, model: keras.Model, taps: dict[str, list[Callable[[Any], Any]]], *, prefix: str = ""
+    ) -> keras.Model:
         """Return a copy of a Sequential or Functional model with taps in it."""
         logits = taps.get(OUTPUT, [])
         taps = {path: functions for path, functions in taps.items() if path != OUTPUT}
@@ -227,12 +232,12 @@ class _Copying:
                 return self._paired(model, self._unbuilt(model, taps, logits, prefix=prefix))
         return self._paired(model, self._functional(model, taps, logits, prefix=prefix))
 
-    def _paired(self, model: Any, copy: Any) -> Any:
+    def _paired(self, model: keras.Model, copy: keras.Model) -> keras.Model:
         set_trainable_alone(copy, model.trainable)  # what is in it has flags of its own
         self._sources[id(copy)] = model
         return copy
 
-    def _sequential(self, model: Any) -> Any:
+    def _sequential(self, model: keras.Model) -> keras.Sequential:
         layers = [self.layer(layer) for layer in model.layers if not isinstance(layer, Tap)]
         try:
             copy = keras.Sequential(layers, name=model.name)
@@ -244,12 +249,12 @@ class _Copying:
 
     def _functional(
         self,
-        model: Any,
+        model: keras.Model,
         taps: dict[str, list[Callable[[Any], Any]]],
         logits: list[Callable[[Any], Any]],
         *,
         prefix: str,
-    ) -> Any:
+    ) -> keras.Model:
         # A model made anew from the same tensors: Sequential becomes Functional, and neither class nor compilation of
         # the user's model come along.
         # (The attributes input and output of a Sequential model exist only once it was called.)
@@ -261,13 +266,13 @@ class _Copying:
         placed: set[str] = set()
         made: dict[str, Tap] = {}  # a shared layer is called several times and has one tap
 
-        def tapped(functions: list[Callable[[Any], Any]], name: str, outputs: Any) -> Any:
+        def tapped(functions: list[Callable[[Any], Any]], name: str, outputs: Tensors) -> Tensors:
             for position, function in enumerate(functions):
                 called = f"tap{position}_{prefix.replace('/', '_')}{name}"
                 outputs = _on_first(made.setdefault(called, Tap(function, name=called)), outputs)
             return outputs
 
-        def clone_function(layer: Any) -> Any:
+        def clone_function(layer: keras.Operation) -> keras.Operation:
             where = place.where if place is not None and layer.name == place.name else None
             if is_graph(layer):
                 inner = {
@@ -280,7 +285,7 @@ class _Copying:
                 return self.graph(layer, inner, prefix=f"{prefix}{layer.name}/")
             return self.layer(layer, linear=where == INSIDE)
 
-        def call_function(copy: Any, *args: Any, **kwargs: Any) -> Any:
+        def call_function(copy: keras.Operation, *args: Any, **kwargs: Any) -> Tensors:
             if isinstance(copy, Tap):
                 return args[0]
             source = self._sources[id(copy)]
@@ -308,7 +313,7 @@ class _Copying:
             raise ReglabError(f"Nothing could be placed behind {', '.join(missing)}. {_WAY_OUT}.")
         return copy
 
-    def _in_order(self, model: Any, copy: Any) -> None:
+    def _in_order(self, model: keras.Model, copy: keras.Model) -> None:
         """List the layers of a copy in the order of the model's: weights are listed in the order of layers.
 
         With a tap behind it a layer comes earlier.
@@ -321,12 +326,12 @@ class _Copying:
 
     def _unbuilt(
         self,
-        model: Any,
+        model: keras.Model,
         taps: Mapping[str, list[Callable[[Any], Any]]],
         logits: list[Callable[[Any], Any]],
         *,
         prefix: str,
-    ) -> Any:
+    ) -> keras.Sequential:
         """Copy a Sequential model that does not know its input yet: a chain of layers."""
         place = find_logits(Graph.of(model)) if logits else None
         chain: list[Any] = []
@@ -347,7 +352,7 @@ class _Copying:
             chain += [Tap(function, name=f"tap{position}_{layer.name}") for position, function in names]
         return keras.Sequential(chain, name=model.name)
 
-    def _chain_with_logits(self, layer: Any, place: Logits, logits: list[Callable[[Any], Any]]) -> list[Any]:
+    def _chain_with_logits(self, layer: keras.Layer, place: Logits, logits: list[Callable[[Any], Any]]) -> list[Any]:
         taps = [Tap(function, name=f"tap{position}_logits") for position, function in enumerate(logits)]
         copy = self.layer(layer, linear=place.where == INSIDE)
         if place.where == BEFORE:
@@ -355,34 +360,34 @@ class _Copying:
         return [copy, *taps, *([_activation_behind(layer)] if place.where == INSIDE else [])]
 
 
-def _on_first(tap: Tap, outputs: Any) -> Any:
+def _on_first(tap: Tap, outputs: Tensors) -> Tensors:
     """Apply a tap to what a layer gives, or to the first of several: the others are states, or scores."""
     flat = keras.tree.flatten(outputs)
     return keras.tree.pack_sequence_as(outputs, [tap(flat[0]), *flat[1:]])
 
 
-def _activation_behind(layer: Any) -> Any:
+def _activation_behind(layer: keras.Layer) -> keras.layers.Activation:
     return keras.layers.Activation(own_activation(layer), dtype=layer.dtype_policy, name=f"{layer.name}_activation")
 
 
-def _make_linear(layer: Any) -> None:
+def _make_linear(layer: keras.Layer) -> None:
     while not hasattr(layer, "activation"):  # a wrapper, such as TimeDistributed
         layer = layer.layer
     layer.activation = keras.activations.linear
 
 
-def _without_penalty(copy: Any) -> None:
+def _without_penalty(copy: keras.Operation) -> None:
     if isinstance(copy, keras.Layer):
         for layer in layers_in(copy, itself=True):
             if isinstance(layer.activity_regularizer, ActivityPenalty):
                 layer.activity_regularizer = layer.activity_regularizer.original
 
 
-def _input_like(tensor: Any) -> Any:
+def _input_like(tensor: keras.KerasTensor) -> keras.KerasTensor:
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 
-def _only_here(layer: Any) -> bool:
+def _only_here(layer: keras.Operation) -> bool:
     """Whether a layer is more than its configuration, and nothing would show it.
 
     The function of a Lambda lives in this process alone. What is not built cannot be compared yet.

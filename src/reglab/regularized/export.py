@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 
@@ -17,7 +15,7 @@ from reglab.regularized.parts import Part
 __all__ = ["exported", "why_not_saved"]
 
 
-def exported(network: Any, parts: list[Part], fitted: Fitted, weights: list[np.ndarray]) -> keras.Model:
+def exported(network: keras.Model, parts: list[Part], fitted: Fitted, weights: list[np.ndarray]) -> keras.Model:
     """Return a copy of ``network``, with these weights, in which no layer is reglab's; ``safe_mode=True`` loads it.
 
     Raises:
@@ -46,7 +44,7 @@ def exported(network: Any, parts: list[Part], fitted: Fitted, weights: list[np.n
     return keras.Model(inputs, plain(x), name=plain.name)
 
 
-def why_not_saved(network: Any) -> str | None:
+def why_not_saved(network: keras.Model) -> str | None:
     """Return why a file of a network cannot be written, or be read without further ado, or None if it can."""
     try:
         keras.saving.serialize_keras_object(network)

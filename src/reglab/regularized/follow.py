@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
 
-from reglab.keras_internals import call_with, generators_in
+from reglab.keras_internals import Node, call_with, generators_in
 from reglab.regularized.trial import run_alone
 
 __all__ = ["adds", "keeps_units"]
@@ -36,7 +35,7 @@ _KNOWN = (
 _MOST_NUMBERS = 2**22  # a trial with more is too slow
 
 
-def keeps_units(operation: Any, node: Any) -> bool:
+def keeps_units(operation: keras.Operation, node: Node | None) -> bool:
     """Whether what an operation gives are the units it is given, bent, scaled or joined, each at its place.
 
     It is told by what it does and not by its name, so that ``keras.ops.relu(x)`` is as good as ``layers.ReLU()(x)``: it
@@ -61,7 +60,7 @@ def keeps_units(operation: Any, node: Any) -> bool:
     return _side_by_side(shapes, output) or (output in shapes and _place_by_place(operation, node))
 
 
-def adds(operation: Any, node: Any) -> bool:
+def adds(operation: keras.Operation, node: Node) -> bool:
     """Whether what an operation gives is the sum of the two things of one shape that it is given, tried on numbers."""
     tensors = node.input_tensors
     if len(tensors) != 2 or tensors[0] is tensors[1] or len(node.outputs) != 1:
@@ -80,7 +79,7 @@ def adds(operation: Any, node: Any) -> bool:
     return found is not None and np.allclose(found, values[0] + values[1], atol=1e-2)
 
 
-def _random(layer: Any) -> bool:
+def _random(layer: keras.Layer) -> bool:
     return bool(generators_in(layer))
 
 
@@ -95,7 +94,7 @@ def _side_by_side(shapes: list[tuple[int | None, ...]], output: tuple[int | None
     return None not in sizes and sum(size for size in sizes if size) == output[other[0]]
 
 
-def _place_by_place(operation: Any, node: Any) -> bool:
+def _place_by_place(operation: keras.Operation, node: Node) -> bool:
     """Whether a change of the first input at one place, all its channels, changes the output there alone."""
     shape = tuple(4 if size is None else size for size in tuple(node.outputs[0].shape))
     if math.prod(shape) > _MOST_NUMBERS:
@@ -118,7 +117,7 @@ def _place_by_place(operation: Any, node: Any) -> bool:
     return all(tuple(at) == place for at in moved)
 
 
-def _given(operation: Any, node: Any, values: dict[int, np.ndarray]) -> np.ndarray | None:
+def _given(operation: keras.Operation, node: Node, values: dict[int, np.ndarray]) -> np.ndarray | None:
     tensors = {key: keras.ops.convert_to_tensor(value) for key, value in values.items()}
     args, kwargs = call_with(node, tensors)
     y = run_alone(operation, *args, **kwargs)

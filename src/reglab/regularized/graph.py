@@ -11,14 +11,14 @@ from typing import Any
 import keras
 
 from reglab.errors import ReglabError, nearest
-from reglab.keras_internals import calls_in, is_graph, layers_in, made_by
+from reglab.keras_internals import Node, calls_in, is_graph, layers_in, made_by
 from reglab.regularized.follow import adds, keeps_units
 from reglab.regularized.roles import role
 
 __all__ = ["Graph", "flat_layers", "has_kernel", "head_layers", "history", "inputs_of", "kernel_layers"]
 
 
-def inputs_of(model: Any) -> list[Any]:
+def inputs_of(model: keras.Model) -> list[keras.KerasTensor]:
     """Return the input tensors of a Sequential or Functional model; none of a Sequential one that was never built."""
     try:
         return keras.tree.flatten(model.inputs)
@@ -26,7 +26,7 @@ def inputs_of(model: Any) -> list[Any]:
         return []
 
 
-def has_kernel(layer: Any) -> bool:
+def has_kernel(layer: keras.Operation) -> bool:
     """Whether a layer, or a layer inside it, multiplies by weights of its own. Known before it is built."""
     if isinstance(layer, keras.Model):
         return any(has_kernel(inner) for inner in layer.layers)
@@ -42,18 +42,18 @@ def has_kernel(layer: Any) -> bool:
     )
 
 
-def _config(layer: Any) -> dict[str, Any]:
+def _config(layer: keras.Layer) -> dict[str, Any]:
     with contextlib.suppress(Exception):  # a layer may have none
         return layer.get_config()
     return {}
 
 
-def flat_layers(model: Any) -> list[Any]:
+def flat_layers(model: keras.Model) -> list[keras.Layer]:
     """Return every layer of a model that is not itself a model, nested ones included, in order."""
     return [layer for layer in layers_in(model) if not isinstance(layer, keras.Model)]
 
 
-def kernel_layers(model: Any) -> list[Any]:
+def kernel_layers(model: keras.Model) -> list[keras.Layer]:
     """Return the layers that have a kernel, the outermost where one is inside another."""
     found: list[Any] = []
     inside: set[int] = set()
@@ -64,7 +64,7 @@ def kernel_layers(model: Any) -> list[Any]:
     return found
 
 
-def head_layers(model: Any) -> list[Any]:
+def head_layers(model: keras.Model) -> list[keras.Layer]:
     """Return the output layers: those with a kernel behind which no other layer has one.
 
     A subclassed model does not tell how its layers are connected; there it is the one that was created last.
@@ -87,15 +87,15 @@ class Graph:
         producers: from a name to those whose output it takes; made when it is first asked for.
     """
 
-    layers: dict[str, Any]
+    layers: dict[str, keras.Operation]
     consumers: dict[str, list[str]] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
-    nodes: dict[str, Any] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
     read: set[tuple[str, int]] = field(default_factory=set)
     producers: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Any) -> Graph:
+    def of(cls, model: keras.Model) -> Graph:
         if isinstance(model, keras.Sequential):
             layers = {layer.name: layer for layer in model.layers}
             names = list(layers)
@@ -258,7 +258,7 @@ class Graph:
         raise ReglabError(f"The model has no layer {place!r}.{nearest(place, names)} It has {', '.join(names)}.")
 
 
-def history(tensor: Any) -> tuple[str, int]:
+def history(tensor: keras.KerasTensor) -> tuple[str, int]:
     """Return the name of the layer or operation that made a symbolic tensor, and which of its outputs it is."""
     operation, index = made_by(tensor)
     return operation.name, index

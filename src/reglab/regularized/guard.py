@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from reglab.aliases import Tensor, Tensors
 from reglab.keras_internals import generators_in, is_graph, mask_of, run_graph, takes_training
 from reglab.regularized.probes import probes
 from reglab.regularized.state import Unlike, together
@@ -32,7 +33,7 @@ class Difference:
         return f"The layer {self.layer.name!r} ({type(self.layer).__name__}) {self.what}"
 
 
-def difference(model: Any, copy: Any, pairs: Sequence[tuple[Any, Any]]) -> Difference | None:
+def difference(model: keras.Model, copy: keras.Model, pairs: Sequence[tuple[Any, Any]]) -> Difference | None:
     """Return in what a copy differs from the model it was made of, or None.
 
     Compared are the number, order and values of weights, what is frozen, penalties and constraints on weights, and for
@@ -66,7 +67,9 @@ def difference(model: Any, copy: Any, pairs: Sequence[tuple[Any, Any]]) -> Diffe
     return None
 
 
-def runs(network: Any, x: Any, *, training: bool, model: Any = None) -> list[np.ndarray] | None:
+def runs(
+    network: keras.Model, x: Tensors, *, training: bool, model: keras.Model | None = None
+) -> list[np.ndarray] | None:
     """Return outputs, masks and losses of a network for inputs, as arrays, or None if it does not take them.
 
     Args:
@@ -84,7 +87,11 @@ def runs(network: Any, x: Any, *, training: bool, model: Any = None) -> list[np.
 
 
 def _run(
-    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], layer: Any, original: Any
+    function: Callable[..., Tensors],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    layer: keras.Layer,
+    original: keras.Layer,
 ) -> list[np.ndarray] | None:
     streams = _streams(layer), _streams(original)
     if len(streams[0]) != len(streams[1]):
@@ -99,12 +106,12 @@ def _run(
         return [_array(y) for y in (*outputs, *masks, sum(losses[1:], losses[0]) if losses else 0.0) if y is not None]
 
 
-def _nothing(variable: Any) -> Any:
+def _nothing(variable: keras.Variable) -> Tensor:
     value = keras.ops.zeros_like(keras.ops.convert_to_tensor(variable))  # JAX takes no variable here
     return value * np.nan if "float" in variable.dtype else value
 
 
-def _array(y: Any) -> np.ndarray:
+def _array(y: Tensor) -> np.ndarray:
     if isinstance(y, float):
         return np.asarray(y, "float32")
     if hasattr(y, "to_tensor"):  # ragged
@@ -134,24 +141,24 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
     return not a.size or bool((np.abs(a - b).max(axis=1) <= _TOLERANCE * np.abs(a).max(axis=1)).all())
 
 
-def _takes_training(model: Any) -> bool:
+def _takes_training(model: keras.Model) -> bool:
     return takes_training(model, True) or is_graph(model)
 
 
-def _streams(layer: Any) -> list[Any]:
+def _streams(layer: keras.Layer) -> list[Any]:
     return [generator.state for generator in generators_in(layer)]
 
 
-def _weights(model: Any) -> list[tuple[Any, ...]]:
+def _weights(model: keras.Layer) -> list[tuple[Any, ...]]:
     trained = {id(weight) for weight in model.trainable_weights}
     return [(tuple(w.shape), str(w.dtype), id(w) in trained, _digest(w)) for w in model.weights]
 
 
-def _digest(weight: Any) -> int:
+def _digest(weight: keras.Variable) -> int:
     return hash(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
 
 
-def _other_state(source: Any, copy: Any) -> str | None:
+def _other_state(source: keras.Operation, copy: keras.Operation) -> str | None:
     """Return how a layer's weights, flags, penalties or constraints differ from its copy's."""
     if source is copy or not isinstance(source, keras.Layer):
         return None
@@ -176,7 +183,9 @@ def _other_state(source: Any, copy: Any) -> str | None:
     return None
 
 
-def _same_function(ours: Any, theirs: Any, weight: Any) -> bool:
+def _same_function(
+    ours: Callable[[Tensor], Tensor] | None, theirs: Callable[[Tensor], Tensor] | None, weight: keras.Variable
+) -> bool:
     if ours is None or theirs is None:
         return False
     with undisturbed():
@@ -186,7 +195,7 @@ def _same_function(ours: Any, theirs: Any, weight: Any) -> bool:
         )
 
 
-def _blamed(model: Any, pairs: Sequence[tuple[Any, Any]], x: Any, *, training: bool) -> Difference:
+def _blamed(model: keras.Model, pairs: Sequence[tuple[Any, Any]], x: Tensors, *, training: bool) -> Difference:
     """Return the first layer whose copy gives something else than it does for the inputs that it has in the model."""
     mode = "training" if training else "inference"
     what = f"gives other outputs than its copy in {mode}: its configuration does not say all that it is"
@@ -209,7 +218,7 @@ def _blamed(model: Any, pairs: Sequence[tuple[Any, Any]], x: Any, *, training: b
     return Difference(None if calls else model, what)
 
 
-def _recorded(model: Any, x: Any, calls: list[Any], *, training: bool) -> Any:
+def _recorded(model: keras.Model, x: Tensors, calls: list[Any], *, training: bool) -> Tensors:
     """Run a Sequential or Functional model, and enter each call of a layer in it, nested models included."""
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
@@ -218,7 +227,9 @@ def _recorded(model: Any, x: Any, calls: list[Any], *, training: bool) -> Any:
     return run_graph(model, x, lambda layer, *args, **kwargs: _entered(layer, args, kwargs, calls, training=training))
 
 
-def _entered(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], calls: list[Any], *, training: bool) -> Any:
+def _entered(
+    layer: keras.Operation, args: tuple[Any, ...], kwargs: dict[str, Any], calls: list[Any], *, training: bool
+) -> Tensors:
     if is_graph(layer):
         return _recorded(layer, args[0], calls, training=training)
     if not isinstance(layer, keras.Layer):

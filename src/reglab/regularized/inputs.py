@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab.aliases import Tensor, Tensors
 from reglab.keras_internals import calls_in, is_graph, layers_in
 from reglab.regularized.graph import flat_layers, history, inputs_of
 from reglab.regularized.probes import probes
@@ -38,7 +39,7 @@ _PASSING = (
 _PASSING_OPERATIONS = {"Cast", "GetItem", "Reshape", "Squeeze", "ExpandDims", "Split", "Slice", "Take", "Transpose"}
 
 
-def known_inputs(model: Any) -> list[ModelInput]:
+def known_inputs(model: keras.Model) -> list[ModelInput]:
     """Return what is known of each input of a model; of one that does not know its inputs yet, nothing."""
     if is_graph(model):
         tensors = inputs_of(model)
@@ -54,12 +55,12 @@ def known_inputs(model: Any) -> list[ModelInput]:
     return [ModelInput((None,), indices=True)] if _ignores_fractions(model, 0) else []
 
 
-def takes_indices(model: Any) -> bool:
+def takes_indices(model: keras.Model) -> bool:
     """Whether a model of one input takes indices, such as token ids: numbers that measure nothing."""
     return any(given.indices for given in known_inputs(model))
 
 
-def indexed(model: Any) -> frozenset[str]:
+def indexed(model: keras.Model) -> frozenset[str]:
     """Return the names of the inputs that a model takes as indices; of a model of one input also the empty name."""
     known = known_inputs(model)
     names = [tensor.name for tensor in inputs_of(model)] if is_graph(model) else [""] * len(known)
@@ -67,7 +68,7 @@ def indexed(model: Any) -> frozenset[str]:
     return frozenset({*found, ""} if found and len(known) == 1 else found)
 
 
-def looks_up(model: Any, x: Any) -> bool:
+def looks_up(model: keras.Model, x: Tensor) -> bool:
     """Whether a batch is taken for indices by a model that said nothing of its inputs before it was given them.
 
     Integers in rows are, where a subclassed model has an embedding; images and sequences of vectors are not.
@@ -76,11 +77,11 @@ def looks_up(model: Any, x: Any) -> bool:
     return not is_graph(model) and integers and len(x.shape) == 2 and _has_lookup(model)
 
 
-def _has_lookup(model: Any) -> bool:
+def _has_lookup(model: keras.Model) -> bool:
     return any(isinstance(layer, _LOOKUPS) for layer in flat_layers(model))
 
 
-def _hides_lookup(model: Any) -> bool:
+def _hides_lookup(model: keras.Layer) -> bool:
     """Whether something looks numbers up where the graph does not say which."""
     if isinstance(model, _LOOKUPS):
         return False
@@ -89,7 +90,7 @@ def _hides_lookup(model: Any) -> bool:
     return any(isinstance(layer, _LOOKUPS) for layer in layers_in(model))
 
 
-def _looked_up(model: Any, position: int) -> bool:
+def _looked_up(model: keras.Model, position: int) -> bool:
     """Whether a layer looks the numbers of an input up as they are."""
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
@@ -123,7 +124,7 @@ def _looked_up(model: Any, position: int) -> bool:
     return False
 
 
-def _ignores_fractions(model: Any, position: int) -> bool:
+def _ignores_fractions(model: keras.Model, position: int) -> bool:
     """Whether a model with an embedding inside something of the user's own sees the whole part of an input alone.
 
     That is how such an embedding is told from one that encodes places.
@@ -137,7 +138,7 @@ def _ignores_fractions(model: Any, position: int) -> bool:
             continue
         whole = np.abs(np.floor(given))
 
-        def outputs(values: np.ndarray, x: Any = x, flat: list[Any] = flat) -> Any:
+        def outputs(values: np.ndarray, x: Tensors = x, flat: list[Any] = flat) -> Any:
             tensors = [*flat[:position], keras.ops.convert_to_tensor(values), *flat[position + 1 :]]
             y = run_alone(model, keras.tree.pack_sequence_as(x, tensors))
             if y is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 
+from reglab.aliases import Tensor, Tensors
 from reglab.errors import ReglabError
 from reglab.keras_internals import is_graph
 from reglab.regularized.graph import Graph, has_kernel
@@ -60,7 +61,7 @@ def find_logits(graph: Graph) -> Logits:
     return Logits(chain[0], INSIDE if activation is not None and len(chain) == 1 else BEHIND)
 
 
-def check_logits(model: Any) -> None:
+def check_logits(model: keras.Model) -> None:
     """Raise a ReglabError if what was taken for the logits of a model looks like probabilities."""
     if not is_graph(model):
         return
@@ -88,7 +89,7 @@ def _all_between(values: np.ndarray) -> bool:
     return bool(((values >= 0) & (values <= 1)).all())
 
 
-def own_activation(layer: Any) -> Any:
+def own_activation(layer: keras.Operation) -> Callable[[Tensor], Tensor] | None:
     """Return the activation that a layer applies to its outputs at last, or None if that is the identity."""
     if isinstance(layer, keras.layers.TimeDistributed):
         return own_activation(layer.layer)
@@ -123,12 +124,12 @@ def _makes_probabilities(graph: Graph, name: str) -> bool:
     return _between_0_and_1(run_alone(graph.layers[name], x))
 
 
-def _bounded(activation: Any) -> bool:
+def _bounded(activation: Callable[[Tensor], Tensor]) -> bool:
     x = np.random.default_rng(0).normal(0, 3, (4, 3)).astype("float32")
     return _between_0_and_1(run_alone(activation, x))
 
 
-def _between_0_and_1(y: Any) -> bool:
+def _between_0_and_1(y: Tensors | None) -> bool:
     if y is None or not keras.ops.is_tensor(y):
         return False
     values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(y, "float32")))

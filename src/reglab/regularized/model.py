@@ -6,6 +6,8 @@ See ``reglab.strategies.base`` for the step in pseudocode.
 from __future__ import annotations
 
 import inspect
+import os
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +15,10 @@ import keras
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Logs, Tensor, Tensors
 from reglab.errors import ReglabError
 from reglab.keras_internals import is_graph
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, RecipeLike
 from reglab.regularized.checks import (
     check_callbacks,
     check_path,
@@ -52,7 +55,9 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         traces: how often the training step was traced, once for each batch shape on compiled backends.
     """
 
-    def __init__(self, network: Any, recipe: Recipe, parts: list[Part], *, seed: int, source_policy: str) -> None:
+    def __init__(
+        self, network: keras.Model, recipe: Recipe, parts: list[Part], *, seed: int, source_policy: str
+    ) -> None:
         # Inputs reach the hooks as they are; each layer of the network casts for itself.
         super().__init__(name=f"regularized_{network.name}", dtype="float32", autocast=False)
         self.network = network
@@ -80,7 +85,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         )
 
     @classmethod
-    def around(cls, source: Any, recipe: Recipe, *, seed: int) -> RegularizedModel:
+    def around(cls, source: keras.Model | Callable[[], keras.Model], recipe: Recipe, *, seed: int) -> RegularizedModel:
         """Clone ``source`` and put ``recipe`` around it; see :func:`reglab.regularize` for the arguments."""
         model, owned = model_of(source)
         if isinstance(model, RegularizedModel):
@@ -129,7 +134,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
     def traces(self) -> int:
         return self._held.traces
 
-    def set_recipe(self, recipe: Any) -> None:
+    def set_recipe(self, recipe: RecipeLike) -> None:
         """Train with other strengths from now on, in the same compiled program.
 
         Raises:
@@ -166,7 +171,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         """Let strategies that make the weights of a pass from those that are trained know the present ones."""
         restart_state([part for part in self._held.parts if part.overrides("reparametrize")], self.network)
 
-    def adapt(self, x: Any, *, low: Any = None, high: Any = None) -> None:
+    def adapt(self, x: np.ndarray, *, low: Tensor = None, high: Tensor = None) -> None:
         """Learn from training inputs what the recipe needs to know of the data before training.
 
         Args:
@@ -242,7 +247,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)  # so that its state can be loaded
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         bound = inspect.signature(super().fit).bind(*args, **kwargs)
         given = bound.arguments.get("callbacks")
         callbacks = list(given.callbacks) if isinstance(given, keras.callbacks.CallbackList) else given
@@ -261,7 +266,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         self._settle()
         return history
 
-    def _callbacks(self, given: list[Any], inputs: Any) -> list[Any]:
+    def _callbacks(self, given: list[Any], inputs: Callable[[], Iterator[Tensors]] | None) -> list[Any]:
         """Return the callbacks of one call of ``fit``: the user's, the recipe's, and what goes with both."""
         schedules = [_Schedules()] if self.recipe.scheduled else []
         own = [callback for strategy in self.recipe for callback in strategy.callbacks()]
@@ -276,12 +281,12 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         part = next(part for part in self._held.parts if part.strategy.name == name)
         return {key: np.array(keras.ops.convert_to_numpy(value)) for key, value in part.strengths.state.items()}
 
-    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
         """Save as ``keras.Model.save`` does, to a .keras file."""
         check_path(filepath)
         return super().save(filepath, *args, **kwargs)
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensors, training: bool | None = None) -> Tensors:
         y = self._forward(x, training=bool(training))
         penalty = self._penalty()
         if penalty is not None:
@@ -295,8 +300,13 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         self.built = True
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+        self,
+        x: Tensors | None = None,
+        y: Tensors | None = None,
+        y_pred: Tensors | None = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
         if self._held.targets.soft:
             y, sample_weight = self._held.targets.soften(y, y_pred, sample_weight)
         outputs = self._held.targets.laid_out(y_pred)
@@ -305,7 +315,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             loss = self._with_terms(loss, x, y, y_pred, sample_weight)
         return loss
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def compute_metrics(self, x: Tensors, y: Tensors, y_pred: Tensors, sample_weight: Tensor | None = None) -> Any:
         if self._held.labels is not None and y is self._held.labels[0]:
             y = self._held.labels[1]
         return super().compute_metrics(x, y, y_pred, sample_weight)
@@ -320,14 +330,14 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RegularizedModel:
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> RegularizedModel:
         network = keras.saving.deserialize_keras_object(config["network"], custom_objects=custom_objects)
         model = cls.around(network, Recipe.from_list(config["recipe"]), seed=config["seed"])
         model.fitted.assign({name: np.zeros(shape, "float32") for name, shape in config["fitted"].items()})
         return model
 
 
-def _input_shape(network: Any) -> Any:
+def _input_shape(network: keras.Model) -> Any:
     """Return the shapes of the inputs that a network was built for, structured as it takes them, or None."""
     if not is_graph(network):
         return (network.get_build_config() or {}).get("input_shape")
@@ -337,7 +347,7 @@ def _input_shape(network: Any) -> Any:
     return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), struct)
 
 
-def _output_shapes(network: Any) -> list[tuple[int | None, ...]] | None:
+def _output_shapes(network: keras.Model) -> list[tuple[int | None, ...]] | None:
     """Return the shapes of a network's outputs, or None where they are not known before it is run."""
     outputs = getattr(network, "outputs", None) if is_graph(network) and inputs_of(network) else None
     return [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)] if outputs else None
@@ -346,5 +356,5 @@ def _output_shapes(network: Any) -> list[tuple[int | None, ...]] | None:
 class _Schedules(keras.callbacks.Callback):
     """Gives scheduled strengths their value at the start of each epoch."""
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.model.set_epoch(epoch)

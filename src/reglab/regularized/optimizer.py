@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
+from reglab.aliases import Optimizer, Tensor, Variable
 from reglab.keras_internals import config_of
 from reglab.regularized.parts import Part, Strengths
 
 __all__ = ["prepared", "unscaled"]
 
 
-def unscaled(optimizer: Any) -> Any:
+def unscaled(optimizer: Optimizer) -> Optimizer:
     """Return the optimizer that makes the steps: the one inside, where losses are scaled around it."""
     return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else optimizer
 
 
-def prepared(optimizer: Any, parts: list[Part], on_gradients: Callable[..., list[Any]], *, scale_loss: bool) -> Any:
+def prepared(
+    optimizer: Optimizer | None, parts: list[Part], on_gradients: Callable[..., list[Any]], *, scale_loss: bool
+) -> Optimizer | None:
     """Return the optimizer that a recipe trains with: a copy, where a strategy changes it; scaling losses, if asked.
 
     Args:
@@ -44,11 +47,11 @@ def prepared(optimizer: Any, parts: list[Part], on_gradients: Callable[..., list
     return optimizer
 
 
-def _let_through(optimizer: Any, on_gradients: Callable[..., list[Any]]) -> None:
+def _let_through(optimizer: Optimizer, on_gradients: Callable[..., list[Any]]) -> None:
     """Let gradients pass through a function before an optimizer steps by them; ``apply`` is where all backends step."""
     apply = optimizer.apply
 
-    def changed(grads: Any, trainable_variables: Any = None) -> Any:
+    def changed(grads: Iterable[Tensor], trainable_variables: Iterable[Variable] | None = None) -> Any:
         variables = None if trainable_variables is None else list(trainable_variables)
         return apply(on_gradients(list(grads), variables), variables)
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
+from reglab.aliases import Tensor
 from reglab.errors import ReglabError
 from reglab.keras_internals import generators_in, set_seed_of
 from reglab.recipe import Recipe
@@ -39,24 +41,24 @@ class Strengths:
         made: what of Keras' its hooks need.
     """
 
-    def __init__(self, variables: dict[str, keras.Variable], state: State | None = None, made: Any = None) -> None:
+    def __init__(self, variables: dict[str, keras.Variable], state: State | None = None, made: object = None) -> None:
         self._variables = variables
         self.state = state or State({})
         self.made = made
 
     @classmethod
-    def of(cls, strategy: Strategy, state: State | None = None, made: Any = None) -> Strengths:
+    def of(cls, strategy: Strategy, state: State | None = None, made: object = None) -> Strengths:
         """Return variables that hold what ``strategy`` declares, a strategy without schedules."""
         variables = {name: _variable(strategy, name, value) for name, value in strategy.strengths().items()}
         return cls(variables, state, made)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Tensor:
         try:
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Tensor:
         return keras.ops.convert_to_tensor(self._variables[name])
 
     def variable(self, name: str) -> keras.Variable:
@@ -84,7 +86,7 @@ class State(Mapping[str, Any]):
         """Return variables that hold what a strategy begins with."""
         return cls({name: _variable(strategy, name, value) for name, value in strategy.state(weights).items()})
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Tensor:
         return keras.ops.convert_to_tensor(self._variables[name])
 
     def __iter__(self) -> Iterator[str]:
@@ -103,7 +105,7 @@ class State(Mapping[str, Any]):
             self._variables[name].assign(value)
 
 
-def _variable(strategy: Strategy, name: str, value: Any) -> keras.Variable:
+def _variable(strategy: Strategy, name: str, value: npt.ArrayLike) -> keras.Variable:
     return keras.Variable(
         np.asarray(value, "float32"),
         trainable=False,
@@ -132,15 +134,15 @@ class Part:
         """Whether the strategy implements a hook."""
         return self.strategy.implements(hook)
 
-    def on_activation(self, h: Any, place: Place) -> Any:
+    def on_activation(self, h: Tensor, place: Place) -> Tensor:
         """Change what flows out of a layer."""
         return self.strategy.on_activation(h, place, self.strengths, self.random)
 
-    def on_branch(self, h: Any, place: Place) -> Any:
+    def on_branch(self, h: Tensor, place: Place) -> Tensor:
         """Change what a residual branch gives."""
         return self.strategy.on_branch(h, place, self.strengths, self.random)
 
-    def activity_penalty(self, outputs: Any) -> Any:
+    def activity_penalty(self, outputs: Tensor) -> Tensor:
         """Return the penalty on a layer's outputs."""
         return self.strategy.activity_penalty(outputs, self.strengths)
 
@@ -164,7 +166,7 @@ def streams_of(recipe: Recipe, seed: int) -> list[int]:
     return [derive(seed, "strategy", name, names[:position].count(name)) for position, name in enumerate(names)]
 
 
-def seed_layers(network: Any, seed: int) -> None:
+def seed_layers(network: keras.Model, seed: int) -> None:
     """Give each random layer of the user's a stream of its own, by its place among them."""
     for position, generator in enumerate(generators_in(network)):
         stream = derive(seed, "layer", position)
@@ -172,12 +174,12 @@ def seed_layers(network: Any, seed: int) -> None:
         _restart(generator.state, stream)
 
 
-def random_states(network: Any) -> list[Any]:
+def random_states(network: keras.Model) -> list[Any]:
     """Return the states of the random streams of the user's layers."""
     return [generator.state for generator in generators_in(network)]
 
 
-def give_state(parts: list[Part], network: Any) -> None:
+def give_state(parts: list[Part], network: keras.Model) -> None:
     """Let each strategy keep what it keeps from step to step, as it is before the first one.
 
     Raises:
@@ -193,16 +195,16 @@ def give_state(parts: list[Part], network: Any) -> None:
             part.strengths.state = State.of(part.strategy, _initial(network))
 
 
-def restart_state(parts: list[Part], network: Any) -> None:
+def restart_state(parts: list[Part], network: keras.Model) -> None:
     """Set what strategies keep to what it is before the first step from the present weights."""
     for part in parts:
         if part.overrides("state"):
             part.strengths.state.assign(part.strategy.state(_initial(network)))
 
 
-def _initial(network: Any) -> list[Weight]:
+def _initial(network: keras.Model) -> list[Weight]:
     return [Weight(np.array(keras.ops.convert_to_numpy(weight)), place) for weight, place in places_of(network)]
 
 
-def _restart(state: Any, seed: int) -> None:
+def _restart(state: keras.Variable, seed: int) -> None:
     state.assign(np.array([seed, 0], dtype=keras.backend.standardize_dtype(state.dtype)))

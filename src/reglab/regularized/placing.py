@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from reglab.aliases import Tensor, Tensors
 from reglab.errors import ReglabError
 from reglab.keras_internals import is_graph
 from reglab.regularized.activity import ActivityPenalty
@@ -26,12 +27,12 @@ class At:
     part: Part
     place: Place
 
-    def __call__(self, h: Any) -> Any:
+    def __call__(self, h: Tensor) -> Tensor:
         act = self.part.on_branch if self.place.kind == "branch" else self.part.on_activation
         return act(h, self.place)
 
 
-def taps(model: Any, parts: list[Part]) -> dict[str, list[Callable[[Any], Any]]]:
+def taps(model: keras.Model, parts: list[Part]) -> dict[str, list[Callable[[Any], Any]]]:
     """Return the functions to be placed in the network, by the path of the layer they follow.
 
     Raises:
@@ -53,7 +54,7 @@ def taps(model: Any, parts: list[Part]) -> dict[str, list[Callable[[Any], Any]]]
     return placed
 
 
-def _check_places(model: Any, part: Part, found: dict[str, Place]) -> None:
+def _check_places(model: keras.Model, part: Part, found: dict[str, Place]) -> None:
     if not part.overrides("check_place") or not is_graph(model):
         return
     for path, place in found.items():
@@ -67,7 +68,7 @@ def _check_places(model: Any, part: Part, found: dict[str, Place]) -> None:
             part.strategy.check_place(place, tuple(tensor.shape))
 
 
-def _branches(model: Any, part: Part) -> dict[str, Place]:
+def _branches(model: keras.Model, part: Part) -> dict[str, Place]:
     """Return the ends of all residual branches of a model, by path."""
     graph = Graph.of(model) if is_graph(model) else None
     paths = [] if graph is None else graph.branches()
@@ -80,7 +81,7 @@ def _branches(model: Any, part: Part) -> dict[str, Place]:
     return {path: Place("branch", path, graph.rank(path), index, len(paths)) for index, path in enumerate(paths)}
 
 
-def at_inputs(part: Part, x: Any) -> Any:
+def at_inputs(part: Part, x: Tensors) -> Tensors:
     """Apply a strategy to the inputs of the network."""
     inputs = keras.tree.flatten(x)
     places = [Place("input", "input", len(each.shape), index, len(inputs)) for index, each in enumerate(inputs)]
@@ -91,7 +92,7 @@ def at_inputs(part: Part, x: Any) -> Any:
     return keras.tree.pack_sequence_as(x, changed)
 
 
-def _at_input(part: Part, x: Any, place: Place) -> Any:
+def _at_input(part: Part, x: Tensor, place: Place) -> Tensor:
     dtype = keras.backend.standardize_dtype(x.dtype)
     if dtype in {"int32", "int64", "bool"}:
         raise ReglabError(
@@ -101,7 +102,7 @@ def _at_input(part: Part, x: Any, place: Place) -> Any:
     return part.on_activation(x if "float" in dtype else keras.ops.cast(x, "float32"), place)
 
 
-def add_activity_penalties(network: Any, parts: list[Part]) -> None:
+def add_activity_penalties(network: keras.Model, parts: list[Part]) -> None:
     """Give hidden layers with a kernel the activity penalties of the recipe, beside their own."""
     penalties = [part.activity_penalty for part in parts if part.strategy.penalizes_activity]
     if not penalties:
@@ -113,7 +114,7 @@ def add_activity_penalties(network: Any, parts: list[Part]) -> None:
             layer.activity_regularizer = ActivityPenalty(layer.activity_regularizer, penalties)
 
 
-def _places(model: Any, part: Part) -> dict[str, Place]:
+def _places(model: keras.Model, part: Part) -> dict[str, Place]:
     """Return where in the graph of a model a strategy may act, by the path of the layer, or by ``OUTPUT``."""
     places = [place for place in part.strategy.places if place != "input"]
     if not places:

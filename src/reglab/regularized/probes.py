@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab.aliases import Tensor
 from reglab.keras_internals import is_graph
 from reglab.regularized.graph import flat_layers, inputs_of
 
@@ -21,7 +22,7 @@ _MOST_INDICES = 16
 _WORDS = ("a", "the", "good movie", "Zyzzyva", "one two three four five", "")
 
 
-def probes(model: Any) -> Iterator[Any]:
+def probes(model: keras.Model) -> Iterator[Any]:
     """Yield inputs for ``model``, structured as it takes them: random, of each input's shape and dtype.
 
     What a model takes beside shapes is read from its layers: how many indices an embedding knows, the words and numbers
@@ -42,7 +43,7 @@ def probes(model: Any) -> Iterator[Any]:
                 break  # every size is known
 
 
-def _inputs(model: Any, known: _Known) -> Iterator[tuple[Any, list[str]]]:
+def _inputs(model: keras.Model, known: _Known) -> Iterator[tuple[Any, list[str]]]:
     """Yield specifications of the inputs and what each may be made of, the likeliest first."""
     if is_graph(model):
         if not inputs_of(model):
@@ -62,7 +63,7 @@ def _inputs(model: Any, known: _Known) -> Iterator[tuple[Any, list[str]]]:
         yield struct, [kind] * len(keras.tree.flatten(struct))
 
 
-def _built_with(model: Any) -> Any:
+def _built_with(model: keras.Model) -> Any:
     """Return the shapes that a subclassed model was built with, or None."""
     config = model.get_build_config() if model.built else None
     if not config:
@@ -78,7 +79,7 @@ def _built_with(model: Any) -> Any:
 class _Known:
     """What the layers of a model say of its inputs."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         layers = flat_layers(model)
         sizes = [getattr(layer, name, None) for layer in layers for name in ("input_dim", "num_tokens")]
         self.indices = min([size for size in sizes if isinstance(size, int) and size > 0], default=_MOST_INDICES)
@@ -94,7 +95,9 @@ class _Known:
             return "words"
         return "floats" if "float" in dtype and not self.indexed else "indices"
 
-    def array(self, random: np.random.Generator, spec: Any, kind: str, size: int, position: int) -> np.ndarray:
+    def array(
+        self, random: np.random.Generator, spec: keras.KerasTensor, kind: str, size: int, position: int
+    ) -> np.ndarray:
         shape = tuple(size if n is None else int(n) for n in tuple(spec.shape)[1:])
         rows = len(_SCALES) if spec.shape[0] is None else int(spec.shape[0])
         dtype = keras.backend.standardize_dtype(spec.dtype)
@@ -120,7 +123,7 @@ class _Known:
         return self.indexed and not self.numbers
 
 
-def _vocabulary(layer: Any) -> list[Any]:
+def _vocabulary(layer: keras.Layer) -> list[Any]:
     try:
         words = layer.get_vocabulary()
     except Exception:  # has none, or has not learned one yet
@@ -128,7 +131,7 @@ def _vocabulary(layer: Any) -> list[Any]:
     return list(words) if isinstance(words, list | tuple | np.ndarray) else []
 
 
-def _tensor(array: np.ndarray) -> Any:
+def _tensor(array: np.ndarray) -> Tensor:
     if array.dtype.kind in "US":
         import tensorflow  # layers of texts work with TensorFlow's strings on every backend
 

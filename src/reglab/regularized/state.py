@@ -17,7 +17,7 @@ class Unlike(Exception):
     """A copy has other weights or other layers inside than its original."""
 
 
-def together(source: Any, copy: Any) -> Iterator[tuple[Any, Any]]:
+def together(source: keras.Layer, copy: keras.Layer) -> Iterator[tuple[Any, Any]]:
     """Yield a layer and its copy, and each layer inside it with its copy.
 
     Raises:
@@ -31,7 +31,7 @@ def together(source: Any, copy: Any) -> Iterator[tuple[Any, Any]]:
         yield from together(*pair)
 
 
-def copy_state(source: Any, copy: Any) -> None:
+def copy_state(source: keras.Layer, copy: keras.Layer) -> None:
     """Give ``copy`` the state of ``source`` and of all layers inside it; the random streams are the caller's.
 
     Raises:
@@ -50,7 +50,7 @@ def copy_state(source: Any, copy: Any) -> None:
             set_trainable_alone(new, old.trainable)
 
 
-def copy_assets(source: Any, copy: Any) -> None:
+def copy_assets(source: keras.Layer, copy: keras.Layer) -> None:
     """Give ``copy`` what Keras saves beside arrays: a vocabulary. It may be needed before the layer is built."""
     if callable(getattr(source, "save_assets", None)) and callable(getattr(copy, "load_assets", None)):
         with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +61,7 @@ def copy_assets(source: Any, copy: Any) -> None:
         copy_assets(*pair)
 
 
-def _load(source: Any, copy: Any) -> None:
+def _load(source: keras.Layer, copy: keras.Layer) -> None:
     """Let a layer with a way of its own to load do what that does beside assigning, such as to derive other values."""
     if type(copy).load_own_variables is keras.Layer.load_own_variables:
         return
@@ -70,5 +70,5 @@ def _load(source: Any, copy: Any) -> None:
     copy.load_own_variables({name: keras.ops.convert_to_numpy(value) for name, value in store.items()})
 
 
-def _kind(variable: Any) -> tuple[Any, ...]:
+def _kind(variable: keras.Variable) -> tuple[Any, ...]:
     return tuple(variable.shape), variable.dtype

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Tensor, Tensors
 from reglab.keras_internals import layers_in
 from reglab.regularized.parts import random_states
+
+if TYPE_CHECKING:
+    from reglab.regularized.model import RegularizedModel
 
 __all__ = ["averaged_layers", "settle"]
 
 
-def averaged_layers(network: Any) -> list[Any]:
+def averaged_layers(network: keras.Model) -> list[Any]:
     """Return the layers of a network that keep running averages of what passes, and are trained."""
     return [
         layer
@@ -24,7 +28,7 @@ def averaged_layers(network: Any) -> list[Any]:
     ]
 
 
-def settle(model: Any, batches: Iterable[Any]) -> None:
+def settle(model: RegularizedModel, batches: Iterable[Any]) -> None:
     """Give each running mean and variance of a network the mean over batches of what it is of each of them.
 
     ``mean = sum n_b mean_b / sum n_b``, and the same for the variance (which is that within batches), over batches of
@@ -66,12 +70,12 @@ def settle(model: Any, batches: Iterable[Any]) -> None:
             variable.assign((total / (count * share)).astype("float32"))
 
 
-def _gathering(model: Any, averages: list[Any]) -> Any:
+def _gathering(model: RegularizedModel, averages: list[Any]) -> Any:
     """Return the compiled pass: from inputs, averages and streams before it to averages and streams after it."""
     if model._held.gather is None:
         streams = _streams(model)
 
-        def passed(x: Any, before: list[Any], randoms: list[Any]) -> tuple[list[Any], list[Any]]:
+        def passed(x: Tensors, before: list[Any], randoms: list[Any]) -> tuple[list[Any], list[Any]]:
             values = [*zip(averages, before, strict=True), *zip(streams, randoms, strict=True)]
             with model._frozen_scope(values) as scope:
                 model._forward(x, training=True)
@@ -81,7 +85,7 @@ def _gathering(model: Any, averages: list[Any]) -> Any:
     return model._held.gather
 
 
-def _streams(model: Any) -> list[Any]:
+def _streams(model: RegularizedModel) -> list[Any]:
     return [*(part.random.state for part in model._held.parts), *random_states(model.network)]
 
 
@@ -100,5 +104,5 @@ def _share_of_batch(momentum: float, kept: np.ndarray, found: np.ndarray) -> flo
     return 1.0 - momentum**calls
 
 
-def _array(value: Any) -> np.ndarray:
+def _array(value: Tensor) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(value), "float64")

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
 
 import keras
+import numpy as np
 
 from reglab import backends
+from reglab.aliases import Tensor, Tensors
 from reglab.errors import ReglabError
 from reglab.keras_internals import mask_of
 from reglab.regularized.fitted import Fitted
@@ -37,16 +40,16 @@ class Step:
     The class it is mixed into is a ``keras.Model`` that has these attributes.
     """
 
-    network: Any
+    network: keras.Model
     fitted: Fitted
-    variables: list[Any]
-    trainable_variables: list[Any]
-    non_trainable_variables: list[Any]
-    optimizer: Any
-    add_loss: Any
+    variables: list[keras.Variable]
+    trainable_variables: list[keras.Variable]
+    non_trainable_variables: list[keras.Variable]
+    optimizer: keras.optimizers.Optimizer
+    add_loss: Callable[[Tensor], None]
     _held: SimpleNamespace
 
-    def _prepare(self, data: Any) -> tuple[Any, Any, Any]:
+    def _prepare(self, data: Tensors) -> tuple[Tensors, Tensors, Tensor | None]:
         """Turn a batch into the one that Keras' training step gets: augmented, mixed, attacked."""
         self._held.traces += 1
         batch = Batch(*(_tensors(part) for part in keras.utils.unpack_x_y_sample_weight(data)))
@@ -103,7 +106,7 @@ class Step:
                 part.strategy.check_input(given)
             part.strategy.check_targets(given, tuple(batch.y.shape))
 
-    def changed_inputs(self, x: Any, y: Any) -> list[tuple[Strategy, Any]]:
+    def changed_inputs(self, x: np.ndarray, y: Tensor) -> list[tuple[Strategy, Tensor]]:
         """Return what each strategy that changes inputs makes of a batch, each by itself, for people to look at."""
         batch, input_range = Batch(keras.ops.convert_to_tensor(x), y), self.fitted.input_range()
         found = []
@@ -120,14 +123,14 @@ class Step:
                 found.append((part.strategy, at_inputs(part, batch.x)))
         return found
 
-    def _perturbed(self, part: Part, batch: Batch, input_range: InputRange | None) -> Any:
+    def _perturbed(self, part: Part, batch: Batch, input_range: InputRange | None) -> Tensor:
         weights = batch.sample_weight
 
-        def gradient(x: Any, which: slice) -> Any:
+        def gradient(x: Tensor, which: slice) -> Tensor:
             if weights is None or len(weights.shape) < 2:  # of examples they only scale a gradient
                 return self.input_gradient(x, batch.y[which])
 
-            def each(y: Any, y_pred: Any) -> Any:
+            def each(y: Tensor, y_pred: Tensor) -> Tensor:
                 return weighted(self._held.targets.each(y, y_pred), weights[which])
 
             return self.input_gradient(x, batch.y[which], each)
@@ -135,7 +138,7 @@ class Step:
         x = part.strategy.perturb_inputs(batch.x, gradient, part.strengths, part.random, input_range)
         return keras.ops.stop_gradient(x)
 
-    def input_gradient(self, x: Any, y: Any, each: Callable[[Any, Any], Any] | None = None) -> Any:
+    def input_gradient(self, x: Tensor, y: Tensor, each: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
         """Return the gradient, shaped as ``x``, of a summed loss with respect to inputs, in inference mode.
 
         Nothing moves: neither statistics of BatchNormalization nor random streams.
@@ -147,20 +150,20 @@ class Step:
         """
         each = each or self._held.targets.each
 
-        def loss(x: Any) -> Any:
+        def loss(x: Tensor) -> Tensor:
             with self._frozen_scope():
                 return keras.ops.sum(each(y, self._forward(x, training=False)))
 
         return backends.adapter().gradient(loss, x)
 
-    def _weight_offsets(self, batch: Batch) -> list[Any] | None:
+    def _weight_offsets(self, batch: Batch) -> list[Tensor] | None:
         """Return what is added to each trainable weight for the next forward pass, if a strategy asks for it."""
         parts = [part for part in self._held.parts if part.strategy.perturbs_weights]
         if not parts:
             return None
         weights = self.network.trainable_variables
 
-        def loss(values: list[Any]) -> Any:
+        def loss(values: list[Any]) -> Tensor:
             with self._frozen_scope(zip(weights, values, strict=True)):
                 each = self._held.targets.each(batch.y, self._forward(batch.x, training=True))
                 if batch.sample_weight is not None:
@@ -174,13 +177,13 @@ class Step:
             offsets = [offset + more for offset, more in zip(offsets, added, strict=True)]
         return [keras.ops.stop_gradient(offset) for offset in offsets]
 
-    def _frozen_scope(self, values: Any = ()) -> keras.StatelessScope:
+    def _frozen_scope(self, values: Iterable[tuple[keras.Variable, Tensor]] = ()) -> keras.StatelessScope:
         """Return a scope in which the model can be run without anything moving, with some variables at other values."""
         mapping = {id(v): (v, v.value) for v in self.variables}
         mapping.update({id(v): (v, value) for v, value in values})
         return keras.StatelessScope(state_mapping=list(mapping.values()))
 
-    def _forward(self, x: Any, *, training: bool) -> Any:
+    def _forward(self, x: Tensors, *, training: bool) -> Tensors:
         """Run the network, with what acts at its input and on its weights in training."""
         for position, part in enumerate(self._held.parts):
             if part.strategy.preprocesses:
@@ -192,10 +195,10 @@ class Step:
         moved = self._moved_weights() if training else self._evaluated_weights()
         return self._run(x, training=training) if moved is None else self._run_with(x, moved, training=training)
 
-    def _run(self, x: Any, *, training: bool) -> Any:
+    def _run(self, x: Tensors, *, training: bool) -> Tensors:
         return self.network(x, training=training) if self._held.takes_training else self.network(x)
 
-    def _moved_weights(self) -> list[tuple[Any, Any]] | None:
+    def _moved_weights(self) -> list[tuple[keras.Variable, Tensor]] | None:
         """Return the values that weights have in this pass alone: noisy, or moved by a gradient."""
         noisy = [part for part in self._held.parts if part.overrides("forward")]
         bound = [part for part in self._held.parts if part.overrides("reparametrize")]
@@ -207,7 +210,7 @@ class Step:
         weights = self.network.trainable_variables
         values = {id(weight): keras.ops.convert_to_tensor(weight) for weight in weights}
 
-        def offset_by(given: list[Any]) -> None:
+        def offset_by(given: list[Tensor]) -> None:
             for weight, offset in zip(weights, given, strict=False):
                 values[id(weight)] = values[id(weight)] + keras.ops.cast(offset, values[id(weight)].dtype)
 
@@ -222,7 +225,7 @@ class Step:
             offset_by(offsets or [])
         return [(weight, values[id(weight)]) for weight in weights]
 
-    def _evaluated_weights(self) -> list[tuple[Any, Any]] | None:
+    def _evaluated_weights(self) -> list[tuple[keras.Variable, Tensor]] | None:
         """Return the values that weights have at evaluation, or None where they are those that are trained."""
         if not any(part.overrides("reparametrize") for part in self._held.parts):
             return None
@@ -231,7 +234,7 @@ class Step:
         self._reparametrize(values, training=False)
         return [(weight, values[id(weight)]) for weight in weights]
 
-    def _reparametrize(self, values: dict[int, Any], *, training: bool) -> None:
+    def _reparametrize(self, values: dict[int, Tensor], *, training: bool) -> None:
         """Give weights, by their identity, the values that they have wherever the network is run."""
         for part in self._held.parts:
             if part.overrides("reparametrize"):
@@ -240,7 +243,7 @@ class Step:
                         values[id(weight)], place, part.strengths, training=training
                     )
 
-    def _run_with(self, x: Any, weights: list[tuple[Any, Any]], *, training: bool) -> Any:
+    def _run_with(self, x: Tensors, weights: list[tuple[keras.Variable, Tensor]], *, training: bool) -> Tensors:
         """Run the network with other weights, and keep what the pass did to its other state."""
         before = {id(v): (v, v.value) for v in self.variables}
         before.update({id(v): (v, value) for v, value in weights})
@@ -256,7 +259,7 @@ class Step:
             self.add_loss(keras.ops.copy(loss))
         return y
 
-    def _penalty(self) -> Any:
+    def _penalty(self) -> Tensor | None:
         """Return the sum of all penalties on weights, in float32, or None."""
         total = None
         for part in self._held.parts:
@@ -275,14 +278,14 @@ class Step:
     def _adds_terms(self) -> bool:
         return any(part.overrides("loss") for part in self._held.parts)
 
-    def _with_terms(self, loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+    def _with_terms(self, loss: Tensor, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         """Return the loss of a batch in training with the terms that strategies add to it."""
         context = Context(x, y, y_pred, sample_weight, self._weights(), self._held.targets, self._run_again)
         loss = with_terms(loss, self._held.parts, context)
         self._held.offsets = None
         return loss
 
-    def _run_again(self, x: Any, training: bool) -> Any:
+    def _run_again(self, x: Tensors, training: bool) -> Tensors:
         """Run the network without moving anything; in training random streams move, so that draws are other ones."""
         with self._frozen_scope() as scope:
             y = self._forward(x, training=training)
@@ -291,7 +294,7 @@ class Step:
                 state.assign(scope.get_current_value(state))
         return y
 
-    def _on_gradients(self, gradients: list[Any], variables: list[Any] | None) -> list[Any]:
+    def _on_gradients(self, gradients: list[Tensor], variables: list[keras.Variable] | None) -> list[Tensor]:
         """Return the gradients that the optimizer goes by; called by it, in whatever scope it steps."""
         variables = self.trainable_variables if variables is None else variables
         places = {id(weight): place for weight, place in places_of(self.network)}
@@ -305,7 +308,7 @@ class Step:
         changed = dict(zip(there, given, strict=True))
         return [changed.get(at) for at in range(len(gradients))]
 
-    def _values_around(self, variables: list[Any]) -> Any:
+    def _values_around(self, variables: list[keras.Variable]) -> AbstractContextManager[object]:
         """Return a scope with the values that variables have in a step, where an optimizer knows its own alone."""
         if self._held.around is None:
             return contextlib.nullcontext()
@@ -327,7 +330,7 @@ class Step:
             if part.overrides("next_state"):
                 part.strengths.state.assign(part.strategy.next_state(self._weights(), part.strengths))
 
-    def _output(self, x: Any) -> Any:
+    def _output(self, x: Tensors) -> Any:
         """Return what the network gives, as far as its shape goes."""
         if self._held.output is None:
             with self._frozen_scope():
@@ -337,24 +340,24 @@ class Step:
         return self._held.output
 
 
-def _spec(tensor: Any) -> keras.KerasTensor:
+def _spec(tensor: Tensor) -> keras.KerasTensor:
     return keras.KerasTensor(tuple(tensor.shape), dtype=keras.backend.standardize_dtype(tensor.dtype))
 
 
-def _tensors(part: Any) -> Any:
+def _tensors(part: Tensors | None) -> Any:
     """Return part of a batch as tensors: ``train_on_batch`` hands on what it was given."""
 
-    def tensor(each: Any) -> Any:
+    def tensor(each: Tensor) -> Tensor:
         return each if each is None or keras.ops.is_tensor(each) else keras.ops.convert_to_tensor(each)
 
     return None if part is None else keras.tree.map_structure(tensor, part)
 
 
-def is_nested(data: Any) -> bool:
+def is_nested(data: object) -> bool:
     """Whether inputs, labels or outputs are several arrays and not one."""
     return isinstance(data, dict | list | tuple)
 
 
-def takes_training(network: Any) -> bool:
+def takes_training(network: keras.Model) -> bool:
     """Whether the network's ``call`` has an argument ``training``."""
     return "training" in inspect.signature(network.call).parameters

@@ -7,12 +7,14 @@ predict are mixed as they are. What needs none of that takes any losses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Loss, Tensor, Tensors
 from reglab.errors import ReglabError
 from reglab.inert import loss_name
 from reglab.keras_internals import mask_of, with_mask
@@ -62,7 +64,7 @@ class Targets:
         ReglabError: if a strategy needs to know more of the loss than there is to know.
     """
 
-    def __init__(self, loss: Any, parts: list[Part], outputs: list[tuple[int | None, ...]] | None = None) -> None:
+    def __init__(self, loss: object, parts: list[Part], outputs: list[tuple[int | None, ...]] | None = None) -> None:
         self.soft = next((part.strategy.name for part in parts if part.strategy.soft_targets), None)
         needing = self.soft or next((part.strategy.name for part in parts if _takes_losses(part)), None)
         self.loss = _only(loss, needing, outputs)
@@ -81,7 +83,7 @@ class Targets:
             if part.strategy.soft_targets:
                 self._prepare_for(part.strategy, loss)
 
-    def _prepare_for(self, strategy: Strategy, loss: Any) -> None:
+    def _prepare_for(self, strategy: Strategy, loss: object) -> None:
         if self.numbers and not strategy.mixes_numbers:
             raise ReglabError(
                 f"{strategy.name} spreads labels over classes; the loss {loss_name(loss)} is of numbers to predict: "
@@ -97,7 +99,7 @@ class Targets:
                 f"binary_crossentropy{numbers}, or leave {strategy.name} out of the recipe."
             )
 
-    def soften(self, y: Any, y_pred: Any, weights: Any = None) -> tuple[Any, Any]:
+    def soften(self, y: Tensor, y_pred: Tensors, weights: Tensor | None = None) -> tuple[Any, Any]:
         """Return labels as float32 distributions, shaped as the outputs, and the weights of their losses.
 
         Labels that are distributions stay as they are. Numbers to predict become float32. Of labels that the loss
@@ -125,7 +127,7 @@ class Targets:
         one_hot = ops.one_hot(ops.clip(labels, 0, classes - 1), classes, dtype="float32")
         return ops.where(ops.expand_dims(known, -1), one_hot, np.float32("nan")), weights
 
-    def _as_outputs(self, y: Any, output: tuple[int | None, ...]) -> Any:
+    def _as_outputs(self, y: Tensor, output: tuple[int | None, ...]) -> Tensor:
         """Return labels with the last axis of the outputs, where they lack it."""
         if len(y.shape) == len(output) - 1 and output[-1] == 1:
             y = keras.ops.expand_dims(y, -1)
@@ -137,7 +139,7 @@ class Targets:
             )
         return y
 
-    def check_labels(self, y: Any, outputs: list[tuple[int | None, ...]] | None) -> None:
+    def check_labels(self, y: object, outputs: list[tuple[int | None, ...]] | None) -> None:
         """Raise a ReglabError if labels that are at hand are none of the model's classes.
 
         TensorFlow stops at such a class index in the middle of an epoch; on JAX, Keras would train it towards nothing,
@@ -164,7 +166,7 @@ class Targets:
                 f"others, such as {wrong[0]}. Number the classes from 0 on, or give the last layer more units."
             )
 
-    def harden(self, y: Any) -> Any:
+    def harden(self, y: Tensor) -> Tensor:
         """Return labels in the form the user gave them, for metrics: the heaviest class, or numbers as they are."""
         ops = keras.ops
         if self.numbers:
@@ -174,7 +176,7 @@ class Targets:
         heaviest = ops.argmax(y, axis=-1)
         return heaviest if self.sparse else ops.one_hot(heaviest, y.shape[-1], dtype="float32")
 
-    def each(self, y: Any, y_pred: Any) -> Any:
+    def each(self, y: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each example, in float32, without reduction; what is masked counts nothing."""
         if self.loss is None:
             raise ReglabError("The model has no loss. Give one to compile(loss=...).")
@@ -195,14 +197,14 @@ class Targets:
         values = loss(y, y_pred)
         return values if mask is None else weighted(values, mask)
 
-    def laid_out(self, y_pred: Any) -> Any:
+    def laid_out(self, y_pred: Tensors) -> Any:
         """Return outputs, with their masks, of which the loss has a gradient on every backend."""
         if not self.of_indices or self.soft:
             return y_pred
         by_class = backends.adapter().by_class
         return keras.tree.map_structure(lambda each: with_mask(by_class(each), mask_of(each)), y_pred)
 
-    def distributions(self, y_pred: Any) -> Any:
+    def distributions(self, y_pred: Tensor) -> Tensor:
         """Return predictions as float32 distributions along the last axis; a sigmoid is one over two classes.
 
         Raises:
@@ -222,7 +224,7 @@ class Targets:
         return ops.softmax(y_pred, axis=-1) if logits else y_pred
 
 
-def weighted(values: Any, weights: Any) -> Any:
+def weighted(values: Tensor, weights: Tensor) -> Tensor:
     """Return losses times their weights, which may have an axis less, or one of size 1 more, as in Keras."""
     ops = keras.ops
     weights = ops.cast(weights, values.dtype)
@@ -238,7 +240,7 @@ def _takes_losses(part: Part) -> bool:
     return part.overrides("perturb_inputs") or part.strategy.perturbs_weights or part.overrides("loss")
 
 
-def _only(loss: Any, needing: str | None, outputs: list[tuple[int | None, ...]] | None) -> Any:
+def _only(loss: Any, needing: str | None, outputs: list[tuple[int | None, ...]] | None) -> Loss | None:
     """Return the loss where it is one of one output, else None; refuse that if a strategy needs it."""
     several = outputs is not None and len(outputs) > 1
     structured = isinstance(loss, list | tuple) or (isinstance(loss, dict) and "class_name" not in loss)
@@ -255,7 +257,7 @@ def _only(loss: Any, needing: str | None, outputs: list[tuple[int | None, ...]] 
     return None
 
 
-def _is(loss: Any, known: tuple[Any, ...], *, exactly: bool = False) -> bool:
+def _is(loss: Loss | None, known: tuple[Any, ...], *, exactly: bool = False) -> bool:
     """Whether a loss is one of Keras' own, or of a class made of it; ``exactly`` counts no such class."""
     if isinstance(loss, keras.losses.Loss):
         classes = tuple(one for one in known if isinstance(one, type))
@@ -263,18 +265,18 @@ def _is(loss: Any, known: tuple[Any, ...], *, exactly: bool = False) -> bool:
     return any(loss is one for one in known)
 
 
-def _all(loss: Any) -> list[Any]:
+def _all(loss: object) -> list[Any]:
     """Return all losses that ``compile`` was given, of however many outputs."""
     if isinstance(loss, dict) and "class_name" in loss:
         return [keras.losses.get(loss)]
     return [keras.losses.get(each) if isinstance(each, str) else each for each in keras.tree.flatten(loss)]
 
 
-def _of_keras(function: Any) -> bool:
+def _of_keras(function: Callable[..., Tensor]) -> bool:
     return str(getattr(function, "__module__", "")).startswith("keras.")
 
 
-def _weighing(counted: Any, weights: Any) -> Any:
+def _weighing(counted: Tensor, weights: Tensor | None) -> Tensor:
     """Return weights of losses of which some are ignored, with the sum that they have without."""
     ops = keras.ops
     counts = ops.cast(counted, "float32")
@@ -283,7 +285,7 @@ def _weighing(counted: Any, weights: Any) -> Any:
     return counts if weights is None else weighted(counts, weights)
 
 
-def _dense_form(loss: Any) -> Any:
+def _dense_form(loss: Loss) -> keras.losses.CategoricalCrossentropy:
     """Return the categorical cross-entropy that a sparse one is on one-hot labels."""
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
     return keras.losses.CategoricalCrossentropy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,13 +11,16 @@ import keras
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Tensor, Tensors
 from reglab.keras_internals import unseeded_drawn_from
 
 __all__ = ["run_alone", "undisturbed"]
 
 
 @contextmanager
-def undisturbed(variables: Any = (), values: Any = ()) -> Iterator[Any]:
+def undisturbed(
+    variables: Iterable[keras.Variable] = (), values: Iterable[tuple[keras.Variable, Tensor]] = ()
+) -> Iterator[Any]:
     """Give a scope in which nothing that is run moves: neither variables, nor metrics, nor random streams.
 
     Random numbers that are drawn from no stream of a layer's are the same in each such scope.
@@ -43,7 +46,7 @@ def undisturbed(variables: Any = (), values: Any = ()) -> Iterator[Any]:
         np.random.set_state(numpy)
 
 
-def run_alone(operation: Any, *args: Any, **kwargs: Any) -> Any:
+def run_alone(operation: keras.Operation | Callable[..., Tensors], *args: Any, **kwargs: Any) -> Tensors | None:
     """Return what a layer or function gives for some inputs, in inference mode, or None if it does not take them."""
     variables = operation.variables if isinstance(operation, keras.Layer) else ()
     try:

@@ -76,11 +76,11 @@ class Twins:
             return functools.partial(self.of(thing.func), *self.of(thing.args), **self.of(thing.keywords))
         return self._object(thing)
 
-    def know(self, thing: Any, copy: Any) -> None:
+    def know(self, thing: object, copy: object) -> None:
         """Take a copy that was made otherwise for the copy of a thing."""
         self._remember(thing, copy)
 
-    def _remember(self, thing: Any, copy: Any) -> Any:
+    def _remember(self, thing: object, copy: Any) -> Any:
         self._made[id(thing)] = thing, copy
         return copy
 
@@ -103,7 +103,7 @@ class Twins:
             list.extend(copy, [self.of(item) for item in list.__iter__(thing)])
         return copy
 
-    def _function(self, thing: Any) -> Any:
+    def _function(self, thing: types.FunctionType) -> types.FunctionType:
         """Return a function that reaches the copies of those layers that it reaches from where it was written."""
         cells = thing.__closure__ or ()
         held = [_content(cell) for cell in cells]
@@ -160,14 +160,14 @@ class Twins:
 _EMPTY = object()
 
 
-def _content(cell: Any) -> Any:
+def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # not assigned yet
         return _EMPTY
 
 
-def _variable(variable: Any) -> Any:
+def _variable(variable: keras.Variable) -> keras.Variable:
     copy = keras.Variable(
         keras.ops.convert_to_numpy(variable),
         dtype=variable.dtype,

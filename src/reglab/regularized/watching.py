@@ -9,11 +9,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from reglab.aliases import Logs, Tensor
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.regularized.optimizer import unscaled
@@ -22,6 +23,9 @@ from reglab.strategies import Judgement, Observer, Strategy
 from reglab.strategies.averaging.ema import Averages
 from reglab.tasks import Task
 
+if TYPE_CHECKING:
+    from reglab.regularized.model import RegularizedModel
+
 __all__ = ["Shown", "Watchers", "callbacks_for", "inputs_of_fit"]
 
 
@@ -29,7 +33,7 @@ __all__ = ["Shown", "Watchers", "callbacks_for", "inputs_of_fit"]
 class _Now:
     """A :class:`reglab.strategies.Moment` of a model."""
 
-    model: Any
+    model: RegularizedModel
     name: str
     epoch: int
     epochs: int
@@ -39,7 +43,7 @@ class _Now:
         return [_array(weight) for weight in self.model.trainable_variables]
 
     @property
-    def optimizer(self) -> Any:
+    def optimizer(self) -> keras.optimizers.Optimizer:
         return unscaled(self.model.optimizer)
 
     @property
@@ -83,7 +87,7 @@ class Watchers:
         """Look at what an observer brings that is none of the recipe's, where the recipe has none that brings."""
         self._bringer = self._bringer or observer
 
-    def bring(self, model: Any, *, epoch: int, epochs: int) -> list[np.ndarray] | None:
+    def bring(self, model: RegularizedModel, *, epoch: int, epochs: int) -> list[np.ndarray] | None:
         """Return what is to be looked at in place of the weights of a model, or None."""
         if self._bringer is None:
             return None
@@ -114,7 +118,9 @@ class Watchers:
 class Shown:
     """What an observer brought, in a network in place of what is trained there, until it is put back."""
 
-    def __init__(self, model: Any, brought: list[np.ndarray], *, inputs: Callable[[], Iterable[Any]] | None) -> None:
+    def __init__(
+        self, model: RegularizedModel, brought: list[np.ndarray], *, inputs: Callable[[], Iterable[Any]] | None
+    ) -> None:
         """Put it there; with ``inputs``, training inputs in batches, compute statistics anew."""
         self._network = model.network
         self._moving = [_array(weight) for weight in self._network.weights]
@@ -129,7 +135,7 @@ class Shown:
 
 
 def callbacks_for(
-    model: Any, *, users: list[Any], inputs: Callable[[], Iterable[Any]] | None
+    model: RegularizedModel, *, users: list[Any], inputs: Callable[[], Iterable[Any]] | None
 ) -> tuple[list[Any], list[Any]]:
     """Return the callbacks by which the observers of a model's recipe watch ``fit``: before and after the user's.
 
@@ -170,18 +176,18 @@ class _Showing(keras.callbacks.Callback):
         self._brought: list[np.ndarray] | None = None
         self._shown: Shown | None = None
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if self._shown is not None:
             self._shown.back()
         self._epoch, self._asked, self._shown = epoch, False, None
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: Logs = None) -> None:
         self._show()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._show()  # where there was no validation
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         # Where an optimizer averages, Keras has put its averages there meanwhile.
         for variable, value in zip(self.model.trainable_variables, self._brought or (), strict=False):
             variable.assign(value)
@@ -211,7 +217,7 @@ class _Judging(keras.callbacks.Callback):
             if judgement.stop:
                 self.model.stop_training = True
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         for variable, value in zip(self.model.standing(), self._best or (), strict=False):
             variable.assign(value)
 
@@ -246,10 +252,10 @@ def inputs_of_fit(arguments: Mapping[str, Any], *, seed: int) -> Callable[[], It
     return of_arrays
 
 
-def _is_array(x: Any) -> bool:
+def _is_array(x: object) -> bool:
     return isinstance(x, np.ndarray) or keras.ops.is_tensor(x) or isinstance(x, dict | list | tuple)
 
 
-def _array(value: Any) -> np.ndarray:
+def _array(value: Tensor) -> np.ndarray:
     """Return an array that nobody else has: some backends hand out views of memory they go on using."""
     return np.array(keras.ops.convert_to_numpy(value))
