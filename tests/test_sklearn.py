@@ -67,7 +67,7 @@ def digits():
 
 
 @pytest.mark.backend
-@pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_cross_validation(iris):
     scores = cross_val_score(RegularizedClassifier(**SMALL), *iris, cv=2)
     assert scores.shape == (2,)
@@ -122,6 +122,7 @@ def test_a_grid_in_two_processes_is_the_grid_in_one(iris):
     np.testing.assert_allclose(one, two, atol=0.02)  # workers have other numbers of threads
 
 
+@pytest.mark.slow
 def test_a_pipeline(iris):
     pipeline = make_pipeline(StandardScaler(), RegularizedClassifier(**SMALL, preprocess="none"))
     assert pipeline.fit(*iris).score(*iris) > 0.8
@@ -156,6 +157,7 @@ def test_images(digits):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_a_fit_is_the_run_of_a_study(iris, tmp_path):
     x, y = iris
     x, test = x.astype("float32"), np.arange(len(x)) % 5 == 0
@@ -192,6 +194,7 @@ def test_one_seed_one_result_and_other_seeds_other_results(iris):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_nothing_global_is_left_changed(iris):
     import keras
 
@@ -343,7 +346,7 @@ def test_a_pickle_predicts_the_same_on_another_backend(digits, tmp_path):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_a_copy_is_a_classifier_of_its_own(iris):
     x, y = iris
     classifier = RegularizedClassifier(**{**SMALL, "epochs": 3}, recipe="ema(momentum=0.9)").fit(x, y)
@@ -372,6 +375,7 @@ def test_the_export_takes_what_fit_took(iris, preprocess, tmp_path):
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e25])
+@pytest.mark.slow
 def test_the_export_of_values_that_are_tiny_or_huge(iris, scale, tmp_path):
     import keras
 
@@ -395,6 +399,7 @@ def test_seconds_since_1970_are_a_feature_like_another(preprocess):
         classifier.export()
 
 
+@pytest.mark.slow
 def test_the_export_of_images_whitened_by_the_recipe(digits):
     x, y = digits
     classifier = RegularizedClassifier(**{**IMAGES, "epochs": 1}, recipe="augmentation(zca_whitening=true)").fit(x, y)

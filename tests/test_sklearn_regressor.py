@@ -70,7 +70,7 @@ def test_the_exported_network_predicts_what_the_regressor_does_and_so_does_a_cop
 
 
 @pytest.mark.backend
-@pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_a_fit_is_the_run_of_a_study(diabetes, tmp_path):
     x, y = (part.astype("float32") for part in diabetes)
     test = np.arange(len(x)) % 5 == 0
@@ -98,6 +98,7 @@ def test_it_goes_into_pipelines_grids_and_cross_validation(diabetes):
     assert search.best_params_["recipe"] == "none"
 
 
+@pytest.mark.slow
 def test_columns_of_a_frame_and_a_target_as_a_column(diabetes):
     x, y = diabetes
     frame = pandas.DataFrame(x[:80], columns=[f"x{i}" for i in range(10)])

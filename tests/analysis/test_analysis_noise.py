@@ -22,6 +22,7 @@ def values(seeds, repetitions, *, between=2.0, within=1.0, random_seed=0):
     return between * random.normal(size=(seeds, 1)) + within * random.normal(size=(seeds, repetitions))
 
 
+@pytest.mark.slow
 def test_the_parts_of_the_noise_are_those_it_was_made_of():
     found = noise(values(1000, 3))
     assert found.within == pytest.approx(1.0, rel=0.06)

@@ -95,6 +95,7 @@ def test_a_flat_curve_has_lost_nothing(noise):
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
+@pytest.mark.slow
 def test_accuracy_that_shakes_has_not_fallen(seeds):
     """Cross-entropy rises and accuracy is flat: overfitting in confidence. Of accuracy it was in up to 79 %."""
     random, studies = np.random.default_rng(1), 20

@@ -214,6 +214,7 @@ def test_bad_input_is_told_before_anything_is_trained(run, tmp_path, arguments, 
     assert not (tmp_path / "reglab-out").exists()
 
 
+@pytest.mark.slow
 def test_a_log_is_diagnosed_without_keras(tmp_path):
     (tmp_path / "log.csv").write_text(log())
     code = "import sys\nfrom reglab.cli import cli\ncli.main(['diagnose', 'log.csv'], standalone_mode=False)\n"

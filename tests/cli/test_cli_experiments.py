@@ -50,6 +50,7 @@ def test_robustness_shows_a_row_a_recipe_and_attack(folder):
         assert [row[0] for row in fgsm] == pytest.approx(clean)
 
 
+@pytest.mark.slow
 def test_robustness_refuses_a_recipe_that_is_not_there(folder):
     with pytest.raises(ReglabError, match="no recipe 'nix'"):
         CliRunner().invoke(cli, ["robustness", str(folder), "--recipe", "nix"], catch_exceptions=False)

@@ -180,6 +180,7 @@ def test_a_sigmoid_and_a_regularized_model(capsys, loss):
     assert np.isfinite(watch.diagnosis.temperature.mean)
 
 
+@pytest.mark.slow
 def test_of_indices_it_prescribes_no_mixture():
     built = keras.Sequential([keras.Input((4,)), keras.layers.Embedding(30, 8), keras.layers.Flatten()])
     built.add(keras.layers.Dense(2, activation="softmax"))

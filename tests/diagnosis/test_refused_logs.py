@@ -132,6 +132,7 @@ def test_several_labels_have_a_log_loss_and_no_accuracy(fitted, capsys):
     assert "chance" not in said
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_known_is_refused(fitted, capsys):
     y = np.random.default_rng(1).normal(size=40).astype("float32")
     watch, said = fitted(1, None, y, "poisson", None, capsys)

@@ -96,6 +96,7 @@ def test_a_network_without_any_slope_is_said_to_be_one():
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_examples_stay_in_the_ball_and_in_the_range():
     attacker, _ = linear("softmax")
     x, y = cloud(), np.zeros(300, "int32")
@@ -199,6 +200,7 @@ def test_what_was_attacked_is_not_attacked_again_and_another_question_begins_ane
     assert any(other["epsilons"] == [0.0, 0.05] for other in answers.every(study.out, "robustness").values())
 
 
+@pytest.mark.slow
 def test_weights_that_predict_otherwise_than_the_run_did_are_not_examined(study, tmp_path):
     import shutil
 
@@ -213,12 +215,14 @@ def test_weights_that_predict_otherwise_than_the_run_did_are_not_examined(study,
         robustness(reglab.Study.resume(folder), recipes=["none"], epsilons=[0.1])
 
 
+@pytest.mark.slow
 def test_other_data_than_the_study_was_trained_on_are_refused(study):
     with pytest.raises(ReglabError, match="data \\(content\\) is"):
         robustness(reglab.Study.resume(study.out, data="iris", model="mlp"))
 
 
 @pytest.mark.parametrize("epsilons", [[-0.1], [float("nan")]])
+@pytest.mark.slow
 def test_radii_that_are_none_are_refused(study, epsilons):
     with pytest.raises(ReglabError, match="radius"):
         robustness(study, epsilons=epsilons)

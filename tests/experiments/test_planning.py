@@ -125,6 +125,7 @@ def test_the_spread_is_found_beside_the_study(calibrated, tmp_path):
     assert not (tmp_path / "new").exists(), "looking writes nothing"
 
 
+@pytest.mark.slow
 def test_the_spread_of_a_study_is_the_median_over_recipes_that_change_something(tmp_path):
     folder = made.study(tmp_path / "s", {**made.RECIPES, "again": "none"})  # which changes nothing
     results = Results.load(folder)
@@ -146,6 +147,7 @@ def test_a_folder_that_tells_no_spread_is_refused(tmp_path):
         spread_from(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_cost_is_measured_by_training_a_little_and_nothing_is_left_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()

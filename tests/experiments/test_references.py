@@ -29,6 +29,7 @@ def iris(tmp_path):
     return study
 
 
+@pytest.mark.slow
 def test_lines_are_scikit_learns_models_on_the_splits_of_the_study_and_are_kept(iris):
     asked = []
     found = references(iris, progress=lambda name, seed: asked.append((name, seed)))
@@ -43,6 +44,7 @@ def test_lines_are_scikit_learns_models_on_the_splits_of_the_study_and_are_kept(
     assert len(asked) == 6, "nothing is computed again"
 
 
+@pytest.mark.slow
 def test_the_report_says_them(iris):
     results = reglab.Results.load(iris.out)
     assert words.references(results) == ""

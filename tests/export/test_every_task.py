@@ -51,7 +51,7 @@ def written(study, tmp_path_factory):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_on("jax", "torch")
+@pytest.mark.slow
 def test_the_saved_network_predicts_in_the_units_of_the_targets_and_says_their_names(study, written):
     run = reglab.Results.load(study.out).shipped("plain")
     kept = run_folder.predictions(study.out / "runs" / run.id, "test")

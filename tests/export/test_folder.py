@@ -79,6 +79,7 @@ def written(iris, tmp_path_factory):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_the_saved_network_predicts_from_raw_inputs_what_the_run_predicted_without_reglab(
     tmp_path, iris, written, without_reglab
 ):

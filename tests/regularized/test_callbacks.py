@@ -104,6 +104,7 @@ class TestAveragesAndTheBestEpoch:
         fit(without, epochs=3, validation_data=VALIDATION)
         assert np.abs(weights(without)[0] - weights(model)[0]).max() > 1e-3
 
+    @pytest.mark.slow
     def test_so_it_is_where_one_of_them_is_the_users(self):
         expected = weights(self.of_keras(2)[0])
         stopping = callbacks.EarlyStopping(monitor="val_loss", patience=1, restore_best_weights=True)
@@ -160,6 +161,7 @@ class TestWhatEarlyStoppingMonitors:
         ],
         ids=["no metrics", "the first one", "the first one that is known"],
     )
+    @pytest.mark.slow
     def test_by_default_it_is_the_first_metric_of_the_model_whose_direction_is_known(self, metrics, named):
         model = compiled("early_stopping(patience=0)", metrics=metrics)
         found = fit(model, epochs=8, validation_data=VALIDATION).history[named]

@@ -141,6 +141,7 @@ def test_layer_that_its_configuration_does_not_tell_whole_is_copied_whole(kind: 
 
 
 @pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.slow
 def test_training_the_copy_leaves_the_model_alone_and_its_export_predicts_the_same(kind: str) -> None:
     model = functional(LAYERS[kind]())
     before = [w.copy() for w in model.get_weights()]
@@ -278,6 +279,7 @@ def test_comparing_leaves_no_trace() -> None:
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.random.normal((2,))), drawn)
 
 
+@pytest.mark.slow
 def test_inputs_are_made_for_every_structure_and_dtype() -> None:
     ids, table = keras.Input((3,), dtype="int32", name="ids"), keras.Input((None, 4), name="table")
     h = L.Concatenate()([L.GRU(3)(L.Embedding(5, 2, mask_zero=True)(ids)), L.LSTM(3)(table)])

@@ -135,6 +135,7 @@ def test_noise_at_the_output_leaves_probabilities(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Dense(softmax)", "Activation", "ops.softmax"])
+@pytest.mark.slow
 def test_loaded_model_has_its_noise_at_the_logits(name: str, tmp_path: Any) -> None:
     noisy = reglab.regularize(ending(ENDS[name]), "gaussian_noise(stddev=1, where=output)", seed=0)
     noisy.save(tmp_path / "m.keras")
@@ -154,6 +155,7 @@ def test_probabilities_whose_logits_are_hidden_are_refused() -> None:
         reglab.regularize(ending(lambda h: Probabilities(3)(h)), "gaussian_noise(where=output)")
 
 
+@pytest.mark.slow
 def test_activation_inside_a_recurrent_layer_stays_there() -> None:
     model = ending(lambda h: L.LSTM(3)(h))
 
@@ -167,6 +169,7 @@ def test_activation_inside_a_recurrent_layer_stays_there() -> None:
 
 @pytest.mark.backend
 @pytest.mark.parametrize("where", ["hidden", "states"])
+@pytest.mark.slow
 def test_dropout_behind_a_layer_with_states_leaves_the_states(where: str) -> None:
     inputs = keras.Input((6, 4))
     h, state, carry = L.LSTM(5, return_sequences=True, return_state=True, name="states")(inputs)

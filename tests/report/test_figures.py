@@ -232,6 +232,7 @@ def test_what_cannot_be_drawn_is_told(results, swept, tmp_path):
         figures.learning_curves(results, metric="loss")
 
 
+@pytest.mark.slow
 def test_figures_are_at_hand_as_reglab_figures_and_need_no_keras(folder):
     import subprocess
     import sys

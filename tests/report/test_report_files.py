@@ -86,6 +86,7 @@ def html(hostile):
     return page(hostile, made="today")
 
 
+@pytest.mark.slow
 def test_no_name_becomes_an_element_or_an_attribute_of_the_page(html, results):
     tame = Elements(page(results, made="today"))
     found = Elements(html)
@@ -286,6 +287,7 @@ def test_confusions_are_ordered_by_the_baselines_and_stand_beside_the_recommende
     assert sheet.columns[3] == results.comparison.choice.recommended
 
 
+@pytest.mark.slow
 def test_a_watched_report_follows_the_study_and_ends_without_refreshing(tmp_path):
     where = made.study(tmp_path / "s", seeds=2, missing={("dropout", 1)})
     store = Store(where)
@@ -309,6 +311,7 @@ def test_a_watched_report_follows_the_study_and_ends_without_refreshing(tmp_path
     assert "The study is running." not in last
 
 
+@pytest.mark.slow
 def test_a_watch_that_is_interrupted_leaves_a_page_that_does_not_refresh(tmp_path):
     where = made.study(tmp_path / "s", seeds=2)
     store = Store(where)

@@ -40,6 +40,7 @@ def test_dropout_leaves_out_its_share_and_scales_the_rest(rate):
         assert 0.7 < counts.var() / expected < 1.4
 
 
+@pytest.mark.slow
 def test_dropout_learns_as_with_keras_own_layer():
     """Masks differ, so it is compared over many: the mean of 200 trainings of a step each, to four standard errors."""
     inputs = keras.Input((50,))

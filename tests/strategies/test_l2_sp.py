@@ -47,6 +47,7 @@ def test_it_is_a_penalty_around_the_start():
         assert np.abs(ours - without).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_drawn_to_where_its_training_began(tmp_path):
     model = reglab.regularize(network(), L2SP(coefficient=0.3), seed=0)
     model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
@@ -57,6 +58,7 @@ def test_a_saved_model_is_drawn_to_where_its_training_began(tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_again_can_begin_with_other_weights():
     model = reglab.regularize(network(), L2SP(coefficient=0.3), seed=0)
     trained(model)

@@ -248,6 +248,7 @@ class TestARiderInAStudy:
         assert run.status == "finished", run.error
         return run
 
+    @pytest.mark.slow
     def test_one_training_gives_all_of_them(self, riders):
         recipes = [reglab.Recipe(), *(reglab.Recipe(Shrunk(factor)) for factor in (0.5, 0.1)), reglab.Recipe(SWA(0.5))]
         runs = [Run(str(number), recipe.to_text(), recipe, 0) for number, recipe in enumerate(recipes)]

@@ -119,6 +119,7 @@ def test_activities_train_as_with_keras_regularizers(name):
 
 
 @SLOW_ON_JAX
+@pytest.mark.slow
 def test_embeddings_and_recurrent_kernels_are_penalized():
     assert_same_training(recurrent, sequences(), L2(kernel=0.03, bias=0.02), OURS["l2"][1])
 

@@ -85,6 +85,15 @@ PAIRS = list(itertools.combinations(sorted(ONE_OF_EACH), 2))
 BY_STAGE = list(itertools.combinations(STAGES, 2))
 CONFLICTS = {("l1", "l1l2"), ("l1l2", "l2"), ("asam", "sam"), ("ema", "swa")}
 
+
+def _slow_unless_neighbours(pairs):
+    """The pairs as parameters: those of one stage and the next are fast tests, the others slow ones."""
+    neighbours = set(itertools.pairwise(STAGES))
+    return [
+        pytest.param(*pair, id="+".join(pair), marks=[] if pair in neighbours else [pytest.mark.slow]) for pair in pairs
+    ]
+
+
 SAID = (testing.check_declaration, testing.check_round_trip, testing.check_invalid_values)
 # Tests that follow each other share the program that these train.
 QUICK = (testing.check_reproducible, testing.check_schedules, testing.check_rider, testing.check_resumed)
@@ -154,7 +163,7 @@ def test_conformance_of_what_is_fitted(text, check):
     "check",
     [
         testing.check_reproducible,
-        pytest.param(testing.check_resumed, marks=pytest.mark.slow_on("jax", "torch")),
+        pytest.param(testing.check_resumed, marks=pytest.mark.slow),
         pytest.param(testing.check_inert_at_evaluation, marks=pytest.mark.slow_on("jax")),
         pytest.param(testing.check_zero_strength, marks=pytest.mark.slow),
         pytest.param(testing.check_schedules, marks=pytest.mark.slow_on("tensorflow", "torch")),
@@ -185,7 +194,7 @@ def test_every_stage_has_a_strategy_that_stands_for_it():
     assert [ONE_OF_EACH[name].stage for name in STAGES] == list(Stage)
 
 
-@pytest.mark.parametrize(("one", "other"), BY_STAGE, ids=["+".join(pair) for pair in BY_STAGE])
+@pytest.mark.parametrize(("one", "other"), _slow_unless_neighbours(BY_STAGE))
 def test_strategies_of_two_stages_train_together(one, other):
     testing.check_composition(ONE_OF_EACH[one], ONE_OF_EACH[other])
 

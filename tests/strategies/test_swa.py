@@ -40,6 +40,7 @@ def statistics(weights, *, size):
     return means, sum(share * part.var(axis=0) for share, part in zip(shares, parts, strict=True))
 
 
+@pytest.mark.slow
 def test_fit_leaves_the_mean_of_the_last_epochs_and_statistics_of_it():
     source, seen = ends_of_epochs(5)
     model = reglab.regularize(source, SWA(start=0.4, every=2), seed=0)

@@ -38,6 +38,7 @@ def test_an_optimizer_that_does_it_already_is_refused(optimizer, recipe):
 
 
 @pytest.mark.parametrize("recipe", ["weight_decay(decay=0.1)", "ema(momentum=0.5)"])
+@pytest.mark.slow
 def test_inside_loss_scaling_the_optimizer_that_steps_is_changed(recipe):
     source = network()
     model = reglab.regularize(source, recipe)

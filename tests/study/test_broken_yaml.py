@@ -75,6 +75,7 @@ def test_what_is_no_study_is_told_with_the_file(tmp_path, text):
 @example(content={"recipes": {"a": ["l2", {"l2": {"kernel": 10**400}}]}})
 @example(content={"image_size": [[64], 64]})
 @example(content={"recipes": [[], "=l2", {"dropout": 5}]})
+@pytest.mark.slow
 def test_any_file_is_a_study_or_a_sentence(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("any") / "study.yaml"
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")

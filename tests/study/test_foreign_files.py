@@ -212,6 +212,7 @@ def foreign(root: Path, own: set[Path]) -> dict[str, tuple]:
 
 @settings(max_examples=25)
 @given(tree=_TREES)
+@pytest.mark.slow
 def test_what_lies_in_a_study_and_is_not_reglabs_is_left_and_named(study, tree):
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()
@@ -316,6 +317,7 @@ def test_a_study_yaml_and_a_study_sqlite_of_somebodys_make_no_study(tmp_path, st
 # --- reports, exports, logs -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_report_elsewhere_is_written_again_and_leaves_what_was_put_beside_it(study, tmp_path):
     results = Results.load(study)
     results.report(tmp_path / "page")

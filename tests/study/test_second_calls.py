@@ -133,6 +133,11 @@ VERBS = {
 }  # fmt: skip
 
 
+def slow_but(*fast):
+    """All verbs as parameters; those that are not named are slow tests."""
+    return [verb if verb in fast else pytest.param(verb, marks=pytest.mark.slow) for verb in VERBS]
+
+
 def call(*arguments):
     return CliRunner().invoke(cli, [str(each) for each in arguments], env={"COLUMNS": "200"})
 
@@ -176,7 +181,7 @@ def _assert_at_least(before, now, where):
         assert now == before, where
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", slow_but("compare", "sweep", "tune"))
 def test_a_second_call_trains_nothing_and_loses_nothing(verb, tmp_path):
     if verb.startswith(("tune", "race")):
         pytest.importorskip("optuna")
@@ -191,9 +196,7 @@ def test_a_second_call_trains_nothing_and_loses_nothing(verb, tmp_path):
 
 
 @pytest.mark.parametrize(("fault", "error"), [(1, RuntimeError), (3, KeyboardInterrupt)])
-@pytest.mark.parametrize(
-    "verb", [verb if verb in ("tune", "race") else pytest.param(verb, marks=pytest.mark.slow) for verb in VERBS]
-)
+@pytest.mark.parametrize("verb", slow_but("race"))
 def test_a_fault_in_between_loses_nothing_and_the_same_call_ends_as_without_it(
     verb, fault, error, tmp_path, monkeypatch
 ):
@@ -224,6 +227,7 @@ def test_a_fault_in_between_loses_nothing_and_the_same_call_ends_as_without_it(
 
 
 @pytest.mark.parametrize("verb", ["tune", "tune in minutes", "tune-each"])
+@pytest.mark.slow
 def test_a_search_without_optuna_leaves_what_was_there(verb, tmp_path, monkeypatch):
     succeed(*VERBS[verb])
     before = tree(tmp_path)
@@ -251,6 +255,7 @@ def test_a_search_by_minutes_keeps_its_trials_and_its_confirmation(tmp_path):
     assert json.loads(path.read_text())["trials"] == held["trials"]
 
 
+@pytest.mark.slow
 def test_a_search_that_is_given_more_goes_on_from_what_it_has_and_is_confirmed_beside_the_first(tmp_path):
     tune = VERBS["tune"]
     succeed(*tune)
@@ -273,6 +278,7 @@ def test_a_budget_that_allows_no_trial_is_refused_before_anything_is_written(tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_damaged_record_of_a_search_is_set_aside(tmp_path):
     succeed(*VERBS["tune"])
     (path,) = tmp_path.rglob("search.json")
@@ -284,6 +290,7 @@ def test_a_damaged_record_of_a_search_is_set_aside(tmp_path):
     assert len(json.loads(path.read_text())["trials"]) == 6
 
 
+@pytest.mark.slow
 def test_another_race_in_the_same_folder_is_kept_beside_the_first(tmp_path):
     race = VERBS["race"]
     succeed(*race)
@@ -309,6 +316,7 @@ def diagnosed(tmp_path):
     succeed("compare", *SMALL, "--seeds", "2", "--recipe", "l2", "--recipe", "a=mixup", "--out", "s")
 
 
+@pytest.mark.slow
 def test_each_recipe_of_a_folder_is_treated_and_keeps_its_treatment(tmp_path):
     diagnosed(tmp_path)
     first = succeed("diagnose", "s", "--treat")
@@ -329,6 +337,7 @@ def test_each_recipe_of_a_folder_is_treated_and_keeps_its_treatment(tmp_path):
     assert_nothing_lost(after, tree(tmp_path))
 
 
+@pytest.mark.slow
 def test_reuse_is_handed_on_by_a_diagnosis_of_a_yaml_file(tmp_path):
     diagnosed(tmp_path)
     trained = Player.trainings
@@ -340,6 +349,7 @@ def test_reuse_is_handed_on_by_a_diagnosis_of_a_yaml_file(tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["tune", "race", "tune-each"])
+@pytest.mark.slow
 def test_the_folder_of_a_search_is_looked_at_by_its_confirmation(verb, tmp_path):
     succeed(*VERBS[verb])
     (confirmation,) = tmp_path.rglob("confirmation")
@@ -386,6 +396,7 @@ def test_ctrl_c_before_anything_is_written_says_so(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments", [("status", "--watch"), ("status", "--watch", "--json"), ("report", "--watch"),
                                        ("log", "--watch", "--to", "tensorboard")])  # fmt: skip
+@pytest.mark.slow
 def test_ctrl_c_is_how_one_stops_watching(arguments, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
     import time

@@ -85,6 +85,7 @@ def watched(tmp_path_factory):
     return results, starts, orders, programs
 
 
+@pytest.mark.slow
 def test_a_recipe_more_moves_nothing_of_the_others(tmp_path, watched):
     few, more = _run(_study(["dropout"], tmp_path, seeds=1)), watched[0]
     for name in ("none", "dropout(rate=0.1)"):
@@ -92,6 +93,7 @@ def test_a_recipe_more_moves_nothing_of_the_others(tmp_path, watched):
     assert _numbers(few, "none") != _numbers(few, "dropout(rate=0.1)")
 
 
+@pytest.mark.slow
 def test_seeds_and_strengths_share_a_program(watched):
     _, starts, _, programs = watched
     assert len(starts) == 8
@@ -117,6 +119,7 @@ def test_a_run_in_a_busy_process_equals_the_run_in_a_fresh_one(tmp_path):
         assert _numbers(busy, name) == _numbers(fresh, name)
 
 
+@pytest.mark.slow
 def test_all_recipes_of_a_seed_begin_with_the_same_weights_and_batches_and_those_of_another_with_others(watched):
     _, starts, orders, _ = watched
     for values in zip(*[(seed, weights, train) for _, seed, weights, train in starts], strict=True):
@@ -143,6 +146,7 @@ def test_riders_give_what_their_own_training_gives(tmp_path):
         assert _numbers(alone, recipe) == _numbers(together, recipe)
 
 
+@pytest.mark.slow
 def test_a_rider_of_early_stopping_stops_where_keras_does(tmp_path):
     import keras
 
@@ -168,6 +172,7 @@ def test_a_rider_of_early_stopping_stops_where_keras_does(tmp_path):
     assert _numbers(results, "early_stopping(monitor=val_metric, patience=2)")["epochs"] == [stopped]
 
 
+@pytest.mark.slow
 def test_test_labels_decide_nothing(tmp_path):
     """With the labels of the test part shuffled, training, stopping and choosing go the same way."""
     data = reglab.load("digits")
@@ -402,6 +407,7 @@ def test_a_transform_that_changes_labels_is_warned_of():
 
 @pytest.mark.backend
 @slow_elsewhere
+@pytest.mark.slow
 def test_what_needs_data_a_range_a_schedule_and_a_second_pass_works_in_a_study(tmp_path):
     recipe = ("augmentation(zca_whitening=true, brightness_range=(0.8, 1.2)) + mixup + sam + "
               "l2(kernel=linear(0, 1e-3, 2))")  # fmt: skip
@@ -449,6 +455,7 @@ def test_binary_heads_and_logits_are_studied(tmp_path):
         assert min(_numbers(results, "label_smoothing(smoothing=0.1)")["accuracy"]) > 0.85
 
 
+@pytest.mark.slow
 def test_a_model_object_keeps_its_weights_and_is_not_touched(tmp_path):
     import keras
 

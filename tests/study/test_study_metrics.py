@@ -58,6 +58,7 @@ def test_they_are_in_results_json(results):
     )
 
 
+@pytest.mark.slow
 def test_what_the_task_measures_is_not_measured_twice_and_changes_nothing():
     assert run_of(study(metrics=["accuracy", "acc"])) == run_of(study())
     cases = [{"metrics": "mse"}, {"metrics": ["mse", "auc(curve=PR)"]}, {"metrics": [squares]},

@@ -133,6 +133,7 @@ def _workers_of(parent):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_a_worker_gives_what_this_process_gives(tmp_path):
     small = {"recipes": ["dropout", "early_stopping(patience=1)"], "seeds": 1}
     _study(tmp_path / "here", **small).run(workers=0)
@@ -233,6 +234,7 @@ def test_a_played_study_in_workers_is_that_in_the_coordinator(tmp_path, played_w
 # --- how trainings end ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_that_raises_in_a_worker_has_its_traceback_and_stops_no_other(tmp_path, script):
     model = script("""
         def spring():
@@ -275,6 +277,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_training_done_again(tmp_pat
     assert "my last words" in lost[0]["error"]
 
 
+@pytest.mark.slow
 def test_a_training_that_hangs_is_given_up(tmp_path, script):
     model = script("""
         def spring():
@@ -290,6 +293,7 @@ def test_a_training_that_hangs_is_given_up(tmp_path, script):
     assert f"{timeout} s" in error
 
 
+@pytest.mark.slow
 def test_a_kill_for_lack_of_memory_is_said_as_such_where_the_system_counts_them(tmp_path, script, monkeypatch):
     model = script("""
         def spring():
@@ -306,6 +310,7 @@ def test_a_kill_for_lack_of_memory_is_said_as_such_where_the_system_counts_them(
     assert "no memory left" in first["error"]
 
 
+@pytest.mark.slow
 def test_a_lack_of_memory_is_told_apart_from_other_errors(tmp_path, script):
     """In a fresh process it may go well: it is tried again, and at last said as what it is."""
     model = script("""

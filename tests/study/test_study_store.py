@@ -161,6 +161,7 @@ def test_another_spec_is_refused_and_said_in_what_it_differs(tmp_path):
             store.freeze({"epochs": 3, "seeds": 2})
 
 
+@pytest.mark.slow
 def test_an_edited_study_yaml_is_refused_and_a_damaged_one_is_written_again(tmp_path):
     spec = {"epochs": 10, "recipes": {"none": "none", "l2": "l2(kernel=0.001)"}, "seeds": 2}
     path = tmp_path / "study.yaml"

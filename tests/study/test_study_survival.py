@@ -341,6 +341,7 @@ def test_a_training_that_takes_too_long_is_given_up_and_its_late_result_refused(
         assert {a["outcome"] for a in view._ledger.attempts()} <= {"failed", "finished", "diverged"}
 
 
+@pytest.mark.slow
 def test_two_at_once_on_one_folder(tmp_path, whole):
     """The second is told at once, while the first goes on undisturbed."""
     _, expected = whole

@@ -145,6 +145,7 @@ def test_a_baseline_ends_where_keras_alone_does(name):
 
 
 @pytest.mark.backend
+@pytest.mark.slow
 def test_classes_count_in_the_loss_as_in_keras_and_metrics_count_all_alike():
     found = bench(class_weight=WEIGHTS)
     weights, epochs = trained(found)
@@ -201,6 +202,7 @@ def test_what_is_said_in_text_as_an_object_or_by_a_compiled_model_is_one_trainin
     assert run_of(study(as_compiled, optimizer="adam")) == run_of(study(loss="mse"))  # what was said goes before
 
 
+@pytest.mark.slow
 def test_names_and_rates_alone_keep_the_identities_that_they_had():
     plain = run_of(study())
     assert plain == run_of(study(optimizer="adam")) == run_of(study(optimizer=O.Adam()))

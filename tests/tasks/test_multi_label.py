@@ -267,6 +267,7 @@ def results(tmp_path_factory):
     return study_of(recipes, folder).run(workers=0)
 
 
+@pytest.mark.slow
 def test_map_decides(results):
     assert "multi-label by mAP" in results.headline
     assert results.task == MultiLabel(labels=("sea", "sun", "sand", "rain"))
@@ -280,6 +281,7 @@ def test_map_decides(results):
         assert run.metrics["gap"] == pytest.approx(run.metrics["train_map"] - run.metrics["val_map"])
 
 
+@pytest.mark.slow
 def test_what_is_kept_are_probabilities_of_each_label(results):
     test = results.predictions("none")
     assert test.predicted.shape == (5, *test.labels.shape)
@@ -291,12 +293,14 @@ def test_what_is_kept_are_probabilities_of_each_label(results):
     assert found["examples"] == len(test.labels)
 
 
+@pytest.mark.slow
 def test_smoothing_makes_less_sure_of_each_label(results):
     """By half of the smoothing on either side: 0.1 from 0 and from 1."""
     plain, smooth = (results.predictions(name).predicted for name in ("none", "both"))
     assert np.abs(smooth - 0.5).mean() < np.abs(plain - 0.5).mean()
 
 
+@pytest.mark.slow
 def test_the_table_and_the_report_speak_of_labels(results):
     text = str(results)
     assert "mAP" in text
@@ -330,6 +334,7 @@ def test_the_table_and_the_report_speak_of_labels(results):
         (lambda results: reglab.Study(label_sets(), "mlp", task="single-label").run(workers=0), "the labels are sets"),
     ],
 )
+@pytest.mark.slow
 def test_what_does_not_know_multi_label_says_so(results, verb, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ReglabError, match=said):

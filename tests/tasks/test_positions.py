@@ -271,6 +271,7 @@ def results(tmp_path_factory):
     return study.run(workers=0)
 
 
+@pytest.mark.slow
 def test_the_mean_iou_of_pixels_decides(results):
     assert "positions by mean IoU" in results.headline
     assert results.task == Positions(classes=("dark", "bright"), shape=(6, 6), ignored=True, deciding="mean_iou")
@@ -290,6 +291,7 @@ def test_the_mean_iou_of_pixels_decides(results):
     assert run.right is None
 
 
+@pytest.mark.slow
 def test_the_table_and_the_report_speak_of_positions(results):
     text = str(results)
     assert "mean IoU" in text
@@ -339,6 +341,7 @@ def test_padding_counts_neither_in_the_loss_nor_in_metrics(tmp_path):
         (lambda results: results.task.check_known_to("export"), "export does not know positions yet"),
     ],
 )
+@pytest.mark.slow
 def test_what_does_not_know_positions_says_so(results, verb, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ReglabError, match=said):

@@ -136,6 +136,7 @@ def results(tmp_path_factory):
     return study.run(workers=0)
 
 
+@pytest.mark.slow
 def test_rmse_decides_and_lower_is_better(results):
     comparison = results.comparison
     assert results.metric.name == "rmse"
@@ -152,6 +153,7 @@ def test_rmse_decides_and_lower_is_better(results):
         assert run.metrics["rmse"] < 77, "better than the mean"
 
 
+@pytest.mark.slow
 def test_predictions_are_in_the_units_of_the_target(results):
     test = results.predictions("none")
     data = load("diabetes")
@@ -165,6 +167,7 @@ def test_predictions_are_in_the_units_of_the_target(results):
     assert not run.details
 
 
+@pytest.mark.slow
 def test_the_table_and_the_report_speak_of_rmse_and_not_of_accuracy(results):
     text = str(results)
     assert "RMSE" in text.splitlines()[2 + len(results.notes)]
@@ -190,6 +193,7 @@ def test_the_table_and_the_report_speak_of_rmse_and_not_of_accuracy(results):
         (lambda results: reglab.Study("diabetes", "mlp", metric="accuracy").run(workers=0), "Give one of rmse, mae"),
     ],
 )
+@pytest.mark.slow
 def test_what_does_not_know_regression_says_so(results, verb, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ReglabError, match=said):

@@ -44,6 +44,7 @@ def test_tensorboard_reads_back_every_curve_and_metric(results, tmp_path):
     assert "_hparams_/session_end_info" in held.PluginTagToContent("hparams")
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_written_again_and_what_was_cut_short_is(results, tmp_path):
     pytest.importorskip("tensorboard")
     log = tracker("tensorboard")
@@ -54,6 +55,7 @@ def test_what_is_there_is_not_written_again_and_what_was_cut_short_is(results, t
     assert len(list((tmp_path / "none" / "seed-0").glob("events.*"))) == 1
 
 
+@pytest.mark.slow
 def test_names_of_recipes_stay_inside_the_log_folder(results, tmp_path):
     pytest.importorskip("tensorboard")
     tracker("tensorboard")(results, tmp_path / "logs")
@@ -88,6 +90,7 @@ def test_mlflow_reads_back_every_curve_metric_and_hyperparameter(results, mlflow
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.slow
 def test_a_run_that_diverged_is_a_failed_one(results, mlflow):
     uri, client = mlflow
     assert results.runs["bad"][0].status == "diverged"
@@ -98,6 +101,7 @@ def test_a_run_that_diverged_is_a_failed_one(results, mlflow):
 
 
 @pytest.mark.parametrize(("name", "module"), [("tensorboard", "tensorboard"), ("mlflow", "mlflow")])
+@pytest.mark.slow
 def test_a_package_that_is_not_there_is_named(results, monkeypatch, tmp_path, name, module):
     for held in [key for key in sys.modules if key.split(".")[0] == module]:
         monkeypatch.delitem(sys.modules, held)
@@ -106,6 +110,7 @@ def test_a_package_that_is_not_there_is_named(results, monkeypatch, tmp_path, na
         tracker(name)(results, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_says_how_many_runs_it_handed_over(study, tmp_path):
     pytest.importorskip("tensorboard")
     arguments = ["log", str(study), "--to", "tensorboard", "--where", str(tmp_path)]

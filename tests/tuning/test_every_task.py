@@ -69,6 +69,7 @@ def test_planning_says_of_each_candidate_whether_it_can_act_on_the_model(tmp_pat
     assert "label_smoothing spreads labels over classes; the loss mean_squared_error" in refused["label_smoothing"]
 
 
+@pytest.mark.slow
 def test_the_value_of_a_trial_is_what_decides_and_the_lowest_error_comes_first(tmp_path):
     out = tmp_path / "t"
     found = tune(maker(tmp_path), Budget(trials=3, search_seeds=1, pruner="none"), out=out, strategies=("l2",),

@@ -185,6 +185,7 @@ def whole(tmp_path_factory):
         return out, raced(out), players
 
 
+@pytest.mark.slow
 def test_the_race_picks_what_its_trainings_say_is_best(whole):
     _, found, _ = whole
     best = min((name for name in found.recipes if name.startswith("dropout")), key=lambda n: _rate(found.recipes[n]))
@@ -197,6 +198,7 @@ def _rate(recipe):
 
 
 @pytest.mark.parametrize("after", [2, 9])
+@pytest.mark.slow
 def test_a_race_that_was_interrupted_ends_as_if_it_had_not_been(whole, tmp_path, after):
     _, found, players = whole
     with played.stage(Rising) as again:

@@ -30,6 +30,7 @@ def tuned(tmp_path_factory):
         return tune_each(make, ("l2", "dropout"), 4, out=out, beside=FIXED)
 
 
+@pytest.mark.slow
 def test_every_strategy_gets_as_many_independent_trials(tuned):
     assert {name: len(trials) for name, trials in tuned.trials.items()} == {"none": 4, "l2": 4, "dropout": 4}
     for name, trials in tuned.trials.items():

@@ -37,6 +37,7 @@ SEARCHED = tuple(name for name, cls in CATALOGUE.items() if any(each.search for 
 
 
 @given(st.integers(0, 2**31), st.lists(st.sampled_from(SEARCHED), min_size=1, unique=True))
+@pytest.mark.slow
 def test_every_proposal_is_a_recipe_within_the_declared_ranges(seed, names):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(5):
@@ -178,6 +179,7 @@ def test_a_study_that_is_not_sealed_is_not_searched(stage, tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 9])
+@pytest.mark.slow
 def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(stage, whole, tmp_path, stop_after):
     _, trials, trained = whole
     first = Counting(stop_after)
@@ -189,6 +191,7 @@ def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(stage, whole, 
     assert sorted(first.trained + second.trained) == sorted(trained), "nothing is trained again"
 
 
+@pytest.mark.slow
 def test_a_search_is_given_more_and_goes_on(stage, tmp_path):
     search(made(tmp_path / "s"), SPACE, Budget(trials=5, batch=4))
     found = search(made(tmp_path / "s"), SPACE, Budget(trials=9, batch=4))
@@ -282,6 +285,7 @@ def small(**more):
     return reglab.Study("iris", "mlp(units=8)", **{"seeds": 3, "epochs": 2, "learning_rate": 0.02, **more})
 
 
+@pytest.mark.slow
 def test_the_confirmation_has_other_seeds_than_the_search(stage, tmp_path):
     arguments = {"out": tmp_path / "tuned", "strategies": ("l2", "dropout"), "rivals": 2}
     found = tune(small, Budget(trials=5), **arguments)
@@ -312,6 +316,7 @@ def kinds():
     }
 
 
+@pytest.mark.slow
 def test_what_is_lowest_is_the_best_where_such_a_metric_decides(stage, tmp_path):
     def make(**more):
         return small(metric="cross_entropy", **more)
@@ -336,6 +341,7 @@ def _values(each):
 
 
 @pytest.mark.parametrize("kind", kinds())
+@pytest.mark.slow
 def test_another_search_without_a_folder_gets_one_of_its_own(stage, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     name = {"race": "iris-mlp-units-8-race"}.get(kind, "iris-mlp-units-8-tuned")
@@ -414,6 +420,7 @@ def typed(tmp_path_factory):
     return out, done.output
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_a_recipe_to_use(typed):
     out, printed = typed
     (line,) = (line for line in printed.splitlines() if line.startswith("To use: "))
@@ -422,6 +429,7 @@ def test_the_command_ends_with_a_recipe_to_use(typed):
     assert "search saw" in printed
 
 
+@pytest.mark.slow
 def test_a_search_never_reads_the_test_set_and_its_confirmation_does(typed):
     out, _ = typed
     for part, reads in (("search", False), ("confirmation", True)):
