@@ -71,12 +71,6 @@ class TestSeveralOutputs:
         history, _ = trained(reglab.regularize(two_outputs(), recipe, seed=0), y, loss)
         assert np.isfinite(history["loss"]).all()
 
-    @pytest.mark.parametrize("recipe", ["label_smoothing", "mixup", "sam", "adversarial"])
-    @pytest.mark.parametrize("loss", [[*NAMES.values()], NAMES, "mse"], ids=["list", "dict", "one for all"])
-    def test_what_needs_the_loss_of_an_output_says_so(self, recipe, loss):
-        with pytest.raises(reglab.ReglabError, match=f"{recipe} needs one loss of one output; here are 2"):
-            reglab.regularize(two_outputs(), recipe).compile("sgd", loss)
-
     def test_early_stopping_knows_how_metrics_of_outputs_are_called(self):
         loss, y, _ = LOSSES["dict"]
         model = reglab.regularize(two_outputs(by_name=True), "early_stopping(monitor=val_accuracy)")

@@ -33,10 +33,10 @@ from reglab.regularized.export import exported
 from reglab.regularized.fitted import Fitted
 from reglab.regularized.graph import inputs_of
 from reglab.regularized.optimizer import prepared
+from reglab.regularized.outputs import OutputTargets, output_shapes, targets_of
 from reglab.regularized.parts import Part, give_state, parts_of, restart_state, seed_layers, streams_of
 from reglab.regularized.placing import add_activity_penalties, taps
 from reglab.regularized.step import Step, takes_training
-from reglab.regularized.targets import Targets
 from reglab.regularized.watching import Watchers, callbacks_for, inputs_of_fit
 from reglab.strategies import ModelInput
 
@@ -212,7 +212,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         given = dict(inspect.signature(super().compile).bind(*args, **kwargs).arguments)
         self._held.compiled_with = dict(given)
         loss = given.get("loss")
-        targets = Targets(loss, self._held.parts, _output_shapes(self.network))
+        targets = targets_of(loss, given.get("loss_weights"), self._held.parts, output_shapes(self.network))
         scale_loss = given.get("auto_scale_loss", True) and self._held.policy == "mixed_float16"
         given["optimizer"] = prepared(
             keras.optimizers.get(given.get("optimizer", "rmsprop")),
@@ -221,6 +221,8 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
             scale_loss=scale_loss,
         )
         given["loss"] = targets.loss if targets.soft else loss
+        if targets.soft and isinstance(targets, OutputTargets):
+            given["loss_weights"] = targets.weights
         if given.get("jit_compile", "auto") == "auto" and self._refusal(jit_compile=True):
             given["jit_compile"] = False  # what Keras would choose depends on the device
         super().compile(**given)
@@ -260,7 +262,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         check_ready(self.recipe, fitted=self.fitted.ready, validated=validated, metrics=metrics)
         check_callbacks(self.recipe, callbacks)
         if self._held.targets is not None:  # Keras says what is missing
-            self._held.targets.check_labels(arguments.get("y"), _output_shapes(self.network))
+            self._held.targets.check_labels(arguments.get("y"))
         bound.arguments["callbacks"] = self._callbacks(callbacks, inputs_of_fit(arguments, seed=self.seed))
         history = super().fit(*bound.args, **bound.kwargs)
         self._settle()
@@ -345,12 +347,6 @@ def _input_shape(network: keras.Model) -> Any:
         return None
     struct = network.inputs[0] if isinstance(network, keras.Sequential) else network.input
     return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), struct)
-
-
-def _output_shapes(network: keras.Model) -> list[tuple[int | None, ...]] | None:
-    """Return the shapes of a network's outputs, or None where they are not known before it is run."""
-    outputs = getattr(network, "outputs", None) if is_graph(network) and inputs_of(network) else None
-    return [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)] if outputs else None
 
 
 class _Schedules(keras.callbacks.Callback):

@@ -25,7 +25,6 @@ from reglab.regularized.optimizer import unscaled
 from reglab.regularized.parts import Part, random_states
 from reglab.regularized.placing import at_inputs
 from reglab.regularized.roles import places_of, weights_by_role
-from reglab.regularized.targets import weighted
 from reglab.regularized.terms import Context, with_terms
 from reglab.strategies import Batch, InputRange, ModelInput, Strategy, Weight
 
@@ -60,10 +59,11 @@ class Step:
         input_range, each_its_own = self.fitted.input_range(), True
         for part in parts:
             if part.overrides("on_batch"):
-                before = batch.y
-                batch = part.strategy.on_batch(batch, part.strengths, part.random, input_range)
+                before = keras.tree.flatten(batch.y)
+                batch = self._changed(part, batch, input_range)
                 softened = part.strategy.soft_targets and not part.strategy.changes_inputs
-                each_its_own = each_its_own and (batch.y is before or softened)
+                same = all(now is was for now, was in zip(keras.tree.flatten(batch.y), before, strict=True))
+                each_its_own = each_its_own and (same or softened)
         for part in parts:
             if part.overrides("perturb_inputs"):
                 batch = batch._replace(x=self._perturbed(part, batch, input_range))
@@ -73,11 +73,19 @@ class Step:
         self._held.labels = (batch.y, seen)
         return batch.x, batch.y, batch.sample_weight
 
+    def _changed(self, part: Part, batch: Batch, input_range: InputRange | None) -> Batch:
+        """Return what a strategy makes of a batch."""
+
+        def change(given: Batch) -> Batch:
+            return part.strategy.on_batch(given, part.strengths, part.random, input_range)
+
+        return self._held.targets.on_batch(batch, part, change)
+
     def _softened(self, batch: Batch) -> Batch:
         """Return a batch whose labels are distributions."""
         targets = self._held.targets
         output = self._output(batch.x)
-        if self._held.masked and len(output.shape) > 2 and any(part.strategy.changes_inputs for part in self._soft()):
+        if self._held.masked and any(part.strategy.changes_inputs for part in self._soft()):
             raise ReglabError(
                 f"{targets.soft} mixes examples position by position, and the model's own mask leaves other positions "
                 f"out of each. Leave {targets.soft} out of the recipe."
@@ -98,13 +106,15 @@ class Step:
                 f"{acting[0]} changes the numbers that the model is given, and they are sparse or ragged "
                 f"({type(batch.x).__name__}). Give an array (x.toarray()), or leave {acting[0]} out of the recipe."
             )
-        if is_nested(batch.y) or batch.y is None:
+        labels = [each for each in keras.tree.flatten(batch.y) if each is not None]
+        if not labels:
             return
         given = ModelInput(tuple(batch.x.shape), indices=looks_up(self.network, batch.x))
         for part in self._held.parts:
             if given.indices:
                 part.strategy.check_input(given)
-            part.strategy.check_targets(given, tuple(batch.y.shape))
+            for each in labels:
+                part.strategy.check_targets(given, tuple(each.shape))
 
     def changed_inputs(self, x: np.ndarray, y: Tensor) -> list[tuple[Strategy, Tensor]]:
         """Return what each strategy that changes inputs makes of a batch, each by itself, for people to look at."""
@@ -114,9 +124,7 @@ class Step:
             if part.overrides("on_batch") and part.strategy.changes_inputs:
                 soft = part.strategy.soft_targets
                 of_part = self._softened(batch) if soft else batch
-                found.append(
-                    (part.strategy, part.strategy.on_batch(of_part, part.strengths, part.random, input_range).x)
-                )
+                found.append((part.strategy, self._changed(part, of_part, input_range).x))
             if part.overrides("perturb_inputs"):
                 found.append((part.strategy, self._perturbed(part, batch, input_range)))
             if "input" in part.strategy.places and part.overrides("on_activation"):
@@ -127,13 +135,11 @@ class Step:
         weights = batch.sample_weight
 
         def gradient(x: Tensor, which: slice) -> Tensor:
-            if weights is None or len(weights.shape) < 2:  # of examples they only scale a gradient
-                return self.input_gradient(x, batch.y[which])
-
-            def each(y: Tensor, y_pred: Tensor) -> Tensor:
-                return weighted(self._held.targets.each(y, y_pred), weights[which])
-
-            return self.input_gradient(x, batch.y[which], each)
+            y = keras.tree.map_structure(lambda of_all: of_all[which], batch.y)
+            if weights is None or (not is_nested(weights) and len(weights.shape) < 2):
+                return self.input_gradient(x, y)  # of examples they only scale a gradient
+            counts = keras.tree.map_structure(lambda of_all: None if of_all is None else of_all[which], weights)
+            return self.input_gradient(x, y, lambda y, y_pred: self._held.targets.each(y, y_pred, counts))
 
         x = part.strategy.perturb_inputs(batch.x, gradient, part.strengths, part.random, input_range)
         return keras.ops.stop_gradient(x)
@@ -165,10 +171,8 @@ class Step:
 
         def loss(values: list[Any]) -> Tensor:
             with self._frozen_scope(zip(weights, values, strict=True)):
-                each = self._held.targets.each(batch.y, self._forward(batch.x, training=True))
-                if batch.sample_weight is not None:
-                    each = weighted(each, batch.sample_weight)
-                return keras.ops.sum(each)
+                y_pred = self._forward(batch.x, training=True)
+                return keras.ops.sum(self._held.targets.each(batch.y, y_pred, batch.sample_weight))
 
         gradients = backends.adapter().gradient(loss, [keras.ops.convert_to_tensor(weight) for weight in weights])
         offsets = [keras.ops.zeros_like(gradient) for gradient in gradients]
@@ -335,7 +339,7 @@ class Step:
         if self._held.output is None:
             with self._frozen_scope():
                 y = self._forward(x, training=False)
-            self._held.masked = not is_nested(y) and mask_of(y) is not None
+            self._held.masked = any(len(of.shape) > 2 and mask_of(of) is not None for of in keras.tree.flatten(y))
             self._held.output = keras.tree.map_structure(_spec, y)
         return self._held.output
 

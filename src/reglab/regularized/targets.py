@@ -19,9 +19,9 @@ from reglab.errors import ReglabError
 from reglab.inert import loss_name
 from reglab.keras_internals import mask_of, with_mask
 from reglab.regularized.parts import Part
-from reglab.strategies import Strategy
+from reglab.strategies import Batch, Strategy
 
-__all__ = ["Targets", "weighted"]
+__all__ = ["Targets", "of_numbers", "weighted"]
 
 _LOSSES = keras.losses
 # A loss is known by what it is. A function or a class of the user's may have the name of one of Keras'.
@@ -68,6 +68,7 @@ class Targets:
         self.soft = next((part.strategy.name for part in parts if part.strategy.soft_targets), None)
         needing = self.soft or next((part.strategy.name for part in parts if _takes_losses(part)), None)
         self.loss = _only(loss, needing, outputs)
+        self._outputs = outputs
         self.sparse = _is(self.loss, _SPARSE, exactly=True)
         config = self.loss.get_config() if self.sparse and isinstance(self.loss, keras.losses.Loss) else {}
         self.indices = self.sparse and config.get("axis", -1) == -1  # of classes, along the last axis of the outputs
@@ -75,7 +76,7 @@ class Targets:
         self.probabilities = _is(self.loss, _BINARY, exactly=True)
         self.of_indices = any(_is(each, _SPARSE) for each in _all(loss))
         self.binary = _is(self.loss, _BINARY)
-        self.numbers = _is(self.loss, _NUMBERS)
+        self.numbers = of_numbers(self.loss)
         if self.loss is not None:
             for part in parts:
                 part.strategy.check_loss(self.loss)
@@ -139,7 +140,11 @@ class Targets:
             )
         return y
 
-    def check_labels(self, y: object, outputs: list[tuple[int | None, ...]] | None) -> None:
+    def on_batch(self, batch: Batch, part: Part, change: Callable[[Batch], Batch]) -> Batch:
+        """Return a batch that a strategy changed."""
+        return change(batch)
+
+    def check_labels(self, y: object) -> None:
         """Raise a ReglabError if labels that are at hand are none of the model's classes.
 
         TensorFlow stops at such a class index in the middle of an epoch; on JAX, Keras would train it towards nothing,
@@ -153,10 +158,10 @@ class Targets:
                 f"A binary cross-entropy takes labels from 0 to 1; {wrong.size} of {y.size} are others, such as "
                 f"{wrong[0]}. Give 0 and 1, or another loss."
             )
-        if not (self.indices and outputs):
+        if not (self.indices and self._outputs):
             return
-        classes = outputs[0][-1]
-        per_output = y.ndim == len(outputs[0]) - 1 or y.shape[1:] == (1,)
+        classes = self._outputs[0][-1]
+        per_output = y.ndim == len(self._outputs[0]) - 1 or y.shape[1:] == (1,)
         if not (per_output and classes):
             return
         wrong = y[((y < 0) | (y >= classes)) & (y != self.ignored)]
@@ -176,8 +181,14 @@ class Targets:
         heaviest = ops.argmax(y, axis=-1)
         return heaviest if self.sparse else ops.one_hot(heaviest, y.shape[-1], dtype="float32")
 
-    def each(self, y: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the loss of each example, in float32, without reduction; what is masked counts nothing."""
+    def each(self, y: Tensor, y_pred: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the loss of each example, in float32, without reduction; what is masked counts nothing.
+
+        Args:
+            y: labels.
+            y_pred: what the model gives for them.
+            weights: how much each loss counts; by default alike.
+        """
         if self.loss is None:
             raise ReglabError("The model has no loss. Give one to compile(loss=...).")
         if not keras.ops.is_tensor(y_pred):
@@ -195,7 +206,8 @@ class Targets:
         if not _of_keras(loss):
             y = keras.ops.cast(y, "float32")  # as Keras gives it to a loss of the user's
         values = loss(y, y_pred)
-        return values if mask is None else weighted(values, mask)
+        values = values if mask is None else weighted(values, mask)
+        return values if weights is None else weighted(values, weights)
 
     def laid_out(self, y_pred: Tensors) -> Any:
         """Return outputs, with their masks, of which the loss has a gradient on every backend."""
@@ -233,6 +245,11 @@ def weighted(values: Tensor, weights: Tensor) -> Tensor:
     while 0 < len(weights.shape) < len(values.shape):
         weights = ops.expand_dims(weights, axis=-1)
     return values * weights
+
+
+def of_numbers(loss: Any) -> bool:
+    """Whether a loss is one of Keras' own of numbers to predict."""
+    return _is(loss, _NUMBERS)
 
 
 def _takes_losses(part: Part) -> bool:
