@@ -214,6 +214,11 @@ class OutputTargets:
             raise ReglabError("The model has no loss. Give one to compile(loss=...).")
         return total
 
+    def laid_out(self, y_pred: Any) -> Any:
+        """Return outputs, with their masks, of which each loss has a gradient on every backend."""
+        outputs = self._named(y_pred)
+        return self._like(y_pred, {name: targets.laid_out(outputs[name]) for name, targets in self.of.items()})
+
     def distributions(self, y_pred: Any) -> Any:
         """Refuse: what compares distributions is of one output."""
         raise ReglabError("A strategy of the recipe compares the predictions of one output, and the model has several.")
