@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from reglab.aliases import Loss, Tensor, Tensors
 from reglab.errors import ReglabError
 from reglab.keras_internals import is_graph, mask_of
 from reglab.regularized.graph import inputs_of
@@ -25,7 +26,7 @@ Shapes = Mapping[str, tuple[int | None, ...]]  # of outputs by name, batch first
 _Change = Callable[[Batch], Batch]
 
 
-def output_shapes(network: Any) -> tuple[Shapes, bool] | None:
+def output_shapes(network: keras.Model) -> tuple[Shapes, bool] | None:
     """Return the shapes of a network's outputs by name, and whether it gives them as a dict.
 
     None where they are not known before it is run, or are nested deeper.
@@ -44,7 +45,7 @@ def output_shapes(network: Any) -> tuple[Shapes, bool] | None:
 
 
 def targets_of(
-    loss: Any, weights: Any, parts: list[Part], outputs: tuple[Shapes, bool] | None
+    loss: object, weights: object, parts: list[Part], outputs: tuple[Shapes, bool] | None
 ) -> Targets | OutputTargets:
     """Return what is known of labels from the loss and the loss weights that a model was compiled with.
 
@@ -78,7 +79,7 @@ class OutputTargets:
 
     binary = False  # of each output by itself
 
-    def __init__(self, loss: Any, weights: Any, parts: list[Part], shapes: Shapes, by_name: bool) -> None:
+    def __init__(self, loss: object, weights: object, parts: list[Part], shapes: Shapes, by_name: bool) -> None:
         self._names, self._by_name = tuple(shapes), by_name
         losses = self._each_of(loss)
         self._factors = {name: float(value) for name, value in self._each_of(weights).items() if value is not None}
@@ -104,7 +105,7 @@ class OutputTargets:
                 )
         self.loss, self.weights = self._compiled(loss, weights)
 
-    def _each_of(self, given: Any) -> dict[str, Any]:
+    def _each_of(self, given: object) -> dict[str, Any]:
         """Return what was given of each output, by its name: the same of all, where one thing was given."""
         if isinstance(given, dict) and "class_name" not in given:
             return {name: given.get(name) for name in self._names}
@@ -112,7 +113,7 @@ class OutputTargets:
             return dict(zip(self._names, given, strict=False))
         return dict.fromkeys(self._names, given)
 
-    def _compiled(self, loss: Any, weights: Any) -> tuple[Any, Any]:
+    def _compiled(self, loss: object, weights: object) -> tuple[Any, Any]:
         """Return losses in the structure in which they were given, or that of the outputs where there was one."""
         made = {name: self.of[name].loss if name in self.of else None for name in self._names}
         if isinstance(loss, dict) and "class_name" not in loss:
@@ -125,7 +126,7 @@ class OutputTargets:
     def _like_outputs(self, values: Mapping[str, Any]) -> Any:
         return dict(values) if self._by_name else [values[name] for name in self._names]
 
-    def _named(self, given: Any) -> dict[str, Any]:
+    def _named(self, given: Tensors | None) -> dict[str, Any]:
         """Return what there is of each output, by its name, of a dict, a list, or one thing for all."""
         if isinstance(given, dict):
             return {name: given[name] for name in self._names if name in given}
@@ -133,7 +134,7 @@ class OutputTargets:
             return dict(zip(self._names, given, strict=False))
         return dict.fromkeys(self._names, given)
 
-    def _like(self, given: Any, values: Mapping[str, Any]) -> Any:
+    def _like(self, given: Tensors, values: Mapping[str, Any]) -> Any:
         """Return labels with some of them replaced, in the structure that they have."""
         changed = {**self._named(given), **values}
         if isinstance(given, dict):
@@ -142,7 +143,7 @@ class OutputTargets:
 
     # --- labels ----------------------------------------------------------------------------------------------------
 
-    def soften(self, y: Any, y_pred: Any, weights: Any = None) -> tuple[Any, Any]:
+    def soften(self, y: Tensors, y_pred: Tensors, weights: Tensors | None = None) -> tuple[Any, Any]:
         """Return labels of which those of soft outputs are distributions, and the weights of their losses."""
         labels, outputs, given = self._named(y), self._named(y_pred), self._named(weights)
         soft = [name for name, targets in self.of.items() if targets.soft and name in labels]
@@ -151,7 +152,7 @@ class OutputTargets:
         weighed = {name: of_name for name, (_, of_name) in made.items()}
         return softened, self._weights(weights, {**given, **weighed})
 
-    def _weights(self, before: Any, after: Mapping[str, Any]) -> Any:
+    def _weights(self, before: Tensors | None, after: Mapping[str, Any]) -> Any:
         """Return weights of losses: those of before where none of any output is another, else one of each."""
         given = self._named(before)
         if all(after.get(name) is given.get(name) for name in self._names):
@@ -185,13 +186,13 @@ class OutputTargets:
             ),
         )
 
-    def harden(self, y: Any) -> Any:
+    def harden(self, y: Tensors) -> Any:
         """Return labels in the form the user gave them, for metrics."""
         labels = self._named(y)
         soft = [name for name, targets in self.of.items() if targets.soft and name in labels]
         return self._like(y, {name: self.of[name].harden(labels[name]) for name in soft})
 
-    def check_labels(self, y: Any) -> None:
+    def check_labels(self, y: object) -> None:
         """Raise a ReglabError if labels that are at hand are none of an output's classes."""
         if not isinstance(y, dict | list | tuple):
             return
@@ -202,7 +203,7 @@ class OutputTargets:
 
     # --- losses ----------------------------------------------------------------------------------------------------
 
-    def each(self, y: Any, y_pred: Any, weights: Any = None) -> Any:
+    def each(self, y: Tensors, y_pred: Tensors, weights: Tensors | None = None) -> Tensor:
         """Return the loss of each example, float32 ``(batch,)``: the sum over outputs, each times its loss weight."""
         labels, outputs, given = self._named(y), self._named(y_pred), self._named(weights)
         total = None
@@ -214,17 +215,17 @@ class OutputTargets:
             raise ReglabError("The model has no loss. Give one to compile(loss=...).")
         return total
 
-    def laid_out(self, y_pred: Any) -> Any:
+    def laid_out(self, y_pred: Tensors) -> Any:
         """Return outputs, with their masks, of which each loss has a gradient on every backend."""
         outputs = self._named(y_pred)
         return self._like(y_pred, {name: targets.laid_out(outputs[name]) for name, targets in self.of.items()})
 
-    def distributions(self, y_pred: Any) -> Any:
+    def distributions(self, y_pred: Tensors) -> Tensor:
         """Refuse: what compares distributions is of one output."""
         raise ReglabError("A strategy of the recipe compares the predictions of one output, and the model has several.")
 
 
-def _of_output(name: str, loss: Any, parts: list[Part], shape: tuple[int | None, ...]) -> Targets:
+def _of_output(name: str, loss: Loss, parts: list[Part], shape: tuple[int | None, ...]) -> Targets:
     """Return what is known of one output, from its loss, for the strategies that act on it."""
     numbers = of_numbers(loss)
     with _told_of(name):
@@ -245,7 +246,7 @@ def _told_of(name: str) -> Iterator[None]:
         raise ReglabError(f"Output {name}: {error}") from None
 
 
-def _per_example(values: Any, y_pred: Any) -> Any:
+def _per_example(values: Tensor, y_pred: Tensor) -> Tensor:
     """Return the mean loss of each example, as Keras takes it: of positions over those that no mask leaves out."""
     ops = keras.ops
     if len(values.shape) < 2:
