@@ -117,8 +117,15 @@ def check_invalid_values(strategy: Strategy) -> None:
 # --- what it does in training --------------------------------------------------------------------------------------
 
 
-def check_zero_strength(strategy: Strategy | Recipe) -> None:
-    """At ``zero`` it trains as if it were not there: bit for bit on TensorFlow and PyTorch, to rounding under XLA."""
+def check_zero_strength(strategy: Strategy | Recipe, *, exact: bool = True) -> None:
+    """At ``zero`` it trains as if it were not there: bit for bit on TensorFlow and PyTorch, to rounding under XLA.
+
+    Args:
+        strategy: it, or a recipe of several.
+        exact: whether the bits have to be the same. Where several strategies add to the gradient, the program with
+            those at zero may sum in another order than the one without them; then they are the same to rounding.
+    """
+    exact, within = exact and _exact(), 2e-5 if exact else 1e-4
     recipe = Recipe.of(strategy)
     without = Recipe(*(each for each in recipe if each.zero is None))
     if len(without) == len(recipe):
@@ -127,9 +134,9 @@ def check_zero_strength(strategy: Strategy | Recipe) -> None:
     one_hot = any(each.soft_targets for each in recipe)
     baseline = _bench(without, one_hot=one_hot).train()
     built = _bench(zero, eager=_slow_to_compile()).train()
-    _assert_same(built, baseline, f"{zero} built at zero is not the baseline", exact=_exact())
+    _assert_same(built, baseline, f"{zero} built at zero is not the baseline", exact=exact, within=within)
     reused = _bench(recipe).train(zero)
-    _assert_same(reused, baseline, f"{recipe} set to zero is not the baseline", exact=_exact())
+    _assert_same(reused, baseline, f"{recipe} set to zero is not the baseline", exact=exact, within=within)
 
 
 def check_inert_at_evaluation(strategy: Strategy | Recipe) -> None:

@@ -176,7 +176,9 @@ def test_conformance_of_what_is_fitted(text, check):
     "which", ["one pass", "two passes", *(pytest.param(each, marks=pytest.mark.slow) for each in ("again", "all"))]
 )
 def test_in_one_program_with_others_each_does_what_it_does_alone(which, check):
-    check(Recipe.parse(TOGETHER[which]))
+    # The gradients of "again" are sums of so many that TensorFlow adds them in another order without those at zero.
+    rounded = which == "again" and check is testing.check_zero_strength
+    check(Recipe.parse(TOGETHER[which]), **({"exact": False} if rounded else {}))
 
 
 def test_conflicts_are_declared_and_name_both():

@@ -99,7 +99,7 @@ class Metric:
         better: which direction is, or ``""`` where neither is, and then it cannot decide.
         scale: the factor by which a value is shown.
         unit: of a value as it is shown, such as ``%``.
-        apart: of a difference as it is shown, such as ``points``.
+        apart: of a difference as it is shown, in the plural, such as ``points``.
         form: format of a value as it is shown; :attr:`rough` where it stands beside more important ones.
         lowest, highest: where it can lie.
         per_example: scores whose mean is the metric: its terms where it is a mean, else what each example adds to it
@@ -170,7 +170,9 @@ class Metric:
 
     def differs(self, value: float, form: str | None = None) -> str:
         """Return the size of a difference with its unit: ``1.25 points``."""
-        return f"{self.scale * value:{form or self.form}}{self.apart and ' '}{self.apart}"
+        size = f"{self.scale * value:{form or self.form}}"
+        unit = self.apart.removesuffix("s") if size == "1" else self.apart  # one point
+        return f"{size} {unit}".rstrip()
 
     @property
     def whole(self) -> bool:
