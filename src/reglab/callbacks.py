@@ -200,7 +200,7 @@ class Diagnose(keras.callbacks.Callback):
         return "tokens" if takes_indices(getattr(self.model, "network", self.model)) else "array"
 
 
-def _loss_name(loss: Any) -> str:
+def _loss_name(loss: object) -> str:
     """Return the name of a loss that is Keras' own; nothing for any other, and for several of them."""
     if isinstance(loss, str):
         try:

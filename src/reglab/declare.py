@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import shown
 from reglab.schedules import Schedule
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["Param", "Places", "param", "params"]
 
@@ -73,7 +76,7 @@ class Param:
             text += f", or {' or '.join(self.choices)}"
         return text + (", or none" if self.optional else "")
 
-    def check(self, owner: str, name: str, value: Any) -> Any:
+    def check(self, owner: str, name: str, value: object) -> Any:
         """Return ``value`` in its canonical type, or raise an error that names the range."""
         if value is None and self.optional:
             return None
@@ -107,7 +110,7 @@ class Param:
             wrong.append(None)
         return wrong
 
-    def _error(self, owner: str, name: str, value: Any, reason: str) -> ReglabError:
+    def _error(self, owner: str, name: str, value: object, reason: str) -> ReglabError:
         given = shown(value) if not isinstance(value, Schedule) else value.to_text()
         reason = f" ({reason})" if reason else ""
         return ReglabError(f"{owner}: {name}={given} is not possible{reason}. Expected {self.range()}: {self.doc}")
@@ -132,18 +135,18 @@ class Param:
             raise ValueError(f"larger than {_LARGEST:,}")
         return int(value)
 
-    def _check_bool(self, value: Any) -> bool:
+    def _check_bool(self, value: object) -> bool:
         if not isinstance(value, bool):
             raise TypeError("not true or false")
         return value
 
-    def _check_choice(self, value: Any) -> str:
+    def _check_choice(self, value: object) -> str:
         if value not in self.choices:
             hint = nearest(value, self.choices) if isinstance(value, str) else ""
             raise ValueError("unknown" + hint)
         return value
 
-    def _check_text(self, value: Any) -> str:
+    def _check_text(self, value: object) -> str:
         if not isinstance(value, str) or not value.strip():
             raise TypeError("not a text")
         return value
@@ -182,7 +185,7 @@ class Param:
         return names
 
 
-def _flat(value: Any) -> list[Any]:
+def _flat(value: object) -> list[Any]:
     return [each for item in value for each in _flat(item)] if isinstance(value, tuple | list) else [value]
 
 
@@ -191,6 +194,6 @@ def param(default: Any, doc: str, **declaration: Any) -> Any:
     return dataclasses.field(default=default, metadata={"param": Param(doc=doc, **declaration)})
 
 
-def params(strategy: Any) -> dict[str, Param]:
+def params(strategy: DataclassInstance | type[DataclassInstance]) -> dict[str, Param]:
     """Return the declarations of a strategy or strategy class, in order."""
     return {field.name: field.metadata["param"] for field in dataclasses.fields(strategy)}

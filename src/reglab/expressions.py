@@ -68,7 +68,7 @@ def parse_value(text: str) -> Any:
         return _value(_parse(text), text)
 
 
-def format_value(value: Any) -> str:
+def format_value(value: object) -> str:
     """Write ``value`` so that :func:`parse_sum` reads it back.
 
     >>> format_value((0.1, "module1", None))
@@ -129,7 +129,7 @@ def _short(text: str, length: int = 200) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as text of a length that people read; whole numbers of thousands of digits have none.
 
     >>> shown(0.1), shown("x" * 99)[-5:]
@@ -188,5 +188,5 @@ def _value(node: ast.expr, text: str) -> Any:
     )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ What trains and what shows do not know of each other. They meet here: ``study.ru
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,9 @@ class Best:
     folder: Path
     study: studies.Study | None = None
 
-    def regularize(self, model: Any, *, seed: int | None = None) -> RegularizedModel:
+    def regularize(
+        self, model: keras.Model | Callable[[], keras.Model], *, seed: int | None = None
+    ) -> RegularizedModel:
         """Return a Keras model that trains ``model`` with the recipe; see :func:`reglab.regularize`."""
         return regularize(model, self.recipe, seed=seed)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
 
 __all__ = ["cell", "fenced", "latex", "loss_name", "markdown", "plotly", "shortened", "visible"]
 
@@ -111,7 +110,7 @@ def cell(text: object) -> str:
     )
 
 
-def loss_name(loss: Any) -> str:
+def loss_name(loss: object) -> str:
     """Return what an error calls a loss: the text that it was given as, its name, or that of its function.
 
     >>> loss_name("mse"), loss_name(loss_name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from reglab.declare import Param, params
@@ -20,11 +20,13 @@ from reglab.schedules import from_call as schedule_from_call
 from reglab.strategies import CATALOGUE, Strategy
 from reglab.strategies.stage import in_order
 
-__all__ = ["Recipe", "RecipeLike", "spoken"]
+__all__ = ["Recipe", "RecipeLike", "Recipes", "spoken"]
 
 NONE = "none"
 RecipeLike: TypeAlias = "Recipe | Strategy | str | Sequence[str | Mapping[str, Mapping[str, Any]]] | None"
 """What :meth:`Recipe.of` reads."""
+Recipes: TypeAlias = "Mapping[str, RecipeLike] | Iterable[RecipeLike] | Strategy | str"
+"""Several recipes, by name or one after another, or a single one."""
 
 
 def spoken(name: str, baseline: str = NONE) -> str:

@@ -7,9 +7,9 @@ differ by as much as the data does.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["VISIBLE", "narrowed", "varies"]
 
@@ -17,7 +17,7 @@ VISIBLE = 1e-4  # rounding, in standard deviations of its column, from which on 
 _CHUNK = 8192
 
 
-def varies(deviation: Any, mean: Any, *, count: int, dtype: Any) -> np.ndarray:
+def varies(deviation: npt.ArrayLike, mean: npt.ArrayLike, *, count: int, dtype: npt.DTypeLike) -> np.ndarray:
     """Return which standard deviations are more than rounding.
 
     Args:

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from reglab import backends
-from reglab.data import Dataset, load, split, test_part
+from reglab.data import Dataset, Source, load, split, test_part
 from reglab.data.dataset import VAL
 from reglab.declare import params
 from reglab.errors import ReglabError, nearest
-from reglab.models import takes
-from reglab.recipe import Recipe
+from reglab.models import ModelSource, takes
+from reglab.recipe import Recipe, Recipes
 from reglab.results import Results
 from reglab.study import naming
 from reglab.study.as_text import ALONE
@@ -59,9 +59,9 @@ class Study(Generic[R]):
 
     def __init__(
         self,
-        data: Any,
-        model: Any = "inception(pooled=true)",
-        recipes: Any = (),
+        data: Source,
+        model: ModelSource = "inception(pooled=true)",
+        recipes: Recipes = (),
         *,
         baseline: str | None = None,
         out: str | Path | None = None,
@@ -179,7 +179,7 @@ class Study(Generic[R]):
         form = None if task is None else KINDS[task].form
         given = {name: getattr(self.settings, name) for name in names}
         kinds = takes(self.model)
-        taken_by = (self.model.partition("(")[0].strip(), kinds) if kinds else None
+        taken_by = (str(self.model).partition("(")[0].strip(), kinds) if kinds else None
         return {**given, "form": form, "taken_by": taken_by, **self.settings.table()}
 
     @property
@@ -192,7 +192,7 @@ class Study(Generic[R]):
         *,
         out: str | Path | None,
         reuse: Iterable[str | Path] | None = None,
-        data: Any = None,
+        data: Source | None = None,
         recipes: Mapping[str, Recipe] | None = None,
         **settings: Any,
     ) -> Self:

@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Tensor
 from reglab.declare import Param, params
 from reglab.errors import ReglabError
 from reglab.lazy import keras
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, RecipeLike
 from reglab.regularized import regularize
 from reglab.strategies import CATALOGUE, Linear, Strategy
 from reglab.strategies.architecture.dropout import Dropout
@@ -283,7 +284,7 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
     return x.astype("float32"), y.astype("int32")
 
 
-def small_network() -> Any:
+def small_network() -> keras.Model:
     """Return a network with a convolution, a normalization, a hidden layer and a residual branch, of fixed weights."""
     layers = keras.layers
     image = keras.Input((8, 8, 1), name="image")
@@ -310,7 +311,9 @@ class Bench:
         eager: whether the step runs without being compiled.
     """
 
-    def __init__(self, recipe: Any, *, policy: str = "float32", one_hot: bool = False, eager: bool = False) -> None:
+    def __init__(
+        self, recipe: RecipeLike, *, policy: str = "float32", one_hot: bool = False, eager: bool = False
+    ) -> None:
         from reglab.data.batches import Batches
 
         self.recipe = Recipe.of(recipe)
@@ -340,7 +343,7 @@ class Bench:
 
     def train(
         self,
-        recipe: Any = None,
+        recipe: RecipeLike = None,
         *,
         seed: int = 0,
         epochs: int = 1,
@@ -372,7 +375,7 @@ class Bench:
         ).history
         return self.weights()
 
-    def reset(self, recipe: Any = None, *, seed: int = 0) -> None:
+    def reset(self, recipe: RecipeLike = None, *, seed: int = 0) -> None:
         """Put everything back to where it stood before training."""
         for variable, value in self._start:
             variable.assign(value)
@@ -448,7 +451,7 @@ def _other_strengths(recipe: Recipe) -> list[tuple[Strategy, str, Any]]:
     return changes
 
 
-def _with(recipe: Recipe, strategy: Strategy, name: str, value: Any) -> Recipe:
+def _with(recipe: Recipe, strategy: Strategy, name: str, value: object) -> Recipe:
     """Return the recipe with another value of one hyperparameter of the strategy of this name and these places."""
     return Recipe(
         *(
@@ -460,7 +463,7 @@ def _with(recipe: Recipe, strategy: Strategy, name: str, value: Any) -> Recipe:
     )
 
 
-def _array(tensor: Any) -> np.ndarray:
+def _array(tensor: Tensor) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(tensor))  # a copy: some backends hand out views
 
 

@@ -1,6 +1,7 @@
 """A strategy is known because its file is there, because a package offers it, or because a script registers it."""
 
 import importlib
+import pydoc
 import subprocess
 import sys
 import textwrap
@@ -199,7 +200,9 @@ def test_help_lists_the_arguments_with_their_ranges():
     assert "    where: after which layers (input, hidden, output, or names of layers; default ('hidden',)).\n" in doc
     assert doc.index("Args:") < doc.index("Example:")
     for cls in CATALOGUE.values():
+        shown = " ".join(pydoc.plain(pydoc.render_doc(cls)).replace(" |", "").split())  # as help() prints it
         for name, declared in params(cls).items():
-            assert f"    {name}: " in cls.__doc__
-            assert declared.doc.split()[-1] in cls.__doc__
+            unit = f" [{declared.unit}]" if declared.unit else ""
+            said = f" {name}: {declared.doc}{unit} ({declared.range()}; default {getattr(cls, name)!r})."
+            assert " ".join(said.split()) in shown
         assert "Args:" not in cls.description

@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["plain"]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return frozen results as JSON holds them; what is not a number is None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}

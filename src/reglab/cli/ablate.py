@@ -9,7 +9,7 @@ from rich.text import Text
 
 from reglab.cli.console import Console
 from reglab.cli.interrupt import keeping
-from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.options import Option, execution_options, settings_options, split, where_options
 from reglab.cli.progress import bars
 from reglab.cli.show import show_table
 from reglab.experiments import ablation
@@ -27,7 +27,7 @@ __all__ = ["ablate"]
 @settings_options()
 @where_options
 @execution_options
-def ablate(recipe: str, **options: Any) -> None:
+def ablate(recipe: str, **options: Option) -> None:
     """Take a combination apart: what each ingredient of RECIPE contributes, and which to drop.
 
     The combination is trained whole, without each ingredient, with each alone and with each pair, under identical

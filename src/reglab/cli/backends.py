@@ -15,7 +15,7 @@ from reglab.backends import BACKENDS, installed
 from reglab.cli.console import Console
 from reglab.cli.define import data_options
 from reglab.cli.demo import DEMO
-from reglab.cli.options import declared_options, given
+from reglab.cli.options import Option, declared_options, given
 from reglab.cli.say import say
 from reglab.cli.show import show_table
 from reglab.experiments.speed import VISITS, measure
@@ -47,7 +47,7 @@ _SETTINGS = (
 @declared_options(Settings, only=_SETTINGS)
 def backends(
     what: str | None, recipe: str | None, only: tuple[str, ...], seconds: float, threads: int | None, as_json: bool,
-    **options: Any,
+    **options: Option,
 ) -> None:  # fmt: skip
     """Measure which backend is fastest for your model on this machine.
 
@@ -94,7 +94,7 @@ def _study(what: str | None, changes: dict[str, Any]) -> Study:
     return Study(**changes)
 
 
-def _show(found: Speeds, console: Any) -> None:
+def _show(found: Speeds, console: Console) -> None:
     console.print(Text(found.headline, style="bold"))
     show_table(_table(found), console)
     for speed in found.backends:

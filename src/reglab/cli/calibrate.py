@@ -13,6 +13,7 @@ from reglab.analysis.verdict import ENOUGH_SEEDS
 from reglab.cli.console import Console
 from reglab.cli.define import defined, study_options
 from reglab.cli.interrupt import keeping
+from reglab.cli.options import Option
 from reglab.cli.progress import bars
 from reglab.cli.show import show_table
 from reglab.experiments import calibrate as experiment
@@ -33,7 +34,7 @@ __all__ = ["calibrate"]
               "trained")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def calibrate(
-    study: str | None, recipes: tuple[str, ...], repetitions: int, as_json: bool, out: str | None, **options: Any
+    study: str | None, recipes: tuple[str, ...], repetitions: int, as_json: bool, out: str | None, **options: Option
 ) -> None:
     """Compare your baseline with itself: the noise of your set-up, and how often the verdict would be deceived by it.
 
@@ -65,7 +66,7 @@ def calibrate(
     _show(found, console)
 
 
-def _show(found: Calibration, console: Any) -> None:
+def _show(found: Calibration, console: Console) -> None:
     console.print()
     console.print(
         Text(f"{found.headline}: {found.recipe} against itself, {found.noise.repetitions} times", style="bold")

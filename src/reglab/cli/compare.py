@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from rich.text import Text
 from reglab.cli.console import Console
 from reglab.cli.define import defined, study_options
 from reglab.cli.interrupt import keeping
+from reglab.cli.options import Option
 from reglab.cli.progress import bars
 from reglab.cli.show import run_and_show, show_results, show_table
 from reglab.cli.trials import Checking, Trials
+from reglab.facade import Study
 from reglab.recipe import Recipe
 from reglab.report.tuning import effort_table
 from reglab.strategies import CATALOGUE
@@ -29,7 +32,7 @@ __all__ = ["compare"]
 @click.option("--references/--no-references", default=True, help="for tables, show what guessing and scikit-learn's "
               "standard models have on the same splits [default: references]")  # fmt: skip
 def compare(
-    study: str | None, recipes: tuple[str, ...], tune_each: int | None, references: bool, **options: Any
+    study: str | None, recipes: tuple[str, ...], tune_each: int | None, references: bool, **options: Option
 ) -> None:  # fmt: skip
     """Train recipes under identical conditions and compare them.
 
@@ -54,7 +57,7 @@ def compare(
     _tuned(make, execution, tune_each, None if out is None else f"{out}-tuned")
 
 
-def _tuned(make: Any, execution: dict[str, Any], trials: int, out: str | None) -> None:
+def _tuned(make: Callable[..., Study], execution: dict[str, Any], trials: int, out: str | None) -> None:
     first = make()
     tuned = {name: next(iter(recipe)).name for name, recipe in first.recipes.items() if _is_bare(name, recipe)}
     fixed = {

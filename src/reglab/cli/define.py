@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.options import Command, execution_options, settings_options, split, where_options
 from reglab.facade import Study
 from reglab.models import MODELS
 
@@ -20,10 +20,10 @@ MODEL_HELP = (
 )
 
 
-def study_options(**defaults: Any) -> Callable[[Any], Any]:
+def study_options(**defaults: object) -> Callable[[Command], Command]:
     """Add the argument and the options that say what a study is and how it is trained."""
 
-    def decorate(function: Any) -> Any:
+    def decorate(function: Command) -> Command:
         function = settings_options(**defaults)(where_options(execution_options(function)))
         function = click.option("--baseline", help="name of the recipe the others are compared with [default: none]")(
             function
@@ -38,7 +38,7 @@ def study_options(**defaults: Any) -> Callable[[Any], Any]:
     return decorate
 
 
-def data_options(function: Any) -> Any:
+def data_options(function: Command) -> Command:
     """Add the options that say which data and which model."""
     function = click.option(
         "--model", help=MODEL_HELP,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from reglab import paper
-from reglab.cli.options import execution_options, given, where_options
+from reglab.cli.options import Option, execution_options, given, where_options
 from reglab.cli.show import run_and_show
 from reglab.facade import Study
 
@@ -15,7 +15,7 @@ __all__ = ["DEMO", "demo"]
 
 # The regime is chosen, not found: ten training images a class and a network with enough filters, so that without
 # regularization the training set is learned by heart in the epochs given, and strategies have something to do.
-DEMO = {
+DEMO: dict[str, Any] = {
     "data": "digits",
     "model": "inception(filters=(8, 16, 8), pooled=true)",
     "seeds": 10,
@@ -35,7 +35,7 @@ DEMO = {
 @where_options
 @execution_options
 def demo(
-    seeds: int, epochs: int, out: str | None, reuse: tuple[str, ...], backend: str | None, **execution: Any
+    seeds: int, epochs: int, out: str | None, reuse: tuple[str, ...], backend: str | None, **execution: Option
 ) -> None:
     """Compare the paper's ten arms on scikit-learn's digits, in a few minutes.
 

@@ -17,7 +17,7 @@ from reglab.analysis.prescribe import Patient, prescribe
 from reglab.analysis.probed import Probes
 from reglab.cli.console import Console
 from reglab.cli.define import MODEL_HELP
-from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.options import Option, execution_options, settings_options, split, where_options
 from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
 from reglab.cli.show import trained
@@ -56,7 +56,7 @@ _STYLES = {"title": "bold", "problem": "", "dim": "dim", "": ""}
 @settings_options()
 @where_options
 @execution_options
-def diagnose(source: str | None, **options: Any) -> None:
+def diagnose(source: str | None, **options: Option) -> None:
     """Say whether a model overfits, since when and by how much, and what to do.
 
     SOURCE is a study folder; a log of your own training, CSV as Keras' CSVLogger writes it or JSON; or a study's YAML
@@ -69,7 +69,7 @@ def diagnose(source: str | None, **options: Any) -> None:
       reglab diagnose --data digits --model mlp --train-size 200 --treat
     """  # noqa: D301  # the backspace is click's mark of lines that are not to be filled
     keys = ("probes", "treat", "attainable", "classes", "target_std", "as_json", "recipe")
-    own = {key: options.pop(key) for key in keys}
+    own: dict[str, Any] = {key: options.pop(key) for key in keys}
     own["attainable"] = own["attainable"] / 100 if own["attainable"] else None
     # Of a log or a folder nothing is read, and what the data is only matters to what is prescribed.
     trains = source is None or Path(source).suffix.lower() in (".yaml", ".yml")

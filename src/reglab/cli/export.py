@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from reglab.cli.console import Console
-from reglab.cli.options import StudyFolder, given
+from reglab.cli.options import Option, StudyFolder, given
 from reglab.cli.quiet import start_backend
 from reglab.export.write import export as write
 from reglab.facade import Study
@@ -25,7 +23,7 @@ __all__ = ["export"]
               "train.py, at most [default: 256]")  # fmt: skip
 @click.option("--data", help="where the data lies now, if it lies elsewhere")
 @click.option("--model", help="where the model lies now, if it lies elsewhere")
-def export(folder: str, no_script: bool, **options: Any) -> None:
+def export(folder: str, no_script: bool, **options: Option) -> None:
     """Take a recipe of the study in FOLDER home: recipe.yaml, model.keras, train.py and an example of how to predict.
 
     Nothing of it needs reglab. model.keras takes raw examples; train.py trains to the study's result in plain Keras, on

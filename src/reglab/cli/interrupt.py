@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import click
 
@@ -69,7 +69,7 @@ def interruptible() -> Iterator[Interruption]:
         yield interruption
         return
 
-    def handle(signum: int, frame: Any) -> None:
+    def handle(signum: int, frame: FrameType | None) -> None:
         if interruption.asked:
             raise KeyboardInterrupt
         interruption.asked = True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -16,7 +17,12 @@ from reglab.study.executors.choice import Execution
 from reglab.study.spec import Settings
 from reglab.study.storage.view import study_in
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = [
+    "Command",
+    "Option",
     "StudyFolder",
     "declared_options",
     "execution_options",
@@ -26,6 +32,10 @@ __all__ = [
     "where_options",
 ]
 
+Command: TypeAlias = "Callable[..., Any] | click.Command"
+"""What a decorator of click's is put on: a function, or the command that it has become."""
+Option: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
+"""What click reads of an option; None where it was not given."""
 _TYPES = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 
 
@@ -35,7 +45,7 @@ class StudyFolder(click.Path):
     def __init__(self) -> None:
         super().__init__(exists=True, file_okay=False)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> str:
         given = str(super().convert(value, param, ctx))
         found = str(study_in(given))
         if Path(found) != Path(given):
@@ -44,22 +54,25 @@ class StudyFolder(click.Path):
         return given
 
 
-def settings_options(**defaults: Any) -> Callable[[Any], Any]:
+def settings_options(**defaults: object) -> Callable[[Command], Command]:
     """Add an option for every setting of a study; ``defaults`` are shown in place of the settings' own."""
     return declared_options(Settings, defaults)
 
 
-def execution_options(function: Any) -> Any:
+def execution_options(function: Command) -> Command:
     """Add an option for each way of training a study."""
     return declared_options(Execution, {})(function)
 
 
 def declared_options(
-    owner: Any, defaults: Mapping[str, Any] = MappingProxyType({}), *, only: Container[str] | None = None
-) -> Callable[[Any], Any]:
+    owner: type[DataclassInstance],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    only: Container[str] | None = None,
+) -> Callable[[Command], Command]:
     """Add an option for every field that ``owner`` declares, or for some of them."""
 
-    def decorate(function: Any) -> Any:
+    def decorate(function: Command) -> Command:
         for name, declared in reversed(params(owner).items()):
             if name == "sealed":  # which is a command of its own and no option
                 continue
@@ -79,7 +92,7 @@ def declared_options(
     return decorate
 
 
-def where_options(function: Any) -> Any:
+def where_options(function: Command) -> Command:
     """Add the options that say where a study runs and where it is written."""
     function = click.option(
         "--backend", type=click.Choice(BACKENDS), help="Keras backend; reglab backends says which is fastest [default: "
@@ -112,6 +125,6 @@ def _type(declared: Param) -> Any:
     return click.Choice(declared.choices) if declared.kind == "choice" else _TYPES[declared.kind]
 
 
-def _help(declared: Param, default: Any) -> str:
+def _help(declared: Param, default: object) -> str:
     text = declared.doc
     return text if default is None else f"{text} [default: {default}]"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from reglab import paper as reference
 from reglab.cli.console import Console
-from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.options import Option, execution_options, settings_options, split, where_options
 from reglab.cli.show import run_and_show, show_table
 from reglab.errors import ReglabError, nearest
 from reglab.facade import Study
@@ -35,7 +35,7 @@ PAPER = {"seeds": 3, "epochs": 200, "batch_size": 100, "optimizer": "adamax", "l
 @settings_options(**PAPER)
 @where_options
 @execution_options
-def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: Any) -> None:
+def paper(table: str, data: str, model: str, only: tuple[str, ...], **options: Option) -> None:
     """Run the paper's study: TABLE2, the ten strategies, or TABLE3, four strengths of L2.
 
     Prints the published figures beside ours, and what the paper does not say with our choice.

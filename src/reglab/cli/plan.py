@@ -13,6 +13,7 @@ from rich.text import Text
 from reglab.analysis.verdict import ENOUGH_SEEDS
 from reglab.cli.console import Console
 from reglab.cli.define import defined, study_options
+from reglab.cli.options import Option
 from reglab.cli.show import show_table
 from reglab.cli.status import duration
 from reglab.experiments.planning import Outlook, look_ahead
@@ -34,7 +35,7 @@ _SPREADS = (0.005, 0.01, 0.02, 0.04)  # of what a metric can differ by: shown wh
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def plan(
     study: str | None, recipes: tuple[str, ...], spread: float | None, source: str | None, measure: bool, as_json: bool,
-    **options: Any,
+    **options: Option,
 ) -> None:  # fmt: skip
     """Say which differences a study could show, and what it would cost, before it is run.
 
@@ -51,7 +52,7 @@ def plan(
     _show(found, console)
 
 
-def _show(found: Outlook, console: Any) -> None:
+def _show(found: Outlook, console: Console) -> None:
     console.print(Text(found.headline, style="bold"))
     metric = found.metric
     recipes = f"{found.recipes} recipe{'s' if found.recipes != 1 else ''} beside the baseline"

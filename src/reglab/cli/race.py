@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reglab.cli.console import Console
 from reglab.cli.interrupt import keeping
-from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.options import Option, execution_options, settings_options, split, where_options
 from reglab.cli.progress import bars
 from reglab.cli.show import show_results
 from reglab.cli.trials import Checking
@@ -39,7 +39,7 @@ __all__ = ["race"]
 @execution_options
 def race(
     strategies: tuple[str, ...], values: int, epoch_budget: int | None, search_seeds: int, rivals: int, out: str | None,
-    **options: Any,
+    **options: Option,
 ) -> None:  # fmt: skip
     """Find a good recipe with a quarter of the epochs that a full grid takes.
 

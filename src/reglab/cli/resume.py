@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from reglab.backends import BACKENDS
-from reglab.cli.options import StudyFolder, execution_options, split
+from reglab.cli.options import Option, StudyFolder, execution_options, split
 from reglab.cli.show import run_and_show
 from reglab.errors import ReglabError
 from reglab.facade import Study
@@ -22,7 +20,7 @@ __all__ = ["resume"]
 @click.option("--model", help="where the model is found now, if elsewhere; it must be the same")
 @click.option("--backend", type=click.Choice(BACKENDS), help="Keras backend [default: the one the study began with]")
 @execution_options
-def resume(folder: str, **options: Any) -> None:
+def resume(folder: str, **options: Option) -> None:
     """Go on with the study in FOLDER, however it was stopped, and print its table.
 
     What is recorded is not trained again; runs that failed are tried again. The table is the one that the study would

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from reglab.cli.console import Console
 from reglab.cli.interrupt import keeping
-from reglab.cli.options import StudyFolder, given
+from reglab.cli.options import Option, StudyFolder, given
 from reglab.cli.quiet import start_backend
 from reglab.cli.show import show_table
 from reglab.experiments import robustness as attacks
 from reglab.experiments.robustness import Robustness
 from reglab.facade import Study
 from reglab.report.tables import Table
+from reglab.results import RunResult
 
 __all__ = ["robustness"]
 
@@ -38,7 +39,7 @@ __all__ = ["robustness"]
 @click.option("--data", help="where the data lies now, if it lies elsewhere")
 @click.option("--model", help="where the model lies now, if it lies elsewhere")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
-def robustness(folder: str, as_json: bool, **options: Any) -> None:
+def robustness(folder: str, as_json: bool, **options: Option) -> None:
     """Attack the trained runs of the study in FOLDER by FGSM and PGD, and show what is left of the deciding metric.
 
     PGD takes 20 steps where FGSM takes one: a model that resists FGSM alone has learned to hide its gradient, and is
@@ -51,7 +52,7 @@ def robustness(folder: str, as_json: bool, **options: Any) -> None:
     with keeping(lambda: study.out), Progress(console=console, transient=True) as bar:
         task = bar.add_task("attacking", total=None)
 
-        def progress(done: int, total: int, run: Any) -> None:
+        def progress(done: int, total: int, run: RunResult) -> None:
             bar.update(task, completed=done, total=total, description=f"{run.name}, seed {run.seed}"[:40])
 
         result = attacks.robustness(study, progress=progress, **found)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reglab.cli.options import execution_options, settings_options, split, where_options
+from reglab.cli.options import Option, execution_options, settings_options, split, where_options
 from reglab.cli.show import run_and_show
 from reglab.errors import ReglabError
 from reglab.experiments.sweep import grid, spaced
@@ -29,7 +29,7 @@ __all__ = ["sweep"]
 @where_options
 @execution_options
 def sweep(
-    strategy: str, parameter: str | None, values: str | None, beside: str, **options: Any
+    strategy: str, parameter: str | None, values: str | None, beside: str, **options: Option
 ) -> None:  # fmt: skip
     """Show how one hyperparameter of one strategy matters.
 

@@ -10,7 +10,15 @@ from rich.text import Text
 
 from reglab.cli.console import Console
 from reglab.cli.interrupt import keeping
-from reglab.cli.options import declared_options, execution_options, given, settings_options, split, where_options
+from reglab.cli.options import (
+    Option,
+    declared_options,
+    execution_options,
+    given,
+    settings_options,
+    split,
+    where_options,
+)
 from reglab.cli.progress import bars
 from reglab.cli.show import show_table
 from reglab.cli.trials import Checking, Trials
@@ -40,7 +48,7 @@ __all__ = ["tune"]
 @execution_options
 def tune(
     strategies: tuple[str, ...], all_on: bool, tune_learning_rate: bool, beside: str, rivals: int, out: str | None,
-    **options: Any,
+    **options: Option,
 ) -> None:  # fmt: skip
     """Look for a recipe, and confirm it on seeds that the search has not seen.
 

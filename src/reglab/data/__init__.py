@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reglab.data.dataset import Dataset
 from reglab.data.preprocess import Preprocess
-from reglab.data.sources import load
+from reglab.data.sources import Source, load
 from reglab.data.splits import Split, split, test_part
 
-__all__ = ["Dataset", "Preprocess", "Split", "load", "split", "test_part"]
+__all__ = ["Dataset", "Preprocess", "Source", "Split", "load", "split", "test_part"]

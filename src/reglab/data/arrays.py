@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def _of_positions(x: np.ndarray, y: np.ndarray, *, tokens: bool, notes: list[str
     return kind
 
 
-def _columns(y: Any) -> tuple[str, ...]:
+def _columns(y: object) -> tuple[str, ...]:
     """Return what the columns of labels are called, of a data frame of several."""
     found = tuple(map(str, getattr(y, "columns", ())))
     return found if len(found) > 1 else ()
@@ -164,14 +164,14 @@ def _said(kind: str | None, inputs: list[str], name: str) -> dict[str, str]:
     return {"": kind} if inputs == [""] else kinds_said(kind, inputs, name=name)
 
 
-def _is_pair(thing: Any) -> bool:
+def _is_pair(thing: object) -> bool:
     return isinstance(thing, tuple | list) and len(thing) == 2
 
 
 # --- examples --------------------------------------------------------------------------------------------------------
 
 
-def _examples(x: Any, where: str) -> np.ndarray:
+def _examples(x: object, where: str) -> np.ndarray:
     if isinstance(x, Mapping):
         return _by_name(x, where)
     x = _array(x, where, "examples")
@@ -199,7 +199,7 @@ def _by_name(x: Mapping[Any, Any], where: str) -> np.ndarray:
     return together({name: of.reshape(len(of), 1) if of.ndim == 1 else of for name, of in inputs.items()})
 
 
-def _array(thing: Any, where: str, what: str) -> np.ndarray:
+def _array(thing: object, where: str, what: str) -> np.ndarray:
     """Return an array, or say what was given in its place."""
     kind = type(thing).__name__
     if hasattr(thing, "toarray"):  # of scipy
@@ -277,7 +277,7 @@ def _ends(x: np.ndarray) -> tuple[float, float]:
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
-def _labels(y: Any, where: str) -> np.ndarray:
+def _labels(y: object, where: str) -> np.ndarray:
     if isinstance(y, Mapping) or hasattr(y, "toarray"):
         raise ReglabError(f"{where}labels are one array, one label per example; given was {type(y).__name__}.")
     if _are_sets(y):
@@ -289,7 +289,7 @@ def _labels(y: Any, where: str) -> np.ndarray:
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
-def _are_sets(y: Any) -> bool:
+def _are_sets(y: object) -> TypeGuard[Sequence[Collection[object]]]:
     """Whether labels are names in collections, of which examples have different numbers."""
     if not isinstance(y, list | tuple) or not all(isinstance(each, list | tuple | set | frozenset) for each in y):
         return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from reglab.errors import ReglabError
 
@@ -44,7 +45,7 @@ class Labels:
 
 
 def read_labels(
-    labels: Any, where: str, *, form: str | None = None, names: Sequence[str] = ("target",),
+    labels: npt.ArrayLike, where: str, *, form: str | None = None, names: Sequence[str] = ("target",),
     examples: tuple[int, ...] = (), tokens: bool = False, ignore_class: int | None = None,
 ) -> Labels:  # fmt: skip
     """Return labels in the form that they are in.
@@ -215,7 +216,7 @@ def _label_sets(labels: np.ndarray, where: str) -> np.ndarray:
     return labels.astype("int8")
 
 
-def class_indices(labels: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def class_indices(labels: npt.ArrayLike, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return class indices and class names for labels of any kind: numbers, texts, or one-hot rows ``(N, classes)``.
 
     Classes are numbered in the order of their sorted labels.

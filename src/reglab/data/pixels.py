@@ -100,11 +100,11 @@ class Decoder:
                 re.sub(r"<[^<>]* object at 0x[0-9a-fA-F]+>", "it", str(error)) or type(error).__name__
             ) from None
 
-    def _shallow(self, image: Any) -> np.ndarray:
+    def _shallow(self, image: Image.Image) -> np.ndarray:
         mode, channels = CHANNELS[self.color_mode]
         if image.has_transparency_data:
             whole = image.convert("RGBA")
-            if whole.getchannel("A").getextrema()[0] < 255:
+            if whole.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]  # of one channel: two numbers
                 self.transparent += 1
                 image = _without_hidden(whole) if mode == "RGBA" else _composed(whole)
         image = image.convert(mode)
@@ -112,7 +112,7 @@ class Decoder:
             image = image.resize(self.image_size[::-1], Image.Resampling.BILINEAR)
         return np.asarray(image, dtype="uint8").reshape(image.height, image.width, channels)
 
-    def _deep(self, image: Any, name: str) -> np.ndarray:
+    def _deep(self, image: Image.Image, name: str) -> np.ndarray:
         """Return an image of one channel that has more than 8 bits."""
         values = np.asarray(image)
         low, high = values.min(), values.max()
@@ -183,11 +183,11 @@ def _instead(content: bytes) -> str:
     return "its content is of no known format"
 
 
-def _composed(image: Any) -> Any:
+def _composed(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, (BACKGROUND,) * 3 + (255,)), image)
 
 
-def _without_hidden(image: Any) -> Any:
+def _without_hidden(image: Image.Image) -> Image.Image:
     pixels = np.array(image)
     pixels[pixels[..., 3] == 0, :3] = BACKGROUND
     return Image.fromarray(pixels)

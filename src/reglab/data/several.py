@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 __all__ = ["Shape", "by_input", "called", "each", "example_shape", "fed", "numbers", "together", "with_batch_axis"]
 
-Shape: TypeAlias = Any  # of an example: a tuple of sizes, or of several inputs a dict of them by name
+Shape: TypeAlias = "tuple[int, ...] | dict[str, tuple[int, ...]]"
+"""Of an example: sizes, or of several inputs a dict of them by name."""
 
 
 def by_input(x: np.ndarray) -> dict[str, np.ndarray]:
@@ -51,7 +52,7 @@ def each(function: Callable[[str, np.ndarray], np.ndarray], x: np.ndarray) -> np
     return x if all(made[name] is of_name for name, of_name in given.items()) else together(made)
 
 
-def fed(x: np.ndarray) -> Any:
+def fed(x: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
     """Return examples as a network is given them: an array, or a dict of the arrays of several inputs."""
     return {name: np.ascontiguousarray(of_name) for name, of_name in by_input(x).items()} if x.dtype.names else x
 
@@ -61,7 +62,7 @@ def example_shape(x: np.ndarray) -> Shape:
     return {name: of.shape[1:] for name, of in by_input(x).items()} if x.dtype.names else tuple(x.shape[1:])
 
 
-def with_batch_axis(shape: Shape) -> Shape:
+def with_batch_axis(shape: Shape) -> tuple[int | None, ...] | dict[str, tuple[int | None, ...]]:
     """Return a shape with the batch in front, of unknown size.
 
     >>> with_batch_axis((8, 3)), with_batch_axis({"a": (2,)})

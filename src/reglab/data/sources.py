@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from reglab.data.arrays import from_arrays, from_mapping, load_npz
 from reglab.data.builtin import BUILT_IN
@@ -18,16 +18,19 @@ from reglab.data.table_options import TableOptions
 from reglab.data.tables import load_table
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["load"]
+__all__ = ["Source", "load"]
+
+Source: TypeAlias = "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | Dataset"
+"""What :func:`load` reads: a name or a path, arrays, or what was read already."""
 
 _TABLES = (*DELIMITED, ".parquet")
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
 def load(
-    source: Any,
+    source: Source,
     *,
-    image_size: Any = None,
+    image_size: int | str | tuple[int, int] | None = None,
     color_mode: str = "rgb",
     target: str | None = None,
     form: str | None = None,
@@ -106,7 +109,7 @@ _WORDS = {"classes": "classes", "numbers": "numbers", "sets": "sets of labels", 
 
 
 def _read(
-    source: Any, *, size: tuple[int, int] | None, color_mode: str, target: str | None, form: str | None,
+    source: Source, *, size: tuple[int, int] | None, color_mode: str, target: str | None, form: str | None,
     ignore_class: int | None, kind: str | None, options: TableOptions, skip_broken: bool, memory_limit: int | None,
     cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
@@ -159,11 +162,11 @@ def _read(
     )
 
 
-def _is_table(source: Any) -> bool:
+def _is_table(source: object) -> bool:
     return isinstance(source, str | os.PathLike) and Path(source).name.lower().endswith(_TABLES)
 
 
-def _short(source: Any) -> str:
+def _short(source: object) -> str:
     return repr(str(source)) if isinstance(source, str | os.PathLike) else f"a {type(source).__name__}"
 
 

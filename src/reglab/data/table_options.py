@@ -66,7 +66,7 @@ class TableOptions:
         return [field.name for field in fields(self) if getattr(self, field.name) != field.default]
 
 
-def column_names(given: Any) -> tuple[str, ...]:
+def column_names(given: object) -> tuple[str, ...]:
     """Return names of columns from a list, or from one text in which commas stand between them, as in a line of CSV.
 
     >>> column_names('id, "width, mm"')

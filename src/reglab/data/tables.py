@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,7 @@ def _is_copy(column: Column, label: np.ndarray) -> bool:
     return column.numbers is not None and np.array_equal(column.numbers, label)
 
 
-def _is_label(different: Any, classes: tuple[str, ...], codes: np.ndarray, y: np.ndarray) -> bool:
+def _is_label(different: Iterable[str | float], classes: tuple[str, ...], codes: np.ndarray, y: np.ndarray) -> bool:
     for code, value in enumerate(different):
         name = classes[y[int(np.argmax(codes == code))]]
         try:

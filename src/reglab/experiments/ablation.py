@@ -9,7 +9,7 @@ from typing import Any
 
 from reglab.analysis.contribution import Contribution, contribution, subsets
 from reglab.errors import ReglabError
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, RecipeLike
 from reglab.results import Results
 from reglab.studies import Study
 from reglab.study.progress import Progress
@@ -66,7 +66,7 @@ def _named(recipe: Recipe) -> dict[str, Any]:
 
 
 def ablate(
-    recipe: Any,
+    recipe: RecipeLike,
     make: Callable[..., Study],
     *,
     progress: Progress | None = None,

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Tensor
 from reglab.strategies import InputRange, StrengthView
 from reglab.strategies.data.adversarial import Adversarial
 from reglab.study.run import Program
@@ -82,7 +83,7 @@ class Attacker:
             strategy = dataclasses.replace(strategy, unit="pixel", clip="data")
         step = epsilon if attack == "fgsm" else 2.5 * epsilon / strategy.steps
 
-        def attacked(x: Any, y: Any, epsilon: Any, step: Any, low: Any, high: Any) -> Any:
+        def attacked(x: Tensor, y: Tensor, epsilon: Tensor, step: Tensor, low: Tensor, high: Tensor) -> Tensor:
             strength = cast(StrengthView, SimpleNamespace(epsilon=epsilon, step=step))
             return strategy.perturb_inputs(
                 x, lambda x, part: self._slope(x, y[part]), strength, 0, InputRange(low, high)
@@ -97,10 +98,10 @@ class Attacker:
     def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return backends.adapter().compiled(function, self.program.model.variables)
 
-    def _slope(self, x: Any, y: Any) -> Any:
+    def _slope(self, x: Tensor, y: Tensor) -> Tensor:
         return self.program.model.input_gradient(x, y, self._each)
 
-    def _each(self, y: Any, outputs: Any) -> Any:
+    def _each(self, y: Tensor, outputs: Tensor) -> Tensor:
         return self.program.task.costs(y, keras.ops.cast(outputs, "float32"), self.program.head)
 
 

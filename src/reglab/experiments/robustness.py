@@ -17,6 +17,7 @@ from reglab.study.storage import answers
 from reglab.tasks import Metric
 
 if TYPE_CHECKING:
+    from reglab.experiments.attack import Attacker
     from reglab.study.run import Program, SeedData
 
 __all__ = ["EPSILONS", "Robustness", "robustness"]
@@ -170,7 +171,7 @@ def robustness(
 
 
 def _attacked(
-    attacker: Any, program: Program, at: SeedData, radii: Sequence[float], count: int, unit: str
+    attacker: Attacker, program: Program, at: SeedData, radii: Sequence[float], count: int, unit: str
 ) -> dict[str, Any]:  # fmt: skip
     assert at.test is not None  # a replay refuses sealed studies
     rows = np.sort(drawn(at.test[1], count, seed=0))  # the test part may lie sorted by class; the same for every run

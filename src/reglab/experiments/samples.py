@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reglab.data.dataset import Dataset
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
@@ -97,8 +98,9 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
     study.task.check_known_to("samples")
     study.dataset.check_known_to("samples")
     data = study.dataset
-    if len(data.input_shape) != 3 or data.input_shape[-1] not in (1, 3):
-        raise ReglabError(f"{data.name} has examples of shape {data.input_shape}, which are no images to show.")
+    shape = data.input_shape
+    if isinstance(shape, dict) or len(shape) != 3 or shape[-1] not in (1, 3):
+        raise ReglabError(f"{data.name} has examples of shape {shape}, which are no images to show.")
     changing = {name: recipe for name, recipe in study.recipes.items() if may_change(recipe)}
     replay = Replay(study.out, study.assignment)
     found: list[Sample] = []
@@ -122,7 +124,7 @@ def may_change(recipe: Recipe) -> bool:
 
 
 def _of_program(
-    name: str, program: Program, at: SeedData, data: Any, *, count: int, epochs: int
+    name: str, program: Program, at: SeedData, data: Dataset, *, count: int, epochs: int
 ) -> list[Sample]:  # fmt: skip
     import keras
 
@@ -152,7 +154,7 @@ def _predicted(program: Program, x: np.ndarray) -> tuple[str, ...]:
     return program.task.in_words(program.task.chosen(program.predict(x)))
 
 
-def _pixels(x: np.ndarray, at: SeedData, data: Any) -> np.ndarray:
+def _pixels(x: np.ndarray, at: SeedData, data: Dataset) -> np.ndarray:
     """Return images in [0, 1] of the raw range from what the network gets."""
     raw = x * at.preprocess.scale + at.preprocess.mean
     low, high = data.value_range or (float(data.x.min()), float(data.x.max()))

@@ -22,7 +22,7 @@ from reglab import backends
 from reglab.analysis.speed import Speed, Speeds, Visit
 from reglab.errors import ReglabError
 from reglab.models import resolve
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, RecipeLike
 from reglab.studies import Study
 from reglab.study import naming
 from reglab.study.executors.shipment import pack
@@ -41,7 +41,7 @@ _PATIENCE_S = 600.0  # for any answer, compiling included
 def measure(
     study: Study,
     *,
-    recipe: Any = None,
+    recipe: RecipeLike = None,
     only: Sequence[str] = backends.BACKENDS,
     seconds: float = 3.0,
     threads: int | None = None,
@@ -106,7 +106,7 @@ def _headline(study: Study, recipe: str) -> str:
     )
 
 
-def _recipe(study: Study, wanted: Any) -> tuple[str, Recipe]:
+def _recipe(study: Study, wanted: RecipeLike) -> tuple[str, Recipe]:
     if wanted is None:
         return study.baseline, study.recipes[study.baseline]
     if isinstance(wanted, str) and wanted in study.recipes:
@@ -191,7 +191,7 @@ class _Seat:
             seen = Visit(step, measuring, self.steps * step + measuring)
             self.speed = replace(self.speed, visits=(*self.speed.visits, seen), memory=memory)
 
-    def _ask(self, function: str, *arguments: Any) -> Any:
+    def _ask(self, function: str, *arguments: object) -> Any:
         """Return the answer of the process; None if it gave none, and then its measurement is over."""
         try:
             return self._answer(Ask(f"reglab.experiments.steps:{function}", arguments))

@@ -12,13 +12,14 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Logs
 from reglab.data.batches import Batches
 from reglab.study.plan import Run, rides
 from reglab.study.workbench import Workbench
@@ -109,7 +110,7 @@ class _Training:
 class _Clock(keras.callbacks.Callback):
     """Times epochs of so many steps, and what is measured after each; ends the fit when its time is over."""
 
-    def __init__(self, steps: int, measure: Any, *, seconds: float) -> None:
+    def __init__(self, steps: int, measure: Callable[[], object], *, seconds: float) -> None:
         super().__init__()
         self.steps = steps
         self.epochs: list[tuple[float, float]] = []
@@ -117,10 +118,10 @@ class _Clock(keras.callbacks.Callback):
         self._end = time.perf_counter() + seconds
         self._began = 0.0
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._began = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         float((logs or {})["loss"])  # a number, so whatever was still being computed is done
         trained = time.perf_counter()
         self._measure()

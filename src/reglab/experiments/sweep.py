@@ -12,7 +12,7 @@ import numpy as np
 from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import format_value
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, RecipeLike
 from reglab.results import Results
 from reglab.strategies import CATALOGUE, Strategy
 
@@ -43,7 +43,7 @@ class Grid:
 
 
 def grid(strategy: str, parameter: str | None = None, values: Iterable[Any] | None = None, *, num: int = 5,
-         beside: Any = "none") -> Grid:  # fmt: skip
+         beside: RecipeLike = "none") -> Grid:  # fmt: skip
     """Return the recipes that differ in one hyperparameter, and the one without the strategy.
 
     Args:
@@ -87,7 +87,7 @@ def grid(strategy: str, parameter: str | None = None, values: Iterable[Any] | No
     return Grid(strategy, name, tuple(tried), recipes, baseline)
 
 
-def _with(present: Strategy | None, cls: type[Strategy], name: str, value: Any) -> Strategy:
+def _with(present: Strategy | None, cls: type[Strategy], name: str, value: object) -> Strategy:
     return cls(**{name: value}) if present is None else dataclasses.replace(present, **{name: value})
 
 

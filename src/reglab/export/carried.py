@@ -6,13 +6,14 @@ and call each other, and functions of strategies, by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from reglab.aliases import Logs, Optimizer, Random, Tensor
 from reglab.regularized.roles import role
 
 __all__ = ["Averages", "Context", "InTraining", "bind", "go_by", "hold", "kernels", "tether"]
@@ -21,12 +22,14 @@ __all__ = ["Averages", "Context", "InTraining", "bind", "go_by", "hold", "kernel
 class InTraining(layers.Layer):
     """Changes what passes in training, by a function of it, of some numbers and of a stream of random numbers."""
 
-    def __init__(self, function: Any, numbers: Any, random: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, function: Callable[..., Tensor], numbers: tuple[Tensor, ...], random: Random, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.function, self.numbers, self.random = function, numbers, random
         self.supports_masking = True
 
-    def call(self, h: Any, training: bool = False) -> Any:
+    def call(self, h: Tensor, training: bool = False) -> Tensor:
         return self.function(h, *self.numbers, self.random) if training else h
 
 
@@ -36,14 +39,14 @@ class Averages(keras.callbacks.Callback):
     ``keras.callbacks.SwapEMAWeights`` swaps by adding and subtracting on TensorFlow, which moves the last bits.
     """
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: Logs = None) -> None:
         weights = self.model.trainable_variables
         self.moving = [np.array(ops.convert_to_numpy(weight)) for weight in weights]
         self.model.optimizer.finalize_variable_values(weights)  # the averages, for now
         for weight in weights:  # on JAX, memory that weights and averages share is gone for both after a step
             weight.assign(np.array(ops.convert_to_numpy(weight)))
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if epoch > 0:
             for weight, value in zip(self.model.trainable_variables, self.moving, strict=True):
                 weight.assign(value)
@@ -52,11 +55,19 @@ class Averages(keras.callbacks.Callback):
 class Context:
     """A batch on its way through a model, for terms of the loss that are made of it."""
 
-    def __init__(self, model: Any, loss: Any, slope: Any, x: Any, y: Any, y_pred: Any) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss,
+        slope: Callable[..., Tensor],
+        x: Tensor,
+        y: Tensor,
+        y_pred: Tensor,
+    ) -> None:
         self.model, self.loss, self.slope = model, loss, slope
         self.x, self.y, self.y_pred = x, y, y_pred
 
-    def forward(self, x: Any, *, training: bool) -> Any:
+    def forward(self, x: Tensor, *, training: bool) -> Tensor:
         """Return what the model gives for other inputs; in training random streams move, and nothing else does."""
         with keras.StatelessScope(state_mapping=[(v, v.value) for v in self.model.variables]) as scope:
             y = self.model.call(x, training=training)
@@ -65,11 +76,11 @@ class Context:
                 v.assign(scope.get_current_value(v))
         return y
 
-    def data_loss(self, y_pred: Any) -> Any:
+    def data_loss(self, y_pred: Tensor) -> Tensor:
         """Return the mean loss of other predictions."""
         return ops.mean(self.loss.call(self.y, y_pred))
 
-    def probabilities(self, y_pred: Any) -> Any:
+    def probabilities(self, y_pred: Tensor) -> Tensor:
         """Return predictions as distributions along the last axis; a sigmoid is one over two classes."""
         logits, y_pred = self.loss.get_config()["from_logits"], ops.cast(y_pred, "float32")
         if isinstance(self.loss, keras.losses.BinaryCrossentropy):
@@ -77,46 +88,46 @@ class Context:
             return ops.stack([1.0 - given, given], axis=-1)
         return ops.softmax(y_pred, axis=-1) if logits else y_pred
 
-    def mean(self, values: Any) -> Any:
+    def mean(self, values: Tensor) -> Tensor:
         """Return the mean over the batch."""
         return ops.mean(values)
 
-    def gradient(self, function: Any, at: Any) -> Any:
+    def gradient(self, function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
         """Return the gradient of a scalar function, as a constant."""
         return ops.stop_gradient(self.slope(function, at))
 
 
-def kernels(network: Any) -> list[Any]:
+def kernels(network: keras.Model) -> list[Any]:
     """Return the trained kernels of a network, embeddings left out."""
     found = [w for w in network.trainable_variables if role(w) == "kernel"]
     return [w for w in found if "embeddings" not in w.name]
 
 
-def go_by(optimizer: Any, network: Any, change: Callable[[Any], Any]) -> None:
+def go_by(optimizer: Optimizer, network: keras.Model, change: Callable[[Any], Any]) -> None:
     """Let an optimizer go by gradients of kernels that a function changed."""
     apply, chosen = optimizer.apply, {id(w) for w in kernels(network)}
     changes = [id(w) in chosen for w in network.trainable_variables]
 
-    def changed(gradients: Any, variables: Any = None) -> Any:
+    def changed(gradients: Sequence[Tensor], variables: Sequence[keras.Variable] | None = None) -> Any:
         pairs = zip(gradients, changes, strict=True)
         return apply([change(g) if known and g is not None else g for g, known in pairs], variables)
 
     optimizer.apply = changed
 
 
-def bind(network: Any, constraint: Callable[[Any], Any]) -> None:
+def bind(network: keras.Model, constraint: Callable[[Any], Any]) -> None:
     """Let a function change kernels after each step of the optimizer."""
     for w in kernels(network):
         w.constraint = constraint
 
 
-def hold(network: Any, coefficient: float) -> None:
+def hold(network: keras.Model, coefficient: float) -> None:
     """Penalize the squared distance of kernels and biases from where they are now."""
     for w in network.trainable_variables:
         if role(w) is not None:
             w.regularizer = tether(ops.convert_to_numpy(w), coefficient, w.regularizer)
 
 
-def tether(start: Any, coefficient: float, own: Any) -> Callable[[Any], Any]:
+def tether(start: np.ndarray, coefficient: float, own: Callable[[Tensor], Tensor] | None) -> Callable[[Any], Any]:
     """Return a regularizer that draws a weight to a value, beside one that it has already."""
     return lambda w: coefficient * ops.sum(ops.square(w - start)) + (0.0 if own is None else own(w))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from reglab.data.dataset import Dataset
 from reglab.data.preprocess import Preprocess
+from reglab.data.several import numbers
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.study.targets import Scale, units_layer
@@ -22,7 +21,7 @@ ZCA_LIMIT = 4096  # numbers in an example that is whitened: the matrix is their 
 
 
 def deployed(
-    network: Any,
+    network: keras.Model,
     *,
     data: Dataset,
     preprocess: Preprocess,
@@ -45,7 +44,7 @@ def deployed(
     Raises:
         ReglabError: if a whitening is too large to be a layer, or float32 is too coarse for the raw examples.
     """
-    size = math.prod(data.input_shape)
+    size = numbers(data.input_shape)
     whitened = [strategy for strategy in recipe if getattr(strategy, "zca_whitening", False)]
     if whitened and size > ZCA_LIMIT:
         raise ReglabError(

@@ -46,7 +46,7 @@ class Printer:
     functions: list[str] = field(default_factory=list)
     imports: set[str] = field(default_factory=set)
 
-    def function(self, network: Any, name: str, doc: str) -> None:
+    def function(self, network: keras.Model, name: str, doc: str) -> None:
         """Write a function ``name()`` that builds ``network``, and those of the networks inside it."""
         if not is_graph(network):
             raise ReglabError(
@@ -63,7 +63,7 @@ class Printer:
 
     # --- the two kinds of network ----------------------------------------------------------------------------------
 
-    def _sequential(self, network: Any, front: tuple[str, ...]) -> list[str]:
+    def _sequential(self, network: keras.Model, front: tuple[str, ...]) -> list[str]:
         items = [*(_input(tensor) for tensor in network.inputs), *front]
         kept = [layer for layer in network.layers if not (isinstance(layer, Tap) and self.tap(layer) is None)]
         items += [self._layer(layer, indent=12) for layer in kept]
@@ -71,7 +71,7 @@ class Printer:
         name = f"        name={literal(network.name)},"
         return ["    return keras.Sequential(", "        [", *lines, "        ],", name, "    )"]
 
-    def _functional(self, network: Any, front: tuple[str, ...]) -> list[str]:
+    def _functional(self, network: keras.Model, front: tuple[str, ...]) -> list[str]:
         config = network.get_config()
         operations = {operation.name: operation for operation in network.operations}
         steps = list(steps_of(config))
@@ -105,7 +105,7 @@ class Printer:
 
     # --- one layer -------------------------------------------------------------------------------------------------
 
-    def _layer(self, layer: Any, room: int = WIDTH - 14, indent: int = 4) -> str:
+    def _layer(self, layer: keras.Layer, room: int = WIDTH - 14, indent: int = 4) -> str:
         """Return the expression that makes a layer."""
         if isinstance(layer, Tap):
             return self.tap(layer) or ""
@@ -156,7 +156,7 @@ class Printer:
         name = [text for text in texts if text.startswith("name=")]
         return [text for text in texts if text not in name] + [f"{k}={v}" if v else k for k, v in more.items()] + name
 
-    def _value(self, value: Any) -> str:
+    def _value(self, value: object) -> str:
         if isinstance(value, Mapping) and "class_name" in value and "config" in value:
             module, name = value.get("module"), value["class_name"]
             if module == "builtins":
@@ -205,12 +205,12 @@ def _dotted(name: str) -> str:
 _DEFAULTS = {"trainable": True, "activity_regularizer": None, "quantization_config": None}
 
 
-def _tensors(entry: Any, names: Mapping[tuple[str, int], str]) -> str:
+def _tensors(entry: object, names: Mapping[tuple[str, int], str]) -> str:
     found = [names[key] for key in ends_of(entry)]
     return found[0] if len(found) == 1 else f"[{', '.join(found)}]"
 
 
-def _argument(value: Any, names: Mapping[tuple[str, int], str]) -> str:
+def _argument(value: object, names: Mapping[tuple[str, int], str]) -> str:
     if isinstance(value, Mapping):
         if value.get("class_name") == "__keras_tensor__":
             name, node, index = value["config"]["keras_history"]
@@ -225,7 +225,7 @@ def _argument(value: Any, names: Mapping[tuple[str, int], str]) -> str:
     return literal(value)
 
 
-def _operation(operation: Any, arguments: list[str]) -> str:
+def _operation(operation: keras.Operation, arguments: list[str]) -> str:
     """Return the call of ``keras.ops`` that an operation between layers is."""
     config = {key: value for key, value in operation.get_config().items() if key != "name"}
     if type(operation).__name__ == "GetItem":
@@ -237,7 +237,7 @@ def _operation(operation: Any, arguments: list[str]) -> str:
     return f"ops.{name}({', '.join([*arguments, *(f'{k}={literal(v)}' for k, v in config.items())])})"
 
 
-def _input(tensor: Any) -> str:
+def _input(tensor: keras.KerasTensor) -> str:
     shape, dtype = tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype)
     arguments = [literal(shape[1:])] if shape[0] is None else [f"batch_shape={literal(shape)}"]
     if dtype != keras.backend.floatx():
@@ -245,11 +245,11 @@ def _input(tensor: Any) -> str:
     return f"keras.Input({', '.join([*arguments, f'name={literal(tensor.name)}'])})"
 
 
-def _policy(value: Any) -> Any:
+def _policy(value: object) -> object:
     return value["config"].get("name") if isinstance(value, Mapping) and "config" in value else value
 
 
-def _same(value: Any, default: Any) -> bool:
+def _same(value: object, default: object) -> bool:
     """Whether a configured value is what the layer has by default."""
     if default is inspect.Parameter.empty:
         return False

@@ -8,7 +8,6 @@ import runpy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,6 +25,7 @@ from reglab.regularized.clone import Tap
 from reglab.regularized.graph import flat_layers
 from reglab.regularized.parts import streams_of
 from reglab.regularized.roles import role, weights_by_role
+from reglab.strategies import Strategy
 from reglab.study.run import Program, SeedData
 
 __all__ = ["scripted", "write_start"]
@@ -52,10 +52,10 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     own = dict(zip(map(id, model._held.parts), recipe.host(), strict=True))
     positions = {id(strategy): position for position, strategy in enumerate(recipe.host())}
 
-    def strategy_of(tap: Tap) -> Any:
+    def strategy_of(tap: Tap) -> Strategy:
         return own[id(tap._function.part)]  # type: ignore[attr-defined]  # an At
 
-    def fitted(strategy: Any) -> dict[str, np.ndarray]:
+    def fitted(strategy: Strategy) -> dict[str, np.ndarray]:
         held = model.fitted.of(positions[id(strategy)])
         return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in held.items()}
 
@@ -82,7 +82,7 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     return render(script, printer.functions, printer.imports, facts), script.arrays
 
 
-def _inserted(script: Script, strategy: Any, tap: Tap) -> str | None:
+def _inserted(script: Script, strategy: Strategy, tap: Tap) -> str | None:
     """Return the layer that stands where a tap does, or None where the strategy's strength leaves nothing to do."""
     made = script.layers.get(id(strategy))
     place = tap.name.split("_", 1)[1]
@@ -90,7 +90,7 @@ def _inserted(script: Script, strategy: Any, tap: Tap) -> str | None:
     return None if made is None else f"{made(at)}, name={literal(f'{strategy.name}_{place}')})"
 
 
-def _regularizers(script: Script, layer: Any) -> dict[str, str]:
+def _regularizers(script: Script, layer: keras.Layer) -> dict[str, str]:
     """Return the arguments of a layer that penalize its weights and outputs, beside its own regularizers."""
     found = {}
     if isinstance(layer, keras.Layer) and not layers_in(layer):
@@ -110,7 +110,7 @@ def _regularizers(script: Script, layer: Any) -> dict[str, str]:
     return found
 
 
-def _seeds(network: Any) -> dict[str, int]:
+def _seeds(network: keras.Model) -> dict[str, int]:
     """Return the seed of each random layer of the user's, as the run's seed decided it."""
     return {
         layer.name: seed_of(generators_of(layer)[0])
@@ -149,7 +149,7 @@ def write_start(path: Path, program: Program, data: SeedData, target: Path) -> N
     built.save_weights(target)
 
 
-def _copy_weights(source: Any, copy: Any) -> None:
+def _copy_weights(source: keras.Model, copy: keras.Model) -> None:
     """Copy weights by the names of layers: the code may list them in another order."""
     by_name = {layer.name: layer for layer in copy.layers}
     for layer in source.layers:

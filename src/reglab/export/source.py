@@ -18,7 +18,7 @@ __all__ = ["WIDTH", "call", "comment", "docstring", "literal", "names_in", "unan
 WIDTH = 120
 
 
-def literal(value: Any) -> str:
+def literal(value: object) -> str:
     """Write a plain value as Python source, texts in double quotes.
 
     >>> literal(["a", 0.1, (1,)])

@@ -40,7 +40,7 @@ def steps_of(config: dict[str, Any]) -> Iterator[Step]:
         yield ready
 
 
-def _sources(value: Any) -> Iterator[tuple[str, int]]:
+def _sources(value: object) -> Iterator[tuple[str, int]]:
     if isinstance(value, Mapping):
         if value.get("class_name") == "__keras_tensor__":
             name, node, _ = value["config"]["keras_history"]

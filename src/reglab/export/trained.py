@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reglab.errors import ReglabError
 from reglab.export.source import literal
@@ -68,17 +68,17 @@ def written(training: Training, head: Head, *, dense: bool) -> Trained:
     )
 
 
-def _own(cls: Any) -> bool:
+def _own(cls: type) -> bool:
     return not cls.__module__.startswith(("keras.", "builtins"))
 
 
-def _source(value: Any) -> str:
+def _source(value: object) -> str:
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return _made("optimizers.schedules", value)
     return literal(value)
 
 
-def _made(where: str, thing: Any) -> str:
+def _made(where: str, thing: keras.losses.Loss | keras.optimizers.schedules.LearningRateSchedule) -> str:
     """Return the call that makes a Keras object, with the arguments that are not Keras' defaults."""
     usual = inspect.signature(type(thing)).parameters
     arguments = [

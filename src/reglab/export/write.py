@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Plain
 from reglab.errors import ReglabError
 from reglab.export.render import Facts
 from reglab.export.source import comment, literal, unannotated
@@ -69,7 +70,7 @@ def export(
     study.dataset.check_known_to("export")
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
-    what = {"recipe": name, "run": run.id, "script": script}
+    what: dict[str, Plain] = {"recipe": name, "run": run.id, "script": script}
     if out is not None:
         target = owned.given(out)
         _check_target(target, what)
@@ -106,14 +107,14 @@ def _chosen(replay: Replay, recipe: str | None) -> str:
     return choice.recommended
 
 
-def _check_target(target: Path, what: dict[str, object]) -> None:
+def _check_target(target: Path, what: dict[str, Plain]) -> None:
     owned.check(target, owned.EXPORT)
     reason = _in_the_way(target, what)
     if reason:
         raise ReglabError(f"{target} {reason}. Give another folder (--out), or take it away.")
 
 
-def _in_the_way(target: Path, what: dict[str, object]) -> str:
+def _in_the_way(target: Path, what: dict[str, Plain]) -> str:
     """Return why a folder must not be replaced by an export: it is somebody's work, or more than that export."""
     if owned.empty(target):
         return "is a link" if target.is_symlink() else ""

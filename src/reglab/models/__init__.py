@@ -6,7 +6,7 @@ from reglab.models.fcn import fcn
 from reglab.models.head import check_output, output_mask
 from reglab.models.inception import inception, inception_module
 from reglab.models.mlp import mlp
-from reglab.models.registry import GIVEN, MODELS, Network, is_built_in, resolve, takes
+from reglab.models.registry import GIVEN, MODELS, ModelSource, Network, is_built_in, resolve, takes
 from reglab.models.resnet import resnet
 from reglab.models.text_cnn import text_cnn
 from reglab.models.transformer import transformer
@@ -15,6 +15,7 @@ from reglab.models.unet import unet
 __all__ = [
     "GIVEN",
     "MODELS",
+    "ModelSource",
     "Network",
     "check_output",
     "fcn",

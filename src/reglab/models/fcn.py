@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.models.options import check_series, is_positive
@@ -19,7 +17,7 @@ def fcn(
     kernels: tuple[int, ...] = (8, 5, 3),
     ending: str = "softmax",
     per_position: bool = False,
-) -> Any:
+) -> keras.Model:
     """Return the fully convolutional network of Wang, Yan and Oates 2017 (arXiv:1611.06455) for series.
 
     Blocks of a convolution over time, batch normalization and ReLU, then global average pooling and softmax. The number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from reglab.tasks import Activation, Head, Task, with_batch
 
 __all__ = ["check_output", "output_mask"]
 
+Examples: TypeAlias = "np.ndarray | dict[str, np.ndarray]"  # of several inputs by name
 _ROWS = 16
 _MASKED = 32  # examples whose mask is asked for at a time
 _SCALES = (1.0, 100.0)  # logits that lie in [0, 1] by chance leave it when the inputs grow; probabilities stay
 _TOLERANCE = 1e-2  # ten probabilities rounded to bfloat16 sum to 1 within this
 
 
-def check_output(model: Any, *, task: Task, input_shape: Shape) -> Head:
+def check_output(model: keras.Model, *, task: Task, input_shape: Shape) -> Head:
     """Return what ``model`` ends in, after making sure that it takes the data's inputs and gives what is predicted.
 
     Whether the outputs are probabilities is read from the layer that gives them, a dense, convolution or activation
@@ -52,7 +53,7 @@ def check_output(model: Any, *, task: Task, input_shape: Shape) -> Head:
     return head
 
 
-def output_mask(model: Any, x: np.ndarray) -> np.ndarray | None:
+def output_mask(model: keras.Model, x: np.ndarray) -> np.ndarray | None:
     """Return which positions of the outputs count by the model's own mask, as of padding; None where it has none.
 
     Args:
@@ -65,7 +66,7 @@ def output_mask(model: Any, x: np.ndarray) -> np.ndarray | None:
     return np.concatenate([np.asarray(keras.ops.convert_to_numpy(mask), bool) for mask in masks])
 
 
-def _check_input(model: Any, input_shape: Shape) -> None:
+def _check_input(model: keras.Model, input_shape: Shape) -> None:
     inputs, outputs = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
     if len(outputs) > 1:
         raise ReglabError(f"The model has {len(outputs)} outputs; a study reads one. Give a model with one output.")
@@ -101,16 +102,16 @@ def _check_inputs(taken: dict[str, tuple[int | None, ...]], given: dict[str, tup
             )
 
 
-def _made(shape: Shape, make: Callable[[tuple[int, ...]], np.ndarray]) -> Any:
+def _made(shape: Shape, make: Callable[[tuple[int, ...]], np.ndarray]) -> Examples:
     """Return an array for a shape of examples, or a dict of them for several inputs."""
     return {name: make(of) for name, of in shape.items()} if isinstance(shape, dict) else make(shape)
 
 
-def _scaled(x: Any, scale: float) -> Any:
+def _scaled(x: Examples, scale: float) -> Examples:
     return {name: scale * of for name, of in x.items()} if isinstance(x, dict) else scale * x
 
 
-def _told(x: Any) -> str:
+def _told(x: Examples) -> str:
     if isinstance(x, dict):
         return ", ".join(f"{name} {with_batch(of.shape[1:])}" for name, of in x.items())
     return with_batch(x.shape[1:])
@@ -121,7 +122,7 @@ def _fits(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
     return same and all(want in (None, have) for want, have in zip(expected, given, strict=True))
 
 
-def _outputs(model: Any, x: Any) -> np.ndarray:
+def _outputs(model: keras.Model, x: Examples) -> np.ndarray:
     """Return the model's outputs for a batch, in inference mode, as float32."""
     try:
         outputs = model(x, training=False)
@@ -141,7 +142,7 @@ def _outputs(model: Any, x: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32")))
 
 
-def _ending(model: Any) -> Activation | None:
+def _ending(model: keras.Model) -> Activation | None:
     """Return the activation that the model ends in, or None where its last layer does not say it."""
     layer = model
     while getattr(layer, "outputs", None):  # a model may end in a model
@@ -162,7 +163,7 @@ def _ending(model: Any) -> Activation | None:
     return known.get(layer.activation)
 
 
-def _ending_layers() -> Any:
+def _ending_layers() -> tuple[type[keras.Layer], ...]:
     """Return the layers of Keras whose outputs are what their activation gives."""
     layers = keras.layers
     convolutions = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.SeparableConv1D, layers.SeparableConv2D)
@@ -170,7 +171,7 @@ def _ending_layers() -> Any:
     return (layers.Dense, layers.Activation, layers.EinsumDense, *convolutions, *transposed)
 
 
-def _seen(model: Any, outputs: np.ndarray, input_shape: Shape) -> Activation:
+def _seen(model: keras.Model, outputs: np.ndarray, input_shape: Shape) -> Activation:
     """Return what the outputs look like, given for zeros, that they stay in [0, 1] for other inputs, and sum to 1."""
     random = np.random.default_rng(0)
     x = _made(input_shape, lambda shape: random.normal(size=(_ROWS, *shape)).astype("float32"))

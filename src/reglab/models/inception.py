@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from reglab.aliases import Tensor
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.models.options import check_image, check_positive, is_positive
@@ -11,7 +10,7 @@ from reglab.models.options import check_image, check_positive, is_positive
 __all__ = ["inception", "inception_module"]
 
 
-def inception_module(x: Any, filters: tuple[int, int, int], *, name: str) -> Any:
+def inception_module(x: Tensor, filters: tuple[int, int, int], *, name: str) -> Tensor:
     """Return 1x1, 3x3 and 5x5 convolutions and a 3x3 max pooling of ``x``, concatenated along channels.
 
     ``(batch, h, w, c)`` becomes ``(batch, h, w, sum(filters) + c)``: same padding, ReLU, stride 1, as in the naive
@@ -42,7 +41,7 @@ def inception(
     modules: int = 3,
     pooled: bool = False,
     ending: str = "softmax",
-) -> Any:
+) -> keras.Model:
     """Return the paper's Inception network: modules, global average pooling, softmax.
 
     The paper ("Regularization Strategies in Deep Learning", S. K. Srivastava) does not give the filters;
@@ -75,7 +74,7 @@ def inception(
     return keras.Model(inputs, outputs, name="inception")
 
 
-def _check(input_shape: tuple[int, ...], filters: Any, modules: Any, pooled: Any) -> None:
+def _check(input_shape: tuple[int, ...], filters: object, modules: object, pooled: object) -> None:
     check_image("inception", input_shape)
     _check_filters(filters)
     check_positive("inception", modules=modules)
@@ -83,6 +82,6 @@ def _check(input_shape: tuple[int, ...], filters: Any, modules: Any, pooled: Any
         raise ReglabError(f"inception: pooled={pooled!r} is not possible. Give true or false.")
 
 
-def _check_filters(filters: Any) -> None:
+def _check_filters(filters: object) -> None:
     if not (isinstance(filters, tuple | list) and len(filters) == 3 and all(is_positive(count) for count in filters)):
         raise ReglabError(f"inception: filters={filters!r} is not possible. Give three whole numbers, as (16, 32, 16).")

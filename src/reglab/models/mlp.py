@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.models.options import is_positive
@@ -18,7 +16,7 @@ def mlp(
     units: int | tuple[int, ...] = (128, 128),
     activation: str = "relu",
     ending: str = "softmax",
-) -> Any:
+) -> keras.Model:
     """Return dense hidden layers and a softmax, or other outputs; inputs of several dimensions are flattened.
 
     Args:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from reglab.data.kinds import IMAGE, SERIES, TOKENS
 from reglab.errors import ReglabError
 
@@ -41,14 +39,14 @@ def _check_shape(model: str, kind: str, axes: int, input_shape: tuple[int, ...])
         )
 
 
-def check_positive(model: str, **options: Any) -> None:
+def check_positive(model: str, **options: object) -> None:
     """Raise a ReglabError for the first option that is not a whole number above 0."""
     for name, value in options.items():
         if not is_positive(value):
             raise ReglabError(f"{model}: {name}={value!r} is not possible. Give a whole number, 1 or more.")
 
 
-def is_positive(number: Any) -> bool:
+def is_positive(number: object) -> bool:
     """Whether ``number`` is a whole number above 0.
 
     >>> is_positive(3), is_positive(True), is_positive(0)

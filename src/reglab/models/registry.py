@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 from reglab import backends
 from reglab.data.kinds import ARRAY, IMAGE, SERIES, TABLE, TOKENS, plural
@@ -29,7 +29,10 @@ from reglab.models.text_cnn import text_cnn
 from reglab.models.transformer import transformer
 from reglab.models.unet import unet
 
-__all__ = ["GIVEN", "MODELS", "Network", "found_function", "is_built_in", "resolve", "takes"]
+__all__ = ["GIVEN", "MODELS", "ModelSource", "Network", "found_function", "is_built_in", "resolve", "takes"]
+
+ModelSource: TypeAlias = "str | keras.Model | Callable[..., keras.Model]"
+"""What :func:`resolve` makes a function of: a name, with options as text, a model, or a function that builds one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Network:
         paper: where it comes from.
     """
 
-    build: Callable[..., Any]
+    build: Callable[..., keras.Model]
     kinds: tuple[str, ...]
     paper: str = ""
 
@@ -67,7 +70,7 @@ GIVEN = ("input_shape", "num_classes", "ending", "vocabulary", "per_position")
 
 
 def resolve(
-    model: Any,
+    model: ModelSource,
     *,
     input_shape: Shape,
     num_classes: int,
@@ -75,7 +78,7 @@ def resolve(
     kind: str | None = None,
     vocabulary: int | None = None,
     per_position: bool = False,
-) -> Callable[[], Any]:
+) -> Callable[[], keras.Model]:
     """Return a function without arguments that builds the model.
 
     Args:
@@ -119,7 +122,7 @@ def resolve(
         )
     call = _call(function, options, (input_shape, num_classes, ending, vocabulary, per_position))
 
-    def build() -> Any:
+    def build() -> keras.Model:
         try:
             built = call()
         except ReglabError:
@@ -133,12 +136,12 @@ def resolve(
     return build
 
 
-def is_built_in(model: Any) -> bool:
+def is_built_in(model: object) -> TypeGuard[str]:
     """Whether a model is one of reglab's own, by name."""
     return isinstance(model, str) and bool(_BUILT_IN.fullmatch(model)) and parse_call(model)[0] in MODELS
 
 
-def takes(model: Any) -> tuple[str, ...]:
+def takes(model: object) -> tuple[str, ...]:
     """Return the kinds of input that a network of reglab's own takes; of any other model nothing is known.
 
     >>> takes("resnet(depth=8)"), takes("my_file.py:build")
@@ -172,7 +175,7 @@ def _check_kind(model: str, kind: str | None, input_shape: Shape) -> None:
     )
 
 
-def _is_model(thing: Any) -> bool:
+def _is_model(thing: object) -> bool:
     return "keras" in sys.modules and isinstance(thing, keras.Model)
 
 
@@ -257,7 +260,7 @@ def _import_file(path: Path) -> ModuleType:
 
 def _call(
     function: Callable[..., Any], options: dict[str, Any], given: tuple[Shape, int, str, int | None, bool]
-) -> Callable[[], Any]:
+) -> Callable[[], keras.Model]:
     """Return the call of a builder with the arguments that its signature takes."""
     parameters = _parameters(function)
     _check_options(function, options, parameters)
@@ -304,7 +307,7 @@ def _check_options(
             )
 
 
-def _name(function: Any) -> str:
+def _name(function: object) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from reglab.aliases import Tensor
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.models.options import check_image, check_positive
@@ -13,7 +12,7 @@ __all__ = ["resnet"]
 
 def resnet(
     input_shape: tuple[int, ...], num_classes: int, *, depth: int = 20, width: int = 16, ending: str = "softmax"
-) -> Any:
+) -> keras.Model:
     """Return the residual network of He et al. 2016 (arXiv:1512.03385, section 4.2) for images such as CIFAR-10's.
 
     A 3x3 convolution, three stages of ``(depth - 2) / 6`` blocks of two 3x3 convolutions with ``width``, ``2 * width``
@@ -50,7 +49,7 @@ def resnet(
     return keras.Model(inputs, keras.layers.Dense(num_classes, activation=ending, name="head")(x), name="resnet")
 
 
-def _block(x: Any, filters: int, *, stride: int, name: str) -> Any:
+def _block(x: Tensor, filters: int, *, stride: int, name: str) -> Tensor:
     shortcut = x
     if stride != 1 or x.shape[-1] != filters:
         shortcut = _convolution(x, filters, size=1, stride=stride, name=f"{name}_shortcut")
@@ -59,7 +58,7 @@ def _block(x: Any, filters: int, *, stride: int, name: str) -> Any:
     return keras.layers.ReLU(name=f"{name}_relu2")(keras.layers.Add(name=f"{name}_add")([h, shortcut]))
 
 
-def _convolution(x: Any, filters: int, *, size: int = 3, stride: int = 1, name: str) -> Any:
+def _convolution(x: Tensor, filters: int, *, size: int = 3, stride: int = 1, name: str) -> Tensor:
     x = keras.layers.Conv2D(
         filters,
         size,

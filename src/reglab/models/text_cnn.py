@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.models.options import check_positive, check_tokens, is_positive
@@ -20,7 +18,7 @@ def text_cnn(
     filters: int = 100,
     kernels: tuple[int, ...] = (3, 4, 5),
     ending: str = "softmax",
-) -> Any:
+) -> keras.Model:
     """Return the convolutional network of Kim 2014 (arXiv:1408.5882, CNN-rand) for tokens.
 
     Each token gets a learned vector; convolutions of several sizes over neighbouring tokens, ReLU, the largest value of

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from reglab.aliases import Tensor
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.models.options import check_positive, check_tokens
@@ -21,7 +20,7 @@ def transformer(
     heads: int = 4,
     ending: str = "softmax",
     per_position: bool = False,
-) -> Any:
+) -> keras.Model:
     """Return the encoder of the transformer (Vaswani et al. 2017, arXiv:1706.03762, figure 1, left) for tokens.
 
     Learned vectors of tokens and of their places; ``depth`` blocks of self-attention and two dense layers, the first of
@@ -72,7 +71,7 @@ def transformer(
     return keras.Model(inputs, layers.Dense(num_classes, activation=ending, name="head")(x), name="transformer")
 
 
-def _block(x: Any, real: Any, *, width: int, heads: int, name: str) -> Any:
+def _block(x: Tensor, real: Tensor | None, *, width: int, heads: int, name: str) -> Tensor:
     layers = keras.layers
     h = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
     attention = layers.MultiHeadAttention(heads, width // heads, name=f"{name}_attention")
@@ -82,7 +81,7 @@ def _block(x: Any, real: Any, *, width: int, heads: int, name: str) -> Any:
     return layers.Add(name=f"{name}_add2")([x, layers.Dense(width, name=f"{name}_dense2")(h)])
 
 
-def _mean(x: Any, real: Any) -> Any:
+def _mean(x: Tensor, real: Tensor | None) -> Tensor:
     """Return the mean over the tokens that are no padding; 0 where all of them are."""
     ops = keras.ops
     counts = ops.maximum(ops.sum(real, axis=1, keepdims=True), 1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from reglab.aliases import Tensor
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.models.options import check_image, check_positive
@@ -19,7 +18,7 @@ def unet(
     depth: int = 3,
     ending: str = "softmax",
     per_position: bool = True,
-) -> Any:
+) -> keras.Model:
     """Return the U-Net of Ronneberger, Fischer and Brox 2015 (arXiv:1505.04597), which gives each pixel a label.
 
     Two 3x3 convolutions with ReLU, then ``depth`` times half the size and twice the filters by 2x2 max pooling; back by
@@ -68,7 +67,7 @@ def unet(
     return keras.Model(inputs, layers.Dense(num_classes, activation=ending, name="head")(x), name="unet")
 
 
-def _convolutions(x: Any, filters: int, *, name: str) -> Any:
+def _convolutions(x: Tensor, filters: int, *, name: str) -> Tensor:
     for part in "ab":
         x = keras.layers.Conv2D(
             filters, 3, padding="same", activation="relu", kernel_initializer="he_normal", name=f"{name}_{part}"

@@ -111,11 +111,11 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         return self._held.recipe
 
     @property
-    def inputs(self) -> Any:
+    def inputs(self) -> list[keras.KerasTensor]:
         return self.network.inputs
 
     @property
-    def outputs(self) -> Any:
+    def outputs(self) -> list[keras.KerasTensor]:
         return self.network.outputs
 
     @property
@@ -127,7 +127,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         return self.network.output_shape
 
     @property
-    def output_names(self) -> Any:
+    def output_names(self) -> list[str]:
         return self.network.output_names  # by which Keras names losses and metrics of several outputs
 
     @property

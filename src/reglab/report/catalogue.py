@@ -86,7 +86,7 @@ def _place(entry: dict[str, Any]) -> str:
     return f"- Acts at the stage `{entry['stage']}` of the training step{after}."
 
 
-def _parameter(field: Any, declared: Param) -> dict[str, Any]:
+def _parameter(field: dataclasses.Field[Any], declared: Param) -> dict[str, Any]:
     return {
         "name": field.name,
         "default": format_value(field.default),

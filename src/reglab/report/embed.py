@@ -50,14 +50,14 @@ def drawn(figure: go.Figure, id: str, *, title: str = "") -> Drawn:
     return Drawn(id, layout.meta["message"], int(layout.height), as_json(held), title)
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """Return a value as JSON that HTML takes for text wherever it stands."""
     text = json.dumps(_plain(value), separators=(",", ":"), allow_nan=False)
     # Inside a script element only "</script" and "<!--" mean something; without "<" there is neither.
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

@@ -174,5 +174,5 @@ def _environment() -> Environment:
     )  # fmt: skip
 
 
-def _finalized(value: Any) -> Any:
+def _finalized(value: object) -> object:
     return visible(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value

@@ -77,7 +77,7 @@ def _written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return file.getvalue()
 
 
-def _value(value: Any) -> Any:
+def _value(value: object) -> Any:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return value if isinstance(value, int | float) else cell(value)

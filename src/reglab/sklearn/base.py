@@ -11,6 +11,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
@@ -18,7 +19,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from reglab import backends
 from reglab.declare import params
 from reglab.errors import ReglabError
-from reglab.recipe import Recipe
+from reglab.models import ModelSource
+from reglab.recipe import Recipe, RecipeLike
 from reglab.strategies.optimization.early_stopping import EarlyStopping
 from reglab.study.spec import Settings
 from reglab.tasks import Task
@@ -37,8 +39,8 @@ class Regularized(BaseEstimator):
 
     def __init__(
         self,
-        model: Any = "mlp",
-        recipe: Any = "none",
+        model: ModelSource = "mlp",
+        recipe: RecipeLike = "none",
         *,
         epochs: int = 30,
         batch_size: int = 32,
@@ -47,7 +49,7 @@ class Regularized(BaseEstimator):
         validation: float | None = 0.2,
         preprocess: str = "standardize",
         metric: str | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.model = model
@@ -78,7 +80,7 @@ class Regularized(BaseEstimator):
     # --- training and predicting -----------------------------------------------------------------------------------
 
     def _read(
-        self, X: Any, y: Any, sample_weight: Any, **how: Any
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, **how: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
         """Return what ``fit`` was given as arrays, without examples of weight 0, once parameters are checked too."""
         settings, recipe = self._settings(), Recipe.of(self.recipe)
@@ -87,11 +89,11 @@ class Regularized(BaseEstimator):
                 "early_stopping watches validation, and validation=None holds nothing out. Give a share, such as "
                 "validation=0.2."
             )
-        X, y = validate_data(self, X, y, allow_nd=True, **how)
+        examples, targets = validate_data(self, X, y, allow_nd=True, **how)
         if sample_weight is None:
-            return X, y, None
-        weights = _weights(sample_weight, len(X))
-        return X[weights > 0], y[weights > 0], weights[weights > 0]
+            return examples, targets, None
+        weights = _weights(sample_weight, len(examples))
+        return examples[weights > 0], targets[weights > 0], weights[weights > 0]
 
     def _train(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None, task: Task) -> None:
         """Train on checked examples, and keep what came of it."""
@@ -109,18 +111,19 @@ class Regularized(BaseEstimator):
         self.history_, self.best_epoch_ = trained.history, trained.best_epoch + 1
         self.n_iter_ = len(trained.history["loss"])
 
-    def _predictions(self, X: Any) -> np.ndarray:
+    def _predictions(self, X: npt.ArrayLike) -> np.ndarray:
         """Return what the task keeps of the outputs for raw examples."""
         check_is_fitted(self)
-        X = validate_data(self, X, allow_nd=True, reset=False)
-        if X.shape[1:] != self.input_shape_:
+        examples = validate_data(self, X, allow_nd=True, reset=False)
+        shape = examples.shape[1:]
+        if shape != self.input_shape_:
             raise ReglabError(
-                f"The examples have shape {X.shape[1:]}; {type(self).__name__} was fitted on {self.input_shape_}."
+                f"The examples have shape {shape}; {type(self).__name__} was fitted on {self.input_shape_}."
             )
         from reglab.study.single import predictions, undisturbed
 
         with undisturbed():
-            return predictions(self.model_, self.task_, self.head_, self.preprocess_, X, self.target_scale_)
+            return predictions(self.model_, self.task_, self.head_, self.preprocess_, examples, self.target_scale_)
 
     # --- parameters ------------------------------------------------------------------------------------------------
 
@@ -168,7 +171,7 @@ class Regularized(BaseEstimator):
         super().__setstate__(state)
 
 
-def _weights(given: Any, count: int) -> np.ndarray:
+def _weights(given: npt.ArrayLike, count: int) -> np.ndarray:
     """Return sample weights, checked."""
     weights = check_array(given, ensure_2d=False, dtype="float64", input_name="sample_weight")
     if weights.shape != (count,):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -67,7 +66,9 @@ class RegularizedClassifier(ClassifierMixin, Regularized):
         (2,)
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RegularizedClassifier:
+    def fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> RegularizedClassifier:
         """Train, and return the classifier itself.
 
         Args:
@@ -93,11 +94,11 @@ class RegularizedClassifier(ClassifierMixin, Regularized):
         self.classes_ = classes
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: npt.ArrayLike) -> np.ndarray:
         """Return class probabilities ``(N, classes)``, float32, in the order of ``classes_``."""
         return self._predictions(X)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the most probable label of each example."""
         chosen = self.predict_proba(X).argmax(axis=1)
         return self.classes_[chosen]

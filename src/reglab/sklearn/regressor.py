@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
 from reglab.errors import ReglabError
+from reglab.models import ModelSource
+from reglab.recipe import RecipeLike
 from reglab.sklearn.base import Regularized
 from reglab.tasks import of_values
 
@@ -61,8 +64,8 @@ class RegularizedRegressor(RegressorMixin, Regularized):
 
     def __init__(
         self,
-        model: Any = "mlp",
-        recipe: Any = "none",
+        model: ModelSource = "mlp",
+        recipe: RecipeLike = "none",
         *,
         epochs: int = 30,
         batch_size: int = 32,
@@ -72,7 +75,7 @@ class RegularizedRegressor(RegressorMixin, Regularized):
         preprocess: str = "standardize",
         metric: str | None = None,
         scale_targets: str | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(
@@ -81,7 +84,9 @@ class RegularizedRegressor(RegressorMixin, Regularized):
         )  # fmt: skip
         self.scale_targets = scale_targets
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RegularizedRegressor:
+    def fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> RegularizedRegressor:
         """Train, and return the regressor itself.
 
         Args:
@@ -104,7 +109,7 @@ class RegularizedRegressor(RegressorMixin, Regularized):
         self._train(X, values.astype("float32"), weights, of_values(names, metric=self.metric))
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the numbers of each example, float64, shaped as ``y`` was."""
         found = self._predictions(X).astype("float64")
         return found[:, None] if self._column else found

@@ -116,7 +116,7 @@ def _schedule(call: Call, found: dict[str, Any]) -> str:
     return format_call(name, options)
 
 
-def _say(found: dict[str, Any], key: str, value: Any, text: str) -> None:
+def _say(found: dict[str, Any], key: str, value: object, text: str) -> None:
     before = found.get(key)
     if before is not None and before != value:
         raise ReglabError(

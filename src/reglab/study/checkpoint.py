@@ -104,7 +104,7 @@ class Checkpoint:
         return cls(values["hyperparameters"], values["seed"], values["epoch"], variables, tracks, callbacks)
 
 
-def _taken_apart(value: Any, key: str, arrays: dict[str, np.ndarray]) -> Any:
+def _taken_apart(value: object, key: str, arrays: dict[str, np.ndarray]) -> Any:
     """Return what JSON holds of a value; arrays, and numbers of NumPy's, go into ``arrays``."""
     if isinstance(value, Mapping):
         return {"mapping": {name: _taken_apart(held, f"{key}_{name}", arrays) for name, held in value.items()}}

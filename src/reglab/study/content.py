@@ -12,7 +12,7 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ _PLACES += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file
 _INSTALLED = tuple({str(Path(path).resolve()) for path in _PLACES})
 
 
-def digest(thing: Any) -> str:
+def digest(thing: object) -> str:
     """Return a digest of what something is.
 
     Of functions it is their code and what they are closed over, of objects their classes and attributes. What was
@@ -46,7 +46,7 @@ def digest(thing: Any) -> str:
     return hashed.hexdigest()[:20]
 
 
-def _pieces(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
+def _pieces(thing: object, seen: dict[int, int]) -> Iterator[bytes]:
     """Yield all that makes a thing what it is; ``seen`` are those that are being looked at, by their number."""
     if isinstance(thing, _PLAIN):
         yield f"{type(thing).__name__} {thing!r}".encode()
@@ -63,17 +63,17 @@ def _pieces(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
     yield from _object(thing, seen)
 
 
-def _array(array: Any, seen: dict[int, int]) -> Iterator[bytes]:
+def _array(array: np.ndarray | np.generic, seen: dict[int, int]) -> Iterator[bytes]:
     yield f"{array.dtype} {array.shape}".encode()
     yield np.ascontiguousarray(array).tobytes() if array.dtype != object else repr(array.tolist()).encode()
 
 
-def _sequence(things: Any, seen: dict[int, int]) -> Iterator[bytes]:
+def _sequence(things: Iterable[object], seen: dict[int, int]) -> Iterator[bytes]:
     for each in things:
         yield from _pieces(each, seen)
 
 
-def _set(things: Any, seen: dict[int, int]) -> Iterator[bytes]:
+def _set(things: Iterable[object], seen: dict[int, int]) -> Iterator[bytes]:
     yield from sorted(digest(each).encode() for each in things)
 
 
@@ -150,7 +150,7 @@ def _wrapped(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
     yield from _sequence(parts, seen)
 
 
-def _object(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
+def _object(thing: object, seen: dict[int, int]) -> Iterator[bytes]:
     yield from _class(type(thing), seen)
     if callable(getattr(thing, "get_config", None)) and _installed(type(thing)):
         yield from _pieces(settings_of(thing), seen)
@@ -162,7 +162,7 @@ def _object(thing: Any, seen: dict[int, int]) -> Iterator[bytes]:
         yield str(getattr(thing, "__qualname__", "")).encode()
 
 
-def _installed(thing: Any) -> bool:
+def _installed(thing: object) -> bool:
     """Whether a function or class comes with a package that is installed, or with Python."""
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
     if module is None or module.__name__ == "__main__" or "<" in getattr(thing, "__qualname__", ""):

@@ -82,7 +82,7 @@ def _flat(given: Sequence[Any]) -> list[Any]:
     return [one for each in given for one in (parse_list(each) if isinstance(each, str) else [each])]
 
 
-def _metric(given: Any) -> Any:
+def _metric(given: Kept | Call | Callable[..., Any]) -> keras.metrics.Metric:
     """Return a Keras metric: of a name with options, of what was kept of one, or of a function."""
     if isinstance(given, Kept):
         return given.made()
@@ -104,12 +104,12 @@ def _metric(given: Any) -> Any:
         raise ReglabError(f"metric {given.name}: {str(error).splitlines()[0]}") from error
 
 
-def _what(metric: Any) -> Any:
+def _what(metric: keras.metrics.Metric) -> Any:
     """Return what a metric is: its class and its configuration."""
     return [type(metric), {key: value for key, value in metric.get_config().items() if key not in ("name", "dtype")}]
 
 
-def _value(metric: Any, y: np.ndarray, outputs: np.ndarray) -> float:
+def _value(metric: keras.metrics.Metric, y: np.ndarray, outputs: np.ndarray) -> float:
     """Return a metric of all examples at once."""
     metric.reset_state()
     metric.update_state(y, outputs)

@@ -8,20 +8,19 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 __all__ = ["found_again", "slug", "slugs", "text"]
 
 _LONGEST = 100  # letters of a folder's name; file systems take 255 bytes
 
 
-def text(thing: Any) -> str:
+def text(thing: object) -> str:
     """Return how a spec calls data or a model: as it is found again, else by name."""
     name = getattr(thing, "name", None) or getattr(thing, "__name__", None) or type(thing).__name__
     return found_again(thing) or str(name)
 
 
-def found_again(thing: Any) -> str | None:
+def found_again(thing: object) -> str | None:
     """Return the text under which another process finds data or a model, or None for what only Python holds."""
     if isinstance(thing, str | Path):
         return str(thing)

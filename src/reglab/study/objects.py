@@ -11,10 +11,12 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from reglab.aliases import Loss, Optimizer
 from reglab.errors import ReglabError
 from reglab.expressions import Call, format_call
 from reglab.keras_internals import compiled_with, config_of, decays_all, schedule_of, settings_of, uncompiled
@@ -50,7 +52,7 @@ class Kept:
         return self.cls.from_config(dict(self.config or {}))  # type: ignore[attr-defined]  # of Keras
 
 
-def as_said(key: str, value: Any) -> str | None:
+def as_said(key: str, value: object) -> str | None:
     """Return the text that says all of an optimizer, a schedule or a loss, or None where no text does.
 
     >>> as_said("loss", keras.losses.Huber(delta=2.0)), as_said("optimizer", keras.optimizers.SGD(0.1, momentum=0.9))
@@ -61,7 +63,7 @@ def as_said(key: str, value: Any) -> str | None:
     return {"optimizer": _optimizer, "schedule": _schedule, "loss": _loss}[key](value)
 
 
-def _optimizer(optimizer: Any) -> str | None:
+def _optimizer(optimizer: Optimizer) -> str | None:
     name = _name_of(optimizer, OPTIMIZERS, keras.optimizers)
     if name is None:
         return None
@@ -78,12 +80,12 @@ def _optimizer(optimizer: Any) -> str | None:
     return None if options.get("learning_rate", 0) is None else format_call(name, options)
 
 
-def _schedule(schedule: Any) -> str | None:
+def _schedule(schedule: keras.optimizers.schedules.LearningRateSchedule) -> str | None:
     call = _call(schedule)
     return None if call is None else format_call(call.name, call.kwargs)
 
 
-def _call(schedule: Any) -> Call | None:
+def _call(schedule: keras.optimizers.schedules.LearningRateSchedule) -> Call | None:
     name = _name_of(schedule, SCHEDULES, keras.optimizers.schedules)
     if name is None:
         return None
@@ -94,7 +96,7 @@ def _call(schedule: Any) -> Call | None:
     return Call(name, (), options) if _can_be_written(options) else None
 
 
-def _loss(loss: Any) -> str | None:
+def _loss(loss: Loss) -> str | None:
     by_function = {getattr(keras.losses, name): name for name in LOSSES if hasattr(keras.losses, name)}
     if callable(loss) and not isinstance(loss, keras.losses.Loss):
         name = by_function.get(loss) if _hashable(loss) else None
@@ -106,7 +108,7 @@ def _loss(loss: Any) -> str | None:
     return _with_logits(name, loss, options) if _can_be_written(options) else None
 
 
-def _with_logits(name: str, loss: Any, options: dict[str, Any]) -> str:
+def _with_logits(name: str, loss: keras.losses.Loss, options: dict[str, Any]) -> str:
     """Return the text of a loss; whether it takes logits is said, for text that leaves it out follows the model."""
     config = settings_of(loss)
     if "from_logits" in config:
@@ -114,7 +116,7 @@ def _with_logits(name: str, loss: Any, options: dict[str, Any]) -> str:
     return format_call(name, options)
 
 
-def _differing(thing: Any, default: Any) -> dict[str, Any]:
+def _differing(thing: keras.losses.Loss | Optimizer, default: keras.losses.Loss | Optimizer) -> dict[str, Any]:
     """Return the configuration of an object, without what is Keras' default."""
     usual = settings_of(default)
     found = {}
@@ -129,13 +131,13 @@ def _can_be_written(options: Mapping[str, Any]) -> bool:
     return all(each is None or isinstance(each, bool | int | float | str) for each in flat)
 
 
-def _name_of(thing: Any, table: Mapping[str, str], module: Any) -> str | None:
+def _name_of(thing: object, table: Mapping[str, str], module: ModuleType) -> str | None:
     """Return the name of a Keras object in a table, if it is of that very class."""
     classes = {getattr(module, cls): name for name, cls in table.items() if hasattr(module, cls)}
     return classes.get(type(thing))
 
 
-def _hashable(thing: Any) -> bool:
+def _hashable(thing: object) -> bool:
     try:
         hash(thing)
     except TypeError:
@@ -143,7 +145,7 @@ def _hashable(thing: Any) -> bool:
     return True
 
 
-def kept(key: str, value: Any) -> Any:
+def kept(key: str, value: object) -> Any:
     """Return an object in a form that can be sent to another process, and from which it can be made anew.
 
     Raises:
@@ -176,7 +178,7 @@ _EXPECTED = {
 }
 
 
-def _flat(given: Any) -> list[Any]:
+def _flat(given: object) -> list[Any]:
     """Return what lists and mappings of metrics hold, one after another."""
     if isinstance(given, Mapping):
         given = list(given.values())
@@ -185,7 +187,7 @@ def _flat(given: Any) -> list[Any]:
     return [] if given is None else [given]
 
 
-def _kept_metrics(given: Any) -> tuple[Any, ...]:
+def _kept_metrics(given: object) -> tuple[Any, ...]:
     """Return metrics as they can be sent: names, functions, and Keras metrics as their class and configuration."""
     found: list[Any] = []
     for each in _flat(given):
@@ -201,7 +203,7 @@ def _kept_metrics(given: Any) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _kept_metric(metric: Any) -> Kept:
+def _kept_metric(metric: keras.metrics.Metric) -> Kept:
     config = metric.get_config()
     try:
         again = type(metric).from_config(dict(config))
@@ -220,7 +222,7 @@ def _kept_metric(metric: Any) -> Kept:
     return Kept(type(metric), config)
 
 
-def _kept_weights(value: Any) -> np.ndarray:
+def _kept_weights(value: object) -> np.ndarray:
     try:
         weights = np.asarray(value, "float32")
     except (TypeError, ValueError) as error:
@@ -307,7 +309,7 @@ def spoken(how: Mapping[str, Any], class_weight: str | None) -> str:
     return ", ".join(filter(None, (*names, *clipped, *weights)))
 
 
-def spoken_name(thing: Any) -> str:
+def spoken_name(thing: object) -> str:
     """Return what people call an optimizer, a schedule or a loss."""
     if thing is None or isinstance(thing, str):
         return thing or ""

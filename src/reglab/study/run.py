@@ -335,7 +335,7 @@ class _Watch(keras.callbacks.Callback):
         shown.back()
         return values, lambda: copies
 
-    def _inputs(self) -> Iterator[np.ndarray]:
+    def _inputs(self) -> Iterator[np.ndarray | dict[str, np.ndarray]]:
         """Yield the training inputs in batches, in an order that the seed decides."""
         data = self._data
         order = np.random.default_rng(data.stream("statistics")).permutation(data.train)
@@ -359,11 +359,11 @@ class _Watch(keras.callbacks.Callback):
         }
 
 
-def _value(variable: Any) -> np.ndarray:
+def _value(variable: keras.Variable) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable))
 
 
-def _copies(network: Any) -> list[np.ndarray]:
+def _copies(network: keras.Model) -> list[np.ndarray]:
     """Return the weights as arrays of their own: some backends hand out views of memory they go on using."""
     return [np.array(weight) for weight in network.get_weights()]
 

@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +21,7 @@ from reglab.data import Preprocess
 from reglab.data.kinds import TOKENS, shaped
 from reglab.errors import ReglabError
 from reglab.keras_internals import name_anew, naming_kept
-from reglab.models import check_output, resolve, takes
+from reglab.models import ModelSource, check_output, resolve, takes
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.inputs import takes_indices
@@ -68,7 +67,7 @@ class Single:
         epochs, batch_size, optimizer, learning_rate, preprocess, scale_targets: as in a study.
     """
 
-    model: Any
+    model: ModelSource
     recipe: Recipe
     seed: int
     validation: float | None

@@ -17,7 +17,8 @@ from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import format_call, format_value, parse_list, shown
-from reglab.recipe import Recipe
+from reglab.models.registry import ModelSource
+from reglab.recipe import Recipe, RecipeLike, Recipes
 from reglab.study.as_text import ALONE, CLIPPING, OPTIMIZERS, SCHEDULES, is_own, read_loss, read_weights, said_once
 from reglab.tasks import KINDS as TASKS
 from reglab.tasks import Task, task_for
@@ -237,26 +238,26 @@ class Assignment:
     """
 
     data: Dataset
-    model: Any
+    model: ModelSource
     settings: Settings
     recipes: dict[str, Recipe]
     candidates: Mapping[str, Recipe] = dataclasses.field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _says(text: Any) -> TypeGuard[str]:
+def _says(text: object) -> TypeGuard[str]:
     """Whether it is a text that is not empty."""
     return isinstance(text, str) and bool(text.strip())
 
 
-def _plain(weights: Any) -> Any:
+def _plain(weights: Mapping[Any, Any] | Iterable[Any]) -> dict[Any, Any] | tuple[Any, ...]:
     """Return weights of classes as Python's own numbers and words, whatever they were given as."""
     if isinstance(weights, Mapping):
         return {_scalar(key): _scalar(value) for key, value in weights.items()}
     return tuple(map(_scalar, weights))
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(value: object) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -269,7 +270,7 @@ def task_of(data: Dataset, settings: Settings) -> Task:
     return task_for(data.form, data.y, data.names, kind=settings.task, metric=settings.metric)
 
 
-def named_recipes(recipes: Any) -> dict[str, Recipe]:
+def named_recipes(recipes: Recipes) -> dict[str, Recipe]:
     """Return recipes by name, from a mapping, a list of recipes or texts, or texts of the form ``name=recipe``.
 
     Raises:
@@ -288,7 +289,7 @@ def named_recipes(recipes: Any) -> dict[str, Recipe]:
     return named
 
 
-def _named(item: Any) -> tuple[str, Recipe]:
+def _named(item: RecipeLike) -> tuple[str, Recipe]:
     if isinstance(item, str) and "=" in item.split("(", 1)[0]:
         name, text = (part.strip() for part in item.split("=", 1))
         if not name:
@@ -340,11 +341,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 _KEYS = "keys such as data, model, recipes, seeds, epochs"
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _are_recipes(value: Any) -> bool:
+def _are_recipes(value: object) -> bool:
     named = isinstance(value, dict) and all(_is_text(str(name)) for name in value)
     return named or _is_text(value) or isinstance(value, list)
 
@@ -362,7 +363,7 @@ _FORMS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
 _FLOATS = {name for name, declared in params(Settings).items() if declared.kind == "float"}
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     """Return the number that YAML 1.1 takes for text: ``1e-3``."""
     try:
         return float(value) if isinstance(value, str) else value

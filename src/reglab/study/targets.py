@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from reglab.lazy import keras
@@ -15,7 +13,7 @@ __all__ = ["Scale", "in_own_units", "scaled", "scales_targets", "target_scale", 
 Scale = tuple[np.ndarray, np.ndarray]  # mean and standard deviation, of several targets one each
 
 
-def scales_targets(task: Task, model: Any, wanted: str | None) -> bool:
+def scales_targets(task: Task, model: object, wanted: str | None) -> bool:
     """Whether targets are standardized: as ``scale_targets`` says, by default for networks of reglab's own."""
     default = "standardize" if is_built_in(model) else "none"
     return task.scalable and (wanted or default) == "standardize"
@@ -42,7 +40,7 @@ def in_own_units(predictions: np.ndarray, scale: Scale | None) -> np.ndarray:
     return predictions if scale is None else (predictions * scale[1] + scale[0]).astype("float32")
 
 
-def units_layer(scale: Scale) -> Any:
+def units_layer(scale: Scale) -> keras.layers.Rescaling:
     """Return the Keras layer that gives outputs the units of the labels."""
     mean, deviation = (np.atleast_1d(values).tolist() for values in scale)
     return keras.layers.Rescaling(deviation, offset=mean, dtype="float32", name="own_units")

@@ -9,11 +9,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
 
+from reglab.aliases import Loss, Tensor
 from reglab.errors import ReglabError
 from reglab.expressions import format_value, parse_call, shown
 from reglab.keras_internals import schedule_of, settings_of
@@ -99,7 +101,9 @@ class Training:
         name, options = parse_call(chosen)
         return _class("optimizer", OPTIMIZERS, keras.optimizers, name), options
 
-    def _scheduled(self, schedule: Any, first: Any) -> Any:
+    def _scheduled(
+        self, schedule: str | keras.optimizers.schedules.LearningRateSchedule, first: float
+    ) -> keras.optimizers.schedules.LearningRateSchedule:
         """Return the schedule that begins with a rate and ends, where nothing else is said, with the training."""
         if isinstance(schedule, str) and is_own(schedule):
             schedule = self._own("schedule", schedule, keras.optimizers.schedules.LearningRateSchedule)
@@ -117,7 +121,7 @@ class Training:
 
     # --- the loss --------------------------------------------------------------------------------------------------
 
-    def loss(self, head: Head) -> Any:
+    def loss(self, head: Head) -> Loss:
         """Return the loss, new.
 
         Raises:
@@ -176,7 +180,7 @@ class Training:
             "Give one that takes what is predicted here, or none, and the task's own is trained with."
         )
 
-    def _check_values(self, loss: Any, values: np.ndarray) -> None:
+    def _check_values(self, loss: Loss, values: np.ndarray) -> None:
         if self.weighted and not values.ndim:
             raise ReglabError(
                 f"The loss {_name(loss)} gives one number for a batch, and weights of examples need one for each. Let "
@@ -346,7 +350,7 @@ def _is_keras(cls: type) -> bool:
     return cls.__module__.startswith("keras.")
 
 
-def _content(loss: Any) -> Any:
+def _content(loss: Loss) -> Any:
     """Return what a loss is: Keras' own by its configuration, others by their content."""
     name = next((key for key, cls in LOSSES.items() if type(loss) is getattr(keras.losses, cls)), None)
     if name is None:
@@ -354,14 +358,14 @@ def _content(loss: Any) -> Any:
     return [name, {key: value for key, value in settings_of(loss).items() if key not in ("name", "dtype")}]
 
 
-def _each(loss: Any, y: np.ndarray, outputs: np.ndarray) -> Any:
+def _each(loss: Loss, y: np.ndarray, outputs: np.ndarray) -> Tensor:
     """Return a loss of some examples, without reduction, of what Keras gives it in training."""
     y, outputs = keras.ops.convert_to_tensor(y), keras.ops.convert_to_tensor(outputs)
     y = keras.ops.cast(y, outputs.dtype)
     return loss.call(y, outputs) if isinstance(loss, keras.losses.Loss) else loss(y, outputs)
 
 
-def _loss_of_keras(text: str, head: Head) -> Any:
+def _loss_of_keras(text: str, head: Head) -> keras.losses.Loss:
     """Return the loss that a text names; it takes logits where the model gives them, unless the text says otherwise."""
     name, options = read_loss(text)
     cls = _class("loss", LOSSES, keras.losses, name)
@@ -370,14 +374,14 @@ def _loss_of_keras(text: str, head: Head) -> Any:
     return _made("loss", text, cls, options)
 
 
-def _class(what: str, table: Mapping[str, str], module: Any, name: str) -> Any:
+def _class(what: str, table: Mapping[str, str], module: ModuleType, name: str) -> type[Any]:
     cls = getattr(module, table[name], None)
     if cls is None:
         raise ReglabError(f"Keras {keras.__version__} has no {what} {name}. Name another, or use a newer Keras.")
     return cls
 
 
-def _made(what: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:
+def _made(what: str, name: str, cls: type[Any], options: Mapping[str, Any]) -> Any:
     """Return a Keras object; what it does not take is an error that says what it does."""
     try:
         return cls(**options)
@@ -389,9 +393,9 @@ def _made(what: str, name: str, cls: Any, options: Mapping[str, Any]) -> Any:
         ) from error
 
 
-def _default(cls: Any) -> Any:
+def _default(cls: type[Any]) -> Any:
     return inspect.signature(cls).parameters["learning_rate"].default
 
 
-def _name(loss: Any) -> str:
+def _name(loss: Loss) -> str:
     return str(getattr(loss, "__name__", None) or type(loss).__name__)

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from reglab.aliases import Logs
 from reglab.errors import ReglabError
 from reglab.keras_internals import without_model
 from reglab.tasks import Task
@@ -27,7 +28,7 @@ _KEPT_ELSEWHERE = "A study keeps the weights, metrics and curves of each run its
 _OF_MODELS = ("_model", "params", "validation_data")
 
 
-def kept_callbacks(given: Any) -> tuple[Any, ...]:
+def kept_callbacks(given: object) -> tuple[Any, ...]:
     """Return callbacks, or functions that make them, without a model that they were trained with.
 
     Raises:
@@ -116,13 +117,13 @@ class _Restored(keras.callbacks.Callback):
         super().__init__()
         self._of, self._states = of, states
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         for callback, state in zip(self._of, self._states, strict=True):
             for name, value in state.items():
                 setattr(callback, name, value)
 
 
-def state_of(callback: Any) -> dict[str, Any]:
+def state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """Return what a callback remembers: numbers, texts, arrays, and lists and mappings of these.
 
     Raises:
@@ -142,7 +143,7 @@ def state_of(callback: Any) -> dict[str, Any]:
     return found
 
 
-def _storable(value: Any) -> bool:
+def _storable(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(key, str) and _storable(held) for key, held in value.items())
     if isinstance(value, list | tuple):

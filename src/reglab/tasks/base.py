@@ -47,6 +47,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from reglab.aliases import Loss, Tensor
 from reglab.data.labels import Form
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import keras
@@ -363,10 +364,10 @@ class Task(ABC):
         """Raise a ReglabError if a model that ends so cannot be trained on these labels."""
 
     @abstractmethod
-    def loss(self, head: Head) -> Any:
+    def loss(self, head: Head) -> keras.losses.Loss:
         """Return the Keras loss that such outputs are trained with."""
 
-    def check_loss(self, loss: Any, head: Head) -> None:
+    def check_loss(self, loss: Loss, head: Head) -> None:
         """Raise a ReglabError for a loss of somebody's that outputs which end so cannot be trained with."""
         return
 
@@ -374,7 +375,9 @@ class Task(ABC):
         """Return in which forms losses may want labels, the usual one first: of classes, indices and distributions."""
         return (lambda y: y,)
 
-    def weigh(self, y: np.ndarray, weights: str | Mapping[str, float] | Sequence[float], train: np.ndarray) -> Any:
+    def weigh(
+        self, y: np.ndarray, weights: str | Mapping[str, float] | Sequence[float], train: np.ndarray
+    ) -> np.ndarray:
         """Return how much each example counts in the training loss by its class, float32 ``(N,)``.
 
         Args:
@@ -388,7 +391,7 @@ class Task(ABC):
         )
 
     @abstractmethod
-    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
         """Return the criterion of each example, ``(N,)``, of tensors: what an attack climbs.
 
         Its gradient does not vanish where probabilities are all but 0 or 1, as far as float32 can tell them apart.
@@ -407,7 +410,7 @@ class Task(ABC):
         """A function that needs nothing else: a prediction in words, from its row and the names of columns."""
         return each_of
 
-    def finish(self, outputs: Any, head: Head) -> Any:
+    def finish(self, outputs: Tensor, head: Head) -> Tensor:
         """Return, by layers of Keras behind a model's outputs, what is kept of them: float32, a column per name."""
         activation = self.ending if head.activation == "linear" else "linear"
         return keras.layers.Activation(activation, dtype="float32", name="predictions")(outputs)

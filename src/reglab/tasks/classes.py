@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.aliases import Loss, Tensor
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import dummy, ensemble, keras, linear_model, special
 from reglab.tasks import probabilities as of
@@ -101,7 +102,7 @@ def likeliest(row: np.ndarray, names: Sequence[str]) -> str:
     return f"{names[int(row.argmax())]} {row.max():.3f}"
 
 
-def check_logits(loss: Any, head: Head) -> None:
+def check_logits(loss: Loss, head: Head) -> None:
     """Raise a ReglabError for a loss of probabilities where a model gives logits, and for one of logits elsewhere."""
     logits = head.activation == "linear"
     takes = loss.get_config().get("from_logits") if isinstance(loss, keras.losses.Loss) else None
@@ -191,14 +192,14 @@ class ClassTask(Task):
 
     # --- models ----------------------------------------------------------------------------------------------------
 
-    def loss(self, head: Head) -> Any:
+    def loss(self, head: Head) -> keras.losses.Loss:
         """Return the cross-entropy that such outputs are trained with, on class indices."""
         logits = head.activation == "linear"
         if head.outputs == 1:
             return keras.losses.BinaryCrossentropy(from_logits=logits)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
-    def check_loss(self, loss: Any, head: Head) -> None:
+    def check_loss(self, loss: Loss, head: Head) -> None:
         check_logits(loss, head)
 
     def label_forms(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
@@ -206,10 +207,12 @@ class ClassTask(Task):
         one_hot = np.eye(len(self.classes), dtype="float32")
         return (lambda y: y,) if head.outputs == 1 else (lambda y: y, lambda y: one_hot[y])
 
-    def weigh(self, y: np.ndarray, weights: str | Mapping[str, float] | Sequence[float], train: np.ndarray) -> Any:
+    def weigh(
+        self, y: np.ndarray, weights: str | Mapping[str, float] | Sequence[float], train: np.ndarray
+    ) -> np.ndarray:
         return by_class_weights(y, weights, train, self.classes)
 
-    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
         """Return the cross-entropy of each example, in nats."""
         ops, logits = keras.ops, head.activation == "linear"
         y = ops.cast(y, "int32")
@@ -238,7 +241,7 @@ class ClassTask(Task):
     def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
         return likeliest
 
-    def finish(self, outputs: Any, head: Head) -> Any:
+    def finish(self, outputs: Tensor, head: Head) -> Tensor:
         made = "sigmoid" if head.outputs == 1 else "softmax"
         activation = made if head.activation == "linear" else "linear"
         found = keras.layers.Activation(activation, dtype="float32", name="probabilities")(outputs)

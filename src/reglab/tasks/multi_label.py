@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.aliases import Loss, Tensor
 from reglab.data.labels import Form
 from reglab.errors import ReglabError
 from reglab.lazy import keras, special
@@ -119,13 +120,13 @@ class MultiLabel(Task):
 
     # --- models ----------------------------------------------------------------------------------------------------
 
-    def loss(self, head: Head) -> Any:
+    def loss(self, head: Head) -> keras.losses.Loss:
         return keras.losses.BinaryCrossentropy(from_logits=head.activation == "linear")
 
-    def check_loss(self, loss: Any, head: Head) -> None:
+    def check_loss(self, loss: Loss, head: Head) -> None:
         check_logits(loss, head)
 
-    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
         """Return the binary cross-entropy of each example, mean over labels, in nats."""
         ops = keras.ops
         y = ops.cast(y, "float32")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.aliases import Loss, Tensor
 from reglab.data.labels import IGNORED, Form
 from reglab.errors import ReglabError
 from reglab.lazy import keras, special
@@ -89,14 +90,14 @@ class Positions(Task):
 
     # --- models ----------------------------------------------------------------------------------------------------
 
-    def loss(self, head: Head) -> Any:
+    def loss(self, head: Head) -> keras.losses.Loss:
         logits = head.activation == "linear"
         if head.outputs == 1:
             return keras.losses.BinaryCrossentropy(from_logits=logits)
         ignored = IGNORED if self.ignored else None
         return keras.losses.SparseCategoricalCrossentropy(from_logits=logits, ignore_class=ignored)
 
-    def check_loss(self, loss: Any, head: Head) -> None:
+    def check_loss(self, loss: Loss, head: Head) -> None:
         check_logits(loss, head)
         leaves_out = not isinstance(loss, keras.losses.Loss) or loss.get_config().get("ignore_class") == IGNORED
         if self.ignored and not leaves_out:
@@ -110,7 +111,7 @@ class Positions(Task):
         one_hot = np.eye(len(self.classes), dtype="float32")
         return (lambda y: y,) if head.outputs == 1 or self.ignored else (lambda y: y, lambda y: one_hot[y])
 
-    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
         """Return the cross-entropy of each example, mean over its positions, in nats."""
         ops = keras.ops
         y = ops.cast(y, "int32")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reglab.aliases import Loss, Tensor
 from reglab.data.labels import Form
 from reglab.errors import ReglabError
 from reglab.lazy import dummy, ensemble, keras, linear_model, metrics, multioutput, stats
@@ -172,10 +173,10 @@ class Regression(Task):
 
     # --- models ----------------------------------------------------------------------------------------------------
 
-    def loss(self, head: Head) -> Any:
+    def loss(self, head: Head) -> keras.losses.Loss:
         return keras.losses.MeanSquaredError()
 
-    def check_loss(self, loss: Any, head: Head) -> None:
+    def check_loss(self, loss: Loss, head: Head) -> None:
         of_classes = isinstance(loss, keras.losses.Loss) and "from_logits" in loss.get_config()
         if of_classes or isinstance(loss, keras.losses.KLDivergence):
             raise ReglabError(
@@ -184,7 +185,7 @@ class Regression(Task):
                 "(--task)."
             )
 
-    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
         """Return the squared error of each example, of several targets the mean of theirs."""
         ops = keras.ops
         errors = outputs - ops.reshape(ops.cast(y, "float32"), ops.shape(outputs))

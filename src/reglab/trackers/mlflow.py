@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
 from reglab.trackers import entries, hyperparameters
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 __all__ = ["log"]
 
@@ -50,12 +53,12 @@ def log(results: Results, where: str | None = None) -> list[str]:
         raise ReglabError(f"MLflow at {where or 'its default place'} did not take the runs: {error}") from error
 
 
-def _experiment(client: Any, name: str) -> str:
+def _experiment(client: MlflowClient, name: str) -> str:
     held = client.get_experiment_by_name(name)
     return held.experiment_id if held is not None else client.create_experiment(name)
 
 
-def _handed_over(client: Any, experiment: str, results: Results, run: RunResult) -> bool:
+def _handed_over(client: MlflowClient, experiment: str, results: Results, run: RunResult) -> bool:
     """Hand a run over, and say whether it was not there yet. One that was cut short is taken away and made anew."""
     for held in client.search_runs([experiment], f"tags.`{_TAG}` = '{run.id}'"):
         if held.info.status != "RUNNING":

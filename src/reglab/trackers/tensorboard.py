@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
 from reglab.study.naming import slugs
 from reglab.study.storage import disk, owned
 from reglab.trackers import entries, hyperparameters
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto import event_pb2, summary_pb2
 
 __all__ = ["log"]
 
@@ -95,19 +98,19 @@ def _write(results: Results, run: RunResult, folder: Path) -> None:
         writer.close()
 
 
-def _event(summary: Any, step: int) -> Any:
+def _event(summary: summary_pb2.Summary, step: int) -> event_pb2.Event:
     from tensorboard.compat.proto import event_pb2
 
     return event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
 
 
-def _scalar(tag: str, value: float) -> Any:
+def _scalar(tag: str, value: float) -> summary_pb2.Summary:
     from tensorboard.compat.proto import summary_pb2
 
     return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, simple_value=float(value))])
 
 
-def _session_end(status: Any) -> Any:
+def _session_end(status: int) -> summary_pb2.Summary:
     """Return what tells the HParams dashboard that the run has ended, and how."""
     from tensorboard.compat.proto import summary_pb2
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2

@@ -12,7 +12,7 @@ from reglab.data import Dataset
 from reglab.data.several import by_input
 from reglab.declare import params
 from reglab.errors import ReglabError
-from reglab.recipe import Recipe
+from reglab.recipe import Recipe, RecipeLike
 from reglab.results import Results
 from reglab.strategies import CATALOGUE, ModelInput, Strategy
 from reglab.strategies.understood import check_understood
@@ -109,7 +109,7 @@ def tune(
     strategies: tuple[str, ...] = (),
     optional: bool = True,
     learning_rate: bool = False,
-    beside: Any = "none",
+    beside: RecipeLike = "none",
     rivals: int = 3,
     progress: Progress | None = None,
     confirmation: Progress | None = None,

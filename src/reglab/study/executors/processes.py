@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study.executors.base import KILLED, UNREACHED, Executor, Handler, Job, JobFinished, JobLost, JobStarted
+from reglab.study.executors.base import (
+    KILLED,
+    UNREACHED,
+    Event,
+    Executor,
+    Handler,
+    Job,
+    JobFinished,
+    JobLost,
+    JobStarted,
+)
 from reglab.study.executors.shipment import pack
 from reglab.study.executors.wire import Planned, Ready, Refused
 from reglab.study.executors.worker_handle import Exit, WorkerHandle, cores
@@ -108,7 +118,7 @@ class Processes(Executor):
             except queue.Empty:
                 return
 
-    def _take(self, sender: WorkerHandle, message: Any, handle: Handler) -> None:
+    def _take(self, sender: WorkerHandle, message: Event | Ready | Refused | Exit, handle: Handler) -> None:
         if sender not in self._slots:
             return  # it was given up; its last words are not ours any more
         match message:

@@ -6,11 +6,11 @@ import dataclasses
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 import numpy as np
 
+from reglab.data.dataset import Dataset
 from reglab.errors import ReglabError
 from reglab.study.objects import sendable
 from reglab.study.spec import Assignment
@@ -86,7 +86,7 @@ def _file_of(x: np.ndarray) -> _Mapped | None:
     return _Mapped(str(x.filename), x.dtype, x.shape, int(x.offset))
 
 
-def _without_examples(data: Any) -> Any:
+def _without_examples(data: Dataset) -> Dataset:
     """Return the data set without its examples; what checked them has run."""
     bare = object.__new__(type(data))
     for field in dataclasses.fields(data):

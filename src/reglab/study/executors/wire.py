@@ -71,7 +71,7 @@ class Refused:
     expected: bool
 
 
-def send(pipe: BinaryIO, message: Any) -> None:
+def send(pipe: BinaryIO, message: object) -> None:
     """Write a message. It may hold functions of the user's script, which are sent by value."""
     content = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     pipe.write(_LENGTH.pack(len(content)))

@@ -17,11 +17,14 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from reglab.errors import ReglabError
-from reglab.study.executors.base import unstyled, work
+from reglab.study.executors.base import Job, unstyled, work
 from reglab.study.executors.wire import Answer, Ask, Hello, Planned, Ready, Refused, receive, send
+
+if TYPE_CHECKING:
+    from reglab.study.workbench import Workbench
 
 __all__ = ["main"]
 
@@ -40,7 +43,7 @@ def main() -> None:
         _serve(bench, inbox.get(), events)
 
 
-def _serve(bench: Any, command: Any, events: BinaryIO) -> None:
+def _serve(bench: Workbench, command: Job | Ask | Literal["plan"], events: BinaryIO) -> None:
     if command == "plan" or isinstance(command, Ask):
         try:
             send(events, _answer(bench, command) if isinstance(command, Ask) else Planned(bench.plan()))
@@ -52,11 +55,11 @@ def _serve(bench: Any, command: Any, events: BinaryIO) -> None:
         os._exit(1)
 
 
-def _answer(bench: Any, ask: Ask) -> Answer:
+def _answer(bench: Workbench, ask: Ask) -> Answer:
     return Answer(pkgutil.resolve_name(ask.function)(bench, *ask.arguments))
 
 
-def _opened(assignment: bytes, events: BinaryIO) -> Any:
+def _opened(assignment: bytes, events: BinaryIO) -> Workbench:
     """Return the workbench; where it cannot be made, tell and end."""
     try:
         from reglab.study.workbench import Workbench

@@ -86,7 +86,7 @@ class WorkerHandle:
         self._listener.start()
         self.tell(Hello(tuple(sys.path), str(scratch), _pinned(place, threads), assignment))
 
-    def tell(self, message: Any) -> None:
+    def tell(self, message: object) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and we shall hear of it
             send(cast(BinaryIO, self._process.stdin), message)
 

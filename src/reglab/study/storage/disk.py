@@ -65,7 +65,7 @@ def write_quickly(path: Path, content: bytes) -> None:
         unfinished.write_bytes(content)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a value as JSON; numbers that are not finite, which JSON cannot hold, become null."""
     write(path, (json.dumps(finite(value), indent=1) + "\n").encode())
 
@@ -151,7 +151,7 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def intact(folder: Path, manifest: Any, *, thorough: bool) -> bool:
+def intact(folder: Path, manifest: object, *, thorough: bool) -> bool:
     """Whether a folder has every file of its manifest, in its size, and with ``thorough`` in its very bytes."""
     if not isinstance(manifest, Mapping):
         return False
@@ -175,7 +175,7 @@ def errors_named(folder: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> object:
     """Return ``value`` with None where a number is not finite."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}

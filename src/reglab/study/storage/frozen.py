@@ -84,13 +84,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [_difference(key, before.get(key), now.get(key)) for key in keys if not _same(before.get(key), now.get(key))]
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     # The order of recipes is the order of the table.
-    ordered = isinstance(one, Mapping) and isinstance(other, Mapping)
-    return one == other and (not ordered or list(one) == list(other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one == other and list(one) == list(other)
+    return one == other
 
 
-def _difference(key: str, before: Any, now: Any) -> str:
+def _difference(key: str, before: object, now: object) -> str:
     if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
         return f"{key} is {_short(now)} and was {_short(before)}"
     parts = [f"{name!r} is new" for name in now if name not in before]
@@ -103,7 +104,7 @@ def _difference(key: str, before: Any, now: Any) -> str:
     return f"{key}: {', '.join(parts) or 'in another order'}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = "not set" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

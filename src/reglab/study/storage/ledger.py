@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reglab.aliases import Plain
 from reglab.errors import ReglabError
 from reglab.study.records import ACCEPTED, FAILED, FINISHED, PLANNED
 from reglab.study.storage import sound
@@ -140,7 +141,7 @@ class Ledger:
         row = self._database.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def put(self, key: str, value: Any) -> None:
+    def put(self, key: str, value: Plain) -> None:
         self._database.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (key, json.dumps(value)))
 
     # --- runs ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reglab.aliases import Plain
 from reglab.errors import ReglabError
 from reglab.study.storage import disk
 
@@ -38,7 +39,7 @@ _KNOWN = re.compile(
 )
 
 
-def given(out: Any, *, option: str = "out") -> Path:
+def given(out: str | Path, *, option: str = "out") -> Path:
     """Return the folder that somebody names, with ``~`` as the home folder.
 
     Raises:
@@ -123,7 +124,7 @@ def _only_begun(folder: Path, known: set[Path]) -> bool:
     )
 
 
-def mark(folder: Path, what: str, **more: Any) -> None:
+def mark(folder: Path, what: str, **more: Plain) -> None:
     """Mark a folder as reglab's, if it is not yet; ``more`` is kept with the mark."""
     held = {"kind": what, **more}
     if marked(folder) != held:

@@ -19,7 +19,7 @@ _STATES = (PLANNED, FAILED, *ACCEPTED)
 _NEEDED = ("gap", *COSTS)  # of a finished run, whatever its task
 
 
-def is_id(value: Any) -> bool:
+def is_id(value: object) -> bool:
     """Whether a text can be the identity of a run, which is also the name of its folder.
 
     >>> is_id("5f2a"), is_id("../5f2a"), is_id(".5f2a")
@@ -28,7 +28,7 @@ def is_id(value: Any) -> bool:
     return isinstance(value, str) and bool(value) and value.replace("-", "").replace("_", "").isalnum()
 
 
-def is_history(value: Any) -> bool:
+def is_history(value: object) -> bool:
     """Whether a value holds a list of numbers per name; a number that was not finite is None."""
     return isinstance(value, Mapping) and all(
         isinstance(series, list) and all(each is None or _is_number(each) for each in series)
@@ -36,7 +36,7 @@ def is_history(value: Any) -> bool:
     )
 
 
-def check_entry(key: str, value: Any) -> None:
+def check_entry(key: str, value: object) -> None:
     """Raise a ValueError if an entry of the table ``study`` cannot be compared with what it should be."""
     if not isinstance(value, dict):
         raise ValueError(f"the entry {key!r} is not what reglab writes there")
@@ -69,7 +69,7 @@ def has_metrics(row: Mapping[str, Any], task: Task | None = None) -> bool:
     return row["status"] != FINISHED or all(_is_number(row["metrics"].get(key)) for key in (*_NEEDED, *of_task))
 
 
-def _is_spec(held: Any) -> bool:
+def _is_spec(held: object) -> bool:
     return (
         isinstance(held, dict)
         and _is_texts(held.get("recipes"))
@@ -81,7 +81,7 @@ def _is_spec(held: Any) -> bool:
     )
 
 
-def _is_about(held: Any) -> bool:
+def _is_about(held: object) -> bool:
     return (
         isinstance(held, dict)
         and isinstance(held.get("headline"), str)
@@ -95,26 +95,26 @@ def _is_about(held: Any) -> bool:
     )
 
 
-def _is_task(held: Any) -> bool:
+def _is_task(held: object) -> bool:
     try:
         return isinstance(held, dict) and bool(read_task(held))
     except (ReglabError, TypeError):
         return False
 
 
-def _is_runs(held: Any) -> bool:
+def _is_runs(held: object) -> bool:
     return isinstance(held, dict) and all(_is_whole(seed) and is_id(run) for seed, run in held.items())
 
 
-def _is_texts(held: Any) -> bool:
+def _is_texts(held: object) -> bool:
     return isinstance(held, dict) and all(isinstance(value, str) for value in held.values())
 
 
-def _is_list_of_texts(held: Any) -> bool:
+def _is_list_of_texts(held: object) -> bool:
     return isinstance(held, list) and all(isinstance(value, str) for value in held)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

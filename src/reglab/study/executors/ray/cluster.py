@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from reglab.errors import ReglabError
@@ -59,7 +60,7 @@ def imported() -> Any:
     return ray
 
 
-def connect(ray: Any, asked: str | None) -> bool:
+def connect(ray: ModuleType, asked: str | None) -> bool:
     """Connect this process to a cluster; return whether it was not connected before, so that we close it."""
     named = asked or os.environ.get("RAY_ADDRESS")
     try:
@@ -73,7 +74,7 @@ def connect(ray: Any, asked: str | None) -> bool:
         raise ReglabError(f"Cannot connect to {where}: {error}.{hint}") from error
 
 
-def _connected(ray: Any, asked: str | None, named: str | None) -> bool:
+def _connected(ray: ModuleType, asked: str | None, named: str | None) -> bool:
     # What ray.init does to find a cluster. It is asked first, since ray.init tries for minutes where none answers.
     from ray._private.services import canonicalize_bootstrap_address
 
@@ -114,7 +115,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def how_it_ended(ray: Any, error: Exception) -> tuple[str, str]:
+def how_it_ended(ray: ModuleType, error: Exception) -> tuple[str, str]:
     """Return how a task ended of which Ray says this, and that for people: a short line first, then what Ray says."""
     errors = ray.exceptions
     if isinstance(error, errors.RayTaskError):  # on its way; what a training raises is an event

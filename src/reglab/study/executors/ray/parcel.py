@@ -9,11 +9,11 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 import numpy as np
 
+from reglab.data.dataset import Dataset
 from reglab.errors import ReglabError
 from reglab.study.objects import sendable
 from reglab.study.spec import Assignment
@@ -95,7 +95,7 @@ def unpacked(parcel: Parcel, folder: Path) -> Assignment:
     return dataclasses.replace(assignment, model=model, data=_with_examples(assignment.data, parcel.x))
 
 
-def _with_examples(data: Any, x: np.ndarray | None) -> Any:
+def _with_examples(data: Dataset, x: np.ndarray | None) -> Dataset:
     """Return the data set with other examples; what checks them has run, or will not."""
     other = copy.copy(data)
     object.__setattr__(other, "x", x)
