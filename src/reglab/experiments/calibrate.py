@@ -55,7 +55,7 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Return what stands in ``calibration.json``."""
         return {
-            "schema": 1, "recipe": self.recipe, "headline": self.headline, "task": self.task.to_dict(),
+            "schema": answers.SCHEMA, "recipe": self.recipe, "headline": self.headline, "task": self.task.to_dict(),
             "noise": asdict(self.noise), "bad": self.bad,
         }  # fmt: skip
 

@@ -15,6 +15,7 @@ from reglab.analysis.prescribe import Item, Remedy
 from reglab.analysis.probed import Probes
 from reglab.experiments.treatment import Treated, Tried
 from reglab.report import findings, remedies, verdicts
+from reglab.study.storage import answers
 
 __all__ = ["Line", "as_dict", "brief", "conclusion", "lines", "treated_lines", "tried_sentence", "whole"]
 
@@ -160,7 +161,7 @@ def as_dict(
     """Return everything for JSON: what ``reglab diagnose --json`` prints, and ``diagnosis.json`` holds."""
     said = findings.told(diagnosis)
     found: dict[str, Any] = {
-        "schema": 2,
+        "schema": answers.SCHEMA,
         "diagnosis": {**diagnosis.to_dict(), "sentence": said.sentence, "evidence": plain(said.evidence)},
         "prescription": [_item(item, diagnosis) for item in items],
     }

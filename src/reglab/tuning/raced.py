@@ -180,6 +180,6 @@ class _Trainings:
 def _as_dict(went: Race, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
     stages = [{"epochs": s.epochs, "seeds": s.seeds, "left": s.left, "spent": s.spent} for s in went.stages]
     return {
-        "schema": 1, "pick": went.pick, "recipe": recipes[went.pick].to_text(), "left": went.left, "spent": went.spent,
-        "stages": stages,
+        "schema": answers.SCHEMA, "pick": went.pick, "recipe": recipes[went.pick].to_text(), "left": went.left,
+        "spent": went.spent, "stages": stages,
     }  # fmt: skip

@@ -11,16 +11,16 @@ from typing import Any
 from reglab.study.plan import as_text
 from reglab.study.storage import disk
 
-__all__ = ["every", "find", "keep", "latest"]
+__all__ = ["SCHEMA", "every", "find", "keep", "latest"]
 
-_SCHEMA = 1
+SCHEMA = 1  # of all answers: those of another one are not read
 
 
 def every(folder: str | Path, stem: str) -> dict[Path, dict[str, Any]]:
     """Return the answers called ``<stem>.json`` or ``<stem>-<key>.json``, by file, the last asked at the end."""
     folder = Path(folder)
     found = {path: disk.read_json(path) for path in (folder / f"{stem}.json", *sorted(folder.glob(f"{stem}-*.json")))}
-    whole = {path: held for path, held in found.items() if isinstance(held, dict) and held.get("schema") == _SCHEMA}
+    whole = {path: held for path, held in found.items() if isinstance(held, dict) and held.get("schema") == SCHEMA}
     return dict(sorted(whole.items(), key=lambda item: str(item[1].get("asked", ""))))
 
 
@@ -38,7 +38,7 @@ def keep(folder: str | Path, stem: str, question: Mapping[str, Any], answer: Map
     """Write the answer to a question, in place of an earlier answer to the same one, and return the file."""
     path = _path(Path(folder), stem, question)
     asked = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9:09d}Z"
-    disk.write_json(path, {"schema": _SCHEMA, **answer, **question, "asked": asked})
+    disk.write_json(path, {**answer, **question, "schema": SCHEMA, "asked": asked})
     return path
 
 
