@@ -14,9 +14,13 @@ MOST = 0.05  # of annotated arguments say `Any` and nothing else
 
 def annotated(text: str) -> list[tuple[str, bool]]:
     """Return the annotated arguments of all functions in a text, and of each whether it is `Any` alone."""
-    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    found = []
-    for function in functions:
+    found, waiting = [], ast.parse(text).body
+    while waiting:  # statements alone: walking through expressions takes three times as long
+        function = waiting.pop()
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(function, part, [])
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
         given = function.args
         own = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
         for argument in own:

@@ -340,8 +340,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "sample weights are ignored in the ascent",
-            "each = weighted(each, batch.sample_weight)",
-            "pass",
+            "each(batch.y, y_pred, batch.sample_weight)",
+            "each(batch.y, y_pred)",
         ),
         ("metrics see soft labels", "self._held.labels = (batch.y, seen)", "self._held.labels = None"),
         (
@@ -393,7 +393,7 @@ MUTANTS: list[Mutant] = [
             "type(loss) in classes if exactly",
             "isinstance(loss, classes) if exactly",
         ),
-        ("padding counts in the ascent", "return values if mask is None else weighted(values, mask)", "return values"),
+        ("padding counts in the ascent", "values = values if mask is None else weighted(values, mask)", "pass"),
         (
             "labels that are no class train towards nothing",
             "ops.where(ops.expand_dims(known, -1), one_hot, ",

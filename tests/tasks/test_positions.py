@@ -304,6 +304,29 @@ def test_the_table_and_the_report_speak_of_positions(results):
     assert held["task"]["kind"] == "positions"
 
 
+def test_the_masks_of_all_seeds_are_asked_of_one_model():
+    import keras
+
+    from reglab.study.workbench import Workbench
+
+    built = []
+
+    def counted(input_shape, num_classes):
+        built.append(input_shape)
+        inputs = keras.Input(input_shape, dtype="int32")
+        x = keras.layers.Embedding(12, 4, mask_zero=True)(inputs)
+        return keras.Model(inputs, keras.layers.Dense(num_classes, "softmax")(x))
+
+    x = np.random.default_rng(0).integers(0, 12, (60, 7)).astype("int32")
+    data = Dataset("tags", x, (x % 2).astype("int32"), ("even", "odd"), kind="tokens")
+    bench = Workbench(reglab.Study(data, counted, [], seeds=2).assignment)
+    y = bench.seed_data(0).validation[1]
+    assert (y == -1).any()
+    before = len(built)
+    bench.seed_data(1)
+    assert len(built) == before + 1  # for the initial weights of that seed
+
+
 @pytest.mark.slow
 def test_padding_counts_neither_in_the_loss_nor_in_metrics(tmp_path):
     """A study of padded tokens is the same whatever the labels of the padding are."""

@@ -77,7 +77,8 @@ class Workbench:
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
         self._checked: tuple[Any, str, frozenset[str]] | None = None
         self._given = assignment.given
-        self._masks: bool | None = None  # whether the model has one of its own, once that was looked at
+        self._masking: keras.Model | None = None  # what masks are asked of, once one was
+        self._masks = self.task.takes_masks  # whether the model can have one of its own, as far as was seen
         self._compiled_with: Mapping[str, Any] = {}
 
     def plan(self) -> Plan:
@@ -246,10 +247,13 @@ class Workbench:
 
     def _mask(self, x: np.ndarray) -> np.ndarray | None:
         """Return which positions count by the model's own mask, which is that of its inputs and not of its weights."""
-        if not self.task.takes_masks or self._masks is False:
+        if not self._masks:
             return None
-        found = output_mask(self._build(self.settings.first_seed), x)
-        self._masks = found is not None
+        if self._masking is None:
+            self._masking = self._build(self.settings.first_seed)
+        found = output_mask(self._masking, x)
+        if found is None:
+            self._masks, self._masking = False, None
         return found
 
     def _preprocess(self, x: np.ndarray) -> Preprocess | PreprocessEach:

@@ -21,6 +21,7 @@ __all__ = [
     "CROSS_ENTROPY",
     "METRICS",
     "ClassTask",
+    "OfClasses",
     "by_class_weights",
     "check_logits",
     "imbalanced",
@@ -153,24 +154,40 @@ def by_class_weights(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassTask(Task):
-    """Each example is of one class, which a model gives probabilities of.
+class OfClasses(Task):
+    """Labels are classes, of which a model gives probabilities: of examples, or of their positions.
 
     Attributes:
+        accuracy: the share of labels that are right, as it is counted here.
+        cross_entropy: of the probabilities.
         classes: their names, in the order of class indices.
     """
 
-    distance: ClassVar[str] = "Brier score"
+    accuracy: ClassVar[Metric]
+    cross_entropy: ClassVar[Metric]
 
     classes: tuple[str, ...]
 
     @property
     def success(self) -> Metric:
-        return ACCURACY
+        return self.accuracy
 
     @property
     def criterion(self) -> Metric:
-        return CROSS_ENTROPY
+        return self.cross_entropy
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTask(OfClasses):
+    """Each example is of one class."""
+
+    distance: ClassVar[str] = "Brier score"
+    accuracy: ClassVar[Metric] = ACCURACY
+    cross_entropy: ClassVar[Metric] = CROSS_ENTROPY
 
     @property
     def columns(self) -> tuple[Metric, ...]:
@@ -289,10 +306,6 @@ class ClassTask(Task):
         if count != len(self.classes) or (len(y) and not 0 <= y.min() <= y.max() < count):
             return f"probabilities of {count} classes, or a label among them, are not of {len(self.classes)} classes"
         return ""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.classes
 
     @property
     def numbers(self) -> int:

@@ -14,8 +14,8 @@ from reglab.data.labels import IGNORED, Form
 from reglab.errors import ReglabError
 from reglab.lazy import keras, special
 from reglab.tasks import per_position as of
-from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
-from reglab.tasks.classes import check_logits
+from reglab.tasks.base import ByName, Head, Metric, Pair, with_batch
+from reglab.tasks.classes import OfClasses, check_logits
 from reglab.tasks.hold_out import anyhow, by_labels
 
 __all__ = ["Positions"]
@@ -42,7 +42,7 @@ METRICS = (MEAN_IOU, ACCURACY, DICE, CROSS_ENTROPY)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Positions(Task):
+class Positions(OfClasses):
     """Each example has a class per position: per time step, per token, per pixel.
 
     A model has one output per position and class, which end in softmax or give logits, and is trained with the
@@ -51,7 +51,6 @@ class Positions(Task):
     What is kept are probabilities, in float16, for there are many.
 
     Attributes:
-        classes: their names, in the order of class indices.
         shape: of the positions: ``(steps,)`` or ``(height, width)``.
         ignored: whether some positions are labelled -1.
 
@@ -66,23 +65,16 @@ class Positions(Task):
     per_position: ClassVar[bool] = True
     unknown_to: ClassVar[frozenset[str]] = frozenset({"export", "robustness", "samples"})
     distance: ClassVar[str] = "Brier score per position"
+    accuracy: ClassVar[Metric] = ACCURACY
+    cross_entropy: ClassVar[Metric] = CROSS_ENTROPY
 
     deciding: str = "accuracy"
-    classes: tuple[str, ...]
     shape: tuple[int, ...]
     ignored: bool = False
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return METRICS
-
-    @property
-    def success(self) -> Metric:
-        return ACCURACY
-
-    @property
-    def criterion(self) -> Metric:
-        return CROSS_ENTROPY
 
     @property
     def columns(self) -> tuple[Metric, ...]:
@@ -180,10 +172,6 @@ class Positions(Task):
                 f"of {self._places} positions"
             )
         return "" if not y.size or IGNORED <= y.min() <= y.max() < count else f"labels are not of {count} classes"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.classes
 
     @property
     def numbers(self) -> int:
