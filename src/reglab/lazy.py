@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from reglab import backends
 
 __all__ = [
-    "datasets", "dummy", "ensemble", "keras", "linear_model", "metrics", "model_selection", "multioutput", "optimize",
-    "pandas", "special", "stats",
+    "datasets", "dummy", "ensemble", "imported", "keras", "linear_model", "metrics", "model_selection", "multioutput",
+    "optimize", "pandas", "special", "stats",
 ]  # fmt: skip
 
 
@@ -38,6 +38,18 @@ class _Late:
             self._before()
             self._module = importlib.import_module(self._name)
         return getattr(self._module, name)
+
+
+def imported(value: object) -> str | None:
+    """Return the statement that imports the package that a value stands for, if it does.
+
+    >>> imported(metrics), imported(3)
+    ('from sklearn import metrics', None)
+    """
+    if not isinstance(value, _Late):
+        return None
+    package, _, module = value._name.rpartition(".")
+    return f"from {package} import {module}" if package else f"import {module}"
 
 
 if TYPE_CHECKING:

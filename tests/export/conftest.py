@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,24 @@ def without_reglab():
 
         yield run
         process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def check_format():
+    """Return a function that holds exported scripts to what formatter and linter say of reglab's own code."""
+
+    def check_format(folders):
+        ruff = Path(sys.executable).with_name("ruff")
+        if not ruff.exists():  # `make lint` installs it
+            return
+        for command in (
+            ["format", "--check", "--diff"],
+            ["check", "--select", "E,F,W,I,B,D1", "--ignore", "B905,D102,D105,D107"],
+        ):
+            result = subprocess.run(
+                [ruff, *command, "--isolated", "--line-length", "120", *folders.values()],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert result.returncode == 0, result.stdout + result.stderr
+
+    return check_format

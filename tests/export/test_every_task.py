@@ -1,4 +1,4 @@
-"""What is exported of numbers to predict: networks and scripts in the units of the targets."""
+"""What is exported of every task: networks that give what is kept, in its units, and scripts that train to it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,55 @@ import runpy
 import keras
 import numpy as np
 import pytest
-from sklearn import metrics as sk
+from scipy import special
+from small_tasks import label_sets, masks, segmenting, tagging
 
 import reglab
+from reglab.data import Dataset
+from reglab.errors import ReglabError
+from reglab.export.script import Script
 from reglab.export.write import export
 from reglab.study.storage import run_folder
-from reglab.tasks import Regression, numpy_only
+from reglab.tasks import Binary, MultiLabel, Positions, Regression, SingleLabel
+from reglab.tasks.base import Head
 
 RECIPES = {"plain": "l2(kernel=1e-3)", "stopped": "early_stopping(monitor=val_r2, patience=1) + ema(momentum=0.5)"}
 RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 
 
-@pytest.mark.parametrize("targets", [1, 3])
-def test_what_scripts_measure_is_the_metric_of_the_study(targets):
-    random = np.random.default_rng(0)
-    y = random.normal(100, 20, (40, targets))[:, 0 if targets == 1 else slice(None)]
-    p = (y + random.normal(0, 8, y.shape)).reshape(40, targets)  # as networks give them
-    task = Regression(targets=tuple("abc"[:targets]))
-    for metric in task.metrics:
-        if functions := task.in_numpy(metric):
-            assert functions[-1](y, p) == pytest.approx(metric(y, p.reshape(y.shape)))
-    assert numpy_only.rmse(y, p) == pytest.approx(sk.root_mean_squared_error(y, p.reshape(y.shape)))
+LABELS = np.arange(60) % 3
+TASKS = {
+    "binary": (Binary(classes=("a", "b")), np.arange(60) // 3 % 2),
+    "classes": (SingleLabel(classes=tuple("abcdefg")), np.arange(60) % 7),
+    "label sets": (MultiLabel(labels=("a", "b", "c")), np.eye(3, dtype="int8")[LABELS] | (LABELS[:, None] == 1)),
+    "positions": (Positions(classes=("a", "b"), shape=(4,)), np.arange(240).reshape(60, 4) % 3 - 1),
+    "number": (Regression(targets=("a",)), np.arange(60.0) ** 2),
+    "numbers": (Regression(targets=("a", "b")), np.arange(120.0).reshape(60, 2) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_scripts_measure_is_the_metric_of_the_study(name):
+    """All of them, by the source that a script carries, which knows what it imports and nothing else."""
+    task, y = TASKS[name]
+    given = np.random.default_rng(0).normal(size=(60, *task.kept_shape)).astype("float32")
+    p = special.softmax(given, axis=-1) if task.probabilities else 1000 * given
+    for metric in [metric for metric in task.metrics if metric.better]:
+        script = Script(backend="tensorflow", task=task, classes=2, input_shape=(3,), precision="float32",
+                        count=lambda strategy: 1, fitted=lambda strategy: {})  # fmt: skip
+        function = script.carry(task.in_python(metric))
+        known = {"np": np}
+        exec("\n".join([*script.imports, *script.definitions]), known)
+        expected = metric(y, p[:, 0] if name == "number" else p)
+        assert known[function](y, p) == pytest.approx(expected, rel=1e-9), metric.name
+
+
+@pytest.mark.parametrize(("activation", "outputs"), [("linear", 1), ("linear", 2), ("sigmoid", 1), ("softmax", 2)])
+def test_a_network_is_finished_with_what_is_kept_of_its_outputs(activation, outputs):
+    task, head = TASKS["positions"][0], Head(activation, outputs)
+    given = np.random.default_rng(0).uniform(size=(5, 4, outputs)).astype("float32")
+    found = keras.ops.convert_to_numpy(task.finish(keras.ops.convert_to_tensor(given), head))
+    np.testing.assert_allclose(found, task.predictions(given, head), atol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +107,96 @@ def test_a_script_trains_to_the_numbers_of_the_study(study, written, without_reg
     network.load_weights(written[name] / "trained.weights.h5")
     for ours, theirs in zip(network.get_weights(), kept, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=0 if keras.backend.backend() == "tensorflow" else 2e-4)
+
+
+def tokens():
+    """Texts of one to six words, the rest of which is padding; whether a word is above the middle."""
+    random = np.random.default_rng(0)
+    x = random.integers(1, 12, (60, 6)).astype("int32")
+    x *= np.arange(6) < random.integers(1, 7, 60)[:, None]
+    return Dataset("texts", x, (x > 5).astype("int32"), ("low", "high"), kind="tokens")
+
+
+def of_images():
+    """The same as masks, with one output per pixel and all pixels labelled."""
+    data = masks(40)
+    return Dataset("scenes", data.x, abs(data.y), data.class_names)
+
+
+def several():
+    """Grey images and ages of 60 people."""
+    random = np.random.default_rng(0)
+    x = {"photo": random.integers(0, 255, (60, 4, 4)).astype("uint8"), "words": random.integers(1, 9, (60, 3)),
+         "age": random.normal(50, 10, 60)}  # fmt: skip
+    return reglab.data.load((x, (x["age"] > 50).astype("int32")), kind="words=tokens")
+
+
+def of_several(input_shape, num_classes):
+    layers = keras.layers
+    inputs = {name: keras.Input(shape, name=name) for name, shape in input_shape.items()}
+    words = layers.GlobalAveragePooling1D()(layers.Embedding(9, 2)(inputs["words"]))
+    h = layers.Concatenate()([layers.Flatten()(inputs["photo"]), words, inputs["age"]])
+    h = layers.Dense(4, activation="relu")(h)
+    return keras.Model(list(inputs.values()), layers.Dense(num_classes, activation="softmax")(h))
+
+
+def one_output(input_shape, num_classes):
+    layers = keras.layers
+    return keras.Sequential([keras.Input(input_shape), layers.Conv2D(1, 3, padding="same", name="logits")])
+
+
+MOVED = {
+    "plain": "l2(kernel=1e-3)", "moved": "augmentation(horizontal_flip=true, rotation_range=10) + dropout(rate=0.1)",
+    "mixed": "mixup(alpha=0.3)", "cut": "cutmix(alpha=1.0) + label_smoothing(smoothing=0.1)",
+    "stopped": "early_stopping(patience=1) + ema(momentum=0.5)", "sharp": "sam(rho=0.05)",
+    "flipped": "augmentation(vertical_flip=true, brightness_range=(0.9, 1.1))",
+}  # fmt: skip
+SMOOTH = "label_smoothing(smoothing=0.1)"
+PLAIN = {"plain": "l2(kernel=1e-3)", "stopped": "early_stopping(patience=1) + ema(momentum=0.5)"}
+EXPORTED = {
+    "pixels": (of_images, segmenting, MOVED, {}),
+    "some pixels": (lambda: masks(40), segmenting, {**PLAIN, "moved": MOVED["moved"]}, {}),
+    "one output": (of_images, one_output, {**PLAIN, "smooth": SMOOTH}, {"metric": "dice"}),
+    "tokens": (tokens, tagging, {"plain": "none", "smooth": f"{SMOOTH} + ema(momentum=0.5)"}, {}),
+    "label sets": (label_sets, "mlp(units=4)", {**PLAIN, "smooth": SMOOTH}, {}),
+    "several": (several, of_several, {"plain": "dropout(rate=0.1) + l2(kernel=1e-3)", "sharp": "sam(rho=0.05)"}, {}),
+    "rank": ("diabetes", "mlp(units=4)", PLAIN, {"metric": "spearman"}),
+    "auc": ("breast_cancer", "mlp(units=4)", PLAIN, {"metric": "auc", "learning_rate": 0.001}),
+    "balanced": ("wine", "mlp(units=4)", PLAIN, {"metric": "balanced_accuracy"}),
+    "f1": ("wine", "mlp(units=4)", PLAIN, {"metric": "f1"}),
+}
+
+
+@pytest.mark.backend
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_script_of_every_task_trains_to_the_weights_of_the_study(tmp_path, without_reglab, check_format, name):
+    data, model, recipes, settings = EXPORTED[name]
+    settings = {"seeds": 1, "epochs": 3, "batch_size": 10, "learning_rate": 0.02, **settings}
+    data = data() if callable(data) else data
+    made = reglab.Study(data, model, recipes, baseline="plain", out=tmp_path / "study", **settings)
+    results = made.run(workers=0)
+    for recipe in recipes:
+        folder = export(made, recipe=recipe, out=tmp_path / recipe)
+        said = without_reglab(RUN, folder / "train.py").splitlines()[-1].split()
+        assert float(said[-1]) == pytest.approx(float(said[-5].strip(",")), rel=2e-3)
+        kept = run_folder.weights(made.out / "runs" / results.shipped(recipe).id)
+        network = runpy.run_path(str(folder / "train.py"), run_name="look")["build_network"]()
+        network.load_weights(folder / "trained.weights.h5")
+        for ours, theirs in zip(network.get_weights(), kept, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=0 if keras.backend.backend() == "tensorflow" else 2e-4)
+    check_format({"plain": tmp_path / "plain"})
+
+
+@pytest.mark.slow
+def test_what_a_script_of_positions_cannot_do_is_told(tmp_path):
+    settings = {"seeds": 1, "epochs": 1, "batch_size": 10, "out": tmp_path / "study"}
+    for data, model, recipe, said in (
+        (masks(40), segmenting, "mixup", "Some positions are to be ignored"),
+        (tokens(), tagging, "sam", "leaves positions out by its own mask"),
+    ):
+        made = reglab.Study(data, model, {"it": recipe}, **settings | {"out": tmp_path / recipe})
+        made.run(workers=0)
+        with pytest.raises(ReglabError, match=said):
+            export(made, recipe="it")
+        assert (export(made, recipe="it", script=False) / "model.keras").exists()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -138,23 +134,10 @@ def off(results, folders, name):
     return max(float(np.abs(a - b).max()) for a, b in zip(kept, found, strict=True))
 
 
-def check_format(folders):
-    ruff = Path(sys.executable).with_name("ruff")
-    if not ruff.exists():  # `make lint` installs it
-        return
-    for command in (
-        ["format", "--check", "--diff"],
-        ["check", "--select", "E,F,W,I,B,D1", "--ignore", "B905,D102,D105,D107"],
-    ):
-        result = subprocess.run(
-            [ruff, *command, "--isolated", "--line-length", "120", *folders.values()],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert result.returncode == 0, result.stdout + result.stderr
-
-
 @pytest.mark.slow
-def test_a_script_trains_with_the_optimizer_the_loss_and_the_weights_of_the_study(tmp_path, without_reglab):
+def test_a_script_trains_with_the_optimizer_the_loss_and_the_weights_of_the_study(
+    tmp_path, without_reglab, check_format
+):
     recipes = {"none": "none", "smooth": "label_smoothing(smoothing=0.1) + l2(kernel=1e-3)"}
     results, folders = exported(
         recipes, tmp_path, without_reglab, optimizer="sgd(momentum=0.9, nesterov=true)", schedule="cosine(alpha=0.1)",
@@ -181,7 +164,7 @@ def test_what_is_the_users_own_is_exported_as_a_network_alone(tmp_path):
 
 @pytest.mark.timeout(300)  # as many trainings as there are scripts, twice
 @pytest.mark.slow
-def test_scripts_are_formatted_documented_and_train_to_the_weights_of_the_study(tmp_path, without_reglab):
+def test_scripts_are_formatted_documented_and_train_to_the_weights_of_the_study(tmp_path, without_reglab, check_format):
     results, folders = exported(FAST, tmp_path, without_reglab)
     differ = {name: off(results, folders, name) for name in FAST}
     assert {name: by for name, by in differ.items() if by > tolerance(name)} == {}
@@ -190,7 +173,9 @@ def test_scripts_are_formatted_documented_and_train_to_the_weights_of_the_study(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
-def test_a_script_of_every_variant_is_formatted_and_trains_to_the_weights_of_the_study(tmp_path, without_reglab, name):
+def test_a_script_of_every_variant_is_formatted_and_trains_to_the_weights_of_the_study(
+    tmp_path, without_reglab, name, check_format
+):
     found = exported({name: SLOW[name]}, tmp_path, without_reglab)
     assert off(*found, name) <= tolerance(name)
     check_format(found[1])
@@ -206,7 +191,7 @@ def test_a_script_of_mixed_precision_trains_to_the_weights_of_the_study_too(tmp_
 
 
 @pytest.mark.slow
-def test_a_script_leaves_out_the_branches_that_the_study_did(tmp_path, without_reglab):
+def test_a_script_leaves_out_the_branches_that_the_study_did(tmp_path, without_reglab, check_format):
     found = exported({"depth": "stochastic_depth(rate=0.5)"}, tmp_path, without_reglab, model=residual)
     assert off(*found, "depth") <= tolerance("depth")
     check_format(found[1])

@@ -324,10 +324,6 @@ def test_the_table_and_the_report_speak_of_labels(results):
     ("verb", "said"),
     [
         (
-            lambda results: results.best(study_of(results.spec["recipes"], results.folder)).export(),
-            "chosen by mAP, which a script in plain Keras does not measure",
-        ),
-        (
             lambda results: reglab.Study(label_sets(), "mlp", metric="accuracy").run(workers=0),
             "Give one of map, micro_f1",
         ),

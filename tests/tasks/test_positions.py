@@ -361,7 +361,7 @@ def test_padding_counts_neither_in_the_loss_nor_in_metrics(tmp_path):
             ).run(workers=0),
             "fill_mode=constant has no class",
         ),
-        (lambda results: results.task.check_known_to("export"), "export does not know positions yet"),
+        (lambda results: results.task.check_known_to("samples"), "samples does not know positions yet"),
     ],
 )
 @pytest.mark.slow

@@ -121,11 +121,11 @@ class Dataset:
         return example_shape(self.x)
 
     def check_known_to(self, what: str) -> None:
-        """Raise a ReglabError if ``what``, such as ``export``, does not know data of several inputs yet."""
+        """Raise a ReglabError if ``what``, such as ``robustness``, does not know data of several inputs yet."""
         if self.kind == SEVERAL:
             raise ReglabError(
                 f"{what} does not know data of several inputs yet, and {self.name} has {', '.join(self.kinds)}. "
-                "Comparing, sweeping, ablating, calibrating, planning and the report do."
+                "Comparing, sweeping, ablating, calibrating, planning, the report and the export do."
             )
 
     @functools.cached_property

@@ -95,8 +95,10 @@ class Preprocess:
         ends = (low - self.mean) / self.scale, (high - self.mean) / self.scale
         return np.asarray(ends[0], "float32"), np.asarray(ends[1], "float32")
 
-    def as_layers(self) -> list[Any]:
+    def as_layers(self, of: str = "") -> list[Any]:
         """Return the layers of Keras' own that do it, float32; they reload with ``safe_mode=True``.
+
+        ``of`` is the name of the input, where there are several.
 
         The mean is subtracted before anything is multiplied, so that large values of little spread do not cancel.
 
@@ -119,11 +121,13 @@ class Preprocess:
         # Normalization divides by the root of a float32 variance, and by 1e-7 where that is smaller.
         direct = bool(((scale > 1e-6) & (scale < 1e18)).all())
         variance = np.square(scale) if direct else np.ones_like(scale)
-        name = "standardize" if self.mode == "standardize" else "rescale"
+        name = f"{of}{'_' * bool(of)}{'standardize' if self.mode == 'standardize' else 'rescale'}"
         centred = keras.layers.Normalization(
             axis=axis, mean=mean.tolist(), variance=variance.tolist(), dtype="float32", name=name
         )
-        scaled = [] if direct else [keras.layers.Rescaling((1 / scale).tolist(), dtype="float32", name="unit_scale")]
+        scaled = (
+            [] if direct else [keras.layers.Rescaling((1 / scale).tolist(), dtype="float32", name=f"{name}_unit_scale")]
+        )
         return [centred, *scaled, *([keras.ops.nan_to_num] if self.fills else [])]
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,10 +13,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from reglab import backends
 from reglab.aliases import Logs, Optimizer, Random, Tensor
 from reglab.regularized.roles import role
 
-__all__ = ["Averages", "Context", "InTraining", "bind", "go_by", "hold", "kernels", "tether"]
+__all__ = ["Averages", "Context", "InTraining", "bind", "go_by", "hold", "kernels", "laid_out", "tether"]
+
+by_class = backends.adapter().by_class
 
 
 class InTraining(layers.Layer):
@@ -131,3 +134,8 @@ def hold(network: keras.Model, coefficient: float) -> None:
 def tether(start: np.ndarray, coefficient: float, own: Callable[[Tensor], Tensor] | None) -> Callable[[Any], Any]:
     """Return a regularizer that draws a weight to a value, beside one that it has already."""
     return lambda w: coefficient * ops.sum(ops.square(w - start)) + (0.0 if own is None else own(w))
+
+
+def laid_out(call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a loss of class indices with outputs as it needs them for a gradient."""
+    return lambda y, y_pred: call(y, by_class(y_pred))

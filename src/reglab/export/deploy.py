@@ -8,8 +8,9 @@ import keras
 import numpy as np
 
 from reglab.data.dataset import Dataset
-from reglab.data.preprocess import Preprocess
-from reglab.data.several import numbers
+from reglab.data.kinds import SEVERAL
+from reglab.data.preprocess import Preprocess, PreprocessEach
+from reglab.data.several import by_input, fed, numbers
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
 from reglab.study.targets import Scale, units_layer
@@ -24,7 +25,7 @@ def deployed(
     network: keras.Model,
     *,
     data: Dataset,
-    preprocess: Preprocess,
+    preprocess: Preprocess | PreprocessEach,
     task: Task,
     head: Head,
     recipe: Recipe,
@@ -51,15 +52,22 @@ def deployed(
             f"ZCA whitening of {size} numbers an example is a matrix of {size} x {size}, {4e-9 * size**2:.1f} GB; up "
             f"to {ZCA_LIMIT} are exported. Use smaller images, or a recipe without zca_whitening."
         )
-    indices = preprocess.mode == "none" and data.x.dtype.kind in "iu" and data.x.dtype != np.uint8
-    dtype = data.x.dtype.name if indices else "float32"
-    inputs = x = keras.Input(data.input_shape, dtype=dtype, name="raw")
-    for layer in preprocess.as_layers():
-        x = layer(x)
-    outputs = task.finish(network(x), head)
+    named = preprocess.of if isinstance(preprocess, PreprocessEach) else {"": preprocess}
+    inputs = {name: _raw(x, named[name], name or "raw") for name, x in by_input(data.x).items()}
+    ready = dict(inputs)
+    for name, of_input in named.items():
+        for layer in of_input.as_layers(name):
+            ready[name] = layer(ready[name])
+    outputs = task.finish(network(ready if data.kind == SEVERAL else ready[""]), head)
     if target_scale is not None:
         outputs = units_layer(target_scale)(outputs)
-    return keras.Model(inputs, outputs, name=f"{network.name}_on_raw_inputs")
+    return keras.Model(inputs if data.kind == SEVERAL else inputs[""], outputs, name=f"{network.name}_on_raw_inputs")
+
+
+def _raw(x: np.ndarray, preprocess: Preprocess, name: str) -> keras.KerasTensor:
+    """Return the symbolic input of raw examples: indices keep their type, everything else is float32."""
+    indices = preprocess.mode == "none" and x.dtype.kind in "iu" and x.dtype != np.uint8
+    return keras.Input(x.shape[1:], dtype=x.dtype.name if indices else "float32", name=name)
 
 
 def check(path: Path, *, x: np.ndarray, predictions: np.ndarray, tolerance: float) -> float:
@@ -82,7 +90,7 @@ def check(path: Path, *, x: np.ndarray, predictions: np.ndarray, tolerance: floa
             f"The network cannot be loaded with safe_mode=True: {said}. A Lambda layer holds Python code, and a layer "
             "of your own has to be registered (keras.saving.register_keras_serializable). Make it one of Keras' layers."
         ) from error
-    found = keras.ops.convert_to_numpy(model.predict(x, verbose=0))
+    found = keras.ops.convert_to_numpy(model.predict(fed(x), verbose=0))
     off = float(np.abs(found.reshape(predictions.shape) - predictions).max())
     largest = max(1.0, float(np.abs(predictions).max()))
     if not off <= tolerance * largest:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reglab.data.preprocess import Preprocess
 from reglab.errors import ReglabError
 from reglab.export.script import Script
-from reglab.export.source import call, docstring, literal, unannotated
+from reglab.export.source import call, docstring, literal
 from reglab.export.trained import Trained
 from reglab.export.training import training
 from reglab.tasks import Head, Metric
@@ -33,6 +35,7 @@ class Facts:
         batches: the seed of the order of batches.
         threads: how many the run was trained with, or None where nothing says it.
         scaled: whether labels are standardized for training.
+        preprocessing: what is done to each input, by its name; that of a single one is empty.
     """
 
     title: str
@@ -45,12 +48,14 @@ class Facts:
     batches: int
     threads: int | None
     scaled: bool
+    preprocessing: Mapping[str, Preprocess]
 
 
 def render(script: Script, functions: list[str], imports: set[str], facts: Facts) -> str:
     """Return the script: ``functions`` build the network, the last one all of it."""
     penalties = "\n".join(script.penalties())
-    parts = [_head(script, imports, facts), _data(script, facts), *_measuring(script, facts)]
+    measuring = _measuring(script, facts)
+    parts = [_head(script, imports | script.imports, facts), _data(script, facts), *measuring]
     parts += _helpers(penalties, functions)
     parts += [penalties] if penalties else []
     parts += [*script.definitions, *functions, _batches(script, facts)]
@@ -123,6 +128,11 @@ def _loss(script: Script, facts: Facts) -> str:
     if said and not (script.soft and "losses.Sparse" in said):
         return said
     loss = script.task.loss(facts.head)
+    if script.soft and loss.get_config().get("ignore_class") is not None:
+        raise ReglabError(
+            "Some positions are to be ignored, and the recipe makes distributions of labels, which a script in plain "
+            "Keras does not weigh. Leave the script out (script=False, --no-script)."
+        )
     name, usual = type(loss).__name__, inspect.signature(type(loss)).parameters
     given = {key: value for key, value in loss.get_config().items() if key in usual and value != usual[key].default}
     arguments = ", ".join(f"{key}={literal(value)}" for key, value in given.items())
@@ -136,52 +146,103 @@ def _data(script: Script, facts: Facts) -> str:
         "    data = dict(arrays)",
     ]
     lines += [f'{name.upper()} = ops.convert_to_tensor(data["{name}"])' for name in script.arrays]
-    if facts.settings.preprocess == "none":
-        convert = 'x if x.dtype.kind in "iu" and x.dtype != np.uint8 else x.astype("float32")'
-        doc = "Return inputs as the network gets them."
-    else:
+    single = facts.preprocessing.get("")
+    if single and single.mode != "none":
         lines.append('MEAN, SCALE = data["mean"], data["scale"]')
-        convert = '((x.astype(MEAN.dtype) - MEAN) / SCALE).astype("float32")'
-        if facts.settings.missing == "mean":
-            convert = f"np.nan_to_num({convert})"  # a missing value is the mean, which is 0 now
-        doc = "Return raw inputs as the network gets them."
     lines += ['TARGET_MEAN, TARGET_SCALE = data["target_mean"], data["target_scale"]'] if facts.scaled else []
-    one = facts.head.outputs == 1
+    one = facts.head.outputs == 1 and script.task.form in ("classes", "numbers")
     label = "((y - TARGET_MEAN) / TARGET_SCALE)" if facts.scaled else "y"
     if one or facts.scaled:
         label += f'{"[:, None]" if one else ""}.astype("float32")'
     elif script.soft:
-        one_hot = script.task.form == "classes"  # label sets and numbers are mixed and softened as they are
-        label = f'np.eye({script.classes}, dtype="float32")[y]' if one_hot else 'y.astype("float32")'
-    lines += ["", "", "def normalize(x):", f'    """{doc}"""', f"    return {convert}"]
+        # Label sets and numbers are mixed and softened as they are, and so is the probability of one of two classes.
+        one_hot = script.task.form in ("classes", "per_position") and script.classes > 1
+        as_they_are = 'y[..., None].astype("float32")' if script.classes == 1 else 'y.astype("float32")'
+        label = f'np.eye({script.classes}, dtype="float32")[y]' if one_hot else as_they_are
+    lines += ["", "", *(_normalizing_each(facts.preprocessing) if single is None else _normalizing(single))]
     lines += ["", "", "def labels(y):", '    """Return labels as the loss takes them."""', f"    return {label}"]
     return "\n".join(lines)
+
+
+def _normalizing(preprocess: Preprocess) -> list[str]:
+    """Return the function from raw inputs to what the network gets."""
+    if preprocess.mode == "none":
+        convert = 'x if x.dtype.kind in "iu" and x.dtype != np.uint8 else x.astype("float32")'
+        doc = "Return inputs as the network gets them."
+    else:
+        convert = '((x.astype(MEAN.dtype) - MEAN) / SCALE).astype("float32")'
+        convert = f"np.nan_to_num({convert})" if preprocess.fills else convert  # the mean, which is 0 now
+        doc = "Return raw inputs as the network gets them."
+    return ["def normalize(x):", f'    """{doc}"""', f"    return {convert}"]
+
+
+_STANDARDIZED = '''def standardized(x, name):
+    """Return one of the raw inputs, standardized."""
+    mean, scale = data[f"mean_{name}"], data[f"scale_{name}"]
+    return ((x[name].astype(mean.dtype) - mean) / scale).astype("float32")
+
+
+'''
+
+_UNCHANGED = '''def unchanged(x):
+    """Return a raw input as it is, indices in their own type."""
+    return np.ascontiguousarray(x if x.dtype.kind in "iu" and x.dtype != np.uint8 else x.astype("float32"))
+
+
+'''
+
+
+def _normalizing_each(preprocessing: Mapping[str, Preprocess]) -> list[str]:
+    """Return the functions from several raw inputs to what the network gets, by name."""
+    modes = {each.mode == "none" for each in preprocessing.values()}
+    lines = [
+        *(_STANDARDIZED.splitlines() if False in modes else []),
+        *(_UNCHANGED.splitlines() if True in modes else []),
+    ]
+    lines += ["def normalize(x):", '    """Return raw inputs as the network gets them, by name."""', "    return {"]
+    for name, each in preprocessing.items():
+        key = literal(name)
+        made = f"unchanged(x[{key}])" if each.mode == "none" else f"standardized(x, {key})"
+        lines.append(f"        {key}: {made},")
+    return [*lines, "    }"]
 
 
 def _measuring(script: Script, facts: Facts) -> list[str]:
     """Return what measures in the script that Keras' metrics do not: functions, and a callback that asks them."""
     asked = [metric for metric in _measured(script) if not _in_keras(script, facts, metric)]
-    own = {metric.name: script.task.in_numpy(metric) for metric in asked}
-    for name, functions in own.items():
-        if not functions:
-            raise ReglabError(
-                f"The best epoch of this study was chosen by {script.task.metric(name).title}, which a script in plain "
-                "Keras does not measure. Leave the script out (script=False, --no-script)."
-            )
-    if not own:
+    if not asked:
         return []
-    texts = list(dict.fromkeys(unannotated(function) for functions in own.values() for function in functions))
+    own = {metric.name: script.carry(script.task.in_python(metric)) for metric in asked}
+    given = "model.predict(normalize(x), verbose=0)"
+    given += "" if script.precision == "float32" else '.astype("float32")'
+    for step in script.task.kept_by(facts.head):
+        given = f"{script.carry(step)}({given})"
     units = " * TARGET_SCALE + TARGET_MEAN" if facts.scaled else ""
-    lines = [f'logs["val_{name}"] = {functions[-1].__name__}(data["y_val"], found)' for name, functions in own.items()]
-    return [*texts, _PREDICT.replace("{units}", units), _MEASURE.replace("{lines}", "\n        ".join(lines))]
+    true = _true(script, "val")
+    lines = [f'logs["val_{name}"] = {function}({true}, found)' for name, function in own.items()]
+    predict = _PREDICT.replace("{given}", f"{given}{units}")
+    return [
+        *([_COUNTED] if script.masked else []),
+        predict,
+        _MEASURE.replace("{lines}", "\n        ".join(lines)),
+    ]
 
+
+def _true(script: Script, part: str) -> str:
+    """Return the expression of the labels of a part as they are measured."""
+    return f'counted("{part}")' if script.masked else f'data["y_{part}"]'
+
+
+_COUNTED = '''def counted(part):
+    """Return labels, -1 of the positions that the network's own mask leaves out."""
+    return np.where(data[f"counted_{part}"], data[f"y_{part}"], -1)'''
 
 _PREDICT = '''def predict(model, x):
-    """Return predictions for raw inputs, in the units of the labels."""
-    return model.predict(normalize(x), verbose=0){units}'''
+    """Return predictions for raw inputs, as the study keeps them."""
+    return {given}'''
 
 _MEASURE = '''class Measure(keras.callbacks.Callback):
-    """Measures validation after each epoch, in the units of the labels."""
+    """Measures validation after each epoch, as the study does."""
 
     def on_epoch_end(self, epoch, logs=None):
         found = predict(self.model, data["x_val"])
@@ -292,6 +353,6 @@ def _tested(script: Script, facts: Facts) -> list[str]:
         ]
     else:
         found = "found"
-        measure = script.task.in_numpy(decides)[-1].__name__
-        lines = [f'    found = {measure}(data["y_test"], predict(model, data["x_test"]))']
+        measure = script.carry(script.task.in_python(decides))
+        lines = [f'    found = {measure}({_true(script, "test")}, predict(model, data["x_test"]))']
     return [*lines, f"""    print(f"test {decides.title} {{{found}:{form}}}, in the study {{STUDY:{form}}}")"""]

@@ -20,6 +20,7 @@ from reglab import backends
 from reglab.aliases import Tensor
 from reglab.errors import ReglabError
 from reglab.export.source import call, literal, names_in, unannotated
+from reglab.lazy import imported
 from reglab.regularized.roles import role as role_of
 from reglab.strategies import Place, Strategy
 from reglab.tasks import Metric, Task
@@ -45,6 +46,8 @@ class Script:
         ascent: the function of ``gradients`` and ``weights`` that says how far weights are, and its arguments.
         restores: the metric by which a callback restores the best weights, where not the checkpoint does.
         task: what is predicted.
+        masked: whether the network's own mask leaves out positions.
+        imports: statements that import what carried functions know beside NumPy and Keras.
     """
 
     backend: str
@@ -70,6 +73,8 @@ class Script:
     optimizer_lines: list[str] = field(default_factory=list)
     before_checkpoint: list[str] = field(default_factory=list)
     callbacks: list[str] = field(default_factory=list)
+    imports: set[str] = field(default_factory=set)
+    masked: bool = False
     soft: bool = False
     attacks: bool = False
     ascent: tuple[str, list[str]] | None = None
@@ -101,6 +106,8 @@ class Script:
             ours = str(getattr(value, "__module__", "")).startswith("reglab.")
             if callable(value) and value is not what and ours and inspect.isroutine(value) | inspect.isclass(value):
                 self.carry(value)
+            elif name != "keras" and (statement := imported(value)):
+                self.imports.add(statement)
             elif isinstance(value, int | float | str | tuple | set | frozenset):
                 self.define(f"{name} = {literal(value)}")
         self.define(what)
@@ -211,6 +218,13 @@ class Script:
         """Return the constants that hold where raw values lie in the network's input."""
         assert self.limits is not None  # without a range the study would not have trained
         return self.array("lowest", self.limits[0]), self.array("highest", self.limits[1])
+
+    def lay_out(self) -> None:
+        """Give the loss of class indices per position a gradient, where the backend's has none as it is."""
+        from reglab.export import carried
+
+        if self.backend == "torch" and self.task.per_position and self.classes > 1 and not self.soft:
+            self.optimizer_lines.append(f"LOSS.call = {self.carry(carried.laid_out)}(LOSS.call)")
 
     def gradient(self) -> None:
         """Make ``gradient(function, at)`` known, as the backend has it."""

@@ -13,12 +13,15 @@ import keras
 import numpy as np
 
 from reglab import backends
+from reglab.data.labels import IGNORED
+from reglab.data.several import fed
 from reglab.errors import ReglabError
 from reglab.export.network import Printer
 from reglab.export.render import Facts, render
 from reglab.export.script import Script
 from reglab.export.source import literal
 from reglab.keras_internals import generators_of, layers_in, seed_of
+from reglab.models import output_mask
 from reglab.recipe import Recipe
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import Tap
@@ -74,12 +77,33 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
             "Examples count unequally in the loss, and a script that changes batches or weights in training does not "
             "weigh them. Leave the script out (--no-script)."
         )
+    if data.x.dtype.names and script.front:
+        raise ReglabError(
+            "The recipe has a layer before the network, which has several inputs, and a script puts it before one. "
+            "Leave the script out (script=False, --no-script)."
+        )
+    script.lay_out()
+    counted = _counted(script, program, data)
     printer = Printer(
         tap=lambda tap: _inserted(script, strategy_of(tap), tap), more=lambda layer: _regularizers(script, layer),
         seeds=_seeds(model.network), policy=settings.precision, front=tuple(script.front),
     )  # fmt: skip
     printer.function(model.network, "build_network", "Return the network, with what the recipe places in it.")
-    return render(script, printer.functions, printer.imports, facts), script.arrays
+    return render(script, printer.functions, printer.imports, facts), {**script.arrays, **counted}
+
+
+def _counted(script: Script, program: Program, data: SeedData) -> dict[str, np.ndarray]:
+    """Return which positions of validation and test count, where the network leaves out some by its own mask."""
+    script.masked = script.task.takes_masks and output_mask(program.model.network, data.validation[0][:1]) is not None
+    if not script.masked:
+        return {}
+    if script.ascent or script.terms or script.attacks:
+        raise ReglabError(
+            "The network leaves positions out by its own mask, and a script does not where it takes the loss a second "
+            "time, as sam, r_drop, trades and adversarial do. Leave the script out (script=False, --no-script)."
+        )
+    assert data.test is not None  # a replay refuses sealed studies
+    return {"counted_val": data.validation[1] != IGNORED, "counted_test": data.test[1] != IGNORED}
 
 
 def _inserted(script: Script, strategy: Strategy, tap: Tap) -> str | None:
@@ -131,7 +155,7 @@ def write_start(path: Path, program: Program, data: SeedData, target: Path) -> N
         namespace = runpy.run_path(str(path), run_name="exported")
         built = namespace["build_network"]()
     _copy_weights(network, built)
-    x = data.validation[0][:32]
+    x = fed(data.validation[0][:32])
     expected, found = (keras.ops.convert_to_numpy(each(x, training=False)) for each in (network, built))
     if not np.allclose(expected, found, atol=_CLOSE * max(1.0, float(np.abs(expected).max()))):
         raise ReglabError(

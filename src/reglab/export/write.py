@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,14 @@ import numpy as np
 
 from reglab import backends
 from reglab.aliases import Plain
+from reglab.data.kinds import SEVERAL
+from reglab.data.preprocess import Preprocess, PreprocessEach
+from reglab.data.several import by_input
 from reglab.errors import ReglabError
 from reglab.export.render import Facts
 from reglab.export.source import comment, literal, unannotated
 from reglab.export.trained import written
-from reglab.inert import fenced, markdown
+from reglab.inert import fenced, markdown, visible
 from reglab.results import RunResult
 from reglab.studies import Study
 from reglab.study import naming
@@ -25,6 +28,7 @@ from reglab.study.storage.frozen import as_yaml
 from reglab.study.storage.view import View
 
 if TYPE_CHECKING:
+    from reglab.data.dataset import Dataset
     from reglab.replay import Replay
     from reglab.study.run import SeedData
 
@@ -67,7 +71,6 @@ def export(
         owned.check(owned.given(out), owned.EXPORT)
     replay = Replay(study.out, study.assignment)
     replay.results.task.check_known_to("export")
-    study.dataset.check_known_to("export")
     name = _chosen(replay, recipe)
     run = replay.results.shipped(name, seed)
     what: dict[str, Plain] = {"recipe": name, "run": run.id, "script": script}
@@ -170,14 +173,17 @@ def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, ma
         title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
         recipe=recipe.to_text(), result=_result(replay, run, threads),
         score=float(run.metrics[replay.results.metric.name]),
-        settings=study.settings, trained=trained,
+        settings=study.settings, trained=trained, preprocessing=_each(data.preprocess),
         head=program.head, batches=data.stream("batches"), threads=threads, scaled=data.target_scale is not None,
     )  # fmt: skip
     text, arrays = scripted(program, recipe, data, facts)
     (folder / "train.py").write_text(text, encoding="utf-8")
     if data.weights is not None:
         arrays = {**arrays, "w_train": data.weights[data.train]}
-    fitted = {**arrays, "mean": data.preprocess.mean, "scale": data.preprocess.scale}
+    fitted = dict(arrays)
+    for name, of_input in facts.preprocessing.items():
+        end = f"_{name}" if name else ""
+        fitted |= {f"mean{end}": of_input.mean, f"scale{end}": of_input.scale}
     if data.target_scale is not None:
         fitted |= dict(zip(("target_mean", "target_scale"), data.target_scale, strict=True))
     np.savez_compressed(folder / "data.npz", allow_pickle=False, **fitted, **examples)
@@ -198,6 +204,11 @@ def _examples(replay: Replay, data: SeedData, seed: int, max_data: float) -> dic
     found = {f"x_{name}": data.x[indices] for name, indices in parts.items()}
     labels = replay.assignment.data.y  # in their own units
     return {**found, **{f"y_{name}": labels[indices] for name, indices in parts.items()}}
+
+
+def _each(preprocess: Preprocess | PreprocessEach) -> Mapping[str, Preprocess]:
+    """Return what is done to each input by its name; that of a single one is empty."""
+    return preprocess.of if isinstance(preprocess, PreprocessEach) else {"": preprocess}
 
 
 def _result(replay: Replay, run: RunResult, threads: int | None) -> str:
@@ -232,7 +243,11 @@ def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
 def _predict(replay: Replay) -> str:
     data, task = replay.assignment.data, replay.results.task
     names, (column, columns) = _list(task.names), task.column
-    shape = ", ".join(map(str, ("N", *data.input_shape)))
+    kept, raw = ", ".join(map(str, ("N", *task.kept_shape))), _raw_examples(data)
+    inputs = "".join(f"\n{comment(f'{name}: {of}')}" for name, of in raw.items() if name)
+    given = "by the names of inputs" if inputs else raw[""]
+    loaded = "dict(np.load(sys.argv[1]))" if data.kind == SEVERAL else "np.load(sys.argv[1])"
+    file = "examples.npz" if data.kind == SEVERAL else "examples.npy"
     features = f"\nFEATURES = {_list(data.feature_names)}  # of an example, in this order" if data.feature_names else ""
     gaps = "\n# NaN stands for a missing value." if data.missing else ""
     return f'''"""Predict {columns} of raw examples with the trained network; its preprocessing is inside."""
@@ -243,13 +258,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-{columns.upper()} = {names}{features}{gaps}
+{columns.upper()} = {names}{features}{gaps}{inputs}
 
 model = keras.models.load_model(Path(__file__).parent / "model.keras", safe_mode=True)
 
 
 def predict(x):
-    """Return the {task.kept} of each {column}, (N, {len(task.names)}), for raw {data.x.dtype} examples ({shape})."""
+    """Return the {task.kept} of each {column}, ({kept}), for raw examples, {given}."""
     return model.predict(x, verbose=0)
 
 
@@ -257,9 +272,15 @@ def predict(x):
 
 
 if __name__ == "__main__":
-    for row in predict(np.load(sys.argv[1])):  # python predict.py examples.npy
+    for row in predict({loaded}):  # python predict.py {file}
         print({task.said_of.__name__}(row, {columns.upper()}))
 '''
+
+
+def _raw_examples(data: Dataset) -> dict[str, str]:
+    """Return of what type and shape raw examples are, ``float32, shape (N, 4)``, by the names of several inputs."""
+    shapes = {name: ", ".join(map(str, ("N", *x.shape[1:]))) for name, x in by_input(data.x).items()}
+    return {name: f"{x.dtype}, shape ({shapes[name]})" for name, x in by_input(data.x).items()}
 
 
 def _list(names: Sequence[str]) -> str:
@@ -271,16 +292,16 @@ def _list(names: Sequence[str]) -> str:
 def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
     recipe, data = replay.assignment.recipes[run.name].to_text(), replay.assignment.data
     metric, task = replay.results.metric, replay.results.task
-    shape = ", ".join(map(str, ("N", *data.input_shape)))
     rows = {
         "model.keras": "the trained network, of Keras' own layers: raw examples in, "
-        f"the {task.kept} of each {task.column[0]} out",
+        f"the {task.kept} of each {task.column[0]}{' at each position' if task.per_position else ''} out",
         "predict.py": "how to use it",
         "recipe.yaml": "the recipe and its study, for `reglab compare`",
         "train.py": "its training in plain Keras, without reglab: `python train.py`",
         "data.npz": "raw examples of this seed's split, which train.py reads",
         "initial.weights.h5": "the weights the training started from",
     }
+    given = "; ".join(f"{visible(name)}{': ' * bool(name)}{of}" for name, of in _raw_examples(data).items())
     table = "\n".join(f"| `{name}` | {what} |" for name, what in rows.items() if (folder / name).exists())
     digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
     return f"""# {markdown(run.name)}
@@ -298,7 +319,7 @@ Seed {run.seed}: {metric.title} {metric.shown(run.metrics[metric.name])} on the 
 import keras
 
 model = keras.models.load_model("model.keras", safe_mode=True)
-predictions = model.predict(raw_examples)  # {data.x.dtype}, shape ({shape})
+predictions = model.predict(raw_examples)  # {given}
 ```
 
 The saved network was loaded and predicts what the run predicted (to {off:.1g}). It runs on every backend of Keras;

@@ -23,7 +23,7 @@ what more is there to see?         :meth:`Task.details`: by name, what sections 
                                    :meth:`Task.by_name`: a table of classes or labels from it
 what is a table seen beside?       :meth:`Task.references`: guessing, and scikit-learn's standard models
 what do people take home?          :meth:`Task.finish`: layers from a model's outputs to what is kept of them;
-                                   :meth:`Task.in_keras` and :meth:`Task.in_numpy`: a metric where reglab is not;
+                                   :meth:`Task.in_keras` and :meth:`Task.in_python`: a metric where reglab is not;
                                    :attr:`Task.said_of`: a prediction in words
 what does a diagnosis go by?       :attr:`Task.level`, from :meth:`Task.chance` to :attr:`Task.attainable`, and
                                    :attr:`Task.criterion`; :meth:`Task.overconfidence` where predictions say how sure
@@ -52,7 +52,7 @@ from reglab.data.labels import Form
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import keras
 
-__all__ = ["COSTS", "Activation", "ByName", "Head", "Metric", "Pair", "Task", "each_of", "with_batch"]
+__all__ = ["COSTS", "Activation", "ByName", "Head", "Metric", "Pair", "Score", "Task", "each_of", "with_batch"]
 
 Activation = Literal["softmax", "sigmoid", "linear"]
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -397,9 +397,20 @@ class Task(ABC):
         Its gradient does not vanish where probabilities are all but 0 or 1, as far as float32 can tell them apart.
         """
 
-    @abstractmethod
     def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
         """Return what is kept of a model's outputs, float32, examples first."""
+        for step in self.kept_by(head):
+            outputs = step(outputs)
+        return outputs
+
+    def kept_by(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+        """Return the functions, one after another, from outputs to what is kept of them; none if that is the same."""
+        return ()
+
+    @property
+    def kept_shape(self) -> tuple[int, ...]:
+        """The shape of one prediction as a network that people take home gives it."""
+        return (len(self.names),)
 
     def masked(self, y: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return labels of which those that a model's mask leaves out count nowhere."""
@@ -422,9 +433,13 @@ class Task(ABC):
         """
         return ""
 
-    def in_numpy(self, metric: Metric) -> tuple[Callable[..., Any], ...]:
-        """Return functions of NumPy alone that measure it, the last one of labels and predictions; or nothing."""
-        return ()
+    def in_python(self, metric: Metric) -> Score:
+        """Return the function of labels and predictions that measures it where reglab is not.
+
+        Its source is taken along, with the functions of reglab's that it calls, which know NumPy, SciPy and
+        scikit-learn.
+        """
+        return metric.function
 
     @abstractmethod
     def misfit(self, y: np.ndarray, predictions: np.ndarray) -> str:

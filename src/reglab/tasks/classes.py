@@ -10,7 +10,8 @@ import numpy as np
 
 from reglab.aliases import Loss, Tensor
 from reglab.errors import ReglabError, nearest
-from reglab.lazy import dummy, ensemble, keras, linear_model, special
+from reglab.lazy import dummy, ensemble, keras, linear_model
+from reglab.tasks import outputs as ends
 from reglab.tasks import probabilities as of
 from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few
@@ -24,6 +25,8 @@ __all__ = [
     "OfClasses",
     "by_class_weights",
     "check_logits",
+    "class_probabilities",
+    "finished",
     "imbalanced",
 ]
 
@@ -101,6 +104,24 @@ def likeliest(row: np.ndarray, names: Sequence[str]) -> str:
     'dog 0.750'
     """
     return f"{names[int(row.argmax())]} {row.max():.3f}"
+
+
+def class_probabilities(head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+    """Return the functions from outputs of classes to a probability of each, along the last axis."""
+    if head.outputs > 1:
+        return (ends.softmaxed,) if head.activation == "linear" else ()
+    return (ends.sigmoids, ends.of_two) if head.activation == "linear" else (ends.of_two,)
+
+
+def finished(outputs: Tensor, head: Head) -> Tensor:
+    """Return the same of a network, by layers of Keras behind its outputs."""
+    made = "sigmoid" if head.outputs == 1 else "softmax"
+    activation = made if head.activation == "linear" else "linear"
+    found = keras.layers.Activation(activation, dtype="float32", name="probabilities")(outputs)
+    if head.outputs > 1:
+        return found
+    first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(found)
+    return keras.layers.Concatenate(dtype="float32", name="classes")([first, found])
 
 
 def check_logits(loss: Loss, head: Head) -> None:
@@ -245,27 +266,15 @@ class ClassTask(OfClasses):
         # As a difference of logarithms, so that neither a tiny p(y) nor tiny others leave the range of float32.
         return ops.softplus(ops.log(ops.maximum(others, _SMALLEST)) - ops.log(ops.maximum(chosen, _SMALLEST)))
 
-    def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
-        """Return probabilities ``(N, classes)``."""
-        if head.activation == "softmax":
-            return outputs
-        if head.outputs > 1:
-            return np.asarray(special.softmax(outputs, axis=-1))
-        positive = special.expit(outputs) if head.activation == "linear" else outputs
-        return np.concatenate([1 - positive, positive], axis=-1)
+    def kept_by(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+        return class_probabilities(head)
 
     @property
     def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
         return likeliest
 
     def finish(self, outputs: Tensor, head: Head) -> Tensor:
-        made = "sigmoid" if head.outputs == 1 else "softmax"
-        activation = made if head.activation == "linear" else "linear"
-        found = keras.layers.Activation(activation, dtype="float32", name="probabilities")(outputs)
-        if head.outputs > 1:
-            return found
-        first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(found)
-        return keras.layers.Concatenate(dtype="float32", name="classes")([first, found])
+        return finished(outputs, head)
 
     def in_keras(self, metric: Metric, head: Head, *, dense: bool = False) -> str:
         one, logits = head.outputs == 1, head.activation == "linear"

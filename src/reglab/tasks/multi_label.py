@@ -11,8 +11,9 @@ import numpy as np
 from reglab.aliases import Loss, Tensor
 from reglab.data.labels import Form
 from reglab.errors import ReglabError
-from reglab.lazy import keras, special
+from reglab.lazy import keras
 from reglab.tasks import label_sets as of
+from reglab.tasks import outputs as ends
 from reglab.tasks import probabilities
 from reglab.tasks.base import Activation, ByName, Head, Metric, Pair, Task, with_batch
 from reglab.tasks.classes import check_logits
@@ -135,9 +136,8 @@ class MultiLabel(Task):
             outputs = ops.log(ops.maximum(outputs, _SMALLEST)) - ops.log(ops.maximum(1.0 - outputs, _SMALLEST))
         return ops.mean(ops.softplus(outputs * (1.0 - 2.0 * y)), axis=-1)
 
-    def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
-        """Return probabilities ``(N, labels)``."""
-        return np.asarray(special.expit(outputs)) if head.activation == "linear" else outputs
+    def kept_by(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+        return (ends.sigmoids,) if head.activation == "linear" else ()
 
     def check_shape(self, shape: tuple[int | None, ...]) -> None:
         count = len(self.labels)

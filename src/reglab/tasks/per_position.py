@@ -28,17 +28,18 @@ _SMALLEST = 1e-7  # Keras' epsilon: a probability of zero costs this much, not i
 def counts(y: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for each example and class, how many positions are hit, are given it, and have it: ``(N, classes)``."""
     classes, there = probabilities.shape[-1], y != IGNORED
-    given = _given(probabilities)
+    chosen = _given(probabilities)
     example = np.broadcast_to(np.arange(len(y)).reshape(-1, *[1] * (y.ndim - 1)), y.shape)
 
     def count(which: np.ndarray, of: np.ndarray) -> np.ndarray:
         found = np.bincount(example[which] * classes + of[which], minlength=len(y) * classes)
         return found.reshape(len(y), classes)
 
-    return count(there & (given == y), y), count(there, given), count(there, y)
+    return count(there & (chosen == y), y), count(there, chosen), count(there, y)
 
 
 def _given(probabilities: np.ndarray) -> np.ndarray:
+    """Return the most probable class of each position."""
     return np.asarray(probabilities.astype("float32", copy=False).argmax(axis=-1))
 
 
@@ -53,6 +54,7 @@ def confusion(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _sums(each: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return the sum over examples."""
     return each.sum(axis=0) if weights is None else np.asarray(weights @ each)
 
 
@@ -62,6 +64,7 @@ def _ratios(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
+    """Return the mean of what is a number."""
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 

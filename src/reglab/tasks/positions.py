@@ -12,10 +12,11 @@ import numpy as np
 from reglab.aliases import Loss, Tensor
 from reglab.data.labels import IGNORED, Form
 from reglab.errors import ReglabError
-from reglab.lazy import keras, special
+from reglab.lazy import keras
+from reglab.tasks import outputs as ends
 from reglab.tasks import per_position as of
 from reglab.tasks.base import ByName, Head, Metric, Pair, with_batch
-from reglab.tasks.classes import OfClasses, check_logits
+from reglab.tasks.classes import OfClasses, check_logits, class_probabilities, finished
 from reglab.tasks.hold_out import anyhow, by_labels
 
 __all__ = ["Positions"]
@@ -38,6 +39,19 @@ CROSS_ENTROPY = Metric(
     form=".3f", rough=".2f", highest=float("inf"), per_example=of.cross_entropy_scores, weighted=of.cross_entropy,
     meaning="mean over positions",
 )  # fmt: skip
+
+
+def shares_of(row: np.ndarray, names: Sequence[str]) -> str:
+    """Return how much of an example is given each class, those that are given none left out.
+
+    >>> shares_of(np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]]), ["sky", "sea"])
+    'sky 25.0 %, sea 75.0 %'
+    """
+    given = np.bincount(row.argmax(axis=-1).ravel(), minlength=len(names))
+    shares = 100 * given / given.sum()
+    return ", ".join(f"{name} {share:.1f} %" for name, share in zip(names, shares, strict=True) if share)
+
+
 METRICS = (MEAN_IOU, ACCURACY, DICE, CROSS_ENTROPY)
 
 
@@ -63,7 +77,7 @@ class Positions(OfClasses):
     form: ClassVar[Form] = "per_position"
     takes_masks: ClassVar[bool] = True
     per_position: ClassVar[bool] = True
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"export", "robustness", "samples"})
+    unknown_to: ClassVar[frozenset[str]] = frozenset({"robustness", "samples"})
     distance: ClassVar[str] = "Brier score per position"
     accuracy: ClassVar[Metric] = ACCURACY
     cross_entropy: ClassVar[Metric] = CROSS_ENTROPY
@@ -119,14 +133,19 @@ class Positions(OfClasses):
         there, axes = ops.cast(there, costs.dtype), tuple(range(1, len(y.shape)))
         return ops.sum(costs * there, axis=axes) / ops.maximum(ops.sum(there, axis=axes), 1.0)
 
-    def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
-        """Return probabilities ``(N, ..., classes)``, float16."""
-        if head.outputs == 1:
-            positive = special.expit(outputs) if head.activation == "linear" else outputs
-            outputs = np.concatenate([1 - positive, positive], axis=-1)
-        elif head.activation == "linear":
-            outputs = special.softmax(outputs, axis=-1)
-        return np.asarray(outputs, "float16")
+    def kept_by(self, head: Head) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+        return (*class_probabilities(head), ends.halved)
+
+    @property
+    def kept_shape(self) -> tuple[int, ...]:
+        return (*self.shape, len(self.classes))
+
+    @property
+    def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
+        return shares_of
+
+    def finish(self, outputs: Tensor, head: Head) -> Tensor:
+        return finished(outputs, head)
 
     def check_shape(self, shape: tuple[int | None, ...]) -> None:
         count, binary = len(self.classes), len(self.classes) == 2

@@ -80,12 +80,12 @@ def brier(y: np.ndarray, probabilities: np.ndarray) -> float:
 
 def macro_recall(y: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the recall of each class, averaged over classes."""
-    return float(np.mean(class_scores(y, probabilities).recall))
+    return float(np.mean(_scores(y, probabilities)[1]))
 
 
 def macro_f1(y: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the F1 of each class, averaged over classes."""
-    return float(np.mean(class_scores(y, probabilities).f1))
+    return float(np.mean(_scores(y, probabilities)[2]))
 
 
 def balanced_accuracy(y: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -169,7 +169,7 @@ def macro_precision(y: np.ndarray, probabilities: np.ndarray) -> float:
 
     So a model that always predicts one of ten equally frequent classes has 0.1 / 10 = 0.01, as in the paper's Table 3.
     """
-    return float(np.mean(class_scores(y, probabilities).precision))
+    return float(np.mean(_scores(y, probabilities)[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +184,16 @@ class ClassScores:
 
 def class_scores(y: np.ndarray, probabilities: np.ndarray) -> ClassScores:
     """Return the scores of each class; what would divide by zero is 0."""
-    # scikit-learn takes half a second to import, and the command line's help does not need it.
+    return ClassScores(*_scores(y, probabilities))
 
-    labels = np.arange(probabilities.shape[-1])
-    predicted = probabilities.argmax(axis=-1)
-    return ClassScores(*metrics.precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0))
+
+def _scores(y: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return precision, recall and F1 of each class, and how many examples it has; what would divide by zero is 0."""
+    labels, predicted = np.arange(probabilities.shape[-1]), probabilities.argmax(axis=-1)
+    found: tuple[np.ndarray, ...] = metrics.precision_recall_fscore_support(
+        y, predicted, labels=labels, zero_division=0.0
+    )
+    return found
 
 
 def confusion(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -214,7 +219,7 @@ class Calibration:
     @property
     def error(self) -> float:
         """The expected calibration error: ``sum share * |accuracy - confidence|``."""
-        return float(np.sum(self.share * np.abs(self.accuracy - self.confidence)))
+        return _error(self.confidence, self.accuracy, self.share)
 
     @property
     def overconfidence(self) -> float:
@@ -224,6 +229,11 @@ class Calibration:
 
 def calibration(y: np.ndarray, probabilities: np.ndarray, *, bins: int = _BINS) -> Calibration:
     """Return confidence against accuracy in ``bins`` of equal width (Guo et al. 2017, arXiv:1706.04599)."""
+    return Calibration(*_binned(y, probabilities, bins))
+
+
+def _binned(y: np.ndarray, probabilities: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean confidence, share that is right, and share of all examples, of each bin that has any."""
     confidence = probabilities.max(axis=-1).astype("float64")
     right = probabilities.argmax(axis=-1) == y
     # Bin i holds what is in (i / bins, (i + 1) / bins]; a float32 that was rounded up from an edge is on it.
@@ -231,12 +241,17 @@ def calibration(y: np.ndarray, probabilities: np.ndarray, *, bins: int = _BINS) 
     counts = np.bincount(index, minlength=bins)
     kept = counts > 0
     sums = np.bincount(index, weights=confidence, minlength=bins), np.bincount(index, weights=right, minlength=bins)
-    return Calibration(sums[0][kept] / counts[kept], sums[1][kept] / counts[kept], counts[kept] / len(y))
+    return sums[0][kept] / counts[kept], sums[1][kept] / counts[kept], counts[kept] / len(y)
+
+
+def _error(confidence: np.ndarray, right: np.ndarray, share: np.ndarray) -> float:
+    """Return how far confidence is from the share that is right, mean over bins by their share of the examples."""
+    return float(np.sum(share * np.abs(right - confidence)))
 
 
 def expected_calibration_error(y: np.ndarray, probabilities: np.ndarray, *, bins: int = _BINS) -> float:
     """Return the expected calibration error, between 0 and 1."""
-    return calibration(y, probabilities, bins=bins).error
+    return _error(*_binned(y, probabilities, bins))
 
 
 def overconfidence(y: np.ndarray, probabilities: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from reglab.data.labels import Form
 from reglab.errors import ReglabError
 from reglab.lazy import dummy, ensemble, keras, linear_model, metrics, multioutput, stats
 from reglab.tasks import numpy_only
-from reglab.tasks.base import Activation, Head, Metric, Pair, Task, with_batch
+from reglab.tasks.base import Activation, Head, Metric, Pair, Score, Task, with_batch
 from reglab.tasks.hold_out import by_quantile
 
 __all__ = ["Regression", "r2_scores", "rmse", "root_scores", "spearman"]
@@ -25,7 +25,7 @@ def rmse(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = No
     >>> rmse(np.array([0.0, 0.0]), np.array([3.0, -3.0]))
     3.0
     """
-    return float(metrics.root_mean_squared_error(_float(y), _float(predictions), sample_weight=weights))
+    return float(metrics.root_mean_squared_error(_numbers(y), _numbers(predictions), sample_weight=weights))
 
 
 def root_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def root_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 def mae(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the mean absolute error, of several targets the mean of theirs."""
-    return float(metrics.mean_absolute_error(_float(y), _float(predictions), sample_weight=weights))
+    return float(metrics.mean_absolute_error(_numbers(y), _numbers(predictions), sample_weight=weights))
 
 
 def absolute_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def absolute_scores(y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 def medae(y: np.ndarray, predictions: np.ndarray) -> float:
     """Return the median absolute error, of several targets the mean of theirs."""
-    return float(metrics.median_absolute_error(_float(y), _float(predictions)))
+    return float(metrics.median_absolute_error(_numbers(y), _numbers(predictions)))
 
 
 def r2(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -60,7 +60,9 @@ def r2(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None
     NaN of fewer than two examples.
     """
     return (
-        float(metrics.r2_score(_float(y), _float(predictions), sample_weight=weights)) if len(y) > 1 else float("nan")
+        float(metrics.r2_score(_numbers(y), _numbers(predictions), sample_weight=weights))
+        if len(y) > 1
+        else float("nan")
     )
 
 
@@ -86,12 +88,14 @@ def spearman(y: np.ndarray, predictions: np.ndarray) -> float:
     return float(np.mean(found))
 
 
-def _float(values: np.ndarray) -> np.ndarray:
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """Return numbers in float64."""
     return np.asarray(values, "float64")
 
 
 def _columns(values: np.ndarray) -> np.ndarray:
-    return _float(values).reshape(len(values), -1)
+    """Return numbers in float64, a column per target."""
+    return _numbers(values).reshape(len(values), -1)
 
 
 _ANY = float("inf")
@@ -195,9 +199,9 @@ class Regression(Task):
         """Return the numbers that are predicted: ``(N,)`` of one target, ``(N, targets)`` of several."""
         return outputs[:, 0] if head.outputs == 1 else outputs
 
-    def in_numpy(self, metric: Metric) -> tuple[Callable[..., Any], ...]:
+    def in_python(self, metric: Metric) -> Score:
         own = {each.__name__: each for each in (numpy_only.rmse, numpy_only.mae, numpy_only.medae, numpy_only.r2)}
-        return (numpy_only.errors, own[metric.name]) if metric.name in own else ()
+        return own.get(metric.name, metric.function)
 
     def check_shape(self, shape: tuple[int | None, ...]) -> None:
         count = len(self.targets)
@@ -269,7 +273,7 @@ class Regression(Task):
         """Return labels and predictions in standard deviations of each target: their distance is ``1 - R2``."""
         true, given = (
             _columns(y),
-            _float(predictions).reshape(*predictions.shape[: predictions.ndim - y.ndim], len(y), -1),
+            _numbers(predictions).reshape(*predictions.shape[: predictions.ndim - y.ndim], len(y), -1),
         )
         unit = true.std(axis=0) * true.shape[1] ** 0.5
         return None if (unit == 0).any() else (true / unit, given / unit)

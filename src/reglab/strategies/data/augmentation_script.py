@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reglab.strategies.data import resample, whitening
+from reglab.strategies.data.mixing import beside
 from reglab.strategies.script import TrainingScript
 
 if TYPE_CHECKING:
@@ -32,11 +33,18 @@ def write(
     if not lines:
         return
     body = "\n".join(f"    {line}" for line in lines)
+    what, with_it = ("x, y", " with its mask") if _moves_masks(augmentation, script) else ("x", "")
     script.define(
-        f'''def augment(x, random):\n    """Transform each image at random."""\n    x = ops.cast(x, "float32")\n'''
-        f"    u = keras.random.uniform(({draws}, ops.shape(x)[0]), seed=random)\n{body}\n    return x"
+        f'''def augment({what}, random):\n    """Transform each image{with_it} at random."""\n'''
+        f'    x = ops.cast(x, "float32")\n'
+        f"    u = keras.random.uniform(({draws}, ops.shape(x)[0]), seed=random)\n{body}\n    return {what}"
     )
-    script.on_batch("x = augment(x, {random})", stream=True)
+    script.on_batch(f"{what} = augment({what}, {{random}})", stream=True)
+
+
+def _moves_masks(a: Augmentation, script: TrainingScript) -> bool:
+    """Whether labels are of pixels, which move with the images."""
+    return script.task.per_position and ("geometric" in a.terms() or a.horizontal_flip or a.vertical_flip)
 
 
 def _transforms(a: Augmentation, script: TrainingScript, helpers: dict[str, Callable[..., Any]]) -> list[str]:
@@ -52,10 +60,18 @@ def _transforms(a: Augmentation, script: TrainingScript, helpers: dict[str, Call
             for function in (resample._neighbours, resample._inside, resample.affine_resample):
                 script.define(function)
         lines += _affine(a, script)
+        if script.task.per_position:
+            size = "height={}, width={}".format(*script.input_shape[:2])
+            named = script.carry(resample.affine_nearest)
+            lines.append(f'y = {named}(y, matrices, {size}, fill_mode="{a.fill_mode}")')
     elif a.horizontal_flip or a.vertical_flip:
         script.define(helpers["_per_image"])
         lines += ["x = ops.where(per_image(u[6] < 0.5), ops.flip(x, axis=2), x)"] if a.horizontal_flip else []
         lines += ["x = ops.where(per_image(u[7] < 0.5), ops.flip(x, axis=1), x)"] if a.vertical_flip else []
+        if script.task.per_position:
+            script.carry(beside)
+            lines += ["y = ops.where(beside(u[6] < 0.5, y), ops.flip(y, axis=2), y)"] if a.horizontal_flip else []
+            lines += ["y = ops.where(beside(u[7] < 0.5, y), ops.flip(y, axis=1), y)"] if a.vertical_flip else []
     if "channel_shift_range" in terms:
         script.define(helpers["_per_image"])
         script.define(helpers["_shift_channels"])

@@ -11,7 +11,7 @@ from reglab.declare import param
 from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
-from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares, spliced_targets
+from reglab.strategies.data.mixing import NO_XLA, mix, mixed_targets, shares, spliced, spliced_targets
 from reglab.strategies.given import Batch, InputRange, ModelInput, StrengthView
 from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
@@ -131,7 +131,11 @@ class CutMix(Strategy):
     def write_keras(self, script: TrainingScript) -> None:
         if self.alpha > 0:
             script.soft = True
-            script.on_batch(f"x, y = {script.carry(cutmix)}(x, y, {self.alpha!r}, {{random}})", stream=True)
+            if script.task.per_position:
+                script.on_batch(f"x, patch = {script.carry(cut)}(x, {self.alpha!r}, {{random}})", stream=True)
+                script.on_batch(f"y = {script.carry(spliced)}(y, patch)")
+            else:
+                script.on_batch(f"x, y = {script.carry(cutmix)}(x, y, {self.alpha!r}, {{random}})", stream=True)
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         return NO_XLA if backend == "tensorflow" and jit_compile else None

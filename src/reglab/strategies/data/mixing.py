@@ -6,7 +6,7 @@ from reglab.aliases import Random, Tensor
 from reglab.lazy import keras
 from reglab.strategies.given import Batch
 
-__all__ = ["NO_XLA", "mix", "mixed_targets", "shares", "spliced_targets"]
+__all__ = ["NO_XLA", "beside", "mix", "mixed_targets", "shares", "spliced", "spliced_targets"]
 
 NO_XLA = "TensorFlow cannot compile its Beta sampler with XLA. Compile with jit_compile=False"
 
@@ -45,15 +45,16 @@ def spliced_targets(batch: Batch, patch: Tensor) -> Batch:
         batch: with targets ``(batch, height, width, classes)``.
         patch: 1 inside and 0 outside, ``(batch, height, width)``.
     """
-
-    def spliced(values: Tensor) -> Tensor:
-        inside = beside(patch, values)
-        return values * (1.0 - inside) + keras.ops.roll(values, 1, axis=0) * inside
-
     weights = batch.sample_weight
     if weights is not None:
-        weights = spliced(beside(keras.ops.cast(weights, "float32"), patch))
-    return batch._replace(y=spliced(batch.y), sample_weight=weights)
+        weights = spliced(beside(keras.ops.cast(weights, "float32"), patch), patch)
+    return batch._replace(y=spliced(batch.y, patch), sample_weight=weights)
+
+
+def spliced(values: Tensor, patch: Tensor) -> Tensor:
+    """Return values per pixel that come from the neighbour inside of a patch."""
+    inside = beside(patch, values)
+    return values * (1.0 - inside) + keras.ops.roll(values, 1, axis=0) * inside
 
 
 def mix(values: Tensor, m: Tensor) -> Tensor:
