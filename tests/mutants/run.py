@@ -4,6 +4,7 @@
     python tests/mutants/run.py --scope all      # those that survive the fast tests: the slow ones too
     python tests/mutants/run.py --scope noticed  # only the test that noticed it last time: minutes in place of hours
     python tests/mutants/run.py --only paired    # faults whose module or description has this word
+    python tests/mutants/run.py --new            # faults of which noticed.json says nothing yet
     python tests/mutants/run.py --write          # keep which test noticed each, in noticed.json
 
 For each mutant the tests of ``noticed.json`` run first, then those named with it, then all others of the tier; the
@@ -129,12 +130,15 @@ def main() -> int:
     """Run the mutants that were asked for; the exit code says whether some survived."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="a word in the module or the description")
+    parser.add_argument("--new", action="store_true", help="only those of which noticed.json says nothing yet")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--scope", choices=SCOPES, default="fast", help="how far to look")
     parser.add_argument("--write", action="store_true", help="keep in noticed.json which test noticed each")
     options = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if options.only in mutant.called]
     noticed: dict[str, list[str]] = json.loads(NOTICED.read_text(encoding="utf-8"))
+    chosen = [
+        mutant for mutant in MUTANTS if options.only in mutant.called and not (options.new and mutant.called in noticed)
+    ]
     known = list(dict.fromkeys(test for mutant in chosen for test in noticed.get(mutant.called, ())))
     failed = _first_failure(known, "slow or not slow", ROOT / "src") if known else None
     if failed is not None:
