@@ -19,7 +19,7 @@ from reglab.errors import ReglabError
 from reglab.export.render import Facts
 from reglab.export.source import comment, literal, unannotated
 from reglab.export.trained import written
-from reglab.inert import fenced, markdown, visible
+from reglab.inert import fenced, markdown
 from reglab.results import RunResult
 from reglab.studies import Study
 from reglab.study import naming
@@ -301,7 +301,9 @@ def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
         "data.npz": "raw examples of this seed's split, which train.py reads",
         "initial.weights.h5": "the weights the training started from",
     }
-    given = "; ".join(f"{visible(name)}{': ' * bool(name)}{of}" for name, of in _raw_examples(data).items())
+    raw = _raw_examples(data)
+    several = "".join(f"{comment(f'{name}: {of}')}\n" for name, of in raw.items() if name)
+    given = "by the names of inputs" if several else raw[""]
     table = "\n".join(f"| `{name}` | {what} |" for name, what in rows.items() if (folder / name).exists())
     digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
     return f"""# {markdown(run.name)}
@@ -319,7 +321,7 @@ Seed {run.seed}: {metric.title} {metric.shown(run.metrics[metric.name])} on the 
 import keras
 
 model = keras.models.load_model("model.keras", safe_mode=True)
-predictions = model.predict(raw_examples)  # {given}
+{several}predictions = model.predict(raw_examples)  # {given}
 ```
 
 The saved network was loaded and predicts what the run predicted (to {off:.1g}). It runs on every backend of Keras;
