@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["ReglabError", "nearest"]
+__all__ = ["ReglabError", "nearest", "of_output"]
 
 
 class ReglabError(ValueError):
@@ -27,3 +28,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
     close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+@contextmanager
+def of_output(name: str) -> Iterator[None]:
+    """Say of which of several outputs of a model an error is."""
+    try:
+        yield
+    except ReglabError as error:
+        raise ReglabError(f"Output {name}: {error}") from None

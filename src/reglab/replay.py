@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from reglab.data import Split
+from reglab.data.several import apart
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
 from reglab.study.records import FINISHED
@@ -79,7 +78,7 @@ class Replay:
         kept = run_folder.predictions(self.results.folder / "runs" / run.id, "test").predicted
         some = slice(0, 256)
         assert data.test is not None  # the study is not sealed
-        off = float(np.abs(program.predict(data.test[0][some]) - kept[some]).max())
+        off = apart(program.predict(data.test[0][some]), kept[some])
         if not off < _TOLERANCE:
             raise ReglabError(
                 f"{run.name}, seed {run.seed}: its stored weights predict something else than the run did (by "

@@ -23,14 +23,14 @@ from reglab.study.coordinate import Limits, coordinate
 from reglab.study.executors import choice
 from reglab.study.executors.base import Executor
 from reglab.study.executors.choice import Execution
-from reglab.study.objects import OBJECTS, as_said, kept, said, spoken, spoken_name, taken
+from reglab.study.objects import BY_OUTPUT, OBJECTS, as_said, kept, said, spoken, spoken_name, taken
 from reglab.study.plan import Plan
 from reglab.study.progress import Progress
 from reglab.study.spec import Assignment, Settings, named_recipes, read_yaml, task_of
 from reglab.study.storage import disk, folders, owned
 from reglab.study.storage.store import Store
 from reglab.study.storage.view import began_with, holds_study, resumable_spec
-from reglab.tasks import KINDS, Task
+from reglab.tasks import Task, forms_of
 
 __all__ = ["Study"]
 
@@ -176,7 +176,7 @@ class Study(Generic[R]):
         """Return how the data are read."""
         names = ("image_size", "color_mode", "target", "skip_broken", "kind", "ignore_class")
         task = self.settings.task
-        form = None if task is None else KINDS[task].form
+        form = None if task is None else forms_of(task)
         given = {name: getattr(self.settings, name) for name in names}
         kinds = takes(self.model)
         taken_by = (str(self.model).partition("(")[0].strip(), kinds) if kinds else None
@@ -449,14 +449,17 @@ def _objects(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     """Return settings as text and numbers, and those that were given as Python objects which no text says all of."""
     texts = {key: value for key, value in settings.items() if key not in ALONE}
     objects = {key: kept(key, settings[key]) for key in ALONE if settings.get(key) is not None}
-    metrics = settings.get("metrics")
+    for key in BY_OUTPUT:
+        if isinstance(settings.get(key), Mapping):
+            texts[key], objects[key] = None, kept(key, settings[key])
+    metrics = texts.get("metrics")
     if metrics is not None and not isinstance(metrics, str):
         several = metrics if isinstance(metrics, list | tuple) else [metrics]
         named = all(isinstance(each, str) for each in several)
         texts["metrics"] = ", ".join(several) if named else None
         objects |= {} if named else {"metrics": kept("metrics", several)}
     for key in OBJECTS:
-        value = settings.get(key)
+        value = texts.get(key)
         if value is None or isinstance(value, str):
             continue
         texts[key] = as_said(key, value) or naming.found_again(value)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
+from reglab.data.array_labels import as_array, labels_of
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, no_numbers
 from reglab.data.kinds import IMAGE, SERIES, TOKENS, kinds_said, plural, seen, shaped
-from reglab.data.labels import class_indices, read_labels
+from reglab.data.labels import SaidForm
 from reglab.data.listing import few
 from reglab.data.reading import alike
 from reglab.data.several import by_input, called, each, example_shape, together
 from reglab.errors import ReglabError
-from reglab.expressions import shown
 from reglab.rounding import narrowed
 
 __all__ = ["from_arrays", "from_mapping", "load_npz"]
@@ -26,10 +26,11 @@ _FAR_APART = 50  # times as large are the values of one part: pixels to 255 and 
 _CHUNK = 8192
 
 
-def load_npz(
-    path: Path, *, form: str | None = None, kind: str | None = None, ignore_class: int | None = None
-) -> Dataset:
-    """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz."""
+def load_npz(path: Path, *, form: SaidForm = None, kind: str | None = None, ignore_class: int | None = None) -> Dataset:
+    """Return arrays ``x, y``, or ``x_train, y_train, x_test, y_test`` and perhaps ``x_val, y_val``, of an .npz.
+
+    Several inputs are ``x_NAME`` and labels of several outputs ``y_NAME``, or ``x_train_NAME`` and ``y_train_NAME``.
+    """
     try:
         # Opened here: of a file that is not whole, NumPy would leave its own open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
@@ -46,7 +47,7 @@ def from_mapping(
     *,
     where: str = "the mapping",
     name: str = "arrays",
-    form: str | None = None,
+    form: SaidForm = None,
     kind: str | None = None,
     ignore_class: int | None = None,
 ) -> Dataset:
@@ -64,34 +65,39 @@ def from_mapping(
         )
     raise ReglabError(
         f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test; of several "
-        "inputs x_NAME for each, or x_train_NAME."
+        "inputs x_NAME for each, or x_train_NAME, and of several outputs y_NAME, or y_train_NAME."
     )
 
 
 def _pair(arrays: Mapping[str, Any], part: str) -> tuple[Any, Any] | None:
-    """Return the examples and labels of a part; of several inputs a dict of them by name; None where it is not there.
+    """Return the examples and labels of a part, a dict by name where there are several; None where it is not there.
 
     >>> _pair({"x_age": [1], "x_photo": [2], "y": [0]}, "")
     ({'age': [1], 'photo': [2]}, [0])
+    >>> _pair({"x_train": [1], "y_train_kind": [0], "y_train_size": [2]}, "_train")
+    ([1], {'kind': [0], 'size': [2]})
     """
-    if f"y{part}" not in arrays:
-        return None
-    start = f"x{part}_"
-    named = {key.removeprefix(start): of for key, of in arrays.items() if key.startswith(start) and key != start}
-    found = arrays.get(f"x{part}", named or None)
-    return None if found is None else (found, arrays[f"y{part}"])
+    if not part and any(key.startswith(("y_train", "x_train")) for key in arrays):
+        return None  # of those that come in parts
+    found = [arrays.get(f"{what}{part}", _named(arrays, f"{what}{part}_")) for what in "xy"]
+    return None if any(each is None for each in found) else (found[0], found[1])
+
+
+def _named(arrays: Mapping[str, Any], start: str) -> dict[str, Any] | None:
+    """Return the arrays whose names have this beginning, by the rest of their names."""
+    return {key.removeprefix(start): of for key, of in arrays.items() if key.startswith(start) and key != start} or None
 
 
 def from_arrays(
-    source: Sequence[Any], *, name: str = "arrays", form: str | None = None, kind: str | None = None,
+    source: Sequence[Any], *, name: str = "arrays", form: SaidForm = None, kind: str | None = None,
     ignore_class: int | None = None,
 ) -> Dataset:  # fmt: skip
     """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three.
 
     Args:
-        source: the arrays.
+        source: the arrays; several inputs are a dict by name, and so are labels of several outputs.
         name: what they are called.
-        form: what labels are; see :func:`reglab.data.labels.read_labels`.
+        form: what labels are, of several outputs by name; see :func:`reglab.data.labels.read_labels`.
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the number of axes shows, and that is said
             where it can be taken in two ways.
         ignore_class: of labels per position, the one that counts nowhere; by default -1.
@@ -102,11 +108,9 @@ def from_arrays(
     where = [f"{name}: {part}" for part in _NAMES[len(pairs)]]
     notes: list[str] = []
     xs = [_examples(x, place) for (x, _), place in zip(pairs, where, strict=True)]
-    ys = [_labels(y, place) for (_, y), place in zip(pairs, where, strict=True)]
-    ys = ys if form in ("numbers", "sets") else _alike_labels(ys, where, notes)
-    for x, y, place in zip(xs, ys, where, strict=True):
-        if len(x) != len(y):
-            raise ReglabError(f"{place}{len(x)} examples but {len(y)} labels. Each example needs one label.")
+    tokens = kind == TOKENS or (kind is None and xs[0].ndim == 2 and xs[0].dtype.kind in "iu")
+    read = labels_of([y for _, y in pairs], xs, where, name=name, form=form, tokens=tokens, ignore_class=ignore_class)
+    for x in xs:
         if (one := example_shape(xs[0])) != (other := example_shape(x)):
             raise ReglabError(f"{name}: examples have shapes {one} and {other}; all parts need one shape.")
     inputs = list(by_input(xs[0]))
@@ -117,12 +121,6 @@ def from_arrays(
             _check_axes(called(name, key), of_parts[0])
         _check_scales(called(name, key), of_parts, where, notes)
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
-    columns = _columns(pairs[0][1]) or ("target",)
-    tokens = kind == TOKENS or (kind is None and xs[0].ndim == 2 and xs[0].dtype.kind in "iu")
-    read = read_labels(
-        np.concatenate(ys) if len(ys) > 1 else ys[0], name, form=form, names=columns, examples=xs[0].shape,
-        tokens=tokens, ignore_class=ignore_class,
-    )  # fmt: skip
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
     if kind is None and read.form == "per_position" and inputs == [""]:
         said = _said(_of_positions(x, read.y, tokens=tokens, notes=notes), inputs, name)
@@ -133,11 +131,9 @@ def from_arrays(
         x,
     )
     images = (said.get("") or seen(x)) == IMAGE
-    if read.form == "classes" and len(read.names) > 2 and read.names[0] == "-1":
-        notes.append("The label -1 counts as a class. If it stands for examples without a label, leave those out.")
     return Dataset(
         name=name, x=x, y=read.y, **read.named,
-        part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(y) for y in ys]),
+        part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(x) for x in xs]),
         kind=said.get("", ""), kinds=said, value_range=(0.0, 255.0) if x.dtype == np.uint8 else None,
         notes=(*notes, *read.notes, *(alike(x) if images else ())),
     )  # fmt: skip
@@ -149,12 +145,6 @@ def _of_positions(x: np.ndarray, y: np.ndarray, *, tokens: bool, notes: list[str
     if kind is not None:
         notes.append(f"Examples of shape {x.shape[1:]} were taken for {plural(kind)}, for labels are {y.shape[1:]}.")
     return kind
-
-
-def _columns(y: object) -> tuple[str, ...]:
-    """Return what the columns of labels are called, of a data frame of several."""
-    found = tuple(map(str, getattr(y, "columns", ())))
-    return found if len(found) > 1 else ()
 
 
 def _said(kind: str | None, inputs: list[str], name: str) -> dict[str, str]:
@@ -174,7 +164,7 @@ def _is_pair(thing: object) -> bool:
 def _examples(x: object, where: str) -> np.ndarray:
     if isinstance(x, Mapping):
         return _by_name(x, where)
-    x = _array(x, where, "examples")
+    x = as_array(x, where, "examples")
     if x.dtype == object and not any(isinstance(value, str | bytes) for value in x.flat):
         with contextlib.suppress(TypeError, ValueError):  # numbers of several kinds, as of a data frame
             x = x.astype("float64")
@@ -197,29 +187,6 @@ def _by_name(x: Mapping[Any, Any], where: str) -> np.ndarray:
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise ReglabError(f"{where}inputs have different numbers of examples: {told}. Each example needs all of them.")
     return together({name: of.reshape(len(of), 1) if of.ndim == 1 else of for name, of in inputs.items()})
-
-
-def _array(thing: object, where: str, what: str) -> np.ndarray:
-    """Return an array, or say what was given in its place."""
-    kind = type(thing).__name__
-    if hasattr(thing, "toarray"):  # of scipy
-        raise ReglabError(f"{where}{what} are a sparse matrix, {kind}. Give an array: x.toarray().")
-    if hasattr(thing, "as_numpy_iterator") or hasattr(thing, "element_spec"):
-        raise ReglabError(
-            f"{where}{what} are a tf.data pipeline, {kind}. A study splits, shuffles and batches by its seeds, so it "
-            "takes arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))."
-        )
-    if isinstance(thing, np.ma.MaskedArray) and np.ma.getmaskarray(thing).any():
-        raise ReglabError(f"{where}{what} are masked in places. Fill such values in, or leave the rows out.")
-    if not hasattr(thing, "__array__") and not isinstance(thing, Sequence):
-        raise ReglabError(f"{where}{what} are {kind}, which is no array. Give NumPy arrays (x, y).")
-    try:
-        found = thing if isinstance(thing, np.memmap) else np.asarray(thing)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ReglabError(f"{where}{what} are not one array: {error}.") from None
-    if found.ndim == 0:
-        raise ReglabError(f"{where}{what} are a single {kind}, {shown(thing)}. Give an array with one of each example.")
-    return found
 
 
 def _check_axes(name: str, x: np.ndarray) -> None:
@@ -272,61 +239,3 @@ def _ends(x: np.ndarray) -> tuple[float, float]:
     finite = [chunk[np.isfinite(chunk)] for chunk in chunks]  # what is not is told to the user later on
     finite = [chunk for chunk in finite if chunk.size] or [np.zeros(1)]
     return float(min(chunk.min() for chunk in finite)), float(max(chunk.max() for chunk in finite))
-
-
-# --- labels ----------------------------------------------------------------------------------------------------------
-
-
-def _labels(y: object, where: str) -> np.ndarray:
-    if isinstance(y, Mapping) or hasattr(y, "toarray"):
-        raise ReglabError(f"{where}labels are one array, one label per example; given was {type(y).__name__}.")
-    if _are_sets(y):
-        raise ReglabError(
-            f"{where}labels are a collection per example, such as {shown(y[0])}. Give a column of 0 and 1 for each "
-            "label, which sklearn.preprocessing.MultiLabelBinarizer makes."
-        )
-    y = _array(y, where, "labels")
-    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-
-
-def _are_sets(y: object) -> TypeGuard[Sequence[Collection[object]]]:
-    """Whether labels are names in collections, of which examples have different numbers."""
-    if not isinstance(y, list | tuple) or not all(isinstance(each, list | tuple | set | frozenset) for each in y):
-        return False
-    return any(isinstance(each, set | frozenset) for each in y) or len({len(each) for each in y}) > 1
-
-
-def _alike_labels(ys: list[np.ndarray], where: list[str], notes: list[str]) -> list[np.ndarray]:
-    """Return the labels of parts in one form: class indices, where some of them are one-hot."""
-    widths = {y.shape[1] for y in ys if y.ndim == 2}
-    if len(widths) > 1:
-        raise ReglabError(
-            f"{where[0]}one-hot labels have {' and '.join(map(str, sorted(widths)))} classes in different parts. Give "
-            "class indices (N,), or as many columns in each part."
-        )
-    if widths and any(y.ndim == 1 for y in ys):
-        ys = [_as_indices(y, place, widths.copy().pop()) for y, place in zip(ys, where, strict=True)]
-        notes.append("Labels are one-hot in one part and class indices in another; both were taken for class indices.")
-    if len({_holds_text(y) for y in ys}) > 1:
-        kinds = ", ".join(f"{place.split(': ')[1]} {y.dtype}" for y, place in zip(ys, where, strict=True))
-        raise ReglabError(
-            f"{where[0].split(': ')[0]}: labels are texts in one part and numbers in another ({kinds}). Give one kind."
-        )
-    return ys
-
-
-def _holds_text(y: np.ndarray) -> bool:
-    return y.dtype.kind in "US" or (y.dtype.kind == "O" and y.size > 0 and isinstance(y.flat[0], str))
-
-
-def _as_indices(y: np.ndarray, where: str, classes: int) -> np.ndarray:
-    if y.ndim == 2:
-        indices, _ = class_indices(y, where.removesuffix(": "))
-        return indices
-    known = np.isin(y, np.arange(classes))
-    if not known.all():
-        raise ReglabError(
-            f"{where}the label {y[~known][0]!s} is none of the {classes} columns of the one-hot labels, which are 0 to "
-            f"{classes - 1}."
-        )
-    return y.astype("int32")

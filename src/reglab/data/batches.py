@@ -64,4 +64,4 @@ class Batches(keras.utils.PyDataset):
             self._order = (epoch, self._indices[epoch_order(self._seed, epoch, len(self._indices))])
         chosen = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
         weights = () if self._weights is None else (self._weights[chosen],)
-        return fed(self._preprocess(self._x[chosen])), self._y[chosen], *weights
+        return fed(self._preprocess(self._x[chosen])), fed(self._y[chosen]), *weights

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
 
 from reglab.data.kinds import SERIES, SEVERAL, TABLE, TOKENS, kinds_said, plural, seen, shaped
-from reglab.data.labels import IGNORED, Form, as_numbers
+from reglab.data.labels import IGNORED, Form, Output, as_numbers, named
 from reglab.data.listing import LONGEST, few, listed
-from reglab.data.several import Shape, by_input, called, each, example_shape
+from reglab.data.several import Shape, by_input, called, each, example_shape, together
 from reglab.errors import ReglabError
 from reglab.inert import shortened
 
@@ -37,12 +37,14 @@ class Dataset:
             :func:`reglab.data.several.together` makes them.
         y: class indices ``(N,)``, int32, ``0`` to ``classes - 1``; numbers to predict, float32, ``(N,)`` of one
             target, ``(N, targets)`` of several; which labels each example has, ``(N, labels)`` of 0 and 1, int8; or
-            class indices ``(N, steps)`` or ``(N, height, width)`` of each position, and -1 where none counts.
+            class indices ``(N, steps)`` or ``(N, height, width)`` of each position, and -1 where none counts. Labels of
+            several outputs have a field each, as :func:`reglab.data.several.together` makes them.
         class_names: the name of each class; empty where labels are no classes.
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
         kind: what one example is: ``image``, ``table``, ``series``, ``tokens`` or ``array``, as
             :mod:`reglab.data.kinds` says; by default what the number of axes shows. ``several`` for several inputs.
+        outputs: what the labels of each of several outputs are by its name, a form and names; empty of one output.
         kinds: the kind of each of several inputs by its name, where it is not what its axes show; afterwards of all, a
             single one by the name ``""``.
         value_range: lowest and highest valid raw value, or None.
@@ -77,6 +79,7 @@ class Dataset:
     targets: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, Output] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         read, check = _FORMS[self.form]
@@ -101,15 +104,17 @@ class Dataset:
 
     @property
     def form(self) -> Form:
-        """What labels are: ``classes``, ``numbers`` to predict, ``sets`` of labels, or classes ``per_position``."""
+        """What labels are: ``classes``, ``numbers``, ``sets``, classes ``per_position``, or those of ``outputs``."""
+        if self.outputs:
+            return "outputs"
         if self.class_names:
             return "per_position" if np.ndim(self.y) > 1 else "classes"
         return "sets" if self.labels else "numbers"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the classes, targets or labels."""
-        return self.class_names or self.labels or self.targets
+        """The names of the classes, targets or labels, or of several outputs."""
+        return tuple(self.outputs) or self.class_names or self.labels or self.targets
 
     @property
     def num_classes(self) -> int:
@@ -127,6 +132,16 @@ class Dataset:
                 f"{what} does not know data of several inputs yet, and {self.name} has {', '.join(self.kinds)}. "
                 "Comparing, sweeping, ablating, calibrating, planning, the report and the export do."
             )
+
+    def of_output(self, name: str) -> Self:
+        """Return the same examples with the labels of one of several outputs."""
+        found = object.__new__(type(self))  # what was checked once is not checked again
+        output = self.outputs[name]
+        own = {"name": called(self.name, name), "y": self.y[name], "outputs": {}, **named(output.form, output.names)}
+        for each_field in fields(self):
+            key = each_field.name
+            object.__setattr__(found, key, own[key] if key in own else getattr(self, key))
+        return found
 
     @functools.cached_property
     def vocabulary(self) -> int | None:
@@ -178,6 +193,8 @@ class Dataset:
         digest = hashlib.sha256()
         dtype = self.x.dtype.descr if self.x.dtype.names else self.x.dtype.str
         digest.update(f"{dtype} {self.x.shape} {self.names}".encode())
+        for output, (form, names) in self.outputs.items():
+            digest.update(f"{output} {form} {names} {self.y[output].dtype}".encode())
         for chunk in self.chunks():
             digest.update(np.ascontiguousarray(chunk).tobytes())
         digest.update(self.y.tobytes())
@@ -191,8 +208,30 @@ class Dataset:
     def describe(self) -> str:
         """Return one line about the data."""
         shape = _shape(self)
-        what = f"{', '.join(self.targets)} to predict" if self.targets else f"{len(self.names)} {_NOUNS[self.form]}"
-        return f"{self.name}: {len(self)} examples of {shape}, {what}"
+        return f"{self.name}: {len(self)} examples of {shape}, {_said_of_labels(self)}"
+
+
+def _said_of_labels(data: Dataset) -> str:
+    if data.outputs:
+        return "; ".join(f"{name}: {_said_of_labels(data.of_output(name))}" for name in data.outputs)
+    return f"{', '.join(data.targets)} to predict" if data.targets else f"{len(data.names)} {_NOUNS[data.form]}"
+
+
+def _of_outputs(data: Dataset) -> np.ndarray:
+    fields_of = np.asarray(data.y).dtype.names
+    if fields_of != tuple(data.outputs):
+        raise ReglabError(
+            f"{data.name}: labels have the fields {fields_of}, and outputs are {', '.join(data.outputs)}. "
+            "reglab.data.load((x, {name: labels})) makes them of arrays."
+        )
+    parts = {name: data.of_output(name) for name in data.outputs}
+    return together({name: _FORMS[part.form][0](part) for name, part in parts.items()})
+
+
+def _check_outputs(data: Dataset) -> None:
+    for name in data.outputs:
+        part = data.of_output(name)
+        _FORMS[part.form][1](part)
 
 
 def _whole_numbers(data: Dataset) -> np.ndarray:
@@ -374,6 +413,7 @@ def _check_positions(data: Dataset) -> None:
 _FORMS = {
     "classes": (_whole_numbers, _check_labels), "numbers": (_to_predict, _check_targets),
     "sets": (_label_sets, _check_sets), "per_position": (_class_per_position, _check_positions),
+    "outputs": (_of_outputs, _check_outputs),
 }  # fmt: skip
 _NOUNS = {"classes": "classes", "sets": "labels", "per_position": "classes"}
 
@@ -415,17 +455,25 @@ def _facts(data: Dataset) -> tuple[str, ...]:
         for name, x in by_input(data.x).items()
     ]
     examples = f"{data.name}: {len(data):,} examples of {listed(told, len(told))}"
+    if data.outputs:
+        of_outputs = (f"{shortened(name, LONGEST)}: {_labels(data.of_output(name))}" for name in data.outputs)
+        return f"{examples}, of {len(data.outputs)} outputs", *of_outputs, _parts(data)
+    return f"{examples}, {_labels(data)}", _parts(data)
+
+
+def _labels(data: Dataset) -> str:
+    """Return what labels of one output are, with counts."""
     if data.form == "numbers":
         columns = data.y.reshape(len(data.y), -1).T
         told = [_target(name, column) for name, column in zip(data.targets, columns, strict=True)]
-        return f"{examples}, to predict: {listed(told, _MOST_CLASSES)}", _parts(data)
+        return f"to predict: {listed(told, _MOST_CLASSES)}"
     if data.form == "per_position":
-        return f"{examples}, {_positions(data)}", _parts(data)
+        return _positions(data)
     sets = data.form == "sets"
     counts = data.y.sum(axis=0) if sets else np.bincount(data.y, minlength=data.num_classes)
     told = [f"{shortened(name, LONGEST)} {count:,}" for name, count in zip(data.names, counts, strict=True)]
     each = f", {counts.sum() / len(data):.2g} per example" if sets else ""
-    return f"{examples}, {len(told)} {_NOUNS[data.form]}{each}: {listed(told, _MOST_CLASSES)}", _parts(data)
+    return f"{len(told)} {_NOUNS[data.form]}{each}: {listed(told, _MOST_CLASSES)}"
 
 
 def _positions(data: Dataset) -> str:

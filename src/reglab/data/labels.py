@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from reglab.errors import ReglabError
 
-__all__ = ["FORMS", "IGNORED", "Form", "Labels", "as_numbers", "class_indices", "read_labels"]
+__all__ = [
+    "FORMS", "IGNORED", "Form", "Labels", "Output", "SaidForm", "as_numbers", "class_indices", "named", "read_labels",
+]  # fmt: skip
 
-Form = Literal["classes", "numbers", "sets", "per_position"]
-# A class per example; numbers per example; which labels each example has; a class per step, token or pixel.
+Form = Literal["classes", "numbers", "sets", "per_position", "outputs"]
+# A class per example; numbers per example; which labels each example has; a class per step, token or pixel; labels of
+# several outputs by name, each of one of the other forms.
 FORMS: tuple[str, ...] = get_args(Form)
+SaidForm: TypeAlias = str | Mapping[str, str] | None  # one of them, or one of each output by its name
 IGNORED = -1  # in place of the class of a position that counts nowhere
 _VOID = 255  # what images of classes often have where nobody said a class
+
+
+class Output(NamedTuple):
+    """What the labels of one of several outputs are: their form, and the names of classes, targets or labels."""
+
+    form: Form
+    names: tuple[str, ...]
+
+
+def named(form: Form, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the names of classes, targets or labels as :class:`reglab.Dataset` takes them."""
+    fields = {"class_names": ("classes", "per_position"), "targets": ("numbers",), "labels": ("sets",)}
+    return {field: names if form in forms else () for field, forms in fields.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +57,7 @@ class Labels:
     @property
     def named(self) -> dict[str, Any]:
         """The names as :class:`reglab.Dataset` takes them."""
-        fields = {"class_names": ("classes", "per_position"), "targets": ("numbers",), "labels": ("sets",)}
-        return {name: self.names if self.form in forms else () for name, forms in fields.items()}
+        return named(self.form, self.names)
 
 
 def read_labels(

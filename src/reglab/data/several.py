@@ -1,4 +1,4 @@
-"""Several inputs per example, by name, held as one array.
+"""Several inputs per example, by name, held as one array; and so are labels and predictions of several outputs.
 
 It has a field per input (a NumPy structured array), so that rows of all inputs are chosen, joined, sent and written
 together, by the same code that does it for one array. Only what a network is fed is a dict: :func:`fed`.
@@ -18,7 +18,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-__all__ = ["Shape", "by_input", "called", "each", "example_shape", "fed", "numbers", "together", "with_batch_axis"]
+__all__ = [
+    "Shape", "apart", "by_input", "called", "each", "example_shape", "fed", "numbers", "together", "with_batch_axis",
+]  # fmt: skip
 
 Shape: TypeAlias = "tuple[int, ...] | dict[str, tuple[int, ...]]"
 """Of an example: sizes, or of several inputs a dict of them by name."""
@@ -55,6 +57,16 @@ def each(function: Callable[[str, np.ndarray], np.ndarray], x: np.ndarray) -> np
 def fed(x: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
     """Return examples as a network is given them: an array, or a dict of the arrays of several inputs."""
     return {name: np.ascontiguousarray(of_name) for name, of_name in by_input(x).items()} if x.dtype.names else x
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how far the numbers of two arrays, of several inputs or outputs of all of them, are apart at most.
+
+    >>> apart(together({"a": np.zeros(2), "b": np.ones(2)}), together({"a": np.zeros(2), "b": np.full(2, 3.0)}))
+    2.0
+    """
+    others = by_input(other)
+    return float(max(np.abs(of_name - others[name]).max() for name, of_name in by_input(one).items()))
 
 
 def example_shape(x: np.ndarray) -> Shape:

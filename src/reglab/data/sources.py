@@ -12,6 +12,7 @@ from reglab.data.builtin import BUILT_IN
 from reglab.data.dataset import Dataset
 from reglab.data.delimited import DELIMITED
 from reglab.data.images import CHANNELS, load_images, parse_size
+from reglab.data.labels import SaidForm
 from reglab.data.members import ARCHIVES, is_archive
 from reglab.data.reading import announce
 from reglab.data.table_options import TableOptions
@@ -33,7 +34,7 @@ def load(
     image_size: int | str | tuple[int, int] | None = None,
     color_mode: str = "rgb",
     target: str | None = None,
-    form: str | None = None,
+    form: SaidForm = None,
     ignore_class: int | None = None,
     kind: str | None = None,
     taken_by: tuple[str, Collection[str]] | None = None,
@@ -54,7 +55,8 @@ def load(
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
         target: the column of a table that holds the label, or those that do, with commas between.
         form: what labels are: ``classes``, ``numbers`` to predict, label ``sets``, columns of 0 and 1, or classes of
-            ``per_position``; by default what they show (:func:`reglab.data.labels.read_labels`).
+            ``per_position``; of several outputs one of these by name; by default what they show
+            (:func:`reglab.data.labels.read_labels`).
         ignore_class: of labels per position, the one that counts neither in the loss nor in metrics; by default -1.
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the source or the number of axes shows.
         taken_by: the name of a network and the kinds that it takes, where ``kind`` is not said and the arrays can be
@@ -89,14 +91,27 @@ def load(
     return data
 
 
-def _fitting(
-    data: Dataset, form: str | None, kind: str | None, taken_by: tuple[str, Collection[str]] | None
-) -> Dataset:
+def _fitting(data: Dataset, form: SaidForm, kind: str | None, taken_by: tuple[str, Collection[str]] | None) -> Dataset:
     """Return the data as the kind that was said, if its labels have the form that was said."""
     if kind is not None:
         data = data.of_kind(kind)
     elif taken_by is not None:
         data = data.taken_for(taken_by[1], by=taken_by[0])
+    if form is not None and data.outputs:
+        forms = form if isinstance(form, Mapping) else dict.fromkeys(data.outputs, form)
+        for name in forms:
+            if name not in data.outputs:
+                raise ReglabError(
+                    f"A task is named of the output {name!r}, and {data.name} has labels of {', '.join(data.outputs)}. "
+                    "Name those."
+                )
+            _fitting(data.of_output(name), forms[name], None, None)
+        return data
+    if isinstance(form, Mapping):
+        raise ReglabError(
+            f"{data.name}: tasks are named of the outputs {', '.join(form)}, and labels are {_WORDS[data.form]}. Name "
+            "one task, or none."
+        )
     if form in (None, data.form):
         return data
     wanted = _WORDS[form or ""]
@@ -105,11 +120,12 @@ def _fitting(
     )
 
 
-_WORDS = {"classes": "classes", "numbers": "numbers", "sets": "sets of labels", "per_position": "classes per position"}
+_WORDS = {"classes": "classes", "numbers": "numbers", "sets": "sets of labels", "per_position": "classes per position",
+          "outputs": "labels of several outputs"}  # fmt: skip
 
 
 def _read(
-    source: Source, *, size: tuple[int, int] | None, color_mode: str, target: str | None, form: str | None,
+    source: Source, *, size: tuple[int, int] | None, color_mode: str, target: str | None, form: SaidForm,
     ignore_class: int | None, kind: str | None, options: TableOptions, skip_broken: bool, memory_limit: int | None,
     cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
@@ -146,7 +162,7 @@ def _read(
     if path.suffix.lower() == ".npz":
         return load_npz(path, form=form, kind=kind, ignore_class=ignore_class)
     if found:
-        return load_table(path, target=target, options=options, form=form)
+        return load_table(path, target=target, options=options, form=form if isinstance(form, str) else None)
     if path.suffix.lower() in _SPREADSHEETS:
         raise ReglabError(f"{path} is a spreadsheet, which reglab does not read. Save the sheet as CSV or Parquet.")
     if path.is_dir() or is_archive(path):

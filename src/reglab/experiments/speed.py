@@ -121,7 +121,7 @@ def _check_model(study: Study) -> None:
         task = study.task
         data = study.dataset
         resolve(
-            study.model, input_shape=data.input_shape, num_classes=len(task.names), ending=task.ending, kind=data.kind,
+            study.model, input_shape=data.input_shape, num_classes=task.units, ending=task.ending, kind=data.kind,
             vocabulary=data.vocabulary, per_position=task.per_position,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reglab.models.fcn import fcn
-from reglab.models.head import check_output, output_mask
+from reglab.models.head import by_output, check_output, output_mask
 from reglab.models.inception import inception, inception_module
 from reglab.models.mlp import mlp
 from reglab.models.registry import GIVEN, MODELS, ModelSource, Network, is_built_in, resolve, takes
@@ -17,6 +17,7 @@ __all__ = [
     "MODELS",
     "ModelSource",
     "Network",
+    "by_output",
     "check_output",
     "fcn",
     "inception",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from reglab.aliases import Tensor, Tensors
 from reglab.data.several import Shape, fed
-from reglab.errors import ReglabError
+from reglab.errors import ReglabError, of_output
 from reglab.keras_internals import made_by, mask_of
 from reglab.lazy import keras
 from reglab.tasks import Activation, Head, Task, with_batch
 
-__all__ = ["check_output", "output_mask"]
+__all__ = ["by_output", "check_output", "output_mask"]
 
 Examples: TypeAlias = "np.ndarray | dict[str, np.ndarray]"  # of several inputs by name
 _ROWS = 16
@@ -45,12 +46,65 @@ def check_output(model: keras.Model, *, task: Task, input_shape: Shape) -> Head:
         >>> check_output(mlp((4,), 3), task=SingleLabel(classes=("a", "b", "c")), input_shape=(4,))
         Head(activation='softmax', outputs=3)
     """
-    _check_input(model, input_shape)
-    outputs = _outputs(model, _made(input_shape, lambda shape: np.zeros((2, *shape), "float32")))
-    task.check_shape(outputs.shape[1:])
-    head = Head(_ending(model) or _seen(model, outputs, input_shape), outputs.shape[-1])
+    _check_input(model, input_shape, outputs=task.outputs)
+    inputs = _looked_at(input_shape)
+    zeros = _given(model, inputs[0])
+    if not task.outputs:
+        outputs = _only(zeros)
+        task.check_shape(outputs.shape[1:])
+        ending = _ending(*(getattr(model, "outputs", None) or ())) or _seen(model, inputs, outputs, _only)
+        head = Head(ending, outputs.shape[-1])
+    else:
+        head = _of_outputs(model, zeros, inputs, task)
     task.check_head(head)
     return head
+
+
+def by_output(model: keras.Model, given: Tensors) -> dict[str, Any]:
+    """Return what a model gives, by the names of its outputs: its keys of a dict, else the names that Keras has.
+
+    Raises:
+        ReglabError: for outputs in an order, of a model that knows no names of them.
+    """
+    if isinstance(given, dict):
+        return given
+    several = list(given) if isinstance(given, list | tuple) else [given]
+    names = getattr(model, "output_names", None)
+    if not names or len(names) != len(several):
+        raise ReglabError(
+            f"The model gives {len(several)} outputs in an order, and no names of them. Let its call return a dict of "
+            "outputs by name."
+        )
+    return dict(zip(names, several, strict=True))
+
+
+def _of_outputs(model: keras.Model, zeros: Tensors, inputs: list[Any], task: Task) -> Head:
+    """Return what a model with several outputs ends in."""
+    found = by_output(model, zeros)
+    if set(found) != set(task.outputs):
+        raise ReglabError(
+            f"The model has the outputs {', '.join(found)}; the data has labels of {', '.join(task.outputs)}. Give "
+            "labels by the names of the model's outputs, of each of them."
+        )
+    symbolic = model.output if getattr(model, "outputs", None) else None
+    tensors = {} if symbolic is None else by_output(model, symbolic)
+    heads = {}
+    for name, task_of in task.outputs.items():
+        if task_of.takes_masks and mask_of(found[name]) is not None:
+            raise ReglabError(
+                f"Output {name} has a mask of the model's own, which leaves positions out, and with several outputs it "
+                "is not known which. Give a model without it (mask_zero=False), and label -1 what does not count."
+            )
+        outputs = _array(found[name])
+        with of_output(name):
+            task_of.check_shape(outputs.shape[1:])
+            ending = _ending(*([tensors[name]] if name in tensors else ())) or _seen(
+                model, inputs, outputs, _taken(model, name)
+            )
+            heads[name] = Head(ending, outputs.shape[-1])
+            task_of.check_head(heads[name])
+    first = next(iter(heads.values()))
+    return Head(first.activation, sum(head.outputs for head in heads.values()), heads)
 
 
 def output_mask(model: keras.Model, x: np.ndarray) -> np.ndarray | None:
@@ -66,10 +120,19 @@ def output_mask(model: keras.Model, x: np.ndarray) -> np.ndarray | None:
     return np.concatenate([np.asarray(keras.ops.convert_to_numpy(mask), bool) for mask in masks])
 
 
-def _check_input(model: keras.Model, input_shape: Shape) -> None:
-    inputs, outputs = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
-    if len(outputs) > 1:
-        raise ReglabError(f"The model has {len(outputs)} outputs; a study reads one. Give a model with one output.")
+def _taken(model: keras.Model, name: str) -> Callable[[Any], np.ndarray]:
+    """Return what takes an output out of what a model gives."""
+    return lambda given: _array(by_output(model, given)[name])
+
+
+def _check_input(model: keras.Model, input_shape: Shape, *, outputs: Collection[str]) -> None:
+    inputs, given = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
+    if len(given) > 1 and not outputs:
+        names = ", ".join(by_output(model, model.output))
+        raise ReglabError(
+            f"The model has {len(given)} outputs ({names}), and the data has labels of one. Give labels as a dict of "
+            "arrays by these names, or a model with one output."
+        )
     if isinstance(input_shape, dict):
         _check_inputs({tensor.name: tuple(tensor.shape)[1:] for tensor in inputs}, input_shape)
         return
@@ -122,16 +185,28 @@ def _fits(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
     return same and all(want in (None, have) for want, have in zip(expected, given, strict=True))
 
 
-def _outputs(model: keras.Model, x: Examples) -> np.ndarray:
-    """Return the model's outputs for a batch, in inference mode, as float32."""
+def _looked_at(input_shape: Shape) -> list[Any]:
+    """Return inputs that a model is looked at with: zeros, and random numbers of two scales."""
+    random = np.random.default_rng(0)
+    x = _made(input_shape, lambda shape: random.normal(size=(_ROWS, *shape)).astype("float32"))
+    zeros = _made(input_shape, lambda shape: np.zeros((2, *shape), "float32"))
+    return [zeros, *(_scaled(x, scale) for scale in _SCALES)]
+
+
+def _given(model: keras.Model, x: Examples) -> Any:
+    """Return what a model gives for a batch, in inference mode."""
     try:
-        outputs = model(x, training=False)
+        return model(x, training=False)
     except ReglabError:
         raise
     except Exception as error:
         raise ReglabError(
             f"The model cannot take inputs of shape {_told(x)}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _only(outputs: Any) -> np.ndarray:
+    """Return the outputs of a model that has one, as float32."""
     if isinstance(outputs, list | tuple) and len(outputs) == 1:
         outputs = outputs[0]
     if not keras.ops.is_tensor(outputs):
@@ -139,14 +214,19 @@ def _outputs(model: keras.Model, x: Examples) -> np.ndarray:
             f"The model returns {type(outputs).__name__}; one tensor of predictions is expected. Give a model with one "
             "output."
         )
+    return _array(outputs)
+
+
+def _array(outputs: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32")))
 
 
-def _ending(model: keras.Model) -> Activation | None:
-    """Return the activation that the model ends in, or None where its last layer does not say it."""
-    layer = model
-    while getattr(layer, "outputs", None):  # a model may end in a model
-        layer, _ = made_by(layer.outputs[0])
+def _ending(*outputs: Tensor) -> Activation | None:
+    """Return the activation that a symbolic output comes from, or None where its layer does not say it."""
+    layer: Any = None
+    while len(outputs) == 1:  # a model may end in a model
+        layer, _ = made_by(outputs[0])
+        outputs = tuple(getattr(layer, "outputs", None) or ())
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"
     if isinstance(layer, keras.layers.TimeDistributed):
@@ -171,13 +251,16 @@ def _ending_layers() -> tuple[type[keras.Layer], ...]:
     return (layers.Dense, layers.Activation, layers.EinsumDense, *convolutions, *transposed)
 
 
-def _seen(model: keras.Model, outputs: np.ndarray, input_shape: Shape) -> Activation:
-    """Return what the outputs look like, given for zeros, that they stay in [0, 1] for other inputs, and sum to 1."""
-    random = np.random.default_rng(0)
-    x = _made(input_shape, lambda shape: random.normal(size=(_ROWS, *shape)).astype("float32"))
+def _seen(
+    model: keras.Model, inputs: list[Any], outputs: np.ndarray, taken: Callable[[Any], np.ndarray]
+) -> Activation:  # fmt: skip
+    """Return what an output looks like, given for zeros, that it stays in [0, 1] for other inputs, and sums to 1.
+
+    ``taken`` gives it of what the model gives.
+    """
     # An embedding takes the zeros and refuses other numbers, or gives NaN for them.
     with contextlib.suppress(ReglabError):
-        outputs = np.concatenate([outputs, *(_outputs(model, _scaled(x, scale)) for scale in _SCALES)])
+        outputs = np.concatenate([outputs, *(taken(_given(model, x)) for x in inputs[1:])])
     outputs = outputs[np.isfinite(outputs).all(axis=-1)]
     if not ((outputs >= 0) & (outputs <= 1)).all():
         return "linear"

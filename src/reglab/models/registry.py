@@ -73,7 +73,7 @@ def resolve(
     model: ModelSource,
     *,
     input_shape: Shape,
-    num_classes: int,
+    num_classes: int | Mapping[str, int],
     ending: str = "softmax",
     kind: str | None = None,
     vocabulary: int | None = None,
@@ -87,7 +87,7 @@ def resolve(
             ``(input_shape, num_classes)``, of some of what is given by name, or without arguments; or a
             ``keras.Model``, which is then what is returned each time.
         input_shape: the shape of one example; of several inputs a dict of them by name.
-        num_classes: how many classes the data has, or numbers to predict.
+        num_classes: how many classes the data has, or numbers to predict; of several outputs a dict of them by name.
         ending: the activation that a built-in model ends in; also given to a builder that takes it by that name.
         kind: of the data, where it is known: a built-in model refuses what it does not take.
         vocabulary: how many token ids there can be, given to a builder that takes it by that name.
@@ -111,6 +111,11 @@ def resolve(
         )
     if isinstance(model, str):
         _check_kind(model, kind, input_shape)
+        if isinstance(num_classes, Mapping) and is_built_in(model):
+            raise ReglabError(
+                f"{parse_call(model)[0]} has one output; the data has labels of {', '.join(num_classes)}. Give a model "
+                "of yours with these outputs (path/to/file.py:function, or a keras.Model), or the labels of one."
+            )
         if per_position:
             _check_positions(model)
         function, options = _built_in(model) if _BUILT_IN.fullmatch(model) else _function(model)
@@ -259,7 +264,9 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _call(
-    function: Callable[..., Any], options: dict[str, Any], given: tuple[Shape, int, str, int | None, bool]
+    function: Callable[..., Any],
+    options: dict[str, Any],
+    given: tuple[Shape, int | Mapping[str, int], str, int | None, bool],
 ) -> Callable[[], keras.Model]:
     """Return the call of a builder with the arguments that its signature takes."""
     parameters = _parameters(function)

@@ -6,14 +6,13 @@ each output there is known what :class:`reglab.regularized.targets.Targets` know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
 from reglab.aliases import Loss, Tensor, Tensors
-from reglab.errors import ReglabError
+from reglab.errors import ReglabError, of_output
 from reglab.keras_internals import is_graph, mask_of
 from reglab.regularized.graph import inputs_of
 from reglab.regularized.parts import Part
@@ -198,7 +197,7 @@ class OutputTargets:
             return
         for name, labels in self._named(y).items():
             if name in self.of:
-                with _told_of(name):
+                with of_output(name):
                     self.of[name].check_labels(labels)
 
     # --- losses ----------------------------------------------------------------------------------------------------
@@ -228,22 +227,13 @@ class OutputTargets:
 def _of_output(name: str, loss: Loss, parts: list[Part], shape: tuple[int | None, ...]) -> Targets:
     """Return what is known of one output, from its loss, for the strategies that act on it."""
     numbers = of_numbers(loss)
-    with _told_of(name):
+    with of_output(name):
         return Targets(loss, [part for part in parts if _acts(part.strategy, numbers=numbers)], [shape])
 
 
 def _acts(strategy: Strategy, *, numbers: bool) -> bool:
     """Whether a strategy acts on an output: what does no more than spread labels over classes leaves numbers alone."""
     return not (numbers and strategy.soft_targets and not strategy.mixes_numbers and not strategy.changes_inputs)
-
-
-@contextmanager
-def _told_of(name: str) -> Iterator[None]:
-    """Say of which output an error is."""
-    try:
-        yield
-    except ReglabError as error:
-        raise ReglabError(f"Output {name}: {error}") from None
 
 
 def _per_example(values: Tensor, y_pred: Tensor) -> Tensor:

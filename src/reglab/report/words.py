@@ -235,11 +235,12 @@ def confusion(name: str, counts: np.ndarray, labels: Sequence[str]) -> str:
 
 def reliability(results: Results, names: Sequence[str]) -> str:
     """Say how far confidence is from accuracy, of one recipe or of the best and worst of several."""
-    errors = {name: found.error for name in names if (found := reliability_of(results, name)) is not None}
+    found = {name: each for name in names if (each := reliability_of(results, name)) is not None}
+    errors = {name: each.error for name, each in found.items()}
     if len(errors) == 1:
         ((name, error),) = errors.items()
-        over = results.comparison.row(name).mean("overconfidence")
-        side = "" if math.isnan(over) else ", too sure of itself" if over > 0 else ", less sure than it is right"
+        over = float(np.sum(found[name].share * (found[name].confidence - found[name].accuracy)))
+        side = ", too sure of itself" if over > 0 else ", less sure than it is right"
         return f"{capital(called(results, name))}: confidence is {100 * error:.1f} points off accuracy{side}."
     if not errors:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ from reglab.study.content import digest
 from reglab.study.objects import Kept
 from reglab.tasks import Head, Task
 
-__all__ = ["Measured"]
+__all__ = ["Measured", "MeasuredEach"]
 
 _OF_TASKS = {"acc", "crossentropy", "ce"}  # short for what a task has, which Keras chooses by the shape of labels
 
@@ -75,6 +75,35 @@ class Measured:
     def measure(self, y: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
         """Return each metric of what a model gives, examples first."""
         return {name: _value(metric, self._forms[name](y), outputs) for name, metric in self._metrics.items()}
+
+
+class MeasuredEach:
+    """Metrics of several outputs, each with the name of its output before its own.
+
+    Args:
+        of: what is measured of each output, by name.
+    """
+
+    def __init__(self, of: Mapping[str, Measured]) -> None:
+        self._of = of
+        self.names = tuple(f"{output}_{name}" for output, measured in of.items() for name in measured.names)
+
+    def fit(self, task: Task, head: Head, y: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+        """Find out in which form each metric takes labels; see :meth:`Measured.fit`."""
+        for name, measured in self._of.items():
+            measured.fit(task.outputs[name], head.by_output[name], y[name], outputs[name])
+
+    def identified(self) -> list[str]:
+        """Return what the metrics are, each as a text that is the same for the same."""
+        return [f"{output}_{text}" for output, measured in self._of.items() for text in measured.identified()]
+
+    def measure(self, y: np.ndarray, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return each metric of what a model gives for each output, examples first."""
+        return {
+            f"{output}_{name}": value
+            for output, measured in self._of.items()
+            for name, value in measured.measure(y[output], outputs[output]).items()
+        }
 
 
 def _flat(given: Sequence[Any]) -> list[Any]:

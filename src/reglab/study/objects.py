@@ -21,11 +21,13 @@ from reglab.errors import ReglabError
 from reglab.expressions import Call, format_call
 from reglab.keras_internals import compiled_with, config_of, decays_all, schedule_of, settings_of, uncompiled
 from reglab.lazy import keras
-from reglab.study.as_text import CLIPPING, LOSSES, OPTIMIZERS, SCHEDULES, said_once
+from reglab.models import by_output
+from reglab.study.as_text import CLIPPING, LOSSES, OPTIMIZERS, SCHEDULES, is_own, read_loss, said_once
 from reglab.study.spec import Assignment, Settings
 
-__all__ = ["OBJECTS", "Kept", "as_said", "kept", "said", "sendable", "spoken", "spoken_name", "taken"]
+__all__ = ["BY_OUTPUT", "OBJECTS", "Kept", "as_said", "kept", "said", "sendable", "spoken", "spoken_name", "taken"]
 
+BY_OUTPUT = ("loss", "loss_weights", "metrics")  # of several outputs a dict of them by name
 OBJECTS = ("optimizer", "schedule", "loss")  # settings that can be given as Python objects
 
 
@@ -60,6 +62,8 @@ def as_said(key: str, value: object) -> str | None:
     """
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):  # of several outputs, by name
+        return None
     return {"optimizer": _optimizer, "schedule": _schedule, "loss": _loss}[key](value)
 
 
@@ -153,6 +157,8 @@ def kept(key: str, value: object) -> Any:
     """
     if isinstance(value, Kept) or value is None:
         return value
+    if isinstance(value, Mapping) and key in BY_OUTPUT:
+        return {name: _kept_of_output(key, each) for name, each in value.items()}
     if key == "metrics":
         return _kept_metrics(value)
     if key == "sample_weight":
@@ -168,6 +174,19 @@ def kept(key: str, value: object) -> Any:
     if not callable(value):
         raise ReglabError(f"{key}={value!r}: expected {_EXPECTED[key]}.")
     return value
+
+
+def _kept_of_output(key: str, value: Any) -> Any:
+    """Return what was given of one of several outputs."""
+    if key == "loss_weights":
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value >= 0:
+            raise ReglabError(f"loss_weights: {value!r} is no factor before a loss. Expected a number of 0 or more.")
+        return float(value)
+    if key == "loss" and not isinstance(value, Kept):
+        if isinstance(value, str):
+            return format_call(*read_loss(value)) if not is_own(value) else value
+        return as_said(key, value) or kept(key, value)
+    return kept(key, value)
 
 
 _EXPECTED = {
@@ -313,6 +332,10 @@ def spoken_name(thing: object) -> str:
     """Return what people call an optimizer, a schedule or a loss."""
     if thing is None or isinstance(thing, str):
         return thing or ""
+    if isinstance(thing, Mapping):
+        return ", ".join(f"{name} {spoken_name(each)}" for name, each in thing.items())
+    if isinstance(thing, float):
+        return f"{thing:g}"
     if isinstance(thing, tuple):
         return ", ".join(map(spoken_name, thing))
     return str(getattr(thing, "__name__", None) or (thing.cls if isinstance(thing, Kept) else type(thing)).__name__)
@@ -329,6 +352,8 @@ def taken(model: Any) -> dict[str, Any]:
         return {}
     text = as_said("optimizer", model.optimizer)
     found = {"optimizer": kept("optimizer", model.optimizer)} if text is None else said_once({"optimizer": text})
+    if (names := _output_names(model, given.get("loss"))) is not None:
+        return found | _taken_of_outputs(names, given)
     loss = given.get("loss")
     if isinstance(loss, list | tuple) and len(loss) == 1:
         (loss,) = loss
@@ -344,4 +369,27 @@ def taken(model: Any) -> dict[str, Any]:
         (flat,) = flat
     if isinstance(flat, int | float) and flat != 1:
         found["loss_weights"] = float(flat)
+    return found
+
+
+def _output_names(model: Any, loss: Any) -> list[str] | None:
+    """Return the names of several outputs of a model, or None where it has one, or does not say."""
+    if getattr(model, "outputs", None):
+        one = isinstance(model, keras.Sequential) or (len(model.outputs) == 1 and not isinstance(model.output, dict))
+        return None if one else list(by_output(model, model.output))
+    return list(loss) if isinstance(loss, dict) and "class_name" not in loss else None
+
+
+def _taken_of_outputs(names: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model with several outputs was compiled with, by their names."""
+    found: dict[str, Any] = {}
+    for key in BY_OUTPUT:
+        value = given.get(key)
+        if isinstance(value, list | tuple) and len(value) == len(names):
+            value = dict(zip(names, value, strict=True))
+        if isinstance(value, Mapping):
+            kept_of = {name: each for name, each in value.items() if each is not None}
+            found[key] = kept(key, kept_of)
+        elif value is not None and key != "metrics":
+            found[key] = kept(key, dict.fromkeys(names, value))
     return found

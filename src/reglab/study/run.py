@@ -14,9 +14,11 @@ import keras
 import numpy as np
 
 from reglab import backends
+from reglab.aliases import Tensor
 from reglab.data.batches import Batches
 from reglab.data.several import Shape, example_shape, fed, numbers, with_batch_axis
 from reglab.errors import ReglabError
+from reglab.models import by_output
 from reglab.recipe import Recipe
 from reglab.regularized.model import RegularizedModel
 from reglab.regularized.optimizer import unscaled
@@ -24,7 +26,7 @@ from reglab.regularized.watching import Shown
 from reglab.seeds import derive
 from reglab.strategies import Strategy
 from reglab.study.checkpoint import Checkpoint
-from reglab.study.measured import Measured
+from reglab.study.measured import Measured, MeasuredEach
 from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 from reglab.study.targets import in_own_units, scaled
@@ -82,7 +84,7 @@ class Program:
         head: Head,
         input_shape: Shape,
         *,
-        measured: Measured | None = None,
+        measured: Measured | MeasuredEach | None = None,
     ) -> None:
         self.model = model
         self.task = task
@@ -161,17 +163,28 @@ class Program:
         """Return labels as the network is trained on them."""
         return scaled(y, self._target_scale)
 
-    def _outputs(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield what the network gives for preprocessed inputs, in inference mode, float32, some at a time."""
+    def _outputs(self, x: np.ndarray) -> Iterator[Any]:
+        """Yield what the network gives for preprocessed inputs, in inference mode, float32, some at a time.
+
+        Of several outputs it is a dict by name.
+        """
         for chunk, count in _chunks(x):
-            yield keras.ops.convert_to_numpy(self.model.predict_on_batch(fed(chunk)))[:count].astype("float32")
+            found = self.model.predict_on_batch(fed(chunk))
+            if not self.task.outputs:
+                yield _float32(found)[:count]
+            else:
+                named = by_output(self.model.network, found)
+                yield {name: _float32(named[name])[:count] for name in self.task.outputs}
 
     def own_metrics(self, y: np.ndarray, x: np.ndarray) -> dict[str, float]:
         """Return the user's metrics of labels and preprocessed inputs, in inference mode."""
         if self.measured is None:
             return {}
-        outputs = np.concatenate(list(self._outputs(x)))
-        return self.measured.measure(y, in_own_units(outputs, self._target_scale))
+        pieces = list(self._outputs(x))
+        if isinstance(self.measured, MeasuredEach):
+            named = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+            return self.measured.measure(y, named)
+        return self.measured.measure(y, in_own_units(np.concatenate(pieces), self._target_scale))
 
     def restore(self, recipe: Recipe, data: SeedData, weights: list[np.ndarray]) -> None:
         """Stand where a run's best epoch stood."""
@@ -357,6 +370,10 @@ class _Watch(keras.callbacks.Callback):
                 **self._program.own_metrics(labels, self._x[rows]),
             }.items()
         }
+
+
+def _float32(outputs: Tensor) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(outputs).astype("float32"))
 
 
 def _value(variable: keras.Variable) -> np.ndarray:

@@ -21,7 +21,7 @@ from reglab.models.registry import ModelSource
 from reglab.recipe import Recipe, RecipeLike, Recipes
 from reglab.study.as_text import ALONE, CLIPPING, OPTIMIZERS, SCHEDULES, is_own, read_loss, read_weights, said_once
 from reglab.tasks import KINDS as TASKS
-from reglab.tasks import Task, task_for
+from reglab.tasks import Task, kind_said, task_for
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml", "task_of"]
 
@@ -124,13 +124,13 @@ class Settings:
         False, "leave out image files that cannot be read; by default they are an error that names them", kind="bool"
     )
     task: str | None = param(
-        None, "what is predicted; by default what labels and model show", kind="choice", choices=tuple(TASKS),
-        optional=True,
+        None, f"what is predicted: {', '.join(TASKS)}; by default what labels and model show. Of several outputs, "
+        "NAME=TASK with commas between", kind="text", optional=True,
     )  # fmt: skip
     metric: str | None = param(
         None, "metric that decides which epoch, run and recipe is the best; by default accuracy, balanced accuracy "
         "where one class is far larger than its share, mAP of several labels, mean IoU of pixels, or RMSE of "
-        "numbers", kind="text", optional=True,
+        "numbers; of several outputs that of the first, or OUTPUT_METRIC", kind="text", optional=True,
     )  # fmt: skip
     target: str | None = param(
         None, "column of a table that holds the label; several, with commas between, are numbers to predict or 0 and 1 "
@@ -174,6 +174,10 @@ class Settings:
             object.__setattr__(self, "image_size", "x".join(map(str, sides)))
         if isinstance(self.kind, Mapping):
             object.__setattr__(self, "kind", ",".join(f"{name}={kind}" for name, kind in self.kind.items()))
+        if isinstance(self.task, Mapping):
+            object.__setattr__(self, "task", ",".join(f"{name}={task}" for name, task in self.task.items()))
+        if isinstance(self.task, str):
+            object.__setattr__(self, "task", kind_said(self.task))
         if isinstance(self.kind, str):
             object.__setattr__(self, "kind", checked(self.kind))
         for key in ("target", "drop_columns", "keep_columns", "categorical"):
@@ -267,7 +271,9 @@ def task_of(data: Dataset, settings: Settings) -> Task:
     Raises:
         ReglabError: for labels that are none of the task that was named, or a metric that it does not have.
     """
-    return task_for(data.form, data.y, data.names, kind=settings.task, metric=settings.metric)
+    return task_for(
+        data.form, data.y, data.names, kind=settings.task, metric=settings.metric, outputs=data.outputs
+    )  # fmt: skip
 
 
 def named_recipes(recipes: Recipes) -> dict[str, Recipe]:

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 
 from reglab.aliases import Loss, Tensor
-from reglab.errors import ReglabError
+from reglab.data.several import together
+from reglab.errors import ReglabError, nearest, of_output
 from reglab.expressions import format_value, parse_call, shown
 from reglab.keras_internals import schedule_of, settings_of
 from reglab.models.registry import found_function
@@ -24,7 +25,7 @@ from reglab.recipe import Recipe
 from reglab.regularized.checks import check_callbacks
 from reglab.study.as_text import CLIPPING, LOSSES, OPTIMIZERS, SCHEDULES, is_own, read_loss, read_weights
 from reglab.study.content import digest
-from reglab.study.measured import Measured
+from reglab.study.measured import Measured, MeasuredEach
 from reglab.study.objects import Kept, kept, said, spoken, spoken_name
 from reglab.study.spec import Settings
 from reglab.study.user_callbacks import copies
@@ -127,26 +128,50 @@ class Training:
         Raises:
             ReglabError: for one that the model's outputs cannot be trained with.
         """
-        chosen = self._said["loss"]
+        if not self._task.outputs:
+            return self._loss(self._task, self._said["loss"], head)
+        said, found = self._of_outputs("loss"), {}
+        for name, task in self._task.outputs.items():
+            with of_output(name):
+                found[name] = self._loss(task, said[name], head.by_output[name])
+        return found
+
+    def _loss(self, task: Task, chosen: Any, head: Head) -> Any:
+        """Return the loss of one output: what was chosen for it, else the task's own."""
         if chosen is None:
-            return self._task.loss(head)
+            return task.loss(head)
         if isinstance(chosen, Kept):
             loss = chosen.made()
         elif isinstance(chosen, str):
             loss = self._own("loss", chosen, keras.losses.Loss) if is_own(chosen) else _loss_of_keras(chosen, head)
         else:
             loss = chosen
-        self._task.check_loss(loss, head)
+        task.check_loss(loss, head)
         return loss
 
-    def loss_weights(self) -> float | None:
-        """Return the factor before the loss, or None."""
-        found = self._said["loss_weights"]
-        return None if found == 1 else found
+    def loss_weights(self) -> float | dict[str, float] | None:
+        """Return the factor before the loss, of several outputs before each by name, or None."""
+        if not self._task.outputs:
+            found = self._said["loss_weights"]
+            return None if found == 1 else found
+        said = self._of_outputs("loss_weights")
+        each = {name: 1.0 if value is None else float(value) for name, value in said.items()}
+        return None if set(each.values()) == {1.0} else each
 
-    def form(
-        self, head: Head, y: np.ndarray, outputs: Callable[[int], np.ndarray]
-    ) -> Callable[[np.ndarray], np.ndarray]:
+    def _of_outputs(self, key: str) -> dict[str, Any]:
+        """Return what was said of each of several outputs, by name; what was said of all is that of each."""
+        said, names = self._said[key], list(self._task.outputs)
+        if not isinstance(said, Mapping):
+            return dict.fromkeys(names, said)
+        for name in said:
+            if name not in names:
+                raise ReglabError(
+                    f"{key} names {name!r}, which is no output of the data.{nearest(str(name), names)} There are "
+                    f"{', '.join(names)}."
+                )
+        return {name: said.get(name) for name in names}
+
+    def form(self, head: Head, y: np.ndarray, outputs: Callable[[int], Any]) -> Callable[[np.ndarray], np.ndarray]:
         """Return what gives labels the form that the loss takes: of classes indices, or distributions.
 
         The loss is tried on a few labels in each form that the task has.
@@ -154,17 +179,34 @@ class Training:
         Args:
             head: what the model ends in.
             y: labels.
-            outputs: from a number of examples to what the model gives for so many.
+            outputs: from a number of examples to what the model gives for so many, of several outputs by name.
 
         Raises:
             ReglabError: if it takes none of them.
         """
-        forms = self._task.label_forms(head)
-        if self._said["loss"] is None:
+        if not self._task.outputs:
+            return self._form(self._task, self._said["loss"], head, y, outputs)
+        said = self._of_outputs("loss")
+
+        def given(name: str) -> Callable[[int], np.ndarray]:
+            return lambda count: np.asarray(outputs(count)[name])
+
+        each = {}
+        for name, task in self._task.outputs.items():
+            with of_output(name):
+                each[name] = self._form(task, said[name], head.by_output[name], y[name], given(name))
+        return lambda y: together({name: form(y[name]) for name, form in each.items()})
+
+    def _form(
+        self, task: Task, chosen: Any, head: Head, y: np.ndarray, outputs: Callable[[int], np.ndarray]
+    ) -> Callable[[np.ndarray], np.ndarray]:  # fmt: skip
+        """Return the form of the labels of one output."""
+        forms = task.label_forms(head)
+        if chosen is None:
             return forms[0]
         count = head.outputs + 2  # neither one nor as many as there are outputs, which a wrong form would fit too
         some, given = np.resize(y[:_FEW], (count, *y.shape[1:])), outputs(count)
-        loss, errors = self.loss(head), []
+        loss, errors = self._loss(task, chosen, head), []
         for form in forms:
             try:
                 values = np.asarray(keras.ops.convert_to_numpy(_each(loss, form(some), given)))
@@ -248,13 +290,24 @@ class Training:
 
     # --- metrics ---------------------------------------------------------------------------------------------------
 
-    def _metrics(self) -> list[Any]:
+    def _metrics(self) -> Measured | MeasuredEach:
         given = self._said["metrics"]
-        return [given] if isinstance(given, str) else list(given or ())
+        if self._task.outputs:
+            if given is not None and not isinstance(given, Mapping):
+                raise ReglabError(
+                    f"metrics={spoken_name(given)!r} does not say of which output, and the model has "
+                    f"{', '.join(self._task.outputs)}. Give a dict of metrics by these names; what tasks measure of "
+                    "each is there in any case."
+                )
+            of = {name: each for name, each in self._of_outputs("metrics").items() if each}
+            return MeasuredEach({name: Measured(each, self._task.outputs[name]) for name, each in of.items()})
+        return Measured([given] if isinstance(given, str) else list(given or ()), self._task)
 
-    def measured(self, head: Head, y: np.ndarray, outputs: Callable[[int], np.ndarray]) -> Measured | None:
+    def measured(
+        self, head: Head, y: np.ndarray, outputs: Callable[[int], Any]
+    ) -> Measured | MeasuredEach | None:  # fmt: skip
         """Return what measures the user's metrics, or None where there are none; see :meth:`form`."""
-        found = Measured(self._metrics(), self._task)
+        found = self._metrics()
         if not found.names or self._task.takes_masks:
             return None
         count = head.outputs + 2
@@ -263,7 +316,7 @@ class Training:
 
     def notes(self) -> list[str]:
         """Return what has to be said of what was given and is not done."""
-        names = Measured(self._metrics(), self._task).names
+        names = self._metrics().names
         if not names or not self._task.takes_masks:
             return []
         return [
@@ -302,7 +355,7 @@ class Training:
             found["class_weight"] = self._class_weight
         if self._sample_weight is not None:
             found["sample_weight"] = digest(self._sample_weight)
-        if (metrics := Measured(self._metrics(), self._task).identified()) and not self._task.takes_masks:
+        if (metrics := self._metrics().identified()) and not self._task.takes_masks:
             found["metrics"] = metrics
         if self._callbacks:
             found["callbacks"] = [digest(each) for each in self._callbacks]
@@ -350,8 +403,10 @@ def _is_keras(cls: type) -> bool:
     return cls.__module__.startswith("keras.")
 
 
-def _content(loss: Loss) -> Any:
-    """Return what a loss is: Keras' own by its configuration, others by their content."""
+def _content(loss: Loss | dict[str, Loss]) -> Any:
+    """Return what a loss is: Keras' own by its configuration, others by their content; of several outputs each."""
+    if isinstance(loss, dict):
+        return {name: _content(each) for name, each in loss.items()}
     name = next((key for key, cls in LOSSES.items() if type(loss) is getattr(keras.losses, cls)), None)
     if name is None:
         return digest(loss)
@@ -397,5 +452,7 @@ def _default(cls: type[Any]) -> Any:
     return inspect.signature(cls).parameters["learning_rate"].default
 
 
-def _name(loss: Loss) -> str:
+def _name(loss: Loss | dict[str, Loss]) -> str:
+    if isinstance(loss, dict):
+        return ", ".join(f"{name} {_name(each)}" for name, each in loss.items())
     return str(getattr(loss, "__name__", None) or type(loss).__name__)

@@ -21,7 +21,7 @@ from reglab.data.preprocess import PreprocessEach
 from reglab.data.several import by_input, fed, with_batch_axis
 from reglab.errors import ReglabError
 from reglab.keras_internals import uncompiled
-from reglab.models import check_output, output_mask, resolve
+from reglab.models import by_output, check_output, output_mask, resolve
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.checks import check_ready
@@ -32,7 +32,7 @@ from reglab.seeds import derive
 from reglab.strategies.understood import check_understood
 from reglab.study.as_text import CLIPPING
 from reglab.study.checkpoint import Checkpoint
-from reglab.study.measured import Measured
+from reglab.study.measured import Measured, MeasuredEach
 from reglab.study.objects import taken
 from reglab.study.plan import RESULT_VERSION, Plan, Ride, Run, as_text, identity
 from reglab.study.records import Record
@@ -61,12 +61,17 @@ class Workbench:
         self.builder = resolve(
             assignment.model,
             input_shape=self.data.input_shape,
-            num_classes=len(self.task.names),
+            num_classes=self.task.units,
             ending=self.task.ending,
             kind=self.data.kind,
             vocabulary=self.data.vocabulary,
             per_position=self.task.per_position,
         )
+        if self.task.outputs and self.settings.scale_targets == "standardize":
+            raise ReglabError(
+                "scale_targets=standardize is of numbers that one output predicts, and the data has labels of "
+                f"{', '.join(self.task.outputs)}. Standardize the labels themselves, or give loss_weights."
+            )
         self._scales_targets = scales_targets(self.task, assignment.model, self.settings.scale_targets)
         self._candidates = assignment.candidates
         self._built_anew = not isinstance(
@@ -307,10 +312,10 @@ class Workbench:
         model = self._build(self.settings.first_seed)
         with self._precision():
             regularized = regularize((lambda: model) if self._built_anew else model, recipe, seed=0)
-        weight = self.training.loss_weights()
+        weights = self.training.loss_weights()
         regularized.compile(
             optimizer=self.training.optimizer(), loss=self.training.loss(head),
-            **({} if weight is None else {"loss_weights": weight}),
+            **({} if weights is None else {"loss_weights": weights}),
         )  # fmt: skip
         check_ready(recipe.host(), fitted=True, validated=False, metrics=[])
         return Program(regularized, self.task, head, self.data.input_shape, measured=measured)
@@ -351,15 +356,19 @@ class Workbench:
         return self.training.form(self._model()[0], self.data.y, self._outputs)
 
     @cached_property
-    def _measured(self) -> Measured | None:
+    def _measured(self) -> Measured | MeasuredEach | None:
         """What measures the user's metrics."""
         return self.training.measured(self._model()[0], self.data.y, self._outputs)
 
-    def _outputs(self, count: int) -> np.ndarray:
-        """Return what the model gives at its start for so many examples."""
+    def _outputs(self, count: int) -> Any:
+        """Return what the model gives at its start for so many examples; of several outputs a dict by name."""
         x = self.data.x[np.resize(np.arange(min(count, len(self.data))), count)]
-        outputs = self._build(self.settings.first_seed)(fed(self._preprocess(x)(x)), training=False)
-        return keras.ops.convert_to_numpy(outputs).astype("float32")
+        model = self._build(self.settings.first_seed)
+        outputs = model(fed(self._preprocess(x)(x)), training=False)
+        if not self.task.outputs:
+            return keras.ops.convert_to_numpy(outputs).astype("float32")
+        named = by_output(model, outputs)
+        return {name: keras.ops.convert_to_numpy(named[name]).astype("float32") for name in self.task.outputs}
 
     def _check_training(self) -> None:
         """Raise a ReglabError where runs cannot be trained as was said, before anything is."""
@@ -391,7 +400,7 @@ class Workbench:
             **read,
             "data": self.data.fingerprint, "test_part": hashlib.sha256(self.test.tobytes()).hexdigest(),
             "model": config, "initial_weights": digest.hexdigest(), "seed": seed, "settings": settings,
-            "task": self.task.kind, "metric": self.task.deciding, "head": [head.activation, head.outputs],
+            "task": self.task.kind, "metric": self.task.deciding, "head": head.told(),
             "optimizer": training.identified(), "keras": keras.__version__,
             "backend": [backends.name(), backends.version()], **training.facts(head),
         }  # fmt: skip

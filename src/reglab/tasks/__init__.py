@@ -7,6 +7,8 @@ from reglab.tasks.binary import Binary
 from reglab.tasks.kinds import (
     KINDS,
     direction,
+    forms_of,
+    kind_said,
     of_classes,
     of_log,
     of_positions,
@@ -18,6 +20,7 @@ from reglab.tasks.kinds import (
 from reglab.tasks.multi_label import MultiLabel
 from reglab.tasks.positions import Positions
 from reglab.tasks.regression import Regression
+from reglab.tasks.several import Outputs
 from reglab.tasks.single_label import SingleLabel
 
 __all__ = [
@@ -29,11 +32,14 @@ __all__ = [
     "Head",
     "Metric",
     "MultiLabel",
+    "Outputs",
     "Positions",
     "Regression",
     "SingleLabel",
     "Task",
     "direction",
+    "forms_of",
+    "kind_said",
     "of_classes",
     "of_log",
     "of_positions",

@@ -42,13 +42,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from reglab.aliases import Loss, Tensor
 from reglab.data.labels import Form
+from reglab.data.several import by_input
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import keras
 
@@ -83,10 +84,20 @@ def each_of(row: np.ndarray, names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Head:
-    """What a model ends in: the activation of its outputs, and how many there are per example."""
+    """What a model ends in: the activation of its outputs, and how many there are per example.
+
+    Of a model with several outputs, :attr:`by_output` has that of each; the others are those of the first, and the
+    number of all.
+    """
 
     activation: Activation
     outputs: int
+    by_output: Mapping[str, Head] = field(default_factory=dict, repr=False)
+
+    def told(self) -> list[Any]:
+        """Return it as plain data."""
+        each = [[name, *head.told()] for name, head in self.by_output.items()]
+        return [self.activation, self.outputs, *each]
 
 
 @dataclass(frozen=True)
@@ -281,6 +292,16 @@ class Task(ABC):
         """What a table of recipes shows beside the deciding metric, the most important one first."""
 
     @property
+    def outputs(self) -> Mapping[str, Task]:
+        """The task of each of several outputs of a model, by its name; empty where a model has one."""
+        return {}
+
+    @property
+    def units(self) -> int | dict[str, int]:
+        """How many units the last layer of a network usually has; of several outputs by name."""
+        return len(self.names)
+
+    @property
     def scalable(self) -> bool:
         """Whether networks can be trained on standardized labels, for these are numbers to predict."""
         return self.form == "numbers"
@@ -311,7 +332,7 @@ class Task(ABC):
 
     def measured(self, y: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
         """Return the watched metrics of a part, by name; NaN where a prediction is not a number."""
-        if not np.isfinite(predictions).all():
+        if not all(np.isfinite(each).all() for each in by_input(predictions).values()):
             return {metric.name: math.nan for metric in self.watched}
         return {metric.name: metric(y, predictions, weights) for metric in self.watched}
 

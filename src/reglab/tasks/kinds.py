@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reglab.data.labels import IGNORED
+from reglab.data.labels import IGNORED, Output
 from reglab.errors import ReglabError, nearest
 from reglab.tasks.base import Task
 from reglab.tasks.binary import Binary
@@ -16,13 +16,17 @@ from reglab.tasks.multi_label import MultiLabel
 from reglab.tasks.positions import ACCURACY as PER_POSITION
 from reglab.tasks.positions import MEAN_IOU, Positions
 from reglab.tasks.regression import Regression
+from reglab.tasks.several import Outputs
 from reglab.tasks.single_label import SingleLabel
 
 __all__ = [
     "KINDS",
     "direction",
+    "forms_of",
+    "kind_said",
     "of_classes",
     "of_log",
+    "of_outputs",
     "of_positions",
     "of_sets",
     "of_values",
@@ -51,6 +55,9 @@ def read_task(held: Mapping[str, Any]) -> Task:
     Binary(deciding='auc', classes=('no', 'yes'))
     """
     kind = held.get("kind")
+    if kind == Outputs.kind and isinstance(held.get("tasks"), Mapping):
+        tasks = tuple((name, read_task(of_name)) for name, of_name in held["tasks"].items())
+        return Outputs(tasks=tasks, deciding=held["deciding"])
     if kind not in KINDS:
         raise ReglabError(
             f"There is no kind of task {kind!r}.{nearest(str(kind), KINDS)} There are {', '.join(KINDS)}."
@@ -115,14 +122,82 @@ def _with_metric(held: dict[str, Any], metric: str | None) -> Task:
     return read_task(held if metric is None else {**held, "deciding": metric})
 
 
+def kind_said(text: str) -> str:
+    """Return what was said of tasks in the form in which a study holds it: a kind, or one of each output by name.
+
+    Raises:
+        ReglabError: for a kind that there is not.
+
+    >>> kind_said("regression"), kind_said("size = regression,label=binary")
+    ('regression', 'size=regression,label=binary')
+    """
+    parts = [tuple(word.strip() for word in part.split("=", 1)) for part in text.split(",")]
+    for *_, kind in parts:
+        if kind not in KINDS:
+            raise ReglabError(
+                f"task={text!r} is invalid.{nearest(kind, KINDS)} Expected one of {', '.join(KINDS)}; of several "
+                "outputs, NAME=TASK with commas between."
+            )
+    if len(parts) > 1 and any(len(part) == 1 for part in parts):
+        raise ReglabError(f"task={text!r} is invalid. Of several outputs, give NAME=TASK with commas between.")
+    return ",".join("=".join(part) for part in parts)
+
+
+def _by_output(kind: str) -> dict[str, str]:
+    """Return the kinds that were said of several outputs, by name; empty where one was said of all."""
+    return dict(part.split("=", 1) for part in kind_said(kind).split(",") if "=" in part)
+
+
+def forms_of(kind: str) -> str | dict[str, str]:
+    """Return the form of the labels that a kind of task has, of several outputs by name.
+
+    >>> forms_of("regression"), forms_of("size=regression")
+    ('numbers', {'size': 'numbers'})
+    """
+    said = _by_output(kind)
+    return {name: KINDS[one].form for name, one in said.items()} if said else KINDS[kind].form
+
+
+def of_outputs(
+    y: np.ndarray, outputs: Mapping[str, Output], *, kind: str | None = None, metric: str | None = None
+) -> Task:
+    """Return the task of labels of several outputs.
+
+    Args:
+        y: labels with a field per output.
+        outputs: what those of each are.
+        kind: of the task of each, as ``NAME=KIND`` with commas between, or of all.
+        metric: the one that decides, with the name of its output before it; by default that of the first output.
+
+    >>> y = np.array([(0, 1.5), (1, 2.5)], [("kind", "int32"), ("size", "float32")])
+    >>> of_outputs(y, {"kind": Output("classes", ("a", "b")), "size": Output("numbers", ("size",))}).deciding
+    'kind_accuracy'
+    """
+    said = _by_output(kind) if kind else {}
+    tasks = tuple(
+        (name, task_for(of.form, y[name], of.names, kind=said.get(name) if said else kind))
+        for name, of in outputs.items()
+    )
+    first, task = tasks[0]
+    return Outputs(tasks=tasks, deciding=metric or f"{first}_{task.deciding}")
+
+
 def task_for(
-    form: str, y: np.ndarray, names: Sequence[str], *, kind: str | None = None, metric: str | None = None
+    form: str,
+    y: np.ndarray,
+    names: Sequence[str],
+    *,
+    kind: str | None = None,
+    metric: str | None = None,
+    outputs: Mapping[str, Output] | None = None,
 ) -> Task:
     """Return the task of labels that have a form, as :attr:`reglab.Dataset.form` says it; see :func:`of_classes`.
 
     >>> task_for("numbers", np.array([0.5, 1.5]), ("price",)).kind
     'regression'
     """
+    if outputs:
+        return of_outputs(y, outputs, kind=kind, metric=metric)
     if form == "classes":
         return of_classes(y, names, kind=kind, metric=metric)
     if form == "per_position":

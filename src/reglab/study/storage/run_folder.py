@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from reglab.data.several import by_input
 from reglab.errors import ReglabError
 from reglab.study.records import ACCEPTED, FINISHED, Predictions, Record
 from reglab.study.storage import disk, sound
@@ -75,7 +76,9 @@ def predictions(folder: Path, part: str) -> Predictions:
     path = folder / "predictions.npz"
     with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         p, y = arrays[part], arrays[f"{part}_labels"]
-        if p.dtype.kind != "f" or y.dtype.kind not in "iuf" or p.shape[:1] != y.shape[:1] or not p.ndim:
+        predicted, labels = (by_input(each).values() for each in (p, y))  # with a field per output where several are
+        numbers = all(of.dtype.kind == "f" for of in predicted) and all(of.dtype.kind in "iuf" for of in labels)
+        if not numbers or p.dtype.names != y.dtype.names or p.shape[:1] != y.shape[:1] or not p.ndim:
             raise ValueError(f"predictions {p.dtype} {p.shape} and labels {y.dtype} {y.shape} do not fit")
         return Predictions(p, y)
 
