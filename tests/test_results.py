@@ -61,6 +61,7 @@ class Stop(Progress):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_study_that_was_interrupted_can_be_read_and_says_what_is_missing(tmp_path):
     study = reglab.Study("iris", "mlp(units=4)", ["l2"], seeds=2, epochs=1, out=tmp_path / "s")
     with pytest.raises(KeyboardInterrupt):

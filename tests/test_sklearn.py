@@ -92,6 +92,7 @@ def test_cross_validation(iris):
     ],
     ids=["recipes", "recipes and models"],
 )
+@pytest.mark.slow
 def test_a_grid(iris, grid):
     search = GridSearchCV(RegularizedClassifier(**SMALL), grid, cv=2).fit(*iris)
     results = search.cv_results_
@@ -359,10 +360,10 @@ def test_a_copy_is_a_classifier_of_its_own(iris):
 
 
 @pytest.mark.backend
-@pytest.mark.slow_on("jax", "torch")
 @pytest.mark.parametrize(
     "preprocess", ["standardize", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rescale", "none"))]
 )
+@pytest.mark.slow
 def test_the_export_takes_what_fit_took(iris, preprocess, tmp_path):
     import keras
 

@@ -153,6 +153,7 @@ def recorded(folder):
     ],
     ids=["played", "in a worker", "in this process"],
 )
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(tmp_path, program, ways, kind):
     code, err, before, out = _interrupted_at_the_gate(tmp_path, program, *ways, kind=kind)
     assert code == 130, err

@@ -122,7 +122,7 @@ MUTANTS: list[Mutant] = [
             '"train": (self._data.validation[1][:count], slice(count, 2 * count), counts_train)',
         ),
         ("averaged weights stay in the network", "shown.back()", "pass"),
-        ("padded rows are kept", "(fed(chunk)))[:count].astype", "(fed(chunk))).astype"),
+        ("padded rows are kept", "yield _float32(found)[:count]", "yield _float32(found)"),
         ("checkpoints one epoch too late", "(epoch + 1) % checkpoint_every == 0", "epoch % checkpoint_every == 0"),
         ("batches begin anew after a checkpoint", "first_epoch=first, weights", "first_epoch=0, weights"),
     ),
@@ -164,7 +164,7 @@ MUTANTS: list[Mutant] = [
     *_of(
         "tasks/per_position.py",
         ("tasks/test_positions.py",),
-        ("what is given where nothing counts is counted", "count(there, given)", "count(there | True, given)"),
+        ("what is given where nothing counts is counted", "count(there, chosen)", "count(there | True, chosen)"),
         (
             "the union counts hits twice",
             "return _mean(_ratios(hits, given + true - hits))",
@@ -182,9 +182,9 @@ MUTANTS: list[Mutant] = [
         ("a gap has the wrong sign", 'better, worse = ("train", "val")', 'better, worse = ("val", "train")'),
     ),
     *_of(
-        "tasks/classes.py",
-        ("tasks", "study"),
-        ("the columns of two classes change places", "[1 - positive, positive]", "[positive, 1 - positive]"),
+        "tasks/outputs.py",
+        ("models/test_head.py", "tasks", "study"),
+        ("the columns of two classes change places", "[1 - outputs, outputs]", "[outputs, 1 - outputs]"),
     ),
     *_of(
         "data/preprocess.py",

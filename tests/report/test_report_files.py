@@ -96,6 +96,7 @@ def test_no_name_becomes_an_element_or_an_attribute_of_the_page(html, results):
     assert running == [text for kind, text in tame.scripts if kind.get("type") != "application/json"]
 
 
+@pytest.mark.slow
 def test_data_of_the_page_is_json_and_names_in_it_are_literal_for_plotly(html):
     held = [json.loads(text) for kind, text in Elements(html).scripts if kind.get("type") == "application/json"]
     texts = json.dumps(held)
@@ -108,11 +109,13 @@ def test_data_of_the_page_is_json_and_names_in_it_are_literal_for_plotly(html):
             assert "%{x} %{customdata[0]}" not in str(trace.get("hovertemplate", ""))
 
 
+@pytest.mark.slow
 def test_templates_in_names_are_not_filled(html):
     assert "{{ 7 * 7 }}" in html
     assert "Recipes against &lt;/script&gt;" in html
 
 
+@pytest.mark.slow
 def test_the_policy_names_every_script_and_style_by_hash_and_nothing_else(html):
     import base64
     import hashlib
@@ -135,11 +138,13 @@ def own(html):
     return re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_nothing_in_the_page_that_is_loaded_from_elsewhere(html):
     assert not re.findall(r'(?:src|href)="(?!data:|#)', own(html))
     assert "url(" not in own(html)
 
 
+@pytest.mark.slow
 def test_control_characters_are_seen_in_every_format(hostile, html):
     texts = [own(html), markdown.report(hostile, made="today"), latex.table(hostile), spreadsheet.recipes(hostile),
              spreadsheet.runs(hostile), spreadsheet.classes(hostile)]  # fmt: skip
@@ -150,6 +155,7 @@ def test_control_characters_are_seen_in_every_format(hostile, html):
         text.encode()
 
 
+@pytest.mark.slow
 def test_no_cell_of_a_csv_file_is_a_formula_and_numbers_are_numbers(hostile):
     for text in (spreadsheet.recipes(hostile), spreadsheet.runs(hostile), spreadsheet.classes(hostile)):
         head, *rows = csv.reader(io.StringIO(text))
@@ -171,6 +177,7 @@ def test_text_that_a_spreadsheet_takes_for_a_formula_is_led_by_an_apostrophe(lea
     assert inert.cell("1 = 1") == "1 = 1"
 
 
+@pytest.mark.slow
 def test_latex_has_no_command_of_a_name(hostile):
     body = latex.table(hostile).split(r"\midrule")[1].split(r"\bottomrule")[0]
     allowed = {"textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar", "textbf",
@@ -184,6 +191,7 @@ def test_latex_has_no_command_of_a_name(hostile):
         assert len(re.findall(r"(?<!\\)\$", row)) % 2 == 0
 
 
+@pytest.mark.slow
 def test_markdown_stays_a_table_and_makes_no_link_or_element(hostile):
     text = markdown.report(hostile, made="today")
     table = [line for line in text.split("## The table")[1].split("\n## ")[0].splitlines() if line.startswith("|")]
@@ -198,6 +206,7 @@ def test_a_fence_is_longer_than_any_in_the_code():
     assert inert.fenced("a\n````\nb", "sh") == "`````sh\na\n````\nb\n`````"
 
 
+@pytest.mark.slow
 def test_folders_stand_quoted_in_commands(hostile):
     for command, _ in sections.commands(hostile):
         assert "'" in command

@@ -196,7 +196,8 @@ def test_a_second_call_trains_nothing_and_loses_nothing(verb, tmp_path):
 
 
 @pytest.mark.parametrize(("fault", "error"), [(1, RuntimeError), (3, KeyboardInterrupt)])
-@pytest.mark.parametrize("verb", slow_but("race"))
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.slow
 def test_a_fault_in_between_loses_nothing_and_the_same_call_ends_as_without_it(
     verb, fault, error, tmp_path, monkeypatch
 ):

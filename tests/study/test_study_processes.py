@@ -459,6 +459,7 @@ def _kill_and_finish(process, folder, victim, *, resume, go_on=lambda: None):
 
 
 @pytest.mark.parametrize("victim", [pytest.param("coordinator", marks=pytest.mark.slow), "worker"])
+@pytest.mark.slow
 def test_a_study_killed_in_the_middle_of_a_training_is_finished_with_the_same_table(tmp_path, played_workers, victim):
     """Both workers are at their second training of three when the signal comes."""
     (tmp_path / "own.py").write_text(textwrap.dedent(GATE))

@@ -64,6 +64,7 @@ def _swept(folder, what, *, seeds, every):
         *(pytest.param(2, 2, f"{share}/10", marks=pytest.mark.slow) for share in range(1, 11)),
     ],
 )
+@pytest.mark.slow
 def test_dying_at_any_write_loses_nothing_and_trains_nothing_twice(memory, seeds, every, what):
     """At one of each kind of write in the fast tier, at every one of larger studies in the slow one."""
     found = _swept(memory, what, seeds=seeds, every=every)
@@ -72,6 +73,7 @@ def test_dying_at_any_write_loses_nothing_and_trains_nothing_twice(memory, seeds
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_kills_at_random_times_in_a_loop(memory, kills):
     """A study is killed again and again until it gets through, and then the next one is."""
     found = _swept(memory, f"kills={kills}", seeds=2, every=0)
