@@ -151,6 +151,7 @@ MOVED = {
     "stopped": "early_stopping(patience=1) + ema(momentum=0.5)", "sharp": "sam(rho=0.05)",
     "flipped": "augmentation(vertical_flip=true, brightness_range=(0.9, 1.1))",
 }  # fmt: skip
+FOLDED = {"flipped"}  # its range of values is a constant in a script, with which TensorFlow calculates beforehand
 SMOOTH = "label_smoothing(smoothing=0.1)"
 PLAIN = {"plain": "l2(kernel=1e-3)", "stopped": "early_stopping(patience=1) + ema(momentum=0.5)"}
 EXPORTED = {
@@ -184,7 +185,8 @@ def test_a_script_of_every_task_trains_to_the_weights_of_the_study(tmp_path, wit
         network = runpy.run_path(str(folder / "train.py"), run_name="look")["build_network"]()
         network.load_weights(folder / "trained.weights.h5")
         for ours, theirs in zip(network.get_weights(), kept, strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=0 if keras.backend.backend() == "tensorflow" else 2e-4)
+            far = 0 if keras.backend.backend() == "tensorflow" and recipe not in FOLDED else 2e-4
+            np.testing.assert_allclose(ours, theirs, atol=far, rtol=0, err_msg=recipe)
     check_format({"plain": tmp_path / "plain"})
 
 

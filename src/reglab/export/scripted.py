@@ -26,6 +26,7 @@ from reglab.recipe import Recipe
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import Tap
 from reglab.regularized.graph import flat_layers
+from reglab.regularized.model import RegularizedModel
 from reglab.regularized.parts import streams_of
 from reglab.regularized.roles import role, weights_by_role
 from reglab.strategies import Strategy
@@ -66,7 +67,7 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
         backend=backends.name(), task=program.task, classes=facts.head.outputs, input_shape=data.x.shape[1:],
         precision=settings.precision,
         count=lambda strategy: sum(strategy_of(tap) is strategy for tap in taps), fitted=fitted,
-        limits=data.preprocess.range(),
+        limits=data.preprocess.range() or _seen_range(model),
     )  # fmt: skip
     script.soft = facts.trained.dense
     streams = iter(streams_of(recipe.host(), data.stream("training")))
@@ -90,6 +91,12 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     )  # fmt: skip
     printer.function(model.network, "build_network", "Return the network, with what the recipe places in it.")
     return render(script, printer.functions, printer.imports, facts), {**script.arrays, **counted}
+
+
+def _seen_range(model: RegularizedModel) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return where the values of the training part lie, as strategies were told where nothing says it of the data."""
+    found = model.fitted.input_range()
+    return None if found is None else tuple(np.asarray(keras.ops.convert_to_numpy(each)) for each in found)
 
 
 def _counted(script: Script, program: Program, data: SeedData) -> dict[str, np.ndarray]:
