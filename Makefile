@@ -43,7 +43,7 @@ help:  ## list the targets
 demo: $(VENV)/.installed-demo  ## compare the paper's ten arms on scikit-learn's digits, in a few minutes
 	@$(BIN)/reglab demo
 
-test: about-test $(VENV)/.installed-test  ## run the fast tests on TensorFlow and JAX, and on PyTorch where it is installed (12 minutes)
+test: about-test $(VENV)/.installed-test  ## run the fast tests on TensorFlow and JAX, and on PyTorch where it is installed (7 minutes)
 	@$(call run_tests,tensorflow,TensorFlow: every fast test,not slow)
 	@$(call run_tests,jax,JAX: the fast tests that depend on the backend,backend and not slow,$(FAST_ON_BACKENDS))
 	@if $(HAS_TORCH); then \
@@ -56,7 +56,7 @@ test: about-test $(VENV)/.installed-test  ## run the fast tests on TensorFlow an
 
 about-test:
 	@echo "The fast tests: all on TensorFlow, then those that depend on the backend on JAX, and on PyTorch where it is"
-	@echo "installed. About 12 minutes on two cores, 30 on slow ones, and 2 more for packages the first time."
+	@echo "installed. About 7 minutes on two cores, 20 on slow ones, and 2 more for packages the first time."
 	@echo "Slow tests, doctests and the examples of the documents: make test-all."
 
 test-slow: $(VENV)/.installed-test $(VENV)/.installed-torch  ## run the slow tests on all backends (SHARE=2/4: the second quarter of them)
