@@ -96,7 +96,10 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
 def _seen_range(model: RegularizedModel) -> tuple[np.ndarray, np.ndarray] | None:
     """Return where the values of the training part lie, as strategies were told where nothing says it of the data."""
     found = model.fitted.input_range()
-    return None if found is None else tuple(np.asarray(keras.ops.convert_to_numpy(each)) for each in found)
+    if found is None:
+        return None
+    low, high = (np.asarray(keras.ops.convert_to_numpy(each)) for each in found)
+    return low, high
 
 
 def _counted(script: Script, program: Program, data: SeedData) -> dict[str, np.ndarray]:
