@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from small import assert_same
 
 import reglab
 from reglab.backends import name as backend
@@ -35,14 +36,6 @@ def trained(model, y, *args, x=X, **kwargs):
     history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
     network = getattr(model, "network", model)
     return history, [np.array(weight) for weight in network.get_weights()]
-
-
-def assert_same(found, expected, within=1e-6):
-    assert found[0].keys() == expected[0].keys()
-    for name, values in expected[0].items():
-        np.testing.assert_allclose(found[0][name], values, rtol=1e-5, err_msg=name)
-    for ours, theirs in zip(found[1], expected[1], strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=within)
 
 
 NAMES = {"a": "sparse_categorical_crossentropy", "b": "mse"}

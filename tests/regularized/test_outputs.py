@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from small import assert_same
 
 import reglab
 from reglab.backends import name as backend
@@ -32,14 +33,6 @@ def trained(model, y, loss, **kwargs):
     model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=EAGER, **kwargs)
     history = model.fit(X, y, batch_size=4, shuffle=False, verbose=0).history
     return history, [np.array(weight) for weight in getattr(model, "network", model).get_weights()]
-
-
-def assert_same(found, expected, within=1e-6):
-    assert found[0].keys() == expected[0].keys()
-    for name, values in expected[0].items():
-        np.testing.assert_allclose(found[0][name], values, rtol=1e-5, err_msg=name)
-    for ours, theirs in zip(found[1], expected[1], strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=within)
 
 
 def prepared(recipe, y=None, loss=None, *, by_name=True, sample_weight=None):

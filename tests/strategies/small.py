@@ -63,3 +63,12 @@ def dense(*after_hidden):
     for layer in after_hidden:
         h = layer(h)
     return keras.Model(inputs, layers.Dense(3, activation="softmax", name="head")(h))
+
+
+def assert_same(found, expected, within=1e-6):
+    """Compare trainings, each the history that Keras returned and the weights."""
+    assert found[0].keys() == expected[0].keys()
+    for name, values in expected[0].items():
+        np.testing.assert_allclose(found[0][name], values, rtol=1e-5, err_msg=name)
+    for ours, theirs in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=within)

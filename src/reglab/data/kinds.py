@@ -18,6 +18,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from reglab.data.several import kinds_in
 from reglab.errors import ReglabError
 
 __all__ = [
@@ -82,16 +83,7 @@ def checked(kind: str) -> str:
     >>> checked("words = tokens,photo=image")
     'words=tokens,photo=image'
     """
-    parts = [tuple(word.strip() for word in part.split("=", 1)) for part in kind.split(",")]
-    for *_, last in parts:
-        if last not in KINDS:
-            raise ReglabError(
-                f"kind={kind!r} is invalid. Expected one of {', '.join(KINDS)}; of several inputs, NAME=KIND with "
-                "commas between."
-            )
-    if len(parts) > 1 and any(len(part) == 1 for part in parts):
-        raise ReglabError(f"kind={kind!r} is invalid. Of several inputs, give NAME=KIND with commas between.")
-    return ",".join("=".join(part) for part in parts)
+    return kinds_in("kind", kind, KINDS, of="inputs")
 
 
 def kinds_said(kind: str, inputs: Collection[str], *, name: str) -> dict[str, str]:

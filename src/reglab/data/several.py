@@ -13,13 +13,16 @@ together, by the same code that does it for one array. Only what a network is fe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 import numpy as np
 
+from reglab.errors import ReglabError, nearest
+
 __all__ = [
-    "Shape", "apart", "by_input", "called", "each", "example_shape", "fed", "numbers", "together", "with_batch_axis",
+    "Shape", "apart", "by_input", "called", "each", "example_shape", "fed", "kinds_in", "numbers", "together",
+    "with_batch_axis",
 ]  # fmt: skip
 
 Shape: TypeAlias = "tuple[int, ...] | dict[str, tuple[int, ...]]"
@@ -34,6 +37,31 @@ def by_input(x: np.ndarray) -> dict[str, np.ndarray]:
 def called(data: str, name: str) -> str:
     """Return how an error calls an input: ``made: words``, or the data alone where it has one input."""
     return f"{data}: {name}" if name else data
+
+
+def kinds_in(option: str, text: str, known: Collection[str], *, of: str) -> str:
+    """Return a kind, or ``NAME=KIND`` of several with commas between, in the form in which a study holds it.
+
+    Args:
+        option: what an error calls it, such as ``task``.
+        text: what was said.
+        known: the kinds that there are.
+        of: what has names, ``inputs`` or ``outputs``.
+
+    Raises:
+        ReglabError: for a kind that there is not, or several of which one has no name.
+    """
+    parts = [tuple(word.strip() for word in part.split("=", 1)) for part in text.split(",")]
+    form = f"NAME={option.upper()} with commas between"
+    for *_, kind in parts:
+        if kind not in known:
+            raise ReglabError(
+                f"{option}={text!r} is invalid.{nearest(kind, known)} Expected one of {', '.join(known)}; of several "
+                f"{of}, {form}."
+            )
+    if len(parts) > 1 and any(len(part) == 1 for part in parts):
+        raise ReglabError(f"{option}={text!r} is invalid. Of several {of}, give {form}.")
+    return ",".join("=".join(part) for part in parts)
 
 
 def together(inputs: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -65,9 +65,11 @@ def deployed(
 
 
 def _raw(x: np.ndarray, preprocess: Preprocess, name: str) -> keras.KerasTensor:
-    """Return the symbolic input of raw examples: indices keep their type, everything else is float32."""
+    """Return the symbolic input of raw examples: indices are integers of at most 32 bits, all else float32."""
     indices = preprocess.mode == "none" and x.dtype.kind in "iu" and x.dtype != np.uint8
-    return keras.Input(x.shape[1:], dtype=x.dtype.name if indices else "float32", name=name)
+    # Indices fit into 32 bits; JAX has no wider integers as it is set by default.
+    dtype = "float32" if not indices else x.dtype.name if x.dtype.itemsize <= 4 else "int32"
+    return keras.Input(x.shape[1:], dtype=dtype, name=name)
 
 
 def check(path: Path, *, x: np.ndarray, predictions: np.ndarray, tolerance: float) -> float:

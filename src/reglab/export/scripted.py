@@ -67,7 +67,7 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
         backend=backends.name(), task=program.task, classes=facts.head.outputs, input_shape=data.x.shape[1:],
         precision=settings.precision,
         count=lambda strategy: sum(strategy_of(tap) is strategy for tap in taps), fitted=fitted,
-        limits=data.preprocess.range() or _seen_range(model),
+        limits=_input_range(model),
     )  # fmt: skip
     script.soft = facts.trained.dense
     streams = iter(streams_of(recipe.host(), data.stream("training")))
@@ -93,8 +93,8 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     return render(script, printer.functions, printer.imports, facts), {**script.arrays, **counted}
 
 
-def _seen_range(model: RegularizedModel) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return where the values of the training part lie, as strategies were told where nothing says it of the data."""
+def _input_range(model: RegularizedModel) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return where raw values lie in the network's input, as its strategies were told it, or None."""
     found = model.fitted.input_range()
     if found is None:
         return None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from reglab.data.labels import IGNORED, Output
+from reglab.data.several import kinds_in
 from reglab.errors import ReglabError, nearest
 from reglab.tasks.base import Task
 from reglab.tasks.binary import Binary
@@ -131,16 +132,7 @@ def kind_said(text: str) -> str:
     >>> kind_said("regression"), kind_said("size = regression,label=binary")
     ('regression', 'size=regression,label=binary')
     """
-    parts = [tuple(word.strip() for word in part.split("=", 1)) for part in text.split(",")]
-    for *_, kind in parts:
-        if kind not in KINDS:
-            raise ReglabError(
-                f"task={text!r} is invalid.{nearest(kind, KINDS)} Expected one of {', '.join(KINDS)}; of several "
-                "outputs, NAME=TASK with commas between."
-            )
-    if len(parts) > 1 and any(len(part) == 1 for part in parts):
-        raise ReglabError(f"task={text!r} is invalid. Of several outputs, give NAME=TASK with commas between.")
-    return ",".join("=".join(part) for part in parts)
+    return kinds_in("task", text, KINDS, of="outputs")
 
 
 def _by_output(kind: str) -> dict[str, str]:
