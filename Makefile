@@ -5,7 +5,8 @@ PYTHON ?= python3
 # A process per core, four at most, and what took longest at the end of each run. A test that hangs is stopped
 # (pyproject.toml, timeout).
 PYTEST_FLAGS ?= -n logical --maxprocesses 4 --dist worksteal --durations=20 --durations-min=1
-# Which part of the slow tests `make test-slow` runs: 1/1 is all of them.
+# Which part of the slow tests `make test-slow` runs: 1/1 is all of them. Neighbours, which take alike long, go to
+# different parts.
 SHARE ?= 1/1
 
 VENV := .venv
@@ -19,7 +20,7 @@ EXTRAS_lint := dev
 EXTRAS_bench := tensorflow,jax,bench
 
 HAS_TORCH = $(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'
-SPLIT = --splits=$(lastword $(subst /, ,$(SHARE))) --group=$(firstword $(subst /, ,$(SHARE)))
+SPLIT = --splitting-algorithm=least_duration --splits=$(lastword $(subst /, ,$(SHARE))) --group=$(firstword $(subst /, ,$(SHARE)))
 
 # Where the fast tests lie that run on every backend (ON_EVERY_BACKEND in tests/conftest.py): collecting all others would
 # take longer than running these.

@@ -99,12 +99,16 @@ class Reader:
             done = subprocess.run(
                 ["bash", "-xeuo", "pipefail", "-c", block.text], cwd=self.folder, text=True, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "READER": address, "PATH": f"{self._commands}{os.pathsep}{os.environ['PATH']}"},
+                env={**os.environ, "READER": address, "PATH": os.pathsep.join(self._path())},
             )  # fmt: skip
             return done.returncode, done.stdout
         finally:
             with Client(address) as reader:
                 reader.send(None)
+
+    def _path(self) -> list[str]:
+        """Return where the reader's shell looks: what asks this process, then what is installed beside this Python."""
+        return [str(self._commands), str(Path(sys.executable).parent), os.environ["PATH"]]
 
 
 def file_of(block: Block) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 
@@ -106,6 +107,11 @@ def test_blocks_share_names_and_the_folder(tmp_path):
     read(tmp_path, "```python\nx = 1\n```\n```bash\necho 1 > 1\n```\n```python\nx = str(x)\n```\n```bash\nls 1\n```")
     with pytest.raises(AssertionError, match="No such file"):
         read(tmp_path, "```bash\nls 2\n```")
+
+
+def test_python_in_a_shell_is_the_one_that_has_keras(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)  # make calls pytest by its path and puts nothing of .venv there
+    read(tmp_path, "```bash\npython -c 'import importlib.util as u, sys; sys.exit(u.find_spec(\"keras\") is None)'\n```")
 
 
 def test_a_block_that_is_not_run_says_why_in_the_comment_before_it():
