@@ -111,7 +111,8 @@ def test_blocks_share_names_and_the_folder(tmp_path):
 
 def test_python_in_a_shell_is_the_one_that_has_keras(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.defpath)  # make calls pytest by its path and puts nothing of .venv there
-    read(tmp_path, "```bash\npython -c 'import importlib.util as u, sys; sys.exit(u.find_spec(\"keras\") is None)'\n```")
+    found = "import importlib.util as u, sys; sys.exit(u.find_spec('keras') is None)"
+    read(tmp_path, f'```bash\npython -c "{found}"\n```')
 
 
 def test_a_block_that_is_not_run_says_why_in_the_comment_before_it():

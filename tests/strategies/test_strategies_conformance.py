@@ -1,7 +1,6 @@
 """Every strategy, with every variant that has code of its own, passes the checks that reglab ships."""
 
 import itertools
-import os
 
 import pytest
 
@@ -204,10 +203,6 @@ def test_strategies_of_two_stages_train_together(one, other):
 
 @pytest.mark.backend
 @pytest.mark.slow
-@pytest.mark.xfail(
-    os.environ["KERAS_BACKEND"] == "jax", strict=False,
-    reason="mixup with l1l2 goes on within 3e-4 only, in every second trial or so; why is not known yet",
-)  # fmt: skip
 @pytest.mark.parametrize(("one", "other"), BY_STAGE, ids=["+".join(pair) for pair in BY_STAGE])
 def test_strategies_of_two_stages_go_on_from_where_they_stood(one, other):
     testing.check_resumed(Recipe(ONE_OF_EACH[one], ONE_OF_EACH[other]))
