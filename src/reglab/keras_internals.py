@@ -17,7 +17,7 @@ from reglab.lazy import keras
 
 __all__ = [
     "NOT_COPIED", "VARIABLE_ATTRIBUTES", "Node", "autocast_of", "averages_in", "call_with", "calls_in", "compiled_with",
-    "config_of", "decays_all", "draw_from", "follows_schedule", "forget_losses_of", "fresh_values", "generators_in",
+    "config_of", "decays_all", "draw_from", "follows_schedule", "forget_losses_in", "fresh_values", "generators_in",
     "generators_of", "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers",
     "own_variables", "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "settings_of",
     "takes_training", "track_again", "uncompiled", "unseeded_drawn_from", "with_mask", "without_model",
@@ -111,14 +111,15 @@ def takes_training(layer: keras.Layer, default: bool) -> bool:
     return bool(getattr(layer, "_call_has_training_arg", default))
 
 
-def forget_losses_of(layer: keras.Layer) -> None:
-    """Let a layer begin its ``call`` without the losses that it added in earlier ones.
+def forget_losses_in(layer: keras.Layer) -> None:
+    """Let a layer, and all layers inside it, forget which losses they have added.
 
-    On JAX Keras finds a layer's losses by the ids of tensors, and the tensors of an earlier step are gone: a loss of a
-    layer inside that has got such an id since would count once more. ``Layer.__call__`` forgets the ids, but a step of
-    training calls ``call``.
+    In a stateless scope Keras finds a layer's losses by the ids of tensors. When those are gone, a loss of another
+    layer may get such an id and would count for both. ``Layer.__call__`` begins with forgetting; ``stateless_call``, by
+    which steps run on JAX, does not.
     """
-    layer._loss_ids.clear()
+    for one in layers_in(layer, itself=True):
+        one._loss_ids.clear()
 
 
 def mask_of(tensor: Tensor) -> Tensor | None:

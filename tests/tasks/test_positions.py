@@ -46,7 +46,6 @@ def test_metrics_are_scikit_learns_on_the_positions_that_count():
     assert found["cross_entropy"] == pytest.approx(-np.log(rows[np.arange(len(rows)), true]).mean())
 
 
-@pytest.mark.backend
 def test_the_mean_iou_is_keras_of_classes_that_are_nowhere_too():
     from reglab.lazy import keras
 

@@ -17,7 +17,7 @@ import numpy as np
 from reglab import backends
 from reglab.aliases import Logs, Tensor, Tensors
 from reglab.errors import ReglabError
-from reglab.keras_internals import forget_losses_of, is_graph
+from reglab.keras_internals import forget_losses_in, is_graph
 from reglab.recipe import Recipe, RecipeLike
 from reglab.regularized.checks import (
     check_callbacks,
@@ -288,11 +288,14 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         check_path(filepath)
         return super().save(filepath, *args, **kwargs)
 
+    def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
+        forget_losses_in(self)
+        return super().stateless_call(*args, **kwargs)
+
     def call(self, x: Tensors, training: bool | None = None) -> Tensors:
         y = self._forward(x, training=bool(training))
         penalty = self._penalty()
         if penalty is not None:
-            forget_losses_of(self)
             self.add_loss(penalty)
         return y
 

@@ -18,7 +18,7 @@ import numpy as np
 from reglab import backends
 from reglab.aliases import Tensor, Tensors
 from reglab.errors import ReglabError
-from reglab.keras_internals import mask_of
+from reglab.keras_internals import forget_losses_in, mask_of
 from reglab.regularized.fitted import Fitted
 from reglab.regularized.inputs import looks_up
 from reglab.regularized.optimizer import unscaled
@@ -258,9 +258,9 @@ class Step:
             after = scope.get_current_value(variable)
             if after is not before[id(variable)][1]:
                 variable.assign(after)
+        forget_losses_in(self.network)  # they are this model's now
         for loss in losses:
-            # A copy: on JAX Keras finds losses by identity, and would count one for this model and for its layer.
-            self.add_loss(keras.ops.copy(loss))
+            self.add_loss(loss)
         return y
 
     def _penalty(self) -> Tensor | None:
