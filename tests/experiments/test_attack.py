@@ -19,7 +19,7 @@ from reglab.regularized import regularize
 from reglab.study.run import Program
 from reglab.study.storage import answers
 from reglab.study.targets import in_own_units
-from reglab.tasks import Binary, Head, Regression
+from reglab.tasks import Binary, Head, Positions, Regression
 
 
 def linear(kind, scale=1.0, seed=0):
@@ -148,6 +148,35 @@ def test_of_numbers_every_error_of_a_linear_network_grows_by_what_epsilon_can_ta
     found = Attacker(program).left(x, y[:, 0] if targets == 1 else y, attack="fgsm", epsilon=0.1, limits=None)
     errors = np.abs(off) + 0.1 * np.abs(w).sum()
     assert found == pytest.approx(np.mean(np.sqrt(np.mean((errors * scale[1]) ** 2, axis=0))), rel=1e-4)
+
+
+# Two images of 2 x 3 pixels. A network that takes those above 0 for the second class has all that count right.
+PIXELS = np.array([[[0.5, -0.2, 0.3], [-0.4, 0.1, 9.0]], [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]], "float32")[..., None]
+TRUE = np.array([[[1, 0, -1], [0, 1, -1]], [[-1, -1, -1], [-1, -1, -1]]], "int32")
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(("activation", "attack"), [("softmax", "fgsm"), (None, "fgsm"),
+                                                    pytest.param("softmax", "pgd", marks=SLOW)])  # fmt: skip
+def test_of_pixels_those_without_a_label_are_neither_climbed_nor_counted(activation, attack):
+    network = keras.Sequential([keras.Input((2, 3, 1)), keras.layers.Conv2D(2, 1, activation=activation)])
+    network.set_weights([np.array([[[[-0.5, 0.5]]]], "float32"), np.zeros(2, "float32")])
+    regularized = regularize(network, "none")
+    task = Positions(classes=("dark", "bright"), shape=(2, 3), ignored=True, deciding="mean_iou")
+    head = Head(activation or "linear", 2)
+    regularized.compile("sgd", task.loss(head))
+    attacker = Attacker(Program(regularized, task, head, (2, 3, 1)))
+    # 0.15 takes the pixel of 0.1 to -0.05: of the dark class 2 of 3 are hit, of the bright one 1 of 2.
+    # 0.3 takes that of -0.2 too: of each class 1 of 3.
+    for epsilon, left in ((0.0, 1.0), (0.15, (2 / 3 + 1 / 2) / 2), (0.3, 1 / 3)):
+        how = {"attack": attack, "epsilon": epsilon, "limits": None}
+        assert attacker.left(PIXELS, TRUE, **how) == pytest.approx(left)
+        moved = attacker.examples(PIXELS, TRUE, **how)
+        there = TRUE >= 0
+        np.testing.assert_allclose(np.abs(moved - PIXELS)[there], epsilon, atol=1e-6)
+        if attack == "fgsm":
+            np.testing.assert_array_equal(moved[~there], PIXELS[~there])
+    assert attacker.blind(PIXELS, TRUE) == 0.0, "an example without any label is none that could be attacked"
 
 
 # --- of a study ----------------------------------------------------------------------------------------------------

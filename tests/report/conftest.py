@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """A finished study of four recipes, one of which fails, with robustness and samples."""
+    """A finished study of four recipes, one of which fails, with robustness, samples and masks."""
     import made
 
     from reglab.facade import Results
@@ -18,6 +18,7 @@ def folder(tmp_path_factory):
     )
     made.with_robustness(where, Results.load(where))
     made.with_samples(where, magnified=7)
+    made.with_masks(where)
     return where
 
 

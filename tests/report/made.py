@@ -154,6 +154,16 @@ def with_samples(folder, *, recipe="dropout", labels=("cat", "dog"), channels=1,
     disk.write_arrays(path, {**arrays, "about": np.array(json.dumps(about))})
 
 
+def with_masks(folder, *, recipes=("none", "dropout"), classes=3, channels=1, size=8):
+    """Add ``report/masks.npz``: two gradients with a stripe per class, the first row without a label."""
+    images = np.tile((np.arange(size, dtype="uint8") * 4).reshape(1, size, 1, 1), (2, 1, size, channels))
+    true = np.tile(np.arange(size, dtype="int32") * classes // size, (2, size, 1))
+    given = {f"predicted_{i}": (true + i) % classes for i in range(len(recipes))}
+    true = np.where(np.arange(size)[:, None] == 0, np.int32(-1), true)
+    path = Path(folder) / "report" / "masks.npz"
+    disk.write_arrays(path, {"names": np.array(json.dumps(recipes)), "images": images, "true": true, **given})
+
+
 def many(recipes):
     """Return that many recipes: the baseline and strengths of four strategies, and what they do."""
     kinds = ("l2(kernel={:g})", "dropout(rate={:g})", "gaussian_noise(stddev={:g})", "weight_decay(decay={:g})")

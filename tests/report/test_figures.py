@@ -12,6 +12,7 @@ from reglab.errors import ReglabError
 from reglab.facade import Results
 from reglab.report import bands, embed, extras, figures
 from reglab.report.figures import theme
+from reglab.study.storage import disk
 
 
 def traces(figure, meta):
@@ -286,6 +287,78 @@ def test_samples_become_png_images_of_the_same_pixels(tmp_path, channels):
     np.testing.assert_array_equal(image if channels == 1 else image[..., 0], expected)
     assert pair.fooled
     assert pair.difference is None
+
+
+def pixels_of(uri):
+    import base64
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_masks_have_the_colour_of_the_legend_where_a_class_is(results, tmp_path, channels):
+    made.with_masks(tmp_path_with_report(tmp_path), channels=channels)
+    found = extras.masks_of(dataclasses.replace(results, folder=tmp_path))
+    assert list(found.legend) == ["cat", "dog", "fish", "no label"]
+    colours = {name: pixels_of(uri)[0, 0].tolist() for name, uri in found.legend.items()}
+    assert len({tuple(colour) for colour in colours.values()}) == 4
+    assert len(found.examples) == 2
+    example = found.examples[0]
+    assert pixels_of(example.image).shape == ((8, 8) if channels == 1 else (8, 8, 3))
+    true = pixels_of(example.true)
+    assert (true[0] == colours["no label"]).all()
+    assert true[1].tolist() == [colours[name] for name in ["cat"] * 3 + ["dog"] * 3 + ["fish"] * 2]
+    assert pixels_of(example.predicted["dropout"])[0, 0].tolist() == colours["dog"]
+    assert found.coarse
+
+
+def test_large_masks_are_embedded_small_and_keep_their_colours(results, tmp_path):
+    made.with_masks(tmp_path_with_report(tmp_path), size=600)
+    found = extras.masks_of(dataclasses.replace(results, folder=tmp_path))
+    assert not found.coarse
+    assert pixels_of(found.examples[0].true).shape == (*pixels_of(found.examples[0].image).shape, 3) == (200, 200, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": np.zeros((2, 8, 8, 1))},
+        {"images": np.zeros((0, 8, 8, 1), "uint8")},
+        {"images": np.zeros((2, 8, 8, 4), "uint8")},
+        {"true": np.full((2, 8, 8), 3)},
+        {"true": np.zeros((2, 8, 0), int)},
+        {"true": np.zeros((2, 8, 8))},
+        {"predicted_0": np.full((2, 8, 8), -1)},
+        {"predicted_1": np.zeros((2, 8, 7), int)},
+        {"names": np.array("[]")},
+        {"names": np.array("7")},
+        {"names": np.array('["none", "dropout", "l2"]')},
+        {"names": np.array("[" * 100_000)},
+    ],
+)
+def test_masks_that_do_not_fit_are_left_out(results, tmp_path, change):
+    made.with_masks(tmp_path_with_report(tmp_path))
+    there = dataclasses.replace(results, folder=tmp_path)
+    assert extras.masks_of(there) is not None
+    path = tmp_path / "report" / "masks.npz"
+    disk.write_arrays(path, {**disk.read_arrays(path), **change})
+    assert extras.masks_of(there) is None
+
+
+def test_a_file_of_arrays_that_is_damaged_anywhere_is_read_as_none_or_some(tmp_path):
+    made.with_masks(tmp_path_with_report(tmp_path))
+    path = tmp_path / "report" / "masks.npz"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 11):
+        for damaged in (whole[:at], whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :]):
+            path.write_bytes(damaged)
+            disk.read_arrays(path)
+    path.unlink()
+    path.mkdir()
+    assert disk.read_arrays(path) == {}
 
 
 def tmp_path_with_report(path):

@@ -51,6 +51,7 @@ def hostile(tmp_path_factory):
     )
     made.with_robustness(where, found)
     made.with_samples(where, recipe=HOSTILE[0], labels=HOSTILE[:2])
+    made.with_masks(where, recipes=HOSTILE[:2], classes=4)
     # A lone surrogate cannot stand in a table of SQLite; it can in what Python holds.
     return type(found)(**{**vars_of(found), "notes": tuple(HOSTILE), "headline": HOSTILE[0],
                           "data": {"read": HOSTILE}})  # fmt: skip
@@ -225,10 +226,10 @@ def test_the_page_has_every_section_that_there_is_data_for(results, swept):
     ids = set(re.findall(r'<section id="([a-z-]+)"', page(results, made="today")))
     assert ids == {
         "use", "table", "differences", "diagnosis", "curves", "gap-section", "classes-section", "calibration",
-        "attack", "samples", "failures", "again",
+        "attack", "masks", "samples", "failures", "again",
     }  # fmt: skip
     others = set(re.findall(r'<section id="([a-z-]+)"', page(swept, made="today")))
-    assert others == ids - {"attack", "samples", "failures"} | {"sensitivity"}
+    assert others == ids - {"attack", "masks", "samples", "failures"} | {"sensitivity"}
 
 
 def test_a_study_of_which_nothing_has_finished_has_a_report(tmp_path):

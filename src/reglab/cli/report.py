@@ -10,7 +10,7 @@ from reglab.cli.options import StudyFolder
 from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
 from reglab.errors import ReglabError
-from reglab.experiments import samples
+from reglab.experiments import masks, samples
 from reglab.facade import Study
 from reglab.recipe import Recipe
 from reglab.report.write import watch as watched
@@ -25,8 +25,8 @@ __all__ = ["report"]
 @click.option("--out", type=click.Path(file_okay=False), help="where to write [default: report/ in FOLDER]")
 @click.option("--watch", "-w", is_flag=True, help="write it again every few seconds, until the study ends or Ctrl-C")
 @click.option("--open", "opened", is_flag=True, help="show the page in a browser")
-@click.option("--samples/--no-samples", default=True, help="show what strategies do to images of the data, "
-              "where it can be read [default: samples]")  # fmt: skip
+@click.option("--samples/--no-samples", default=True, help="show images of the data, where it can be "
+              "read: what strategies do to them, and classes of their pixels [default: samples]")  # fmt: skip
 def report(folder: str, out: str | None, watch: bool, opened: bool, samples: bool) -> None:
     """Write the report of the study in FOLDER: one HTML page that needs no network, Markdown, LaTeX and CSV.
 
@@ -60,17 +60,28 @@ def report(folder: str, out: str | None, watch: bool, opened: bool, samples: boo
 
 
 def _make_samples(results: Results) -> None:
-    """Make the samples that the report shows, where they are not there and can be made."""
-    if not results.complete or results.spec.get("sealed") or samples.load(results.folder):
+    """Make the samples and masks that the report shows, where they are not there and can be made."""
+    if not results.complete or results.spec.get("sealed"):
         return
-
     try:
         recipes = [Recipe.parse(text) for text in results.spec["recipes"].values()]  # strategies of others are unknown
-        if not any(map(samples.may_change, recipes)):
+        changed = any(map(samples.may_change, recipes)) and not samples.load(results.folder)
+        if not (changed or _lacks_masks(results)):
             return
         study = Study.resume(results.folder)
         if study.dataset.kind == "image":
             start_backend()
-            samples.samples(study)
+            if _lacks_masks(results):
+                masks.masks(study)
+            if changed:
+                samples.samples(study)
     except ReglabError as error:  # the report does not need them
-        say(f"note: no samples of what strategies do to the data: {error}", err=True)
+        say(f"note: no images of the data in the report: {error}", err=True)
+
+
+def _lacks_masks(results: Results) -> bool:
+    """Whether pixels have classes, and the masks of what is compared now are not there."""
+    if not results.task.per_position:
+        return False
+    made = masks.load(results)
+    return made is None or not set(made.predicted) >= set(masks.shown(results))

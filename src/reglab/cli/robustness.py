@@ -31,7 +31,7 @@ __all__ = ["robustness"]
     "--examples",
     type=click.IntRange(min=1),
     metavar="N",
-    help="test examples, of every class its share [default: 1000]",
+    help="test examples, of every class its share where each has one [default: 1000]",
 )
 @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="the first N of each recipe [default: all]")
 @click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="a recipe's name; can be given again "

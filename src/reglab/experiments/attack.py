@@ -65,7 +65,14 @@ class Attacker:
         return self.program.task.decides(y, self.program.predict(moved))
 
     def blind(self, x: np.ndarray, y: np.ndarray) -> float:
-        """Return the share of examples at which the loss has no gradient at all, so that attacks cannot climb it."""
+        """Return the share of examples at which the loss has no gradient at all, so that attacks cannot climb it.
+
+        Of those that have a label that counts.
+        """
+        there = self.program.task.counting(y)
+        if not there.any():
+            return 0.0
+        x, y = x[there], y[there]
         run = self._compiled.setdefault(("slope", False), self._compile(lambda x, y: self._slope(x, y)))
         y, still, size = self.program.as_trained(y), 0, _batch_size(len(x))
         for start in range(0, len(x), size):

@@ -127,7 +127,7 @@ def robustness(
     Args:
         study: as :meth:`Study.resume` gives it.
         epsilons: radii, from 0 on; by default up to 32/255 of the raw range for images, else up to 0.5 of the input.
-        examples: so many test examples, of every class its share; the same for every run.
+        examples: so many test examples, of every class its share where each has one; the same for every run.
         recipes: which ones; by default all.
         seeds: the first so many of each; by default all.
         progress: hears of each run before it is attacked.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +20,7 @@ from reglab.study.storage import disk
 if TYPE_CHECKING:
     from reglab.study.run import Program, SeedData
 
-__all__ = ["Sample", "load", "may_change", "samples"]
+__all__ = ["Sample", "as_bytes", "in_range", "load", "may_change", "samples"]
 
 FILE = Path("report") / "samples.npz"
 _BATCH = 64  # images that are tried; of a share that is changed, the first are shown
@@ -57,11 +54,11 @@ class Sample:
 
 def load(folder: str | Path) -> list[Sample]:
     """Return the samples that a study folder has; none where they were not made, or are not whole."""
+    held = disk.read_arrays(Path(folder) / FILE)
     try:
-        with (Path(folder) / FILE).open("rb") as file, np.load(file, allow_pickle=False) as held:
-            about = json.loads(str(held["about"]))
-            found = [_sample(one, {key: held[f"{key}_{i}"] for key in _ARRAYS}) for i, one in enumerate(about)]
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zlib.error, zipfile.BadZipFile):  # not there, or cut
+        about = json.loads(str(held["about"]))
+        found = [_sample(one, {key: held[f"{key}_{i}"] for key in _ARRAYS}) for i, one in enumerate(about)]
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []
     return found if all(map(_whole, found)) else []
 
@@ -143,8 +140,8 @@ def _of_program(
                 Sample(
                     recipe=name, what=Recipe(strategy).to_text(), magnified=magnified, difference=difference,
                     labels=program.task.in_words(y[changed]),
-                    before=_bytes(before), predicted_before=_predicted(program, x[changed]),
-                    after=_bytes(changed_to), predicted_after=_predicted(program, after[changed]),
+                    before=as_bytes(before), predicted_before=_predicted(program, x[changed]),
+                    after=as_bytes(changed_to), predicted_after=_predicted(program, after[changed]),
                 )
             )  # fmt: skip
     return found
@@ -156,12 +153,17 @@ def _predicted(program: Program, x: np.ndarray) -> tuple[str, ...]:
 
 def _pixels(x: np.ndarray, at: SeedData, data: Dataset) -> np.ndarray:
     """Return images in [0, 1] of the raw range from what the network gets."""
-    raw = x * at.preprocess.scale + at.preprocess.mean
+    return in_range(x * at.preprocess.scale + at.preprocess.mean, data)
+
+
+def in_range(raw: np.ndarray, data: Dataset) -> np.ndarray:
+    """Return raw images in [0, 1] of the range of the data."""
     low, high = data.value_range or (float(data.x.min()), float(data.x.max()))
     return np.clip((raw - low) / (high - low), 0.0, 1.0)
 
 
-def _bytes(picture: np.ndarray) -> np.ndarray:
+def as_bytes(picture: np.ndarray) -> np.ndarray:
+    """Return an image in [0, 1] as uint8."""
     return np.round(255 * picture).astype("uint8")
 
 
@@ -172,7 +174,7 @@ def _difference(before: np.ndarray, after: np.ndarray) -> tuple[int, np.ndarray]
     if largest == 0 or largest >= _VISIBLE:
         return 0, np.full(before.shape, 128, "uint8")
     factor = int(min(1000, 0.5 / largest))
-    return factor, _bytes(np.clip(0.5 + factor * change, 0.0, 1.0))
+    return factor, as_bytes(np.clip(0.5 + factor * change, 0.0, 1.0))
 
 
 def _keep(folder: Path, found: list[Sample]) -> None:
@@ -185,6 +187,4 @@ def _keep(folder: Path, found: list[Sample]) -> None:
     ]  # fmt: skip
     arrays = {f"{key}_{i}": getattr(sample, key) for i, sample in enumerate(found) for key in _ARRAYS}
     (folder / FILE).parent.mkdir(exist_ok=True)
-    held = io.BytesIO()
-    np.savez(held, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-    disk.write(folder / FILE, held.getvalue())  # whole, or as it was
+    disk.write_arrays(folder / FILE, {"about": np.array(json.dumps(about)), **arrays})

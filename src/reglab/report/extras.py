@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import colorsys
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from reglab.analysis.diagnose import diagnose
+from reglab.experiments import masks
 from reglab.experiments.diagnosis import diagnosed
 from reglab.experiments.samples import Sample, load
 from reglab.report.findings import Told, told
@@ -19,9 +21,23 @@ from reglab.results import Results
 from reglab.study.records import FINISHED
 from reglab.study.storage import answers, disk
 
-__all__ = ["Pair", "Samples", "diagnosis_of", "effort_of", "onsets_of", "robustness_of", "samples_of"]
+__all__ = [
+    "Mask",
+    "Masks",
+    "Pair",
+    "Samples",
+    "diagnosis_of",
+    "effort_of",
+    "masks_of",
+    "onsets_of",
+    "robustness_of",
+    "samples_of",
+]
 
 _SCHEMA = 1
+_NO_CLASS = (128, 128, 128)  # the colour of pixels without a label
+_COARSE = 64  # pixels a side of an image of which each pixel is to be seen
+_LARGEST = 256  # pixels a side that are embedded at most
 
 
 def robustness_of(folder: Path) -> dict[str, Any] | None:
@@ -88,6 +104,63 @@ def _samples(sample: Sample) -> Samples:
         )
     )  # fmt: skip
     return Samples(sample.recipe, sample.what, sample.magnified, tuple(pairs))
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A test image, the class of each pixel as labelled, and as recipes predict it by their names: data URIs of PNG."""
+
+    image: str
+    true: str
+    predicted: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Test images with masks, and by the name of each class that is in them an image of its colour.
+
+    ``coarse`` says that they have so few pixels that each is to be seen.
+    """
+
+    examples: tuple[Mask, ...]
+    legend: dict[str, str]
+    coarse: bool
+
+
+def masks_of(results: Results) -> Masks | None:
+    """Return what ``report/masks.npz`` holds, as :func:`reglab.experiments.masks.masks` makes it."""
+    found = masks.load(results)
+    if found is None:
+        return None
+    names = results.task.names
+    colours = np.array([*_colours(len(names)), _NO_CLASS], "uint8")  # of -1, which is the last
+    examples = tuple(
+        Mask(
+            _png(_small(image)), _png(colours[_small(true)]),
+            {name: _png(colours[_small(of[i])]) for name, of in found.predicted.items()},
+        )
+        for i, (image, true) in enumerate(zip(found.images, found.true, strict=True))
+    )  # fmt: skip
+    everything = np.concatenate([found.true.ravel(), *(of.ravel() for of in found.predicted.values())])
+    legend = {names[i]: _png(np.full((8, 8, 3), colours[i])) for i in np.unique(everything) if i >= 0}
+    if (found.true < 0).any():
+        legend["no label"] = _png(np.full((8, 8, 3), colours[-1]))
+    return Masks(examples, legend, coarse=max(found.images.shape[1:3]) <= _COARSE)
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    """Return every so manyth pixel of a picture that is large."""
+    step = -(-max(picture.shape[:2]) // _LARGEST)
+    return picture[::step, ::step]
+
+
+def _colours(count: int) -> list[tuple[int, ...]]:
+    """Return a colour per class: hues around the circle, light and dark by turns."""
+    lightness = (0.36, 0.7)
+    return [
+        tuple(round(255 * part) for part in colorsys.hls_to_rgb((0.58 + i / count) % 1.0, lightness[i % 2], 0.7))
+        for i in range(count)
+    ]
 
 
 def diagnosis_of(results: Results) -> Told | None:

@@ -172,12 +172,14 @@ def _fit(found: Diagnosis) -> str:
 
 
 def _gap(found: Diagnosis) -> str:
-    words, said = ("ahead", "behind"), []
+    said = []
     if found.gap is not None:
+        words = ("ahead", "behind")
         best = "" if found.best_gap is None else f", at the best epoch {side(found.level, found.best_gap, words)}"
         allowed = ", allowing for the size of the one validation part" if found.shared and found.gap.sure else ""
         level = found.level.title
-        said.append(f"training {level} is {side(found.level, found.gap, words)} of validation's{best}{allowed}")
+        size = side(found.level, found.gap, ("ahead of", "behind"))
+        said.append(f"training {level} is {size} validation's{best}{allowed}")
     if found.cost_gap is not None:
         size = side(found.cost, found.cost_gap, ("above", "below"), found.cost.form)
         unit = f", {found.cost.measured_in}" if found.cost.measured_in else ""

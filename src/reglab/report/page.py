@@ -81,7 +81,7 @@ def _texts(results: Results) -> dict[str, Any]:
         "failures": sections.failures(results), "commands": sections.commands(results),
         "study_yaml": sections.study_yaml(results), "read": sections.read(results),
         "grouped": words.grouped(results), "beside": words.references(results),
-        "samples": extras.samples_of(results.folder),
+        "samples": extras.samples_of(results.folder), "masks": extras.masks_of(results),
         "robustness_note": measured.get("note", ""),
         "attacks": list(under_attack(results, measured)) if measured else [],
         "calibration": words.reliability(results, [row.name for row in comparison.rows]),

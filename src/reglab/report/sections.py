@@ -176,7 +176,9 @@ def confused(results: Results, *, most: int = 8) -> Sheet | None:
     )  # fmt: skip
     if not rows:
         return None
-    meanings = ("class it is", "class it is taken for", *(f"share of the class, {name}" for name in names))
+    told = by_name(results, results.baseline)
+    of = "examples" if told is None else told.of
+    meanings = ("true class", "class it is taken for", *(f"share of the {of} of the class, {name}" for name in names))
     return Sheet(("true", "taken for", *names), meanings, rows)
 
 

@@ -220,8 +220,8 @@ def classes(names: Sequence[str], labels: Sequence[str], change: np.ndarray, bas
     )
 
 
-def confusion(name: str, counts: np.ndarray, labels: Sequence[str]) -> str:
-    """Say which classes are confused most; ``counts`` is ``(classes, classes)``."""
+def confusion(name: str, counts: np.ndarray, labels: Sequence[str], of: str = "examples") -> str:
+    """Say which classes are confused most; ``counts`` is ``(classes, classes)``, ``of`` what is counted."""
     off = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     if not off.any():
         return f"{visible(name)}: no error on the test set."
@@ -229,7 +229,7 @@ def confusion(name: str, counts: np.ndarray, labels: Sequence[str]) -> str:
     i, j = map(int, np.unravel_index(np.argmax(shares), shares.shape))
     return (
         f"{visible(name)}: most often takes {visible(labels[i])} for {visible(labels[j])}, "
-        f"{100 * shares[i, j]:.1f} % of that class."
+        f"{100 * shares[i, j]:.1f} % of its {of}."
     )
 
 

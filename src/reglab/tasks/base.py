@@ -529,6 +529,14 @@ class Task(ABC):
         """Return each label as people read it."""
         return tuple(each_of(row, self.names) for row in np.asarray(labels).reshape(len(labels), -1))
 
+    def counting(self, y: np.ndarray) -> np.ndarray:
+        """Return which examples have a label that counts, booleans ``(N,)``."""
+        return np.ones(len(y), bool)
+
+    def measurable(self, y: np.ndarray) -> bool:
+        """Whether what is watched has a value on such labels, whatever is predicted."""
+        return bool(len(y))
+
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
         """Return which examples are predicted rightly, booleans ``(N,)``; None where that is a matter of degree."""
         return None

@@ -23,6 +23,7 @@ __all__ = ["Positions"]
 
 _SMALLEST = 1e-37  # of a probability in float32
 _MOST_POINTS = 100_000  # of which bias and variance are
+_MOST_SHARES = 3  # that an example is told by
 
 ACCURACY = Metric(
     "accuracy", "accuracy per position", of.accuracy, per_example=of.accuracy_scores, weighted=of.accuracy,
@@ -77,7 +78,6 @@ class Positions(OfClasses):
     form: ClassVar[Form] = "per_position"
     takes_masks: ClassVar[bool] = True
     per_position: ClassVar[bool] = True
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"robustness", "samples"})
     distance: ClassVar[str] = "Brier score per position"
     accuracy: ClassVar[Metric] = ACCURACY
     cross_entropy: ClassVar[Metric] = CROSS_ENTROPY
@@ -139,6 +139,26 @@ class Positions(OfClasses):
     @property
     def kept_shape(self) -> tuple[int, ...]:
         return (*self.shape, len(self.classes))
+
+    def chosen(self, predictions: np.ndarray) -> np.ndarray:
+        return np.asarray(predictions.argmax(axis=-1))
+
+    def in_words(self, labels: np.ndarray) -> tuple[str, ...]:
+        """Return how much of each example is of each class, the largest shares first, three at most."""
+        return tuple(self._in_words(row[row != IGNORED]) for row in np.asarray(labels))
+
+    def _in_words(self, of_one: np.ndarray) -> str:
+        shares = np.bincount(of_one, minlength=len(self.classes)) / max(1, of_one.size)
+        there = [i for i in np.argsort(-shares, kind="stable") if shares[i]]
+        told = [f"{self.classes[i]} {100 * shares[i]:.0f} %" for i in there[:_MOST_SHARES]]
+        rest = shares[there[_MOST_SHARES:]].sum()
+        return ", ".join([*told, *([f"others {100 * rest:.0f} %"] if rest else [])]) or "no label"
+
+    def counting(self, y: np.ndarray) -> np.ndarray:
+        return np.asarray((y != IGNORED).reshape(len(y), -1).any(axis=1))
+
+    def measurable(self, y: np.ndarray) -> bool:
+        return bool(self.counting(y).any())
 
     @property
     def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from reglab import inert
 from reglab.errors import ReglabError
 from reglab.report import words
-from reglab.report.bands import changes, pooled_confusion
+from reglab.report.bands import by_name, changes, pooled_confusion
 from reglab.report.figures import theme
 from reglab.results import Results
 
@@ -79,7 +79,7 @@ def confusion(results: Results, name: str) -> go.Figure:
         >>> results = reglab.Results.load("reglab-out/demo")
         >>> reglab.figures.confusion(results, "dropout").show()
     """
-    counts = pooled_confusion(results, name)
+    counts, told = pooled_confusion(results, name), by_name(results, name)
     if counts is None:
         raise ReglabError(f"No run of {name} has finished, so there is no confusion matrix.")
     classes = list(results.task.names)
@@ -94,7 +94,7 @@ def confusion(results: Results, name: str) -> go.Figure:
         ]
         for i, true in enumerate(classes)
     ]  # fmt: skip
-    made = theme.figure(height=360, message=words.confusion(name, counts, classes))
+    made = theme.figure(height=360, message=words.confusion(name, counts, classes, told.of if told else "examples"))
     text = len(classes) <= _CELLS_WITH_TEXT
     for what, mask, scale in (
         ("errors", ~diagonal, theme.SEQUENTIAL), ("right", diagonal, ((0.0, theme.GRID), (1.0, theme.GRID)))

@@ -14,6 +14,9 @@ import math
 import os
 import shutil
 import sqlite3
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +35,7 @@ __all__ = [
     "intact",
     "new_folder",
     "publish",
+    "read_arrays",
     "read_json",
     "remove",
     "set_aside",
@@ -149,6 +153,17 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that an ``.npz`` holds, none if it is not there or damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    # What NumPy and zipfile raise on bytes that are not theirs; an array that claims to be huge, MemoryError.
+    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, struct.error,
+            zlib.error, zipfile.BadZipFile):  # fmt: skip
+        return {}
 
 
 def intact(folder: Path, manifest: object, *, thorough: bool) -> bool:
