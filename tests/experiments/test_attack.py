@@ -10,6 +10,7 @@ import played
 import pytest
 
 import reglab
+from reglab.data.several import together
 from reglab.errors import ReglabError
 from reglab.experiments import samples as pictures
 from reglab.experiments.attack import Attacker
@@ -20,6 +21,7 @@ from reglab.study.run import Program
 from reglab.study.storage import answers
 from reglab.study.targets import in_own_units
 from reglab.tasks import Binary, Head, Positions, Regression
+from reglab.tasks.several import Outputs
 
 
 def linear(kind, scale=1.0, seed=0):
@@ -177,6 +179,28 @@ def test_of_pixels_those_without_a_label_are_neither_climbed_nor_counted(activat
         if attack == "fgsm":
             np.testing.assert_array_equal(moved[~there], PIXELS[~there])
     assert attacker.blind(PIXELS, TRUE) == 0.0, "an example without any label is none that could be attacked"
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("by_name", [True, False])
+def test_of_several_outputs_a_step_goes_along_the_sum_of_the_weighted_losses(by_name):
+    inputs = keras.Input((5,))
+    ends = {name: keras.layers.Dense(1, name=name)(inputs) for name in ("a", "b")}
+    regularized = regularize(keras.Model(inputs, ends if by_name else list(ends.values())), "none")
+    task = Outputs(tasks=tuple((name, Regression(targets=(name,))) for name in ends), deciding="a_rmse")
+    head = Head("linear", 2, {name: Head("linear", 1) for name in ends})
+    regularized.compile("sgd", task.loss(head))
+    program = Program(regularized, task, head, (5,))
+    random = np.random.default_rng(0)
+    wa, wb = random.normal(size=(2, 5)).astype("float32")
+    program.model.network.set_weights([wa[:, None], np.zeros(1), wb[:, None], np.zeros(1)])
+    x, off = cloud(), random.normal(size=(2, 300, 1))
+    y = together({"a": (x @ wa - off[0, :, 0]).astype("float32"), "b": (x @ wb - off[1, :, 0]).astype("float32")})
+    moved = x + 0.1 * np.sign(off[0] * wa + 3.0 * off[1] * wb)
+    attacker = Attacker(program, {"b": 3.0})
+    found = attacker.left(x, y, attack="fgsm", epsilon=0.1, limits=None)
+    assert found == pytest.approx(np.sqrt(np.mean((moved @ wa - y["a"]) ** 2)), rel=1e-4)
+    assert attacker.blind(x, y) == 0.0
 
 
 # --- of a study ----------------------------------------------------------------------------------------------------

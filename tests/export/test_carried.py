@@ -14,16 +14,18 @@ from reglab.export.source import names_in, unannotated
 from reglab.strategies import ASAM, Adversarial, CutMix, Mixup
 from reglab.strategies.data.adversarial import attacked
 from reglab.strategies.data.cutmix import cutmix
-from reglab.tasks import SingleLabel
+from reglab.strategies.script import ScriptOutput
+from reglab.tasks import Head, SingleLabel
 
 STRATEGIES = Path(reglab.__file__).parent / "strategies"
 
 
 def script():
+    task = SingleLabel(classes=("a", "b", "c"))
     return Script(
         backend="tensorflow",
-        task=SingleLabel(classes=("a", "b", "c")),
-        classes=3,
+        task=task,
+        outputs={"": ScriptOutput(task, Head("softmax", 3))},
         input_shape=(4, 4, 1),
         precision="float32",
         count=lambda strategy: 1,

@@ -14,6 +14,7 @@ import reglab
 from reglab.data import Dataset
 from reglab.errors import ReglabError
 from reglab.export.script import Script
+from reglab.export.source import in_text, named
 from reglab.export.write import export
 from reglab.study.storage import run_folder
 from reglab.tasks import Binary, MultiLabel, Positions, Regression, SingleLabel
@@ -41,7 +42,7 @@ def test_what_scripts_measure_is_the_metric_of_the_study(name):
     given = np.random.default_rng(0).normal(size=(60, *task.kept_shape)).astype("float32")
     p = special.softmax(given, axis=-1) if task.probabilities else 1000 * given
     for metric in [metric for metric in task.metrics if metric.better]:
-        script = Script(backend="tensorflow", task=task, classes=2, input_shape=(3,), precision="float32",
+        script = Script(backend="tensorflow", task=task, outputs={}, input_shape=(3,), precision="float32",
                         count=lambda strategy: 1, fitted=lambda strategy: {})  # fmt: skip
         function = script.carry(task.in_python(metric))
         known = {"np": np}
@@ -145,6 +146,39 @@ def one_output(input_shape, num_classes):
     return keras.Sequential([keras.Input(input_shape), layers.Conv2D(1, 3, padding="same", name="logits")])
 
 
+def outputs():
+    """Rows with one of three kinds, a size, and some of two marks."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(90, 4)).astype("float32")
+    y = {"kind": (x[:, 0] > 0).astype("int64") + (x[:, 1] > 0.4), "size": 2 * x[:, 2] + random.normal(size=90),
+         "marks": (x[:, 1:3] > random.normal(size=(90, 2))).astype("int64")}  # fmt: skip
+    return reglab.data.load((x, y), form={"marks": "sets"})
+
+
+def of_outputs(input_shape, num_classes):
+    layers = keras.layers
+    inputs = keras.Input(input_shape)
+    h = layers.Dense(8, activation="relu")(inputs)
+    ends = {"kind": "softmax", "size": None, "marks": "sigmoid"}
+    return keras.Model(inputs, {name: layers.Dense(num_classes[name], end)(h) for name, end in ends.items()})
+
+
+def scenes():
+    """Images with their masks and which of both values they have more of."""
+    data = masks(40)
+    mask = abs(data.y)
+    return reglab.data.load((data.x, {"dark": (mask.mean(axis=(1, 2)) < 0.5).astype("int64"), "mask": mask}))
+
+
+def of_scenes(input_shape, num_classes):
+    """The outputs in an order, that of the masks first."""
+    layers = keras.layers
+    inputs = keras.Input(input_shape)
+    h = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    dark = layers.Dense(1, activation="sigmoid", name="dark")(layers.GlobalAveragePooling2D()(h))
+    return keras.Model(inputs, [layers.Conv2D(2, 1, name="mask")(h), dark])
+
+
 MOVED = {
     "plain": "l2(kernel=1e-3)", "moved": "augmentation(horizontal_flip=true, rotation_range=10) + dropout(rate=0.1)",
     "mixed": "mixup(alpha=0.3)", "cut": "cutmix(alpha=1.0) + label_smoothing(smoothing=0.1)",
@@ -161,6 +195,20 @@ EXPORTED = {
     "tokens": (tokens, tagging, {"plain": "none", "smooth": f"{SMOOTH} + ema(momentum=0.5)"}, {}),
     "label sets": (label_sets, "mlp(units=4)", {**PLAIN, "smooth": SMOOTH}, {}),
     "several": (several, of_several, {"plain": "dropout(rate=0.1) + l2(kernel=1e-3)", "sharp": "sam(rho=0.05)"}, {}),
+    "outputs": (
+        outputs,
+        of_outputs,
+        {
+            "plain": "dropout(rate=0.1) + l2(kernel=1e-3)",
+            "smooth": SMOOTH,
+            "mixed": f"mixup(alpha=0.3) + {SMOOTH}",
+            "sharp": "sam(rho=0.05)",
+            "attacked": "adversarial(epsilon=0.1)",
+            "stopped": "early_stopping(monitor=val_kind_accuracy, patience=1) + ema(momentum=0.5)",
+        },
+        {"metric": "size_rmse", "loss": {"size": "huber"}, "loss_weights": {"size": 0.3}},
+    ),
+    "outputs in order": (scenes, of_scenes, {**PLAIN, "smooth": SMOOTH, "sharp": "sam(rho=0.05)"}, {}),
     "rank": ("diabetes", "mlp(units=4)", PLAIN, {"metric": "spearman"}),
     "auc": ("breast_cancer", "mlp(units=4)", PLAIN, {"metric": "auc", "learning_rate": 0.001}),
     "balanced": ("wine", "mlp(units=4)", PLAIN, {"metric": "balanced_accuracy"}),
@@ -202,3 +250,27 @@ def test_what_a_script_of_positions_cannot_do_is_told(tmp_path):
         with pytest.raises(ReglabError, match=said):
             export(made, recipe="it")
         assert (export(made, recipe="it", script=False) / "model.keras").exists()
+
+
+@pytest.mark.slow
+def test_the_network_of_several_outputs_predicts_what_the_study_keeps_of_each(tmp_path):
+    made = reglab.Study(scenes(), of_scenes, ["cutmix(alpha=1.0)"], seeds=1, epochs=1, out=tmp_path / "study")
+    run = made.run(workers=0).shipped("cutmix(alpha=1.0)")
+    with pytest.raises(ReglabError, match="cutmix moves the labels per position of output mask"):
+        export(made, recipe=run.name)
+    folder = export(made, recipe=run.name, script=False)
+    kept = run_folder.predictions(made.out / "runs" / run.id, "test").predicted
+    rows = np.sort(reglab.data.test_part(made.dataset, made.task))
+    used = runpy.run_path(str(folder / "predict.py"))
+    found = used["predict"](made.dataset.x[rows])
+    assert used["NAMES"] == {"dark": ["0", "1"], "mask": ["0", "1"]}
+    for name in ("dark", "mask"):
+        np.testing.assert_allclose(found[name], kept[name], atol=1e-3)
+    text = (folder / "README.md").read_text()
+    assert "dark: the probability of each class; mask: the probability of each class at each position" in text
+
+
+def test_names_of_outputs_are_texts_in_what_is_exported():
+    hostile = 'a"] = {x}\n\\'
+    assert eval(named({hostile: "1", "b": "2"}, before="")) == {hostile: 1, "b": 2}
+    assert eval(f'f"{in_text(hostile)}"') == 'a"] = {x}\u240a\\'

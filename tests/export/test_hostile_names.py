@@ -7,7 +7,6 @@ import io
 import json
 import re
 import unicodedata
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -20,8 +19,8 @@ import reglab
 from reglab.cli.console import Console
 from reglab.cli.say import say
 from reglab.data.dataset import Dataset
-from reglab.export import write
 from reglab.export.source import comment, docstring, literal
+from reglab.export.texts import predict_py
 from reglab.inert import visible
 from reglab.study.naming import slug, slugs
 from reglab.study.storage.frozen import Frozen
@@ -57,12 +56,7 @@ def test_classes_and_columns_in_a_script_are_the_names(names):
         name="made", x=np.tile(np.eye(k, dtype="float32"), (2, 1)), y=np.tile(np.arange(k), 2), kind="table",
         class_names=tuple(names), feature_names=tuple(names),
     )  # fmt: skip
-    text = write._predict(
-        SimpleNamespace(
-            assignment=SimpleNamespace(data=data),
-            results=SimpleNamespace(task=SingleLabel(classes=tuple(names))),
-        )
-    )
+    text = predict_py(data, SingleLabel(classes=tuple(names)))
     values = {
         node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(text).body
         if isinstance(node, ast.Assign) and node.targets[0].id in ("CLASSES", "FEATURES")

@@ -1,10 +1,13 @@
 """Tables of a study: what is emphasized, what is left empty, and how they are written."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from reglab.analysis.compare import compare
+from reglab.cli.console import Console
+from reglab.cli.show import show_table
 from reglab.facade import Results
 from reglab.report.paper import published_table
 from reglab.report.tables import comparison_table, conclusion, legend, markdown, plain
@@ -52,6 +55,20 @@ def test_nothing_is_emphasized_with_two_seeds_however_equal_their_differences():
     assert table.emphasis == (0, 0)
     assert table.rows[1][2] == "-10.00 [-99.85, +79.85]"  # a spread of zero is no certainty
     assert "2 seeds are screening" in legend(found)
+
+
+def test_the_legend_tells_of_the_columns_that_are_there():
+    found = results({"none": [0.5, 0.6], "worse": [0.4, 0.5]})
+    console = Console(file=io.StringIO(), width=60)
+    columns = show_table(comparison_table(found), console)
+    text, whole = legend(found, columns), legend(found)
+    second = found.task.columns[0].title
+    assert second in whole
+    assert "; gap: " in whole
+    for name, words in ((second, second), ("train", "train: "), ("gap", "gap: ")):
+        assert (name in columns) == (words in text), name
+    assert second not in columns
+    assert "  " not in text + whole
 
 
 def test_failed_runs_are_counted_in_the_open():

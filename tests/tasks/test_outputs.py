@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from reglab.data import load
 from reglab.data.batches import Batches
 from reglab.data.several import fed
 from reglab.errors import ReglabError
+from reglab.experiments.robustness import robustness
+from reglab.experiments.samples import samples
 from reglab.study.workbench import Workbench
 from reglab.tasks import read_task, task_for
 
@@ -221,6 +225,34 @@ class TestStudy:
         found = reglab.experiments.diagnosis.diagnosed(results)
         assert found.task.decides.name == "size_rmse"
 
-    def test_what_a_verb_does_not_know_it_says(self, ran):
-        with pytest.raises(ReglabError, match="export does not know several outputs yet"):
-            ran[1].best(ran[0]).export()
+    def test_what_is_left_under_attack_is_of_the_output_that_decides(self, ran):
+        made, results = ran
+        found = robustness(made, epsilons=[0.5], examples=18, recipes=["none"], seeds=1)
+        assert found.metric.name == "size_rmse"
+        kept = results.predictions("none")
+        assert len(kept.labels) == 18
+        error = sk.root_mean_squared_error(kept.labels["size"], kept.predicted[0]["size"])
+        for curve in found.curves["none"].values():
+            assert curve.mean[0] == pytest.approx(error, rel=1e-4)
+            assert curve.mean[1] > curve.mean[0]
+
+
+@pytest.mark.slow
+def test_what_strategies_do_to_images_is_shown_with_what_each_output_says(tmp_path):
+    def seeing(input_shape, num_classes):
+        inputs = keras.Input(input_shape)
+        h = layers.Flatten()(inputs)
+        return keras.Model(inputs, {name: layers.Dense(units, name=name)(h) for name, units in num_classes.items()})
+
+    images = RANDOM.integers(0, 255, (60, 6, 6, 1)).astype("uint8")
+    bright = images.mean(axis=(1, 2, 3))
+    data = images, {"kind": (bright > np.median(bright)).astype("int64"), "size": bright / 100}
+    recipes = {"both": "mixup(alpha=1.0) + adversarial(epsilon=0.2)", "soft": "label_smoothing"}
+    made = reglab.Study(data, seeing, recipes, epochs=1, seeds=1, batch_size=20, out=tmp_path)
+    made.run(workers=0)
+    found = samples(made, count=2)
+    assert {sample.what.split("(")[0] for sample in found} == {"mixup", "adversarial"}
+    for sample in found:
+        assert all(
+            re.fullmatch(r"kind [01]; size [-\d.]+", words) for words in (*sample.labels, *sample.predicted_after)
+        )

@@ -52,11 +52,11 @@ def run_and_show(
 def show_results(results: Results, console: Console) -> None:
     """Print the table of a study, what follows from it, and where it was written."""
     console.print(Text(results.headline, style="bold"))
-    show_table(comparison_table(results), console)
+    columns = show_table(comparison_table(results), console)
     console.print(Text(conclusion(results)))
     if beside := words.references(results):
         console.print(Text(beside))
-    console.print(Text(legend(results), style="dim"))
+    console.print(Text(legend(results, columns), style="dim"))
     console.print(Text("written: ") + Text(str(results.folder / "results.json"), style="cyan"))
 
 
@@ -72,8 +72,8 @@ def trained(
         return study.run(progress, **execution)
 
 
-def show_table(table: Table, console: Console) -> None:
-    """Print a table in as many of its columns as fit."""
+def show_table(table: Table, console: Console) -> list[str]:
+    """Print a table in as many of its columns as fit, and return which those are."""
     dropped: list[str] = []
     for names in ((), *_FIRST, table.second, *_THEN):
         dropped += names
@@ -90,6 +90,7 @@ def show_table(table: Table, console: Console) -> None:
     for row, emphasis in zip(table.rows, table.emphasis, strict=True):
         rich.add_row(*(Text(row[i], style=_STYLES[emphasis] if i in (1, 2) else "") for i in kept))
     console.print(rich)
+    return [table.columns[i] for i in kept]
 
 
 def _width(table: Table, kept: list[int]) -> int:

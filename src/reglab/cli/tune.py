@@ -87,7 +87,7 @@ def _show(found: Tuned, console: Console) -> None:
         console.print(Text("written: ") + Text(str(found.folder), style="cyan"))
         return
     console.print(Text(f"{found.results.headline}, which the search had not seen", style="bold"))
-    show_table(comparison_table(found.results), console)
+    columns = show_table(comparison_table(found.results), console)
     metric = found.results.metric
     rows = tuple(
         (name, metric.shown(trial.value), metric.shown(found.now(name)), trial.recipe.to_text())
@@ -97,5 +97,5 @@ def _show(found: Tuned, console: Console) -> None:
     show_table(Table(("recipe", "search saw", "validation now", "what it is"), rows, (0,) * len(rows)), console)
     console.print(Text(conclusion(found.results)))
     console.print(Text(f"To use: {found.recipe.to_text()}", style="bold"))
-    console.print(Text(legend(found.results), style="dim"))
+    console.print(Text(legend(found.results, columns), style="dim"))
     console.print(Text("written: ") + Text(str(found.folder), style="cyan"))

@@ -94,13 +94,14 @@ def drawn(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     """Return the positions of ``count`` examples in which every class has its share, drawn from a stream of the seed.
 
     Data often lie sorted by class, so that the first examples would be of one class. Any beginning of what is returned
-    has the shares too. Of labels that are several numbers each it is a draw like any other.
+    has the shares too. Of labels that are several numbers each, or of several outputs, it is a draw like any other.
 
     >>> labels = np.array([0] * 60 + [1] * 30)
     >>> np.bincount(labels[drawn(labels, 9, seed=0)]).tolist()
     [6, 3]
     """
-    labels = np.asarray(labels) if np.ndim(labels) == 1 else np.zeros(len(labels))
+    labels = np.asarray(labels)
+    labels = np.zeros(len(labels)) if labels.ndim > 1 or labels.dtype.names else labels
     random = np.random.default_rng(derive(seed, "drawn"))
     place = np.empty(len(labels))
     for label in np.unique(labels):

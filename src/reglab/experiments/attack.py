@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +11,9 @@ import keras
 import numpy as np
 
 from reglab import backends
-from reglab.aliases import Tensor
+from reglab.aliases import Tensor, Tensors
+from reglab.data.several import fed
+from reglab.models import by_output
 from reglab.strategies import InputRange, StrengthView
 from reglab.strategies.data.adversarial import Adversarial
 from reglab.study.run import Program
@@ -30,10 +32,18 @@ class Attacker:
     form that does not saturate: of probabilities it is ``log(1 + sum of the others / p(y))``, the same number, where
     Keras' own clips them at 1e-7. A network that has memorized its training set is so sure that a clipped loss has no
     gradient, and attacks would seem to fail.
+
+    Of several outputs it is the sum of theirs, each times its loss weight, as training has it; what is left is that of
+    the output that decides.
+
+    Args:
+        program: whose network is attacked.
+        weights: of several outputs how much the loss of each counts, by name; by default alike.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, weights: float | Mapping[str, float] | None = None) -> None:
         self.program = program
+        self._weights = weights if isinstance(weights, Mapping) else {}
         self._compiled: dict[tuple[str, bool], Callable[..., Any]] = {}  # by attack, and whether there are limits
 
     def examples(
@@ -93,7 +103,7 @@ class Attacker:
         def attacked(x: Tensor, y: Tensor, epsilon: Tensor, step: Tensor, low: Tensor, high: Tensor) -> Tensor:
             strength = cast(StrengthView, SimpleNamespace(epsilon=epsilon, step=step))
             return strategy.perturb_inputs(
-                x, lambda x, part: self._slope(x, y[part]), strength, 0, InputRange(low, high)
+                x, lambda x, part: self._slope(x, _part(y, part)), strength, 0, InputRange(low, high)
             )
 
         run = self._compiled.setdefault((attack, limits is not None), self._compile(attacked))
@@ -108,8 +118,11 @@ class Attacker:
     def _slope(self, x: Tensor, y: Tensor) -> Tensor:
         return self.program.model.input_gradient(x, y, self._each)
 
-    def _each(self, y: Tensor, outputs: Tensor) -> Tensor:
-        return self.program.task.costs(y, keras.ops.cast(outputs, "float32"), self.program.head)
+    def _each(self, y: Tensors, outputs: Tensors) -> Tensor:
+        task = self.program.task
+        given = by_output(self.program.model.network, outputs) if task.outputs else outputs
+        given = keras.tree.map_structure(lambda each: keras.ops.cast(each, "float32"), given)
+        return task.costs(y, given, self.program.head, self._weights)
 
 
 def _batch_size(examples: int) -> int:
@@ -121,8 +134,13 @@ def _batch_size(examples: int) -> int:
     return min(1 << (examples - 1).bit_length(), _BATCH)
 
 
+def _part(y: Tensors, part: slice) -> Any:
+    return keras.tree.map_structure(lambda of_all: of_all[part], y)
+
+
 def _tensors(size: int, *arrays: np.ndarray) -> list[Any]:
-    return [keras.ops.convert_to_tensor(_padded(array, size)) for array in arrays]
+    """Return full batches as tensors; labels of several outputs by name."""
+    return [keras.tree.map_structure(keras.ops.convert_to_tensor, fed(_padded(array, size))) for array in arrays]
 
 
 def _padded(x: np.ndarray, size: int) -> np.ndarray:

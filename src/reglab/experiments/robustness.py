@@ -162,7 +162,7 @@ def robustness(
     waiting = [run for run in runs if run.id not in held["runs"]]
     for done, (run, program, at) in enumerate(replay.each(waiting)):
         progress(done, len(waiting), run)
-        attacker = attackers.setdefault(id(program), Attacker(program))
+        attacker = attackers.setdefault(id(program), Attacker(program, replay.training.loss_weights()))
         held["runs"][run.id] = _attacked(attacker, program, at, radii, count, unit)
         answers.keep(study.out, STEM, question, held)
     found = Robustness._of({**held, **question}, replay.results)

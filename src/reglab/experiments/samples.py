@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reglab.data.dataset import Dataset
+from reglab.data.several import fed
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
@@ -130,7 +131,8 @@ def _of_program(
     rows = at.train[drawn(data.y[at.train], _BATCH, seed=at.seed)]  # the training part may lie sorted by class
     x, y = at.preprocess(data.x[rows]), data.y[rows]
     found = []
-    for strategy, moved in model.changed_inputs(x, keras.ops.convert_to_tensor(at.y[rows])):
+    labels = keras.tree.map_structure(keras.ops.convert_to_tensor, fed(at.y[rows]))
+    for strategy, moved in model.changed_inputs(x, labels):
         after = np.asarray(keras.ops.convert_to_numpy(moved), "float32")
         changed = np.flatnonzero(np.abs(after - x).reshape(len(x), -1).max(axis=1) > 0)[:count]
         if len(changed):

@@ -17,7 +17,7 @@ from reglab import backends
 from reglab.aliases import Logs, Optimizer, Random, Tensor
 from reglab.regularized.roles import role
 
-__all__ = ["Averages", "Context", "InTraining", "bind", "go_by", "hold", "kernels", "laid_out", "tether"]
+__all__ = ["Averages", "Context", "InTraining", "bind", "go_by", "hold", "kernels", "laid_out", "of_each", "tether"]
 
 by_class = backends.adapter().by_class
 
@@ -134,6 +134,17 @@ def hold(network: keras.Model, coefficient: float) -> None:
 def tether(start: np.ndarray, coefficient: float, own: Callable[[Tensor], Tensor] | None) -> Callable[[Any], Any]:
     """Return a regularizer that draws a weight to a value, beside one that it has already."""
     return lambda w: coefficient * ops.sum(ops.square(w - start)) + (0.0 if own is None else own(w))
+
+
+def of_each(
+    change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, y: dict[str, Tensor], random: Random
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return a batch that a function changed: with the labels of each output in turn, by the same random draws."""
+    start, moved, labels = ops.copy(random.state), x, {}
+    for name, of_output in y.items():
+        random.state.assign(start)
+        moved, labels[name] = change(x, of_output)
+    return moved, labels
 
 
 def laid_out(call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

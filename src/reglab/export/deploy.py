@@ -12,6 +12,7 @@ from reglab.data.kinds import SEVERAL
 from reglab.data.preprocess import Preprocess, PreprocessEach
 from reglab.data.several import by_input, fed, numbers
 from reglab.errors import ReglabError
+from reglab.models import by_output
 from reglab.recipe import Recipe
 from reglab.study.targets import Scale, units_layer
 from reglab.tasks import Head, Task
@@ -58,7 +59,8 @@ def deployed(
     for name, of_input in named.items():
         for layer in of_input.as_layers(name):
             ready[name] = layer(ready[name])
-    outputs = task.finish(network(ready if data.kind == SEVERAL else ready[""]), head)
+    given = network(ready if data.kind == SEVERAL else ready[""])
+    outputs = task.finish(by_output(network, given) if task.outputs else given, head)
     if target_scale is not None:
         outputs = units_layer(target_scale)(outputs)
     return keras.Model(inputs if data.kind == SEVERAL else inputs[""], outputs, name=f"{network.name}_on_raw_inputs")
@@ -92,10 +94,14 @@ def check(path: Path, *, x: np.ndarray, predictions: np.ndarray, tolerance: floa
             f"The network cannot be loaded with safe_mode=True: {said}. A Lambda layer holds Python code, and a layer "
             "of your own has to be registered (keras.saving.register_keras_serializable). Make it one of Keras' layers."
         ) from error
-    found = keras.ops.convert_to_numpy(model.predict(fed(x), verbose=0))
-    off = float(np.abs(found.reshape(predictions.shape) - predictions).max())
-    largest = max(1.0, float(np.abs(predictions).max()))
-    if not off <= tolerance * largest:
+    given = model.predict(fed(x), verbose=0)
+    named = given if isinstance(given, dict) else {"": given}
+    far, kept = [], by_input(predictions)
+    for name, expected in kept.items():
+        found = keras.ops.convert_to_numpy(named[name]).reshape(expected.shape)
+        far.append((float(np.abs(found - expected).max()), max(1.0, float(np.abs(expected).max()))))
+    off = max(by for by, _ in far)
+    if not all(by <= tolerance * largest for by, largest in far):
         raise ReglabError(
             f"The exported network predicts something else than the run did (by {off:.2g}), so it is not handed out. "
             "Was the study trained by other versions of Keras or of the backend?"

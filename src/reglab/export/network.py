@@ -95,12 +95,16 @@ class Printer:
             if not isinstance(operation, keras.Layer):
                 lines.append(f"    {target} = {_operation(operation, arguments)}")
                 continue
-            room = WIDTH - 8 - len(target) - sum(map(len, arguments))
+            room = WIDTH - 8 - len(target)
             made = f"{identifier(step.name)}_layer" if step.count > 1 else self._layer(operation, room=room)
-            lines.append(f"    {target} = {made}({', '.join(arguments)})")
+            line = f"    {target} = {made}({', '.join(arguments)})"
+            if "\n" not in made and len(line) > WIDTH:
+                line = f"    {target} = {made}(\n        {', '.join(arguments)}\n    )"
+            lines.append(line)
         ends = [_tensors(config[key], names) for key in ("input_layers", "output_layers")]
         begin = "inputs" if front else ends[0]
-        lines.append(f"    return keras.Model({begin}, {ends[1]}, name={literal(network.name)})")
+        made = call("keras.Model", [begin, ends[1], f"name={literal(network.name)}"], before="return ", indent=4)
+        lines += made.splitlines()
         return lines
 
     # --- one layer -------------------------------------------------------------------------------------------------
@@ -206,6 +210,9 @@ _DEFAULTS = {"trainable": True, "activity_regularizer": None, "quantization_conf
 
 
 def _tensors(entry: object, names: Mapping[tuple[str, int], str]) -> str:
+    """Return the inputs or outputs of a network, by name where it has them so."""
+    if isinstance(entry, Mapping):
+        return "{" + ", ".join(f"{literal(key)}: {_tensors(each, names)}" for key, each in entry.items()) + "}"
     found = [names[key] for key in ends_of(entry)]
     return found[0] if len(found) == 1 else f"[{', '.join(found)}]"
 

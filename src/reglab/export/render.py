@@ -12,10 +12,11 @@ from typing import Any
 from reglab.data.preprocess import Preprocess
 from reglab.errors import ReglabError
 from reglab.export.script import Script
-from reglab.export.source import call, docstring, literal
+from reglab.export.source import call, comment, docstring, in_text, literal, named
 from reglab.export.trained import Trained
 from reglab.export.training import training
-from reglab.tasks import Head, Metric
+from reglab.strategies.script import ScriptOutput
+from reglab.tasks import Metric
 
 __all__ = ["Facts", "render"]
 
@@ -31,7 +32,6 @@ class Facts:
         score: the metric that decides, on the test set.
         settings: of the study.
         trained: how it was trained.
-        head: what the network gives.
         batches: the seed of the order of batches.
         threads: how many the run was trained with, or None where nothing says it.
         scaled: whether labels are standardized for training.
@@ -44,7 +44,6 @@ class Facts:
     score: float
     settings: Any
     trained: Trained
-    head: Head
     batches: int
     threads: int | None
     scaled: bool
@@ -58,7 +57,7 @@ def render(script: Script, functions: list[str], imports: set[str], facts: Facts
     parts = [_head(script, imports | script.imports, facts), _data(script, facts), *measuring]
     parts += _helpers(penalties, functions)
     parts += [penalties] if penalties else []
-    parts += [*script.definitions, *functions, _batches(script, facts)]
+    parts += [*script.definitions, *functions, *filter(None, [script.losses()]), _batches(script, facts)]
     parts += [training(script)] if script.wrapped else []
     parts.append(_main(script, facts))
     text = _spaced([part.rstrip() for part in parts]) + "\n"
@@ -116,19 +115,19 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
         "HERE = Path(__file__).parent",
         f"EPOCHS, BATCH_SIZE = {settings.epochs}, {settings.batch_size}",
         f"ORDER = {facts.batches}  # seed of the order of batches",
-        f"STUDY = {facts.score!r}  # {script.task.decides.title} of this run, on the test set",
-        f"LOSS = {_loss(script, facts)}",
+        f"STUDY = {facts.score!r}  {comment(f'{script.task.decides.title} of this run, on the test set')}",
+        named({name: _loss(each, facts) for name, each in script.outputs.items()}, before="LOSS = "),
     ]
     return "\n".join(lines)
 
 
-def _loss(script: Script, facts: Facts) -> str:
-    """Return the loss as text; labels that are distributions need the dense form of a sparse one."""
-    said = facts.trained.loss
-    if said and not (script.soft and "losses.Sparse" in said):
+def _loss(output: ScriptOutput, facts: Facts) -> str:
+    """Return the loss of an output as text; labels that are distributions need the dense form of a sparse one."""
+    said = facts.trained.losses.get(output.name)
+    if said and not (output.soft and "losses.Sparse" in said):
         return said
-    loss = script.task.loss(facts.head)
-    if script.soft and loss.get_config().get("ignore_class") is not None:
+    loss = output.task.loss(output.head)
+    if output.soft and loss.get_config().get("ignore_class") is not None:
         raise ReglabError(
             "Some positions are to be ignored, and the recipe makes distributions of labels, which a script in plain "
             "Keras does not weigh. Leave the script out (script=False, --no-script)."
@@ -136,7 +135,7 @@ def _loss(script: Script, facts: Facts) -> str:
     name, usual = type(loss).__name__, inspect.signature(type(loss)).parameters
     given = {key: value for key, value in loss.get_config().items() if key in usual and value != usual[key].default}
     arguments = ", ".join(f"{key}={literal(value)}" for key, value in given.items())
-    return f"keras.losses.{name.removeprefix('Sparse') if script.soft else name}({arguments})"
+    return f"keras.losses.{name.removeprefix('Sparse') if output.soft else name}({arguments})"
 
 
 def _data(script: Script, facts: Facts) -> str:
@@ -150,18 +149,26 @@ def _data(script: Script, facts: Facts) -> str:
     if single and single.mode != "none":
         lines.append('MEAN, SCALE = data["mean"], data["scale"]')
     lines += ['TARGET_MEAN, TARGET_SCALE = data["target_mean"], data["target_scale"]'] if facts.scaled else []
-    one = facts.head.outputs == 1 and script.task.form in ("classes", "numbers")
-    label = "((y - TARGET_MEAN) / TARGET_SCALE)" if facts.scaled else "y"
-    if one or facts.scaled:
-        label += f'{"[:, None]" if one else ""}.astype("float32")'
-    elif script.soft:
-        # Label sets and numbers are mixed and softened as they are, and so is the probability of one of two classes.
-        one_hot = script.task.form in ("classes", "per_position") and script.classes > 1
-        as_they_are = 'y[..., None].astype("float32")' if script.classes == 1 else 'y.astype("float32")'
-        label = f'np.eye({script.classes}, dtype="float32")[y]' if one_hot else as_they_are
     lines += ["", "", *(_normalizing_each(facts.preprocessing) if single is None else _normalizing(single))]
-    lines += ["", "", "def labels(y):", '    """Return labels as the loss takes them."""', f"    return {label}"]
+    made = {name: _labels(each, scaled=facts.scaled) for name, each in script.outputs.items()}
+    lines += ["", "", "def labels(y):", '    """Return labels as the loss takes them."""']
+    lines.append(named(made, before="return ", indent=4))
     return "\n".join(lines)
+
+
+def _labels(output: ScriptOutput, *, scaled: bool) -> str:
+    """Return the labels of an output as its loss takes them, as an expression of what data.npz has."""
+    y, outputs = output.labels, output.head.outputs
+    one = outputs == 1 and output.task.form in ("classes", "numbers")
+    if one or scaled:
+        own = f"(({y} - TARGET_MEAN) / TARGET_SCALE)" if scaled else y
+        return f'{own}{"[:, None]" if one else ""}.astype("float32")'
+    if not output.soft:
+        return f"np.ascontiguousarray({y})" if output.name else y
+    # Label sets and numbers are mixed and softened as they are, and so is the probability of one of two classes.
+    if output.task.form in ("classes", "per_position") and outputs > 1:
+        return f'np.eye({outputs}, dtype="float32")[{y}]'
+    return f'{y}{"[..., None]" if outputs == 1 else ""}.astype("float32")'
 
 
 def _normalizing(preprocess: Preprocess) -> list[str]:
@@ -209,37 +216,42 @@ def _normalizing_each(preprocessing: Mapping[str, Preprocess]) -> list[str]:
 
 def _measuring(script: Script, facts: Facts) -> list[str]:
     """Return what measures in the script that Keras' metrics do not: functions, and a callback that asks them."""
-    asked = [metric for metric in _measured(script) if not _in_keras(script, facts, metric)]
+    asked = [metric for metric in _measured(script) if not _in_keras(script, metric)]
     if not asked:
         return []
-    own = {metric.name: script.carry(script.task.in_python(metric)) for metric in asked}
-    given = "model.predict(normalize(x), verbose=0)"
-    given += "" if script.precision == "float32" else '.astype("float32")'
-    for step in script.task.kept_by(facts.head):
-        given = f"{script.carry(step)}({given})"
-    units = " * TARGET_SCALE + TARGET_MEAN" if facts.scaled else ""
-    true = _true(script, "val")
-    lines = [f'logs["val_{name}"] = {function}({true}, found)' for name, function in own.items()]
-    predict = _PREDICT.replace("{given}", f"{given}{units}")
+    lines = [f"logs[{literal(f'val_{metric.name}')}] = {_value(script, metric, 'val', 'found')}" for metric in asked]
     return [
         *([_COUNTED] if script.masked else []),
-        predict,
+        _predict(script, facts, [script.task.of_output(metric)[0] for metric in asked]),
         _MEASURE.replace("{lines}", "\n        ".join(lines)),
     ]
 
 
-def _true(script: Script, part: str) -> str:
-    """Return the expression of the labels of a part as they are measured."""
-    return f'counted("{part}")' if script.masked else f'data["y_{part}"]'
+def _predict(script: Script, facts: Facts, names: list[str]) -> str:
+    """Return the function from raw inputs to what the study keeps of these outputs."""
+    given = "model.predict(normalize(x), verbose=0)"
+    kept = {name: given if not name else f"found{script.outputs[name].at}" for name in names}
+    for name in kept:
+        kept[name] += "" if script.precision == "float32" else '.astype("float32")'
+        for step in script.outputs[name].task.kept_by(script.outputs[name].head):
+            kept[name] = f"{script.carry(step)}({kept[name]})"
+        kept[name] += " * TARGET_SCALE + TARGET_MEAN" if facts.scaled else ""
+    first = f"    found = {given}\n" if script.several else ""
+    doc = '    """Return predictions for raw inputs, as the study keeps them."""\n'
+    return f"def predict(model, x):\n{doc}{first}{named(kept, before='return ', indent=4)}"
+
+
+def _value(script: Script, metric: Metric, part: str, predicted: str) -> str:
+    """Return the expression of a metric of a part, from what is predicted of it."""
+    name, task, own = script.task.of_output(metric)
+    true = f'counted("{part}")' if script.masked else f'data["y_{part}"]'
+    of = f"[{literal(name)}]" if name else ""
+    return f"{script.carry(task.in_python(own))}({true}{of}, {predicted}{of})"
 
 
 _COUNTED = '''def counted(part):
     """Return labels, -1 of the positions that the network's own mask leaves out."""
     return np.where(data[f"counted_{part}"], data[f"y_{part}"], -1)'''
-
-_PREDICT = '''def predict(model, x):
-    """Return predictions for raw inputs, as the study keeps them."""
-    return {given}'''
 
 _MEASURE = '''class Measure(keras.callbacks.Callback):
     """Measures validation after each epoch, as the study does."""
@@ -255,8 +267,20 @@ def _measured(script: Script) -> list[Metric]:
     return [decides] if script.restores in (None, decides) else [decides, script.restores]
 
 
-def _in_keras(script: Script, facts: Facts, metric: Metric) -> str:
-    return script.task.in_keras(metric, facts.head, dense=script.soft)
+def _in_keras(script: Script, metric: Metric) -> str:
+    """Return the metric of Keras' that measures the same, as text; empty where there is none."""
+    name, task, own = script.task.of_output(metric)
+    return task.in_keras(own, script.outputs[name].head, dense=script.outputs[name].soft)
+
+
+def _metrics(script: Script) -> list[str]:
+    """Return what ``compile`` is told of metrics: those that choose an epoch, of several outputs by name."""
+    found: dict[str, list[str]] = {}
+    for metric in _measured(script):
+        if text := _in_keras(script, metric):
+            found.setdefault(script.task.of_output(metric)[0], []).append(text)
+    listed = {name: f"[{', '.join(texts)}]" for name, texts in found.items()}
+    return [f"metrics={named(listed)}"] if listed else []
 
 
 _BATCHES = '''class Batches(keras.utils.PyDataset):
@@ -290,15 +314,14 @@ def _main(script: Script, facts: Facts) -> str:
     arguments = [f"{key}={value}" for key, value in merged.items()]
     optimizer = call(f"keras.optimizers.{name}", arguments, before="optimizer = ", indent=4)
     decides = script.task.decides
-    metrics = [text for metric in _measured(script) if (text := _in_keras(script, facts, metric))]
     callbacks = list(script.before_checkpoint)
-    measured = [f"metrics=[{', '.join(metrics)}]"] if metrics else []
-    callbacks += ["Measure()"] if len(metrics) < len(_measured(script)) else []
+    callbacks += [] if all(_in_keras(script, metric) for metric in _measured(script)) else ["Measure()"]
     best = 'HERE / "best.weights.h5"'
     if not script.restores:
         callbacks.append(
             call("keras.callbacks.ModelCheckpoint", [
-                best, f'monitor="val_{decides.name}"', f'mode="{"min" if decides.better == "lower" else "max"}"',
+                best, f"monitor={literal(f'val_{decides.name}')}",
+                f'mode="{"min" if decides.better == "lower" else "max"}"',
                 "save_best_only=True", "save_weights_only=True",
             ], indent=12).lstrip()
         )  # fmt: skip
@@ -313,7 +336,12 @@ def _main(script: Script, facts: Facts) -> str:
         *(f"    {line}" for line in script.optimizer_lines),
         call(
             "model.compile",
-            ["optimizer", "LOSS", *(f"{key}={value}" for key, value in facts.trained.compiled.items()), *measured],
+            [
+                "optimizer",
+                "LOSS",
+                *(f"{key}={value}" for key, value in facts.trained.compiled.items()),
+                *_metrics(script),
+            ],
             indent=4,
         ),
         "    batches = Batches()",
@@ -333,7 +361,7 @@ def _main(script: Script, facts: Facts) -> str:
         lines.append(f"    model.load_weights({best})")
     lines += [
         '    network.save_weights(HERE / "trained.weights.h5")',
-        *_tested(script, facts),
+        *_tested(script),
         "",
         "",
         'if __name__ == "__main__":',
@@ -342,17 +370,22 @@ def _main(script: Script, facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _tested(script: Script, facts: Facts) -> list[str]:
+def _tested(script: Script) -> list[str]:
     """Return the lines that measure the test set and say it beside what the study has."""
     decides = script.task.decides
     form = ".4f" if decides.highest == 1 else ".4g"
-    if _in_keras(script, facts, decides):
-        found = f"found['{decides.name}']"
+    if _in_keras(script, decides):
+        found = "found"
         lines = [
-            '    found = model.evaluate(normalize(data["x_test"]), labels(data["y_test"]), verbose=0, return_dict=True)'
+            '    given = normalize(data["x_test"]), labels(data["y_test"])',
+            "    found = model.evaluate(*given, verbose=0, return_dict=True)",
+            f"    found = found[{literal(decides.name)}]",
         ]
     else:
         found = "found"
-        measure = script.carry(script.task.in_python(decides))
-        lines = [f'    found = {measure}({_true(script, "test")}, predict(model, data["x_test"]))']
-    return [*lines, f"""    print(f"test {decides.title} {{{found}:{form}}}, in the study {{STUDY:{form}}}")"""]
+        given = 'predict(model, data["x_test"])'
+        lines = [f"    found = {_value(script, decides, 'test', given)}"]
+    return [
+        *lines,
+        f"""    print(f"test {in_text(decides.title)} {{{found}:{form}}}, in the study {{STUDY:{form}}}")""",
+    ]

@@ -23,6 +23,7 @@ from reglab.export.source import call, literal, names_in, unannotated
 from reglab.lazy import imported
 from reglab.regularized.roles import role as role_of
 from reglab.strategies import Place, Strategy
+from reglab.strategies.script import ScriptOutput
 from reglab.tasks import Metric, Task
 
 __all__ = ["Script"]
@@ -34,14 +35,14 @@ class Script:
 
     Attributes:
         backend: Keras' backend.
-        classes: outputs of the network: class probabilities or logits, or 1 for a sigmoid.
+        outputs: what the network gives, by name and in its order; that of a single one is empty.
         input_shape: the shape of one example.
         precision: Keras' dtype policy.
         count: from a strategy to how many layers of the network it is placed behind.
         fitted: from a strategy to what it learned from the training data.
         limits: where the lowest and highest raw value lie in the network's input, or None.
         arrays: what the script reads from ``data.npz``, by name.
-        soft: whether labels are distributions over classes.
+        factors: of several outputs how much the loss of each counts, where that is not alike.
         attacks: whether inputs are moved along their gradient.
         ascent: the function of ``gradients`` and ``weights`` that says how far weights are, and its arguments.
         restores: the metric by which a callback restores the best weights, where not the checkpoint does.
@@ -52,7 +53,7 @@ class Script:
 
     backend: str
     task: Task
-    classes: int
+    outputs: Mapping[str, ScriptOutput]
     input_shape: tuple[int, ...]
     precision: str
     count: Callable[[Strategy], int]
@@ -75,7 +76,7 @@ class Script:
     callbacks: list[str] = field(default_factory=list)
     imports: set[str] = field(default_factory=set)
     masked: bool = False
-    soft: bool = False
+    factors: Mapping[str, float] = field(default_factory=dict)
     attacks: bool = False
     ascent: tuple[str, list[str]] | None = None
     restores: Metric | None = None
@@ -166,6 +167,29 @@ class Script:
         self.role()
         self.noisy.append(changed)
 
+    def mix(self, function: Callable[..., Any], arguments: list[str]) -> None:
+        """Let a function of inputs, labels, arguments and a stream of random numbers change a batch.
+
+        Of several outputs it changes the labels of each, and the inputs, by the same draws.
+        """
+        from reglab.export import carried
+
+        made, random = f"{self.carry(function)}(x, y, {', '.join(arguments)}, {{random}})", "{random}"
+        if self.several:
+            made = f"{self.carry(carried.of_each)}(lambda x, y: {made}, x, y, {random})"
+        self.on_batch(f"x, y = {made}", stream=True)
+
+    def soften(self) -> list[ScriptOutput]:
+        """Make distributions of labels, and return the outputs of which the strategy changes them."""
+        found = [each for each in self.outputs.values() if not (each.numbers and self.strategy.leaves_numbers)]
+        for each in found:
+            each.soft = True
+        return found
+
+    def labels_of(self, part: str) -> str:
+        """Return the labels of a part of a batch, given the expression of a slice."""
+        return f"keras.tree.map_structure(lambda of_all: of_all[{part}], y)" if self.several else f"y[{part}]"
+
     def on_batch_by(self, function: str, arguments: list[str]) -> None:
         """Let a function change the inputs of a batch."""
         self.batch.append(call(function, arguments, before="x = ", indent=8).lstrip())
@@ -223,14 +247,41 @@ class Script:
         """Give the loss of class indices per position a gradient, where the backend's has none as it is."""
         from reglab.export import carried
 
-        if self.backend == "torch" and self.task.per_position and self.classes > 1 and not self.soft:
-            self.optimizer_lines.append(f"LOSS.call = {self.carry(carried.laid_out)}(LOSS.call)")
+        for each in self.outputs.values():
+            if self.backend == "torch" and each.task.per_position and each.head.outputs > 1 and not each.soft:
+                loss = f"LOSS[{literal(each.name)}]" if each.name else "LOSS"
+                self.optimizer_lines.append(f"{loss}.call = {self.carry(carried.laid_out)}({loss}.call)")
 
     def gradient(self) -> None:
         """Make ``gradient(function, at)`` known, as the backend has it."""
         self.define(backends.adapter().gradient)
 
     # --- what the recipe comes to ----------------------------------------------------------------------------------
+
+    @property
+    def several(self) -> bool:
+        """Whether the network has several outputs, by name."""
+        return "" not in self.outputs
+
+    @property
+    def each_loss(self) -> str:
+        """The function of labels and outputs that gives the loss of each example."""
+        return "losses" if self.several else "LOSS.call"
+
+    def losses(self) -> str:
+        """Return the function that sums the losses of several outputs, where something asks for it; or nothing."""
+        if not self.several or not (self.attacks or self.ascent):
+            return ""
+        terms = []
+        for name, each in self.outputs.items():
+            value = f"LOSS[{literal(name)}].call({each.labels}, y_pred{each.at})"
+            if each.task.per_position:
+                value = f"ops.mean(ops.reshape({value}, (ops.shape({each.labels})[0], -1)), axis=-1)"
+            factor = self.factors.get(name, 1.0)
+            terms.append(value if factor == 1 else f"{factor!r} * {value}")
+        doc = '    """Return the loss of each example: the sum over outputs."""'
+        lines = [f"    total = {terms[0]}", *(f"    total = total + {term}" for term in terms[1:])]
+        return "\n".join(["def losses(y, y_pred):", doc, *lines, "    return total"])
 
     @property
     def wrapped(self) -> bool:

@@ -21,7 +21,7 @@ from reglab.export.render import Facts, render
 from reglab.export.script import Script
 from reglab.export.source import literal
 from reglab.keras_internals import generators_of, layers_in, seed_of
-from reglab.models import output_mask
+from reglab.models import by_output, output_mask
 from reglab.recipe import Recipe
 from reglab.regularized.activity import ActivityPenalty
 from reglab.regularized.clone import Tap
@@ -30,6 +30,7 @@ from reglab.regularized.model import RegularizedModel
 from reglab.regularized.parts import streams_of
 from reglab.regularized.roles import role, weights_by_role
 from reglab.strategies import Strategy
+from reglab.strategies.script import ScriptOutput
 from reglab.study.run import Program, SeedData
 
 __all__ = ["scripted", "write_start"]
@@ -64,15 +65,15 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
         return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in held.items()}
 
     script = Script(
-        backend=backends.name(), task=program.task, classes=facts.head.outputs, input_shape=data.x.shape[1:],
+        backend=backends.name(), task=program.task, outputs=_outputs(program, facts), input_shape=data.x.shape[1:],
         precision=settings.precision,
         count=lambda strategy: sum(strategy_of(tap) is strategy for tap in taps), fitted=fitted,
-        limits=_input_range(model),
+        limits=_input_range(model), factors=facts.trained.factors,
     )  # fmt: skip
-    script.soft = facts.trained.dense
     streams = iter(streams_of(recipe.host(), data.stream("training")))
     for strategy in recipe:
         script.write(strategy, 0 if strategy.rides() else next(streams))
+    _check_positions(script, recipe)
     if facts.trained.weighted and script.wrapped:
         raise ReglabError(
             "Examples count unequally in the loss, and a script that changes batches or weights in training does not "
@@ -91,6 +92,33 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     )  # fmt: skip
     printer.function(model.network, "build_network", "Return the network, with what the recipe places in it.")
     return render(script, printer.functions, printer.imports, facts), {**script.arrays, **counted}
+
+
+def _outputs(program: Program, facts: Facts) -> dict[str, ScriptOutput]:
+    """Return the outputs of the network by name, in the order in which it gives them."""
+    network, task, dense = program.model.network, program.task, facts.trained.dense
+    if not task.outputs:
+        return {"": ScriptOutput(task, program.head, soft="" in dense)}
+    by_name = isinstance(network.output, dict)
+    return {
+        name: ScriptOutput(
+            task.outputs[name], program.head.by_output[name], name=name, labels=f"y[{literal(name)}]",
+            at=f"[{literal(name) if by_name else position}]",
+            numbers=program.model._held.targets.of[name].numbers, soft=name in dense,
+        )
+        for position, name in enumerate(by_output(network, network.output))
+    }  # fmt: skip
+
+
+def _check_positions(script: Script, recipe: Recipe) -> None:
+    """Raise a ReglabError where labels per position of one of several outputs would move with the inputs."""
+    named = [name for name, each in script.outputs.items() if name and each.task.per_position]
+    moving = [each.name for each in recipe if each.implements("on_batch") and each.changes_inputs]
+    if named and moving:
+        raise ReglabError(
+            f"{moving[0]} moves the labels per position of output {named[0]} with the inputs, which a script does "
+            "where they are the only ones. Leave the script out (script=False, --no-script)."
+        )
 
 
 def _input_range(model: RegularizedModel) -> tuple[np.ndarray, np.ndarray] | None:
@@ -166,8 +194,8 @@ def write_start(path: Path, program: Program, data: SeedData, target: Path) -> N
         built = namespace["build_network"]()
     _copy_weights(network, built)
     x = fed(data.validation[0][:32])
-    expected, found = (keras.ops.convert_to_numpy(each(x, training=False)) for each in (network, built))
-    if not np.allclose(expected, found, atol=_CLOSE * max(1.0, float(np.abs(expected).max()))):
+    outputs = [keras.tree.flatten(each(x, training=False)) for each in (network, built)]
+    if not all(_alike(*map(keras.ops.convert_to_numpy, pair)) for pair in zip(*outputs, strict=True)):
         raise ReglabError(
             "The network as code gives other outputs than the study's. Leave the script out (--no-script)."
         )
@@ -181,6 +209,10 @@ def write_start(path: Path, program: Program, data: SeedData, target: Path) -> N
             "argument. Leave the script out (--no-script)."
         )
     built.save_weights(target)
+
+
+def _alike(expected: np.ndarray, found: np.ndarray) -> bool:
+    return np.allclose(expected, found, atol=_CLOSE * max(1.0, float(np.abs(expected).max())))
 
 
 def _copy_weights(source: keras.Model, copy: keras.Model) -> None:

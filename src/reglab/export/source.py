@@ -13,7 +13,7 @@ import numpy as np
 
 from reglab.inert import visible
 
-__all__ = ["WIDTH", "call", "comment", "docstring", "literal", "names_in", "unannotated"]
+__all__ = ["WIDTH", "call", "comment", "docstring", "in_text", "literal", "named", "names_in", "unannotated"]
 
 WIDTH = 120
 
@@ -79,6 +79,15 @@ def comment(text: str) -> str:
     return f"# {visible(text)}"
 
 
+def in_text(text: str) -> str:
+    r"""Write text as it stands literally inside the double quotes of an f-string.
+
+    >>> in_text('{a} "b"')
+    '{{a}} \\"b\\"'
+    """
+    return visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("{", "{{").replace("}", "}}")
+
+
 def call(function: str, arguments: Iterable[str], *, before: str = "", after: str = "", indent: int = 0) -> str:
     """Write ``before function(arguments) after`` in one line, or broken where it is longer than ``WIDTH``.
 
@@ -95,6 +104,22 @@ def call(function: str, arguments: Iterable[str], *, before: str = "", after: st
         return f"{space}{before}{function}(\n{inner}\n{space}){after}"
     lines = "".join(f"{space}    {argument},\n" for argument in arguments)
     return f"{space}{before}{function}(\n{lines}{space}){after}"
+
+
+def named(expressions: Mapping[str, str], *, before: str = "", indent: int = 0) -> str:
+    """Write expressions by name as a dict, or the only one alone, whose name is empty.
+
+    >>> named({"": "1"}, before="x = "), named({"a": "1", "b": "2"}, before="x = ")
+    ('x = 1', 'x = {"a": 1, "b": 2}')
+    """
+    space = " " * indent
+    if "" in expressions:
+        return f"{space}{before}{expressions['']}"
+    items = [f"{literal(name)}: {each}" for name, each in expressions.items()]
+    line = f"{space}{before}{{{', '.join(items)}}}"
+    if len(line) <= WIDTH:
+        return line
+    return f"{space}{before}{{\n" + "".join(f"{space}    {item},\n" for item in items) + f"{space}}}"
 
 
 def unannotated(carried: Callable[..., Any] | type) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,34 +24,38 @@ class Trained:
 
     Attributes:
         optimizer: the class of keras.optimizers and its arguments, as source.
-        loss: as source; empty for the task's own.
-        dense: whether the loss takes labels as distributions over classes.
+        losses: as source, by the names of outputs, that of a single one empty; without those of the tasks.
+        dense: the outputs whose loss takes labels as distributions over classes.
         compiled: further arguments of ``compile``, as source.
+        factors: of several outputs how much the loss of each counts, where that is not alike.
         weighted: whether examples count unequally in the loss.
     """
 
     optimizer: tuple[str, Mapping[str, str]]
-    loss: str = ""
-    dense: bool = False
+    losses: Mapping[str, str] = field(default_factory=dict)
+    dense: Collection[str] = ()
     compiled: Mapping[str, str] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
     weighted: bool = False
 
 
-def written(training: Training, head: Head, *, dense: bool) -> Trained:
+def written(training: Training, head: Head, *, dense: Collection[str]) -> Trained:
     """Return how a study trains, as source.
 
     Args:
         training: how it does.
         head: what its model ends in.
-        dense: whether its loss takes labels as distributions.
+        dense: the outputs whose loss takes labels as distributions.
 
     Raises:
         ReglabError: for classes, functions and callbacks of the user's, which a script in plain Keras does not have.
     """
     cls, config = training.configured()
     own = [name for name, thing in (("optimizer", cls), ("schedule", type(config.get("learning_rate")))) if _own(thing)]
-    loss, usual = training.loss(head), "loss" not in training.facts(head)
-    own += [] if usual or (isinstance(loss, keras.losses.Loss) and not _own(type(loss))) else ["loss"]
+    losses = training.other_losses(head)
+    own += (
+        ["loss"] if any(not isinstance(each, keras.losses.Loss) or _own(type(each)) for each in losses.values()) else []
+    )
     own += ["callbacks"] if training.callbacks() else []
     if own:
         raise ReglabError(
@@ -61,9 +65,10 @@ def written(training: Training, head: Head, *, dense: bool) -> Trained:
     weight = training.loss_weights()
     return Trained(
         optimizer=(cls.__name__, {key: _source(value) for key, value in config.items()}),
-        loss="" if usual else _made("losses", loss),
+        losses={name: _made("losses", loss) for name, loss in losses.items()},
         dense=dense,
         compiled={} if weight is None else {"loss_weights": literal(weight)},
+        factors=weight if isinstance(weight, Mapping) else {},
         weighted=training.weighted,
     )
 

@@ -22,7 +22,7 @@ def training(script: Script) -> str:
     if script.attacks or script.ascent:
         blocks.append(_FROZEN)
     if script.attacks:
-        blocks.append(_INPUT_GRADIENT)
+        blocks.append(_INPUT_GRADIENT.replace("{each}", script.each_loss))
     if script.terms:
         blocks.append(_terms(script))
     blocks.append(_call(script))
@@ -36,6 +36,7 @@ def _init(script: Script) -> str:
         "        super().__init__(autocast=False)",
         "        self.network = network",
     ]
+    lines += ["        self.output_names = network.output_names"] if script.several else []
     for name, seed in script.streams.items():
         lines.append(f"        self.{name}_random = keras.random.SeedGenerator({seed})")
     lines += ["        self.held = SimpleNamespace(offsets=None)"] if script.ascent else []
@@ -51,7 +52,7 @@ def _prepare(script: Script) -> str:
             "",
             "        def loss(values):",
             "            with self.frozen(zip(weights, values)):",
-            "                return ops.sum(LOSS.call(y, self.run(x, training=True)))",
+            f"                return ops.sum({script.each_loss}(y, self.run(x, training=True)))",
             "",
             "        gradients = gradient(loss, [ops.convert_to_tensor(w) for w in weights])",
             call(*script.ascent, before="offsets = ", indent=8),
@@ -91,7 +92,7 @@ _INPUT_GRADIENT = '''    def input_gradient(self, x, y):
 
         def loss(x):
             with self.frozen():
-                return ops.sum(LOSS.call(y, self(x, training=False)))
+                return ops.sum({each}(y, self(x, training=False)))
 
         return gradient(loss, x)'''
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reglab import backends
 from reglab.aliases import Plain
-from reglab.data.kinds import SEVERAL
 from reglab.data.preprocess import Preprocess, PreprocessEach
 from reglab.data.several import by_input
 from reglab.errors import ReglabError
 from reglab.export.render import Facts
-from reglab.export.source import comment, literal, unannotated
+from reglab.export.source import comment
+from reglab.export.texts import predict_py, readme
 from reglab.export.trained import written
-from reglab.inert import fenced, markdown
 from reglab.results import RunResult
 from reglab.studies import Study
 from reglab.study import naming
@@ -28,7 +25,6 @@ from reglab.study.storage.frozen import as_yaml
 from reglab.study.storage.view import View
 
 if TYPE_CHECKING:
-    from reglab.data.dataset import Dataset
     from reglab.replay import Replay
     from reglab.study.run import SeedData
 
@@ -86,11 +82,11 @@ def export(
         progress("the trained network")
         off = _write_model(temporary / "model.keras", replay, run)
         (temporary / RECIPE).write_text(_recipe_yaml(study, replay, run), encoding="utf-8")
-        (temporary / "predict.py").write_text(_predict(replay), encoding="utf-8")
+        (temporary / "predict.py").write_text(predict_py(replay.assignment.data, replay.results.task), encoding="utf-8")
         if script:
             progress("the script")
             _write_script(temporary, study, replay, run, max_data)
-        (temporary / "README.md").write_text(_readme(replay, run, off, temporary), encoding="utf-8")
+        (temporary / "README.md").write_text(readme(replay, run, off, temporary), encoding="utf-8")
         disk.sync_files(temporary)
         owned.mark(temporary, owned.EXPORT, **what, files=disk.checksums(temporary))
         disk.publish(temporary, target, replaces=not _in_the_way(target, what))  # it may have been changed meanwhile
@@ -167,14 +163,17 @@ def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, ma
         threads = view.threads
     program, data = replay.in_training(run)
     examples = _examples(replay, data, run.seed, max_data)
-    trained = written(replay.training, program.head, dense=data.y.ndim > study.dataset.y.ndim)
+    form, given = by_input(data.y), by_input(study.dataset.y)
+    trained = written(
+        replay.training, program.head, dense={name for name, y in form.items() if y.ndim > given[name].ndim}
+    )
     recipe = replay.assignment.recipes[run.name]
     facts = Facts(
         title=f'Train "{run.name}" on {study.dataset.name} in plain Keras: seed {run.seed} of a study by reglab.',
         recipe=recipe.to_text(), result=_result(replay, run, threads),
         score=float(run.metrics[replay.results.metric.name]),
         settings=study.settings, trained=trained, preprocessing=_each(data.preprocess),
-        head=program.head, batches=data.stream("batches"), threads=threads, scaled=data.target_scale is not None,
+        batches=data.stream("batches"), threads=threads, scaled=data.target_scale is not None,
     )  # fmt: skip
     text, arrays = scripted(program, recipe, data, facts)
     (folder / "train.py").write_text(text, encoding="utf-8")
@@ -238,92 +237,3 @@ def _recipe_yaml(study: Study, replay: Replay, run: RunResult) -> str:
         "Compare again: reglab compare recipe.yaml. In Python: reglab.regularize(model, TEXT_OF_THE_RECIPE).",
     ]
     return "".join(f"{comment(line)}\n" for line in said) + as_yaml(spec)
-
-
-def _predict(replay: Replay) -> str:
-    data, task = replay.assignment.data, replay.results.task
-    names, (column, columns) = _list(task.names), task.column
-    kept, raw = ", ".join(map(str, ("N", *task.kept_shape))), _raw_examples(data)
-    inputs = "".join(f"\n{comment(f'{name}: {of}')}" for name, of in raw.items() if name)
-    given = "by the names of inputs" if inputs else raw[""]
-    loaded = "dict(np.load(sys.argv[1]))" if data.kind == SEVERAL else "np.load(sys.argv[1])"
-    file = "examples.npz" if data.kind == SEVERAL else "examples.npy"
-    features = f"\nFEATURES = {_list(data.feature_names)}  # of an example, in this order" if data.feature_names else ""
-    gaps = "\n# NaN stands for a missing value." if data.missing else ""
-    return f'''"""Predict {columns} of raw examples with the trained network; its preprocessing is inside."""
-
-import sys
-from pathlib import Path
-
-import keras
-import numpy as np
-
-{columns.upper()} = {names}{features}{gaps}{inputs}
-
-model = keras.models.load_model(Path(__file__).parent / "model.keras", safe_mode=True)
-
-
-def predict(x):
-    """Return the {task.kept} of each {column}, ({kept}), for raw examples, {given}."""
-    return model.predict(x, verbose=0)
-
-
-{unannotated(task.said_of)}
-
-
-if __name__ == "__main__":
-    for row in predict({loaded}):  # python predict.py {file}
-        print({task.said_of.__name__}(row, {columns.upper()}))
-'''
-
-
-def _raw_examples(data: Dataset) -> dict[str, str]:
-    """Return of what type and shape raw examples are, ``float32, shape (N, 4)``, by the names of several inputs."""
-    shapes = {name: ", ".join(map(str, ("N", *x.shape[1:]))) for name, x in by_input(data.x).items()}
-    return {name: f"{x.dtype}, shape ({shapes[name]})" for name, x in by_input(data.x).items()}
-
-
-def _list(names: Sequence[str]) -> str:
-    """Write a list of names, on lines of their own where they do not fit into one."""
-    line = literal(list(names))
-    return line if len(line) <= 100 else "[\n" + "".join(f"    {literal(name)},\n" for name in names) + "]"
-
-
-def _readme(replay: Replay, run: RunResult, off: float, folder: Path) -> str:
-    recipe, data = replay.assignment.recipes[run.name].to_text(), replay.assignment.data
-    metric, task = replay.results.metric, replay.results.task
-    rows = {
-        "model.keras": "the trained network, of Keras' own layers: raw examples in, "
-        f"the {task.kept} of each {task.column[0]}{' at each position' if task.per_position else ''} out",
-        "predict.py": "how to use it",
-        "recipe.yaml": "the recipe and its study, for `reglab compare`",
-        "train.py": "its training in plain Keras, without reglab: `python train.py`",
-        "data.npz": "raw examples of this seed's split, which train.py reads",
-        "initial.weights.h5": "the weights the training started from",
-    }
-    raw = _raw_examples(data)
-    several = "".join(f"{comment(f'{name}: {of}')}\n" for name, of in raw.items() if name)
-    given = "by the names of inputs" if several else raw[""]
-    table = "\n".join(f"| `{name}` | {what} |" for name, what in rows.items() if (folder / name).exists())
-    digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
-    return f"""# {markdown(run.name)}
-
-{fenced(recipe)}
-
-Seed {run.seed}: {metric.title} {metric.shown(run.metrics[metric.name])} on the test set, chosen by validation
-({metric.shown(run.metrics[f"val_{metric.name}"])}).
-
-| file | what it is |
-|---|---|
-{table}
-
-```python
-import keras
-
-model = keras.models.load_model("model.keras", safe_mode=True)
-{several}predictions = model.predict(raw_examples)  # {given}
-```
-
-The saved network was loaded and predicts what the run predicted (to {off:.1g}). It runs on every backend of Keras;
-`train.py` trains on {backends.name()}, as the study did. sha256 of `model.keras`: `{digest}`
-"""

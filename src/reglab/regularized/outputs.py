@@ -17,7 +17,7 @@ from reglab.keras_internals import is_graph, mask_of
 from reglab.regularized.graph import inputs_of
 from reglab.regularized.parts import Part
 from reglab.regularized.targets import Targets, of_numbers
-from reglab.strategies import Batch, Strategy
+from reglab.strategies import Batch
 
 __all__ = ["OutputTargets", "Shapes", "output_shapes", "targets_of"]
 
@@ -97,7 +97,7 @@ class OutputTargets:
         self.soft = next((part.strategy.name for part in parts if part.strategy.soft_targets), None)
         softening = [part.strategy for part in parts if part.strategy.soft_targets]
         for strategy in softening:
-            if self.of and not any(_acts(strategy, numbers=targets.numbers) for targets in self.of.values()):
+            if self.of and all(targets.numbers and strategy.leaves_numbers for targets in self.of.values()):
                 raise ReglabError(
                     f"{strategy.name} spreads labels over classes, and no output of the model has any: "
                     f"{', '.join(self._names)} are numbers to predict. Leave it out of the recipe."
@@ -168,7 +168,7 @@ class OutputTargets:
         start = keras.ops.copy(state)
         for name in labels:
             targets = self.of.get(name)
-            if part.strategy.soft_targets and (targets is None or not _acts(part.strategy, numbers=targets.numbers)):
+            if part.strategy.soft_targets and (targets is None or (targets.numbers and part.strategy.leaves_numbers)):
                 continue
             state.assign(start)
             independent = targets is not None and targets.binary
@@ -228,12 +228,7 @@ def _of_output(name: str, loss: Loss, parts: list[Part], shape: tuple[int | None
     """Return what is known of one output, from its loss, for the strategies that act on it."""
     numbers = of_numbers(loss)
     with of_output(name):
-        return Targets(loss, [part for part in parts if _acts(part.strategy, numbers=numbers)], [shape])
-
-
-def _acts(strategy: Strategy, *, numbers: bool) -> bool:
-    """Whether a strategy acts on an output: what does no more than spread labels over classes leaves numbers alone."""
-    return not (numbers and strategy.soft_targets and not strategy.mixes_numbers and not strategy.changes_inputs)
+        return Targets(loss, [part for part in parts if not (numbers and part.strategy.leaves_numbers)], [shape])
 
 
 def _per_example(values: Tensor, y_pred: Tensor) -> Tensor:

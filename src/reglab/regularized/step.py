@@ -116,15 +116,15 @@ class Step:
             for each in labels:
                 part.strategy.check_targets(given, tuple(each.shape))
 
-    def changed_inputs(self, x: np.ndarray, y: Tensor) -> list[tuple[Strategy, Tensor]]:
+    def changed_inputs(self, x: np.ndarray, y: Tensors) -> list[tuple[Strategy, Tensor]]:
         """Return what each strategy that changes inputs makes of a batch, each by itself, for people to look at."""
         batch, input_range = Batch(keras.ops.convert_to_tensor(x), y), self.fitted.input_range()
+        if self._held.targets.soft:  # whoever does it, the loss takes them so
+            batch = self._softened(batch)
         found = []
         for part in self._held.parts:
             if part.overrides("on_batch") and part.strategy.changes_inputs:
-                soft = part.strategy.soft_targets
-                of_part = self._softened(batch) if soft else batch
-                found.append((part.strategy, self._changed(part, of_part, input_range).x))
+                found.append((part.strategy, self._changed(part, batch, input_range).x))
             if part.overrides("perturb_inputs"):
                 found.append((part.strategy, self._perturbed(part, batch, input_range)))
             if "input" in part.strategy.places and part.overrides("on_activation"):

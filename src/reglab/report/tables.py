@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reglab.analysis.compare import Row
@@ -66,41 +66,53 @@ def comparison_table(results: Results) -> Table:
     return Table(columns, rows, emphasis, second=(second.title,))
 
 
-def legend(results: Results) -> str:
-    """Return what the columns mean, and what may and may not be concluded."""
+def legend(results: Results, columns: Collection[str] | None = None) -> str:
+    """Return what the columns mean, and what may and may not be concluded.
+
+    Args:
+        results: of the table.
+        columns: those that are there, where some were left out.
+    """
+    there = set(comparison_table(results).columns if columns is None else columns)
     seeds = max((len(row.seeds) for row in results.comparison.rows), default=0)
     enough = seeds >= ENOUGH_SEEDS
     interval = "95 % interval, adjusted for the number of recipes" if enough else "95 % paired t interval"
     metric, second = results.metric, results.task.columns[0]
-    text = (
-        f"{_measured(metric, second)}, mean ± standard deviation over seeds. vs {results.comparison.baseline}: "
-        f"difference in {metric.title}{_in(metric.apart)}, paired by seed, with its {interval}. "
-    )
-    if enough:
-        text += (
+    minus = "train minus validation" if metric.better == "higher" else "validation minus train"
+    of_training = {
+        "train": f"train: clean training {metric.title} at the best epoch",
+        "gap": f"gap: {minus}{_in(metric.apart, ', ')}",
+    }
+    said = [
+        f"{_measured(metric, *([second] if second.title in there else []))}, mean ± standard deviation over seeds.",
+        f"vs {results.comparison.baseline}: difference in {metric.title}{_in(metric.apart)}, paired by seed, with its "
+        f"{interval}.",
+    ]
+    if enough and there & {"verdict", "p"}:
+        said.append(
             "verdict: paired t test, p adjusted by Holm; familywise error rate 5 % over recipes, if differences are "
-            "about symmetric. "
+            "about symmetric."
         )
     if any(row.verdict is not None and row.verdict.bound for row in results.comparison.rows):
-        text += (
+        said.append(
             ">0 or <0: the test shows the sign (p adjusted, familywise 5 %), though the adjusted interval alone would "
-            "reach over zero. "
+            "reach over zero."
         )
-    minus = "train minus validation" if metric.better == "higher" else "validation minus train"
-    text += f"train: clean training {metric.title} at the best epoch; gap: {minus}{_in(metric.apart, ', ')}."
+    if words := [of for name, of in of_training.items() if name in there]:
+        said.append(f"{'; '.join(words)}.")
     if not enough:
-        text += (
-            f" {seeds} {'seed is' if seeds == 1 else 'seeds are'} screening: too few to tell small differences apart."
-        )
-    return text
+        few = "seed is" if seeds == 1 else "seeds are"
+        said.append(f"{seeds} {few} screening: too few to tell small differences apart.")
+    return " ".join(said)
 
 
-def _measured(metric: Metric, second: Metric) -> str:
-    """Return which metrics stand in the table, on what and in which unit: of both, where they have the same."""
-    names = [f"{each.title}{each.averaged and f' ({each.averaged})'}" for each in (metric, second)]
-    if metric.unit == second.unit:
-        return f"{', '.join(names)}: test set{_in(metric.unit, ', ')}"
-    return f"{names[0]}: test set{_in(metric.unit, ', ')}; {names[1]}: test set{_in(second.unit, ', ')}"
+def _measured(*metrics: Metric) -> str:
+    """Return which metrics stand in the table, on what and in which unit: of all, where they have the same."""
+    names = [f"{each.title}{each.averaged and f' ({each.averaged})'}" for each in metrics]
+    if len({each.unit for each in metrics}) == 1:
+        return f"{', '.join(names)}: test set{_in(metrics[0].unit, ', ')}"
+    said = zip(names, metrics, strict=True)
+    return "; ".join(f"{name}: test set{_in(each.unit, ', ')}" for name, each in said)
 
 
 def _in(unit: str, before: str = " ") -> str:

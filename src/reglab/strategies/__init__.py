@@ -14,7 +14,7 @@ from reglab.strategies.base import Strategy
 from reglab.strategies.given import Batch, InputRange, LossContext, ModelInput, Place, StrengthView, Weight
 from reglab.strategies.observing import Judgement, Moment, Observer
 from reglab.strategies.registry import Catalogue, scanned
-from reglab.strategies.script import TrainingScript
+from reglab.strategies.script import ScriptOutput, TrainingScript
 from reglab.strategies.stage import Stage
 
 _OWN = {cls.__name__: cls for cls in scanned(__name__)}
@@ -40,6 +40,7 @@ __all__ = [
     "Places",
     "Random",
     "Schedule",
+    "ScriptOutput",
     "Stage",
     "Steps",
     "Strategy",

@@ -264,6 +264,11 @@ class Strategy:
         return x
 
     @property
+    def leaves_numbers(self) -> bool:
+        """Whether it leaves numbers to predict alone, as what does no more than spread labels over classes."""
+        return self.soft_targets and not self.mixes_numbers and not self.changes_inputs
+
+    @property
     def acts_on_inputs(self) -> bool:
         """Whether a hook of it changes the numbers that the model is given."""
         return (

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from reglab.aliases import Tensor
-from reglab.tasks import Metric, Task
+from reglab.tasks import Head, Metric, Task
 
 if TYPE_CHECKING:
     from reglab.strategies.base import Strategy
 
-__all__ = ["TrainingScript"]
+__all__ = ["ScriptOutput", "TrainingScript"]
+
+
+@dataclass
+class ScriptOutput:
+    """One output of the network, as a script has it.
+
+    Attributes:
+        task: what it predicts.
+        head: what it ends in: class probabilities or logits, 1 for a sigmoid, or numbers.
+        name: of several outputs; empty of the only one.
+        labels: those of a batch, as an expression: ``y``, of several outputs ``y["size"]``.
+        at: where it is in what the network gives: of several outputs ``["size"]``, or ``[1]`` in their order.
+        numbers: whether its loss is one of numbers to predict.
+        soft: whether its labels are distributions over classes.
+    """
+
+    task: Task
+    head: Head
+    name: str = ""
+    labels: str = "y"
+    at: str = ""
+    numbers: bool = False
+    soft: bool = False
 
 
 class TrainingScript(Protocol):
@@ -22,13 +46,12 @@ class TrainingScript(Protocol):
     Attributes:
         backend: Keras' backend.
         task: what is predicted.
-        classes: outputs of the network: class probabilities or logits, or 1 for a sigmoid.
+        outputs: what the network gives, by name; that of a single one is empty.
         input_shape: the shape of one example.
         preprocess: lines that change ``x`` in training and evaluation alike.
         optimizer: arguments of the optimizer, as expressions.
         optimizer_lines: lines that follow once there is an optimizer.
         callbacks: expressions of callbacks.
-        soft: whether labels are distributions over classes.
         attacks: whether inputs are moved along their gradient.
         ascent: the function of ``gradients`` and ``weights`` that says how far weights are, and its arguments.
         restores: the metric by which a callback restores the best weights, where not the checkpoint does.
@@ -36,13 +59,12 @@ class TrainingScript(Protocol):
 
     backend: str
     task: Task
-    classes: int
+    outputs: Mapping[str, ScriptOutput]
     input_shape: tuple[int, ...]
     preprocess: list[str]
     optimizer: dict[str, str]
     optimizer_lines: list[str]
     callbacks: list[str]
-    soft: bool
     attacks: bool
     ascent: tuple[str, list[str]] | None
     restores: Metric | None
@@ -79,8 +101,20 @@ class TrainingScript(Protocol):
     def on_batch(self, line: str, *, stream: bool = False) -> None:
         """Add a line that changes ``x`` and ``y`` of a batch; with ``stream``, ``{random}`` in it is its own."""
 
+    def mix(self, function: Callable[..., Any], arguments: list[str]) -> None:
+        """Let a function of inputs, labels, arguments and a stream of random numbers change a batch.
+
+        Of several outputs it changes the labels of each, and the inputs, by the same draws.
+        """
+
+    def soften(self) -> list[ScriptOutput]:
+        """Make distributions of labels, and return the outputs of which the strategy changes them."""
+
     def on_batch_by(self, function: str, arguments: list[str]) -> None:
         """Let a function change the inputs of a batch."""
+
+    def labels_of(self, part: str) -> str:
+        """Return the labels of a part of a batch, given the expression of a slice."""
 
     def on_labels(self, line: str) -> None:
         """Add a line that changes the labels ``y`` of a batch, in NumPy and before anything else."""

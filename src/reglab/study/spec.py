@@ -125,7 +125,7 @@ class Settings:
     )
     task: str | None = param(
         None, f"what is predicted: {', '.join(TASKS)}; by default what labels and model show. Of several outputs, "
-        "NAME=TASK with commas between", kind="text", optional=True,
+        "NAME=TASK with commas between, such as size=regression", kind="text", optional=True,
     )  # fmt: skip
     metric: str | None = param(
         None, "metric that decides which epoch, run and recipe is the best; by default accuracy, balanced accuracy "

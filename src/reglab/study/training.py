@@ -149,6 +149,13 @@ class Training:
         task.check_loss(loss, head)
         return loss
 
+    def other_losses(self, head: Head) -> dict[str, Any]:
+        """Return the losses that are not those of the tasks, by the names of outputs; that of the only one is empty."""
+        loss, usual = self.loss(head), self._task.loss(head)
+        if not isinstance(loss, dict):
+            loss, usual = {"": loss}, {"": usual}
+        return {name: each for name, each in loss.items() if _content(each) != _content(usual[name])}
+
     def loss_weights(self) -> float | dict[str, float] | None:
         """Return the factor before the loss, of several outputs before each by name, or None."""
         if not self._task.outputs:
@@ -346,9 +353,8 @@ class Training:
     def facts(self, head: Head) -> dict[str, Any]:
         """Return what decides results beside the settings, of what is not as usual."""
         found: dict[str, Any] = {}
-        loss, usual = self.loss(head), self._task.loss(head)
-        if _content(loss) != _content(usual):
-            found["loss"] = _content(loss)
+        if self.other_losses(head):
+            found["loss"] = _content(self.loss(head))
         if self.loss_weights() is not None:
             found["loss_weights"] = self.loss_weights()
         if self._class_weight is not None:

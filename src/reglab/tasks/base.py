@@ -53,7 +53,19 @@ from reglab.data.several import by_input
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import keras
 
-__all__ = ["COSTS", "Activation", "ByName", "Head", "Metric", "Pair", "Score", "Task", "each_of", "with_batch"]
+__all__ = [
+    "COSTS",
+    "Activation",
+    "ByName",
+    "Head",
+    "Metric",
+    "Pair",
+    "Score",
+    "Task",
+    "each_of",
+    "layer_name",
+    "with_batch",
+]
 
 Activation = Literal["softmax", "sigmoid", "linear"]
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -80,6 +92,15 @@ def each_of(row: np.ndarray, names: Sequence[str]) -> str:
     'width 0.5, height 2'
     """
     return ", ".join(f"{name} {value:.6g}" for name, value in zip(names, row, strict=True))
+
+
+def layer_name(name: str, of: str) -> str:
+    """Return the name of a layer behind one of several outputs, or behind the only one, whose name is empty.
+
+    >>> layer_name("predictions", "a/b"), layer_name("predictions", "")
+    ('a_b_predictions', 'predictions')
+    """
+    return f"{of.replace('/', '_')}_{name}" if of else name  # Keras takes a slash for a level
 
 
 @dataclass(frozen=True)
@@ -296,6 +317,10 @@ class Task(ABC):
         """The task of each of several outputs of a model, by its name; empty where a model has one."""
         return {}
 
+    def of_output(self, metric: Metric) -> tuple[str, Task, Metric]:
+        """Return of which output a metric is, by name (of a single one empty), with the task and the metric there."""
+        return "", self, metric
+
     @property
     def units(self) -> int | dict[str, int]:
         """How many units the last layer of a network usually has; of several outputs by name."""
@@ -412,10 +437,16 @@ class Task(ABC):
         )
 
     @abstractmethod
-    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head, weights: Mapping[str, float] | None = None) -> Tensor:
         """Return the criterion of each example, ``(N,)``, of tensors: what an attack climbs.
 
         Its gradient does not vanish where probabilities are all but 0 or 1, as far as float32 can tell them apart.
+
+        Args:
+            y: labels; of several outputs, as ``outputs``, by name.
+            outputs: of a model, float32.
+            head: what it ends in.
+            weights: of several outputs how much each counts; by default alike.
         """
 
     def predictions(self, outputs: np.ndarray, head: Head) -> np.ndarray:
@@ -442,10 +473,13 @@ class Task(ABC):
         """A function that needs nothing else: a prediction in words, from its row and the names of columns."""
         return each_of
 
-    def finish(self, outputs: Tensor, head: Head) -> Tensor:
-        """Return, by layers of Keras behind a model's outputs, what is kept of them: float32, a column per name."""
+    def finish(self, outputs: Tensor, head: Head, *, of: str = "") -> Any:
+        """Return, by layers of Keras behind a model's outputs, what is kept of them: float32, a column per name.
+
+        Layers have the name of the output that they are ``of`` before their own, where a model has several.
+        """
         activation = self.ending if head.activation == "linear" else "linear"
-        return keras.layers.Activation(activation, dtype="float32", name="predictions")(outputs)
+        return keras.layers.Activation(activation, dtype="float32", name=layer_name("predictions", of))(outputs)
 
     def in_keras(self, metric: Metric, head: Head, *, dense: bool = False) -> str:
         """Return the Keras metric that measures the same of such outputs, as text; empty where there is none.

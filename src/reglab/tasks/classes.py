@@ -13,7 +13,7 @@ from reglab.errors import ReglabError, nearest
 from reglab.lazy import dummy, ensemble, keras, linear_model
 from reglab.tasks import outputs as ends
 from reglab.tasks import probabilities as of
-from reglab.tasks.base import ByName, Head, Metric, Pair, Task, with_batch
+from reglab.tasks.base import ByName, Head, Metric, Pair, Task, layer_name, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few
 
 __all__ = [
@@ -113,15 +113,15 @@ def class_probabilities(head: Head) -> tuple[Callable[[np.ndarray], np.ndarray],
     return (ends.sigmoids, ends.of_two) if head.activation == "linear" else (ends.of_two,)
 
 
-def finished(outputs: Tensor, head: Head) -> Tensor:
+def finished(outputs: Tensor, head: Head, of: str) -> Tensor:
     """Return the same of a network, by layers of Keras behind its outputs."""
     made = "sigmoid" if head.outputs == 1 else "softmax"
     activation = made if head.activation == "linear" else "linear"
-    found = keras.layers.Activation(activation, dtype="float32", name="probabilities")(outputs)
+    found = keras.layers.Activation(activation, dtype="float32", name=layer_name("probabilities", of))(outputs)
     if head.outputs > 1:
         return found
-    first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first_class")(found)
-    return keras.layers.Concatenate(dtype="float32", name="classes")([first, found])
+    first = keras.layers.Rescaling(-1.0, offset=1.0, dtype="float32", name=layer_name("first_class", of))(found)
+    return keras.layers.Concatenate(dtype="float32", name=layer_name("classes", of))([first, found])
 
 
 def check_logits(loss: Loss, head: Head) -> None:
@@ -250,7 +250,7 @@ class ClassTask(OfClasses):
     ) -> np.ndarray:
         return by_class_weights(y, weights, train, self.classes)
 
-    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head, weights: Mapping[str, float] | None = None) -> Tensor:
         """Return the cross-entropy of each example, in nats."""
         ops, logits = keras.ops, head.activation == "linear"
         y = ops.cast(y, "int32")
@@ -273,8 +273,8 @@ class ClassTask(OfClasses):
     def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
         return likeliest
 
-    def finish(self, outputs: Tensor, head: Head) -> Tensor:
-        return finished(outputs, head)
+    def finish(self, outputs: Tensor, head: Head, *, of: str = "") -> Tensor:
+        return finished(outputs, head, of)
 
     def in_keras(self, metric: Metric, head: Head, *, dense: bool = False) -> str:
         one, logits = head.outputs == 1, head.activation == "linear"

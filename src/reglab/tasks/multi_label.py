@@ -127,7 +127,7 @@ class MultiLabel(Task):
     def check_loss(self, loss: Loss, head: Head) -> None:
         check_logits(loss, head)
 
-    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head, weights: Mapping[str, float] | None = None) -> Tensor:
         """Return the binary cross-entropy of each example, mean over labels, in nats."""
         ops = keras.ops
         y = ops.cast(y, "float32")

@@ -117,7 +117,7 @@ class Positions(OfClasses):
         one_hot = np.eye(len(self.classes), dtype="float32")
         return (lambda y: y,) if head.outputs == 1 or self.ignored else (lambda y: y, lambda y: one_hot[y])
 
-    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head, weights: Mapping[str, float] | None = None) -> Tensor:
         """Return the cross-entropy of each example, mean over its positions, in nats."""
         ops = keras.ops
         y = ops.cast(y, "int32")
@@ -164,8 +164,8 @@ class Positions(OfClasses):
     def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
         return shares_of
 
-    def finish(self, outputs: Tensor, head: Head) -> Tensor:
-        return finished(outputs, head)
+    def finish(self, outputs: Tensor, head: Head, *, of: str = "") -> Tensor:
+        return finished(outputs, head, of)
 
     def check_shape(self, shape: tuple[int | None, ...]) -> None:
         count, binary = len(self.classes), len(self.classes) == 2

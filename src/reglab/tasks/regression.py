@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -189,7 +189,7 @@ class Regression(Task):
                 "(--task)."
             )
 
-    def costs(self, y: Tensor, outputs: Tensor, head: Head) -> Tensor:
+    def costs(self, y: Tensor, outputs: Tensor, head: Head, weights: Mapping[str, float] | None = None) -> Tensor:
         """Return the squared error of each example, of several targets the mean of theirs."""
         ops = keras.ops
         errors = outputs - ops.reshape(ops.cast(y, "float32"), ops.shape(outputs))

@@ -69,7 +69,6 @@ class Outputs(Task):
 
     kind: ClassVar[str] = "several outputs"
     form: ClassVar[Form] = "outputs"
-    unknown_to: ClassVar[frozenset[str]] = frozenset({"export", "robustness", "samples"})
 
     tasks: tuple[tuple[str, Task], ...]
 
@@ -103,6 +102,9 @@ class Outputs(Task):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return tuple(_of(name, metric) for name, task in self.tasks for metric in task.metrics)
+
+    def of_output(self, metric: Metric) -> tuple[str, Task, Metric]:
+        return next((name, task, own) for name, task in self.tasks for own in task.metrics if _of(name, own) == metric)
 
     @property
     def success(self) -> Metric:
@@ -163,13 +165,21 @@ class Outputs(Task):
             f"{', '.join(self.outputs)}. Give sample_weight, a number per example, or loss_weights, one per output."
         )
 
-    def costs(self, y: Any, outputs: Any, head: Head) -> Any:
-        """Return the criterion of the output that decides."""
-        return self.one.costs(y[self.first], outputs[self.first], head.by_output[self.first])
+    def costs(self, y: Any, outputs: Any, head: Head, weights: Mapping[str, float] | None = None) -> Any:
+        """Return the sum of the criterions of all outputs, each times its weight."""
+        total = 0.0
+        for name, task in self.tasks:
+            costs = task.costs(y[name], outputs[name], head.by_output[name])
+            total = total + (weights or {}).get(name, 1.0) * costs
+        return total
 
     def predictions(self, outputs: Any, head: Head) -> np.ndarray:
         """Return what each task keeps of its output, a field per output."""
         return together({name: task.predictions(outputs[name], head.by_output[name]) for name, task in self.tasks})
+
+    def finish(self, outputs: Any, head: Head, *, of: str = "") -> dict[str, Any]:
+        """Return the same of each output, by name."""
+        return {name: task.finish(outputs[name], head.by_output[name], of=name) for name, task in self.tasks}
 
     @property
     def said_of(self) -> Callable[[np.ndarray, Sequence[str]], str]:
@@ -216,8 +226,19 @@ class Outputs(Task):
         return self._each(lambda task, values: task.chosen(values), predictions)
 
     def in_words(self, labels: np.ndarray) -> tuple[str, ...]:
-        told = [[f"{name} {words}" for words in task.in_words(labels[name])] for name, task in self.tasks]
+        told = [
+            # A number that is called as its output has the name in its words.
+            [words if task.names == (name,) else f"{name} {words}" for words in task.in_words(labels[name])]
+            for name, task in self.tasks
+        ]
         return tuple("; ".join(each) for each in zip(*told, strict=True))
+
+    def counting(self, y: np.ndarray) -> np.ndarray:
+        """Return which examples have a label that counts, of any output."""
+        return np.any([task.counting(y[name]) for name, task in self.tasks], axis=0)
+
+    def measurable(self, y: np.ndarray) -> bool:
+        return all(task.measurable(y[name]) for name, task in self.tasks)
 
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
         return self.one.right(y[self.first], predictions[self.first])

@@ -119,7 +119,7 @@ class Adversarial(Strategy):
         arguments += [f"limits={limits}"] if self.clip not in ("none", None) else []
         arguments += [f"{name}={value!r}".replace("'", '"') for name, value in self._how().items()]
         random = script.stream() if self._how()["start"] else "None"
-        gradient = "lambda at, part: self.input_gradient(at, y[part])"
+        gradient = f"lambda at, part: self.input_gradient(at, {script.labels_of('part')})"
         script.on_batch_by(script.carry(attacked), ["x", gradient, random, *arguments])
         script.attacks = True
 

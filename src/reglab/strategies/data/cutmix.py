@@ -130,12 +130,12 @@ class CutMix(Strategy):
 
     def write_keras(self, script: TrainingScript) -> None:
         if self.alpha > 0:
-            script.soft = True
+            script.soften()
             if script.task.per_position:
                 script.on_batch(f"x, patch = {script.carry(cut)}(x, {self.alpha!r}, {{random}})", stream=True)
                 script.on_batch(f"y = {script.carry(spliced)}(y, patch)")
             else:
-                script.on_batch(f"x, y = {script.carry(cutmix)}(x, y, {self.alpha!r}, {{random}})", stream=True)
+                script.mix(cutmix, [repr(self.alpha)])
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         return NO_XLA if backend == "tensorflow" and jit_compile else None

@@ -75,8 +75,8 @@ class Mixup(Strategy):
 
     def write_keras(self, script: TrainingScript) -> None:
         if self.alpha > 0:
-            script.soft = True
-            script.on_batch(f"x, y = {script.carry(mixup)}(x, y, {self.alpha!r}, {{random}})", stream=True)
+            script.soften()
+            script.mix(mixup, [repr(self.alpha)])
 
     def refuses(self, *, backend: str, jit_compile: bool) -> str | None:
         return NO_XLA if backend == "tensorflow" and jit_compile else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -106,9 +107,8 @@ class EarlyStopping(Strategy):
         if self.names_the_best(script.task):
             script.restores = metric
             arguments.append("restore_best_weights=True")
-        script.callbacks.append(
-            f'keras.callbacks.EarlyStopping("val_{metric.name}", mode="{mode}", {", ".join(arguments)})'
-        )
+        monitored = json.dumps(f"val_{metric.name}", ensure_ascii=False)
+        script.callbacks.append(f'keras.callbacks.EarlyStopping({monitored}, mode="{mode}", {", ".join(arguments)})')
 
 
 _REMEMBERED = ("wait", "stopped_epoch", "best", "best_epoch")  # what Keras' callback decides by

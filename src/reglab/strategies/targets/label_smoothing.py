@@ -56,10 +56,10 @@ class LabelSmoothing(Strategy):
             )
 
     def write_keras(self, script: TrainingScript) -> None:
-        script.soft = True
-        classes = 2 if script.task.form == "sets" else max(script.classes, 2)  # of each label by itself
         # As a float32 number, because 1 - smoothing is computed in the precision of the number.
         script.define(f"SMOOTHING = np.float32({self.smoothing!r})  # share of a label that is spread over all classes")
-        # TensorFlow's optimizer of graphs makes a product of the division, which differs in the last bit.
-        share = f"* np.float32(1 / {classes})" if script.backend == "tensorflow" else f"/ {classes}"
-        script.on_labels(f"y = y * (1 - SMOOTHING) + SMOOTHING {share}")
+        for output in script.soften():
+            classes = 2 if output.task.form == "sets" else max(output.head.outputs, 2)  # of each label by itself
+            # TensorFlow's optimizer of graphs makes a product of the division, which differs in the last bit.
+            share = f"* np.float32(1 / {classes})" if script.backend == "tensorflow" else f"/ {classes}"
+            script.on_labels(f"{output.labels} = {output.labels} * (1 - SMOOTHING) + SMOOTHING {share}")
