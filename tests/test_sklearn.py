@@ -11,11 +11,15 @@ import numpy as np
 import pandas
 import pytest
 from estimators import checks_of
+from scipy.sparse import csr_matrix, issparse
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
+from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 
 import reglab
 from reglab import ReglabError, RegularizedClassifier
@@ -152,6 +156,75 @@ def test_images(digits):
     assert classifier.score(x, y) > 0.6
     with pytest.raises(ReglabError, match=r"shape \(8, 7, 1\); RegularizedClassifier was fitted on \(8, 8, 1\)"):
         classifier.predict(x[:, :, :7])
+
+
+# --- several labels per example -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sets():
+    """Label sets, of which some are empty; the last label no example has, the one before all have."""
+    x, y = make_multilabel_classification(120, n_features=8, n_classes=3, n_labels=1, random_state=0)
+    assert (y.sum(axis=1) == 0).any()
+    return x, np.c_[y, np.ones(len(y), int), np.zeros(len(y), int)]
+
+
+@pytest.fixture(scope="module")
+def tagger(sets):
+    return RegularizedClassifier(**SMALL, recipe="mixup").fit(*sets)
+
+
+@pytest.mark.backend
+@pytest.mark.slow
+def test_label_sets_are_what_scikit_learns_perceptron_makes_of_them(sets, tagger):
+    x, y = sets
+    oracle = MLPClassifier((16,), learning_rate_init=0.03, max_iter=1000, random_state=0).fit(x, y)
+    given, probabilities = tagger.predict(x), tagger.predict_proba(x)
+    for found, expected in (
+        (given, oracle.predict(x)), (probabilities, oracle.predict_proba(x)), (tagger.classes_, oracle.classes_)
+    ):  # fmt: skip
+        assert found.shape == expected.shape
+        assert found.dtype.kind == expected.dtype.kind
+    np.testing.assert_array_equal(given, probabilities >= 0.5)
+    assert tagger.score(x, y) == pytest.approx((given == y).all(axis=1).mean())
+    assert f1_score(y[:, :3], given[:, :3], average="micro") > 0.7
+    assert (given[:, 3:] == [1, 0]).mean() > 0.95
+    assert list(tagger.history_) == ["loss", "train_map", "train_log_loss", "val_map", "val_log_loss"]
+    assert get_tags(tagger).classifier_tags.multi_label
+
+
+@pytest.mark.slow
+def test_sparse_label_sets_are_the_same_and_answered_sparse(sets, tagger):
+    x, y = sets
+    found = clone(tagger).fit(x, csr_matrix(y)).predict(x)
+    assert issparse(found)
+    np.testing.assert_array_equal(found.toarray(), tagger.predict(x))
+    loaded = pickle.loads(pickle.dumps(tagger))
+    np.testing.assert_array_equal(loaded.predict_proba(x), tagger.predict_proba(x))
+
+
+@pytest.mark.slow
+def test_a_grid_of_label_sets(sets):
+    x, y = sets[0], sets[1][:, :3]
+    grid = {"recipe": ["none", "l2(kernel=10.0)"]}
+    scoring = {"f1": "f1_micro", "ap": "average_precision"}
+    search = GridSearchCV(RegularizedClassifier(**SMALL), grid, cv=2, scoring=scoring, refit="ap").fit(x, y)
+    assert search.best_params_ == {"recipe": "none"}
+    assert search.cv_results_["mean_test_f1"].max() > 0.6
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda y: 2 * y - 1, r"y of shape \(120, 5\) holds -1; several labels"),
+        (lambda y: 0 * y, "is 0 everywhere: no example has a label"),
+        (lambda y: y + np.arange(5), "several columns of classes, more than two in all"),
+        (lambda y: np.eye(120, 2, dtype=int), "the 24 that are held out have no label with validation=0.2"),
+    ],
+)
+def test_what_are_no_label_sets_is_told_before_training(sets, change, said):
+    with pytest.raises(ReglabError, match=said):
+        RegularizedClassifier(**SMALL).fit(sets[0], change(sets[1]))
 
 
 # --- what a fit is -------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -71,3 +73,12 @@ def test_what_is_left_under_attack_and_which_pixels_are_given_what_is_shown(aske
     assert set(np.unique(made.predicted["none"])) <= {0, 1}
     assert page.count("its pixels as labelled") == 6
     assert all(f'alt=""> {name}' in page for name in ("0", "1", "no label"))
+
+
+@pytest.mark.slow
+def test_a_search_goes_by_what_decides_and_says_so(asked):
+    study, title, folder = asked
+    search = ["--strategy", "l2", "--trials", 2, "--search-seeds", 1, "--rivals", 0, "--seeds", 1]
+    assert title in told("tune", *study, *search, "--out", folder / "tune")
+    held = json.loads((folder / "tune" / "search" / "search.json").read_text("utf-8"))
+    assert len(held["trials"]) == 2

@@ -81,7 +81,8 @@ def tune(
 def _show(found: Tuned, console: Console) -> None:
     console.print()
     if found.results is None:
-        console.print(Text("Best trials, by validation of the search's own seeds, which is too good an estimate:"))
+        what = f"validation {found.trials[0].metric.title} of the search's own seeds" if found.trials else "validation"
+        console.print(Text(f"Best trials, by {what}, which is too good an estimate:"))
         for trial in found.trials[:5]:
             console.print(Text(f"  {trial.metric.shown(trial.value)}  {trial.recipe.to_text()}"))
         console.print(Text("written: ") + Text(str(found.folder), style="cyan"))

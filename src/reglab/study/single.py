@@ -167,6 +167,7 @@ class Single:
         else:
             draw = np.random.default_rng(derive(self.seed, "clean"))
             clean = np.sort(draw.choice(train, size=min(len(train), len(val)), replace=False))
+            clean = clean if task.measurable(y[clean]) else train
         if weights is not None:
             # To a mean of 1, so that penalties weigh what they do without.
             weights = (weights / weights[train].mean()).astype("float32")
@@ -190,9 +191,10 @@ class Single:
         if share is None:
             return indices, indices[:0]
         train, val = task.hold_out_of_few(y, share, seed=derive(self.seed, "validation"))
-        if not len(val):
+        if not len(val) or not task.measurable(y[val]):
+            what = "none can be held out" if not len(val) else f"the {len(val)} that are held out have no label"
             raise ReglabError(
-                f"Of {len(y)} examples{task.counted(y)} none can be held out with validation={share}. Give more "
+                f"Of {len(y)} examples{task.counted(y)} {what} with validation={share}. Give more "
                 "examples, a larger share, or validation=None, which keeps the last epoch."
             )
         return train, val

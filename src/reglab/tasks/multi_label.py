@@ -223,6 +223,9 @@ class MultiLabel(Task):
         sets = [[name for name, there in zip(self.labels, row, strict=True) if there] for row in labels]
         return tuple(", ".join(of_one) or "no label" for of_one in sets)
 
+    def measurable(self, y: np.ndarray) -> bool:
+        return bool(y.any())  # an average precision is of examples that have the label
+
     def right(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         return of.exact(y, predictions)
 
