@@ -689,7 +689,7 @@ MUTANTS: list[Mutant] = [
         _EXPORT,
         (
             "an export that predicts otherwise is handed out",
-            "if not off <= tolerance * largest:",
+            "if not all(by <= tolerance * largest for by, largest in far):",
             "if False:",
         ),
     ),
@@ -698,8 +698,8 @@ MUTANTS: list[Mutant] = [
         _EXPORT,
         (
             "two classes exchanged",
-            'keras.layers.Concatenate(dtype="float32", name="classes")([first, found])',
-            'keras.layers.Concatenate(dtype="float32", name="classes")([found, first])',
+            'keras.layers.Concatenate(dtype="float32", name=layer_name("classes", of))([first, found])',
+            'keras.layers.Concatenate(dtype="float32", name=layer_name("classes", of))([found, first])',
         ),
     ),
     *_of(
