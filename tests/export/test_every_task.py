@@ -18,7 +18,7 @@ from reglab.export.source import in_text, named
 from reglab.export.write import export
 from reglab.study.storage import run_folder
 from reglab.tasks import Binary, MultiLabel, Positions, Regression, SingleLabel
-from reglab.tasks.base import Head
+from reglab.tasks.head import Head
 
 RECIPES = {"plain": "l2(kernel=1e-3)", "stopped": "early_stopping(monitor=val_r2, patience=1) + ema(momentum=0.5)"}
 RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"

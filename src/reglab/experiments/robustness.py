@@ -138,7 +138,6 @@ def robustness(
     from reglab.experiments.attack import Attacker
     from reglab.replay import Replay
 
-    study.task.check_known_to("robustness")
     study.dataset.check_known_to("robustness")
     data = study.dataset
     unit = "pixel" if data.kind == "image" and data.value_range is not None else "input"

@@ -93,7 +93,6 @@ def samples(study: Study, *, count: int = 8) -> list[Sample]:
     """
     from reglab.replay import Replay
 
-    study.task.check_known_to("samples")
     study.dataset.check_known_to("samples")
     data = study.dataset
     shape = data.input_shape

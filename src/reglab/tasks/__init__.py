@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from reglab.tasks.base import COSTS, Activation, ByName, Head, Metric, Task, with_batch
+from reglab.tasks.base import ByName, Task
 from reglab.tasks.binary import Binary
+from reglab.tasks.head import Activation, Head, with_batch
 from reglab.tasks.kinds import (
     KINDS,
     direction,
@@ -17,6 +18,7 @@ from reglab.tasks.kinds import (
     read_task,
     task_for,
 )
+from reglab.tasks.metric import COSTS, Metric
 from reglab.tasks.multi_label import MultiLabel
 from reglab.tasks.positions import Positions
 from reglab.tasks.regression import Regression

@@ -9,8 +9,9 @@ import numpy as np
 
 from reglab.errors import ReglabError
 from reglab.tasks import probabilities as of
-from reglab.tasks.base import Metric, Pair
+from reglab.tasks.base import Pair
 from reglab.tasks.classes import METRICS, ClassTask
+from reglab.tasks.metric import Metric
 
 __all__ = ["Binary"]
 

@@ -13,8 +13,10 @@ from reglab.errors import ReglabError, nearest
 from reglab.lazy import dummy, ensemble, keras, linear_model
 from reglab.tasks import outputs as ends
 from reglab.tasks import probabilities as of
-from reglab.tasks.base import ByName, Head, Metric, Pair, Task, layer_name, with_batch
+from reglab.tasks.base import ByName, Pair, Task, layer_name
+from reglab.tasks.head import Head, with_batch
 from reglab.tasks.hold_out import by_class, by_class_of_few
+from reglab.tasks.metric import Metric
 
 __all__ = [
     "ACCURACY",

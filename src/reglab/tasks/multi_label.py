@@ -15,9 +15,11 @@ from reglab.lazy import keras
 from reglab.tasks import label_sets as of
 from reglab.tasks import outputs as ends
 from reglab.tasks import probabilities
-from reglab.tasks.base import Activation, ByName, Head, Metric, Pair, Task, with_batch
+from reglab.tasks.base import ByName, Pair, Task
 from reglab.tasks.classes import check_logits
+from reglab.tasks.head import Activation, Head, with_batch
 from reglab.tasks.hold_out import by_labels
+from reglab.tasks.metric import Metric
 
 __all__ = ["MultiLabel"]
 

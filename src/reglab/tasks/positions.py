@@ -15,9 +15,11 @@ from reglab.errors import ReglabError
 from reglab.lazy import keras
 from reglab.tasks import outputs as ends
 from reglab.tasks import per_position as of
-from reglab.tasks.base import ByName, Head, Metric, Pair, with_batch
+from reglab.tasks.base import ByName, Pair
 from reglab.tasks.classes import OfClasses, check_logits, class_probabilities, finished
+from reglab.tasks.head import Head, with_batch
 from reglab.tasks.hold_out import anyhow, by_labels
+from reglab.tasks.metric import Metric
 
 __all__ = ["Positions"]
 

@@ -13,8 +13,10 @@ from reglab.data.labels import Form
 from reglab.errors import ReglabError
 from reglab.lazy import dummy, ensemble, keras, linear_model, metrics, multioutput, stats
 from reglab.tasks import numpy_only
-from reglab.tasks.base import Activation, Head, Metric, Pair, Score, Task, with_batch
+from reglab.tasks.base import Pair, Task
+from reglab.tasks.head import Activation, Head, with_batch
 from reglab.tasks.hold_out import by_quantile
+from reglab.tasks.metric import Metric, Score
 
 __all__ = ["Regression", "r2_scores", "rmse", "root_scores", "spearman"]
 

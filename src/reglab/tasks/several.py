@@ -16,7 +16,9 @@ import numpy as np
 from reglab.data.labels import Form
 from reglab.data.several import together
 from reglab.errors import ReglabError
-from reglab.tasks.base import ByName, Head, Metric, Pair, Task
+from reglab.tasks.base import ByName, Pair, Task
+from reglab.tasks.head import Head
+from reglab.tasks.metric import Metric
 
 __all__ = ["Outputs"]
 

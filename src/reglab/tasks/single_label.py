@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
-from reglab.tasks.base import Metric
 from reglab.tasks.classes import ACCURACY, CROSS_ENTROPY, METRICS, ClassTask
+from reglab.tasks.metric import Metric
 
 __all__ = ["SingleLabel"]
 

@@ -27,12 +27,11 @@ def searching_study(
         confirmed: whether a confirmation follows.
 
     Raises:
-        ReglabError: if the confirmation would have seeds of the search, or searches do not know such a task.
+        ReglabError: if the confirmation would have seeds of the search.
     """
     recipe = beside or Recipe()
     recipes = {recipe.to_text(): recipe}
     study = make(recipes=recipes, baseline=recipe.to_text(), seeds=seeds, first_seed=SEARCH_SEEDS, sealed=True)
-    study.task.check_known_to("search")
     if confirmed:
         confirming = make(recipes=recipes, baseline=recipe.to_text()).settings.seed_list()
         searched = study.settings.seed_list()
