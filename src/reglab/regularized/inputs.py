@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ from reglab.regularized.probes import probes
 from reglab.regularized.trial import run_alone
 from reglab.strategies import ModelInput
 
-__all__ = ["indexed", "known_inputs", "looks_up", "takes_indices"]
+__all__ = ["indexed", "known_inputs", "looks_up", "masked", "takes_as_they_are", "takes_indices"]
 
 # Layers that look their input up.
 _LOOKUPS = (
@@ -26,6 +27,8 @@ _LOOKUPS = (
     keras.layers.Hashing,
     keras.layers.HashedCrossing,
 )
+_MASKING = (keras.layers.Masking,)
+_Kinds = tuple[type[keras.Layer], ...]
 # Layers and operations behind which the same numbers stand, in another order or type.
 _PASSING = (
     keras.layers.InputLayer,
@@ -47,12 +50,15 @@ def known_inputs(model: keras.Model) -> list[ModelInput]:
             ModelInput(
                 tuple(tensor.shape),
                 keras.backend.standardize_dtype(tensor.dtype),
-                indices=_looked_up(model, position) or _ignores_fractions(model, position),
+                indices=_reaches(model, position, _LOOKUPS) or _ignores_fractions(model, position),
+                masked=_reaches(model, position, _MASKING),
             )
             for position, tensor in enumerate(tensors)
         ]
-    # A subclassed model says neither shape nor dtype. It takes numbers as they are given to it.
-    return [ModelInput((None,), indices=True)] if _ignores_fractions(model, 0) else []
+    # A subclassed model says neither shape nor dtype. It takes numbers as they are given to it, and where it masks by
+    # value is not known: as a rule at its input.
+    indices, masks = _ignores_fractions(model, 0), any(isinstance(layer, _MASKING) for layer in flat_layers(model))
+    return [ModelInput((None,), indices=indices, masked=masks)] if indices or masks else []
 
 
 def takes_indices(model: keras.Model) -> bool:
@@ -60,11 +66,25 @@ def takes_indices(model: keras.Model) -> bool:
     return any(given.indices for given in known_inputs(model))
 
 
+def takes_as_they_are(model: keras.Model) -> bool:
+    """Whether a model of one input takes indices, or finds padding by its value: what scaling would destroy."""
+    return any(given.indices or given.masked for given in known_inputs(model))
+
+
 def indexed(model: keras.Model) -> frozenset[str]:
     """Return the names of the inputs that a model takes as indices; of a model of one input also the empty name."""
+    return _names(model, lambda given: given.indices)
+
+
+def masked(model: keras.Model) -> frozenset[str]:
+    """Return the names of the inputs that have steps masked by their values; of a model of one input also the empty."""
+    return _names(model, lambda given: given.masked)
+
+
+def _names(model: keras.Model, which: Callable[[ModelInput], bool]) -> frozenset[str]:
     known = known_inputs(model)
     names = [tensor.name for tensor in inputs_of(model)] if is_graph(model) else [""] * len(known)
-    found = {name for name, given in zip(names, known, strict=True) if given.indices}
+    found = {name for name, given in zip(names, known, strict=True) if which(given)}
     return frozenset({*found, ""} if found and len(known) == 1 else found)
 
 
@@ -90,14 +110,14 @@ def _hides_lookup(model: keras.Layer) -> bool:
     return any(isinstance(layer, _LOOKUPS) for layer in layers_in(model))
 
 
-def _looked_up(model: keras.Model, position: int) -> bool:
-    """Whether a layer looks the numbers of an input up as they are."""
+def _reaches(model: keras.Model, position: int, kinds: _Kinds) -> bool:
+    """Whether a layer of these kinds gets the numbers of an input as they are."""
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
-            if isinstance(layer, _LOOKUPS):
+            if isinstance(layer, kinds):
                 return True
             if is_graph(layer):
-                return _looked_up(layer, 0)
+                return _reaches(layer, 0, kinds)
             if not isinstance(layer, _PASSING):
                 return False
         return False
@@ -114,10 +134,10 @@ def _looked_up(model: keras.Model, position: int) -> bool:
             if not places:
                 continue
             operation = node.operation
-            if isinstance(operation, _LOOKUPS):
+            if isinstance(operation, kinds):
                 return True
             if is_graph(operation):
-                if any(_looked_up(operation, at) for at in places if at < len(inputs_of(operation))):
+                if any(_reaches(operation, at, kinds) for at in places if at < len(inputs_of(operation))):
                     return True
             elif isinstance(operation, _PASSING) or type(operation).__name__ in _PASSING_OPERATIONS:
                 waiting += node.outputs

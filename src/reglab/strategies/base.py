@@ -278,6 +278,11 @@ class Strategy:
             or "input" in self.places
         )
 
+    @property
+    def moves_padding(self) -> bool:
+        """Whether it changes the numbers of steps that a model masks by their values, which unmasks them."""
+        return False
+
     def check_input(self, given: ModelInput) -> None:
         """Raise a ReglabError if such inputs cannot be what it acts on; called for each input, before training.
 
@@ -286,6 +291,11 @@ class Strategy:
         """
         if self.acts_on_inputs and not given.continuous and not (given.indices and TOKENS in self.kinds):
             raise ReglabError(f"{self.name} changes the numbers that the model is given, and {_why_not(given, self)}")
+        if self.moves_padding and given.masked:
+            raise ReglabError(
+                f"{self.name} changes all numbers that the model is given, and the model masks steps of one value "
+                f"(keras.layers.Masking): changed, padding would count.{_instead(self)}"
+            )
 
     def check_targets(self, given: ModelInput, shape: tuple[int | None, ...]) -> None:
         """Raise a ReglabError if targets of this shape, batch first, do not go with what it does to the input."""
@@ -459,7 +469,7 @@ class Strategy:
 
 def _why_not(given: ModelInput, strategy: Strategy) -> str:
     """Return why an input cannot be changed, and what to do."""
-    elsewhere = " Use where='hidden'." if "input" in strategy.places else " Leave it out of the recipe."
+    elsewhere = _instead(strategy)
     if given.indices:
         return f"they are indices (token ids, categories): between two of them there is nothing.{elsewhere}"
     if "int" in given.dtype:
@@ -468,3 +478,7 @@ def _why_not(given: ModelInput, strategy: Strategy) -> str:
             f"keras.Input(..., dtype='float32'), or leave {strategy.name} out of the recipe."
         )
     return f"they are no numbers ({given.dtype}).{elsewhere}"
+
+
+def _instead(strategy: Strategy) -> str:
+    return " Use where='hidden'." if "input" in strategy.places else " Leave it out of the recipe."

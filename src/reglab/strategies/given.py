@@ -56,11 +56,13 @@ class ModelInput(NamedTuple):
         shape: its shape, batch first; None for a size that is not known.
         dtype: the name of the dtype that the model takes.
         indices: whether its numbers stand for things and measure nothing: token ids, categories.
+        masked: whether a layer of the model leaves steps out whose features all have one value, as padding.
     """
 
     shape: tuple[int | None, ...]
     dtype: str = "float32"
     indices: bool = False
+    masked: bool = False
 
     @property
     def continuous(self) -> bool:

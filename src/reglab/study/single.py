@@ -24,7 +24,7 @@ from reglab.keras_internals import name_anew, naming_kept
 from reglab.models import ModelSource, check_output, resolve, takes
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
-from reglab.regularized.inputs import takes_indices
+from reglab.regularized.inputs import takes_as_they_are
 from reglab.regularized.model import RegularizedModel
 from reglab.rounding import narrowed
 from reglab.seeds import derive
@@ -106,7 +106,7 @@ class Single:
         ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
         train, _ = self._parts(y, task)
         program, initial = self._compiled(ride.recipe, x.shape[1:], task, vocabulary, examples=len(train))
-        mode = "none" if takes_indices(program.model.network) else self.preprocess
+        mode = "none" if takes_as_they_are(program.model.network) else self.preprocess
         data = self._prepared(x, y, weights, initial, mode, task)
         name_anew()  # the step is traced in the first epoch
         (record,) = program.train(ride, data, epochs=self.epochs, batch_size=self.batch_size, on_epoch=on_epoch)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ from reglab.recipe import Recipe
 from reglab.regularized import regularize
 from reglab.regularized.checks import check_ready
 from reglab.regularized.export import why_not_saved
-from reglab.regularized.inputs import indexed
+from reglab.regularized.inputs import indexed, masked
 from reglab.regularized.watching import Watchers
 from reglab.seeds import derive
 from reglab.strategies.understood import check_understood
@@ -40,12 +40,22 @@ from reglab.study.run import Program, SeedData
 from reglab.study.spec import TABLE, Assignment, task_of
 from reglab.study.targets import scaled, scales_targets, target_scale
 from reglab.study.training import Training
+from reglab.tasks import Head
 from reglab.version import __version__
 
 __all__ = ["Workbench"]
 
 _PROGRAMS = 16  # compiled programs kept; a study of more structures compiles some of them again
 _SEEDS = 2  # seeds whose preprocessed data are kept
+
+
+class _Seen(NamedTuple):
+    """What the model ends in, its configuration, and which inputs it looks up and which it masks by their values."""
+
+    head: Head
+    config: str
+    looked_up: frozenset[str]
+    masked: frozenset[str]
 
 
 class Workbench:
@@ -80,7 +90,7 @@ class Workbench:
         self.test = test_part(self.data, self.task, fraction=self.settings.test)
         self._programs: OrderedDict[tuple, Program] = OrderedDict()
         self._seeds: OrderedDict[int, SeedData] = OrderedDict()
-        self._checked: tuple[Any, str, frozenset[str]] | None = None
+        self._checked: _Seen | None = None
         self._given = assignment.given
         self._masking: keras.Model | None = None  # what masks are asked of, once one was
         self._masks = self.task.takes_masks  # whether the model can have one of its own, as far as was seen
@@ -119,7 +129,7 @@ class Workbench:
             bases=bases,
             notes=self._notes(),
             refused=self._refused(),
-            trained=self.training.spoken(self._model()[0]),
+            trained=self.training.spoken(self._model().head),
             result_bytes=sum(weight.nbytes for weight in weights) + 4 * examples * self.task.numbers,
         )
 
@@ -146,6 +156,13 @@ class Workbench:
                 f"The model looks its inputs{' ' * bool(seen[0])}{', '.join(seen)} up as indices (token ids, "
                 f"categories), so it gets them as they are: preprocess={self.settings.preprocess} is for numbers that "
                 "measure something."
+            )
+        masks = sorted(self._masked)
+        if masks and self.settings.preprocess != "none":
+            notes.append(
+                f"The model masks steps of its inputs{' ' * bool(masks[0])}{', '.join(masks)} by their values "
+                f"(keras.layers.Masking), so it gets them as they are: preprocess={self.settings.preprocess} would "
+                "move the padding."
             )
         if self._mask(np.asarray(self.data.x[:1])) is not None:
             notes.append("Positions that the model's own mask leaves out, as padding, count nowhere.")
@@ -262,9 +279,10 @@ class Workbench:
         return found
 
     def _preprocess(self, x: np.ndarray) -> Preprocess | PreprocessEach:
-        """Return what is done to inputs, given those of training: nothing to indices, which measure nothing."""
+        """Return what is done to inputs, given those of training: nothing to indices, and where a value is a mask."""
         data, mode = self.data, self.settings.preprocess
-        modes = {name: "none" if name in self._indices else mode for name in data.kinds}
+        kept = self._indices | self._masked
+        modes = {name: "none" if name in kept else mode for name in data.kinds}
         if data.kind != SEVERAL:
             return Preprocess.fit(x, modes[""], value_range=data.value_range, missing=data.missing)
         ranges = {name: (0.0, 255.0) if of.dtype == np.uint8 else None for name, of in by_input(x).items()}
@@ -307,7 +325,7 @@ class Workbench:
         return self._programs[key]
 
     def _compiled(self, recipe: Recipe) -> Program:
-        head, _, _ = self._model()
+        head = self._model().head
         measured = self._measured  # for which a model is built, before the one that is trained
         model = self._build(self.settings.first_seed)
         with self._precision():
@@ -320,20 +338,25 @@ class Workbench:
         check_ready(recipe.host(), fitted=True, validated=False, metrics=[])
         return Program(regularized, self.task, head, self.data.input_shape, measured=measured)
 
-    def _model(self) -> tuple[Any, str, frozenset[str]]:
-        """Return what the model ends in, its configuration and which inputs it looks up, if it fits the data."""
+    def _model(self) -> _Seen:
+        """Return what is seen of the model, if it fits the data."""
         if self._checked is None:
             model = self._build(self.settings.first_seed)
             head = check_output(model, task=self.task, input_shape=self.data.input_shape)
             self._compiled_with = self._given.get("compiled") or taken(model)
-            self._checked = head, _config_of(model), indexed(model)
+            self._checked = _Seen(head, _config_of(model), indexed(model), masked(model))
         return self._checked
 
     @property
     def _indices(self) -> frozenset[str]:
         """The inputs that are indices, which measure nothing: the model looks them up, or the data says tokens."""
-        looked_up = self._model()[2]
+        looked_up = self._model().looked_up
         return frozenset(name for name, kind in self.data.kinds.items() if kind == TOKENS or name in looked_up)
+
+    @property
+    def _masked(self) -> frozenset[str]:
+        """The inputs of which the model masks steps by their values, which scaling would move."""
+        return self._model().masked & frozenset(self.data.kinds)
 
     # --- how they are trained --------------------------------------------------------------------------------------
 
@@ -353,12 +376,12 @@ class Workbench:
     @cached_property
     def _form(self) -> Callable[[np.ndarray], np.ndarray]:
         """From labels to the form that the loss takes."""
-        return self.training.form(self._model()[0], self.data.y, self._outputs)
+        return self.training.form(self._model().head, self.data.y, self._outputs)
 
     @cached_property
     def _measured(self) -> Measured | MeasuredEach | None:
         """What measures the user's metrics."""
-        return self.training.measured(self._model()[0], self.data.y, self._outputs)
+        return self.training.measured(self._model().head, self.data.y, self._outputs)
 
     def _outputs(self, count: int) -> Any:
         """Return what the model gives at its start for so many examples; of several outputs a dict by name."""
@@ -390,10 +413,12 @@ class Workbench:
             digest.update(np.ascontiguousarray(weight).tobytes())
         training = self.training
         settings = {k: v for k, v in self.settings.to_dict().items() if k not in _NOT_RESULT}
-        head, config, _ = self._model()
+        head, config = self._model().head, self._model().config
         settings |= {"optimizer": training.name, "learning_rate": training.rate}
         names = ", ".join(sorted(self._indices))
         read = {"inputs": f"{names}{': ' * bool(names)}indices, as they are"} if self._indices else {}
+        if self._masked:
+            read["padding"] = f"{', '.join(sorted(self._masked))}{': ' * any(self._masked)}masked, inputs as they are"
         if self._scales_targets:
             read["targets"] = "standardized"
         return {
@@ -409,7 +434,7 @@ class Workbench:
         """Return the facts of a study for people: what a later start of it has to find unchanged."""
         backend, version = facts["backend"]
         return {
-            **{key: facts[key] for key in ("inputs", "targets") if key in facts},
+            **{key: facts[key] for key in ("inputs", "padding", "targets") if key in facts},
             "task": facts["task"],
             "metric": facts["metric"],
             "data (content)": facts["data"][:12],
@@ -417,7 +442,7 @@ class Workbench:
             "model (configuration)": hashlib.sha256(facts["model"].encode()).hexdigest()[:12],
             "model (initial weights)": facts["initial_weights"][:12],
             "optimizer": ", ".join(f"{key}={value}" for key, value in sorted(facts["optimizer"].items())),
-            **self.training.told(self._model()[0]),
+            **self.training.told(self._model().head),
             "keras": facts["keras"],
             "backend": f"{backend} {version}",
             "reglab results": str(RESULT_VERSION),

@@ -54,6 +54,10 @@ class GaussianNoise(Strategy):
     def places(self) -> tuple[str, ...]:
         return (self.where,) if isinstance(self.where, str) else self.where
 
+    @property
+    def moves_padding(self) -> bool:
+        return "input" in self.places
+
     def on_activation(self, h: Tensor, place: Place, s: StrengthView, random: Random) -> Tensor:
         return noisy(h, s.stddev, random)
 

@@ -85,6 +85,10 @@ class Adversarial(Strategy):
     def needs_range(self) -> bool:
         return self.unit == "pixel" or self.clip == "data"
 
+    @property
+    def moves_padding(self) -> bool:
+        return bool(self._how()["start"])  # a gradient is 0 there
+
     def strengths(self) -> dict[str, float]:
         default = self.epsilon if self.method == "fgsm" else 2.5 * self.epsilon / self.steps
         return {"epsilon": self.epsilon, "step": default if self.step_size is None else self.step_size}
