@@ -177,6 +177,11 @@ MUTANTS: list[Mutant] = [
         ("padding counts in metrics", "y if mask is None else self.task.masked(y, mask)", "y"),
     ),
     *_of(
+        "study/workbench.py",
+        ("data/test_padding.py",),
+        ("padding is scaled", "kept = self._indices | self._masked", "kept = self._indices"),
+    ),
+    *_of(
         "tasks/base.py",
         ("tasks", "study"),
         ("a gap has the wrong sign", 'better, worse = ("train", "val")', 'better, worse = ("val", "train")'),
@@ -445,6 +450,7 @@ MUTANTS: list[Mutant] = [
         ("strategies/test_own_strategies.py", *_STRATEGIES),
         ("whoever is made of a rider rides", 'bool(vars(origin)["rider"]) and all(', "cls.rider or all("),
         ("indices are changed", "if self.acts_on_inputs and not given.continuous and", "if False and"),
+        ("padding is unmasked by noise", "if self.moves_padding and given.masked:", "if False:"),
     ),
     *_of(
         "regularized/parts.py",
