@@ -39,6 +39,9 @@ class _Late:
             self._module = importlib.import_module(self._name)
         return getattr(self._module, name)
 
+    def __reduce__(self) -> str:
+        return self._name.rpartition(".")[2]  # its name in this module: a class that is sent by value takes it along
+
 
 def imported(value: object) -> str | None:
     """Return the statement that imports the package that a value stands for, if it does.

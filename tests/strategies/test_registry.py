@@ -13,7 +13,8 @@ import pytest
 import reglab
 from reglab import ReglabError
 from reglab.strategies import CATALOGUE, Stage, Strategy, params, register
-from reglab.strategies.registry import Catalogue, scanned
+from reglab.strategies.registry import catalogue as made
+from reglab.strategies.registry import scanned
 
 _DOUBLING = """
     from dataclasses import dataclass
@@ -90,7 +91,7 @@ def test_every_strategy_is_a_name_of_the_package():
 
 def test_what_a_package_offers_is_known(installed):
     installed("plugged", _DOUBLING, "doubling = plugged:Doubling")
-    catalogue = Catalogue([])
+    catalogue = made([])
     assert "plugged" not in sys.modules
     assert catalogue["doubling"](factor=3.0).factor == 3.0
     assert list(catalogue) == ["doubling"]
@@ -116,7 +117,7 @@ def test_what_a_package_offers_is_known(installed):
 )
 def test_an_offer_that_is_broken_is_told_and_takes_no_other_with_it(installed, caplog, source, entry, told):
     installed("broken", source, entry)
-    catalogue = Catalogue([reglab.strategies.L2])
+    catalogue = made([reglab.strategies.L2])
     with pytest.raises(ReglabError, match=told):
         catalogue[entry.split(" ")[0]]
     for _ in range(2):
@@ -128,7 +129,7 @@ def test_an_offer_that_is_broken_is_told_and_takes_no_other_with_it(installed, c
 def test_a_name_has_one_strategy(installed, caplog):
     installed("taking", _DOUBLING.replace('"doubling"', '"l2"'), "l2 = taking:Doubling", "doubling = taking:Doubling")
     installed("same", _DOUBLING, "doubling = same:Doubling")
-    catalogue = Catalogue([reglab.strategies.L2])
+    catalogue = made([reglab.strategies.L2])
     assert catalogue["l2"] is reglab.strategies.L2
     with pytest.raises(ReglabError, match="offered by the package same and the package taking"):
         catalogue["doubling"]

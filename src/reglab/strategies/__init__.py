@@ -13,14 +13,14 @@ from reglab.schedules import Cosine, Linear, Schedule, Steps
 from reglab.strategies.base import Strategy
 from reglab.strategies.given import Batch, InputRange, LossContext, ModelInput, Place, StrengthView, Weight
 from reglab.strategies.observing import Judgement, Moment, Observer
-from reglab.strategies.registry import Catalogue, scanned
+from reglab.strategies.registry import catalogue, scanned
 from reglab.strategies.script import ScriptOutput, TrainingScript
 from reglab.strategies.stage import Stage
 
 _OWN = {cls.__name__: cls for cls in scanned(__name__)}
 globals().update(_OWN)
 
-CATALOGUE = Catalogue(list(_OWN.values()))
+CATALOGUE = catalogue(_OWN.values())
 register = CATALOGUE.add
 
 __all__ = [

@@ -21,7 +21,7 @@ from reglab.models.registry import ModelSource
 from reglab.recipe import Recipe, RecipeLike, Recipes
 from reglab.study.as_text import ALONE, CLIPPING, OPTIMIZERS, SCHEDULES, is_own, read_loss, read_weights, said_once
 from reglab.tasks import KINDS as TASKS
-from reglab.tasks import Task, kind_said, task_for
+from reglab.tasks import Task, kind_said, register, task_for
 
 __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_recipes", "read_yaml", "task_of"]
 
@@ -124,7 +124,7 @@ class Settings:
         False, "leave out image files that cannot be read; by default they are an error that names them", kind="bool"
     )
     task: str | None = param(
-        None, f"what is predicted: {', '.join(TASKS)}; by default what labels and model show. Of several outputs, "
+        None, f"what is predicted: {', '.join(TASKS.own)}; by default what labels and model show. Of several outputs, "
         "NAME=TASK with commas between, such as size=regression", kind="text", optional=True,
     )  # fmt: skip
     metric: str | None = param(
@@ -239,6 +239,7 @@ class Assignment:
         data, model, settings, recipes: of the study.
         candidates: recipes that may be trained later, which planning tries too.
         given: what was given as Python objects in place of a setting, by its name.
+        kinds: of tasks that this process has beside reglab's own, which another one then has too.
     """
 
     data: Dataset
@@ -247,6 +248,12 @@ class Assignment:
     recipes: dict[str, Recipe]
     candidates: Mapping[str, Recipe] = dataclasses.field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+    kinds: tuple[type[Task], ...] = field(default_factory=lambda: tuple(TASKS[name] for name in TASKS.added))
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        for kind in self.kinds:
+            register(kind)
 
 
 def _says(text: object) -> TypeGuard[str]:

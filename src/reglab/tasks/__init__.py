@@ -16,6 +16,7 @@ from reglab.tasks.kinds import (
     of_sets,
     of_values,
     read_task,
+    register,
     task_for,
 )
 from reglab.tasks.metric import COSTS, Metric
@@ -48,6 +49,7 @@ __all__ = [
     "of_sets",
     "of_values",
     "read_task",
+    "register",
     "task_for",
     "with_batch",
 ]

@@ -1,4 +1,8 @@
-"""The kinds of tasks by name, and which one labels are of."""
+"""The kinds of tasks by name, and which one labels are of.
+
+A script makes a kind of its own known by :func:`register`, a package by an entry point of the group ``reglab.tasks``,
+named as the kind is.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from reglab.catalogue import Catalogue
 from reglab.data.labels import IGNORED, Output
 from reglab.data.several import kinds_in
 from reglab.errors import ReglabError, nearest
@@ -32,10 +37,16 @@ __all__ = [
     "of_sets",
     "of_values",
     "read_task",
+    "register",
     "task_for",
 ]
 
-KINDS: dict[str, type[Task]] = {each.kind: each for each in (SingleLabel, Binary, MultiLabel, Positions, Regression)}
+KINDS: Catalogue[Task] = Catalogue(
+    (SingleLabel, Binary, MultiLabel, Positions, Regression),
+    base=Task,  # type: ignore[type-abstract]
+    what="task", key="kind", group="reglab.tasks",
+)  # fmt: skip
+register = KINDS.add
 
 
 def direction(name: str) -> Literal["higher", "lower", ""]:
@@ -55,14 +66,12 @@ def read_task(held: Mapping[str, Any]) -> Task:
     >>> read_task({"kind": "binary", "classes": ["no", "yes"], "deciding": "auc"})
     Binary(deciding='auc', classes=('no', 'yes'))
     """
-    kind = held.get("kind")
+    kind = str(held.get("kind"))
     if kind == Outputs.kind and isinstance(held.get("tasks"), Mapping):
         tasks = tuple((name, read_task(of_name)) for name, of_name in held["tasks"].items())
         return Outputs(tasks=tasks, deciding=held["deciding"])
     if kind not in KINDS:
-        raise ReglabError(
-            f"There is no kind of task {kind!r}.{nearest(str(kind), KINDS)} There are {', '.join(KINDS)}."
-        )
+        raise ReglabError(f"There is no kind of task {kind!r}.{nearest(kind, KINDS)} There are {', '.join(KINDS)}.")
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in held.items() if key != "kind"
     }

@@ -1,0 +1,128 @@
+"""What there is by name: reglab's own, what installed packages offer, and what a script adds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from reglab.errors import ReglabError
+
+__all__ = ["Catalogue"]
+
+T = TypeVar("T")
+
+
+class Catalogue(Mapping[str, "type[T]"], Generic[T]):
+    """Classes by name. What other packages offer is imported when it is asked for.
+
+    Args:
+        own: those of reglab, whose names nobody else can take.
+        base: what each of them is a subclass of, in a package that has it by the same name.
+        what: what one of them is, such as ``strategy``.
+        key: the attribute that is its name.
+        group: of the entry points by which other packages offer theirs.
+
+    Example:
+        >>> from reglab.strategies import CATALOGUE
+        >>> CATALOGUE["dropout"].formula
+        'h * m / (1 - rate), m ~ Bernoulli(1 - rate) a unit'
+    """
+
+    def __init__(self, own: Iterable[type[T]], *, base: type[T], what: str, key: str, group: str) -> None:
+        self._base, self._what, self._key, self._group = base, what, key, group
+        self._own: dict[str, type[T]] = {getattr(cls, key): cls for cls in own}
+        self._added: dict[str, type[T]] = {}
+        self._offered: dict[str, list[EntryPoint]] | None = None
+        self._said: set[str] = set()  # what is wrong with an offer is said once
+
+    def __getitem__(self, name: str) -> type[T]:
+        for known in (self._own, self._added):
+            if name in known:
+                return known[name]
+        if name not in self._offers():
+            raise KeyError(name)
+        return self.add(self._loaded(name, self._offers()[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        for name, points in self._offers().items():
+            if name in self._said:
+                continue
+            try:  # one that is broken does not take the others with it
+                if name in self._own:
+                    raise ReglabError(
+                        f"{_origin(points[0])} offers a {self._what} {name!r}, which is a name of reglab's."
+                    )
+                self[name]
+            except ReglabError as error:
+                self._said.add(name)
+                logging.getLogger(self._group).warning("%s", error)
+        return iter([*self._own, *self._added])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names of reglab's own."""
+        return tuple(self._own)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names of those that were added in this process, packages' that were asked for among them."""
+        return tuple(self._added)
+
+    def add(self, cls: type[T]) -> type[T]:
+        """Make a class of one's own known by its name.
+
+        It can be written as a decorator. Defining it again, as a notebook does, replaces it.
+
+        Raises:
+            ReglabError: if it is none of these, or has a name of reglab's.
+        """
+        name = getattr(cls, self._key, None)
+        if not (isinstance(cls, type) and issubclass(cls, self._base) and isinstance(name, str)):
+            home = ".".join([*self._base.__module__.split(".")[:2], self._base.__name__])
+            raise ReglabError(f"{cls!r} is not a {self._what}: give a subclass of {home} with a {self._key}.")
+        if name in self._own and cls is not self._own[name]:
+            raise ReglabError(f"{name} is a {self._what} of reglab's. Give {cls.__name__} another {self._key}.")
+        if name not in self._own:
+            self._added[name] = cls
+        return cls
+
+    def remove(self, name: str) -> None:
+        """Forget one that was added."""
+        del self._added[name]
+
+    def _offers(self) -> dict[str, list[EntryPoint]]:
+        """Return what installed packages offer, by name; looked up once."""
+        if self._offered is None:
+            self._offered = {}
+            for point in entry_points(group=self._group):
+                self._offered.setdefault(point.name, []).append(point)
+        return self._offered
+
+    def _loaded(self, name: str, points: list[EntryPoint]) -> type[T]:
+        """Return the class that an installed package offers under a name."""
+        point = points[0]
+        if len({each.value for each in points}) > 1:
+            several = " and ".join(sorted({_origin(each) for each in points}))
+            raise ReglabError(f"The {self._what} {name!r} is offered by {several}. Uninstall all but one of them.")
+        try:
+            cls = point.load()
+        except Exception as error:  # whatever a module raises when it is imported
+            raise ReglabError(
+                f"The {self._what} {name!r} of {_origin(point)} cannot be imported ({type(error).__name__}: {error}). "
+                "Mend or uninstall that package."
+            ) from error
+        if getattr(cls, self._key, None) != name:
+            raise ReglabError(
+                f"{_origin(point)} offers {point.value} as the {self._what} {name!r}, and its {self._key} is "
+                f"{getattr(cls, self._key, None)!r}. The entry point is named as the {self._what} is."
+            )
+        return cls
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"the package {point.dist.name}" if point.dist is not None else point.value
