@@ -80,6 +80,16 @@ class Catalogue(Mapping[str, "type[T]"], Generic[T]):
 
         Raises:
             ReglabError: if it is none of these, or has a name of reglab's.
+
+        Example:
+            >>> from dataclasses import dataclass
+            >>> from typing import ClassVar
+            >>> from reglab.strategies import CATALOGUE, Strategy, register
+            >>> @register
+            ... @dataclass(frozen=True)
+            ... class Nothing(Strategy):
+            ...     name: ClassVar[str] = "nothing"
+            >>> CATALOGUE.remove("nothing")
         """
         name = getattr(cls, self._key, None)
         if not (isinstance(cls, type) and issubclass(cls, self._base) and isinstance(name, str)):

@@ -66,12 +66,13 @@ def _make_samples(results: Results) -> None:
     try:
         recipes = [Recipe.parse(text) for text in results.spec["recipes"].values()]  # strategies of others are unknown
         changed = any(map(samples.may_change, recipes)) and not samples.load(results.folder)
-        if not (changed or _lacks_masks(results)):
+        labelled = _lacks_masks(results)
+        if not (changed or labelled):
             return
         study = Study.resume(results.folder)
         if study.dataset.kind == "image":
             start_backend()
-            if _lacks_masks(results):
+            if labelled:
                 masks.masks(study)
             if changed:
                 samples.samples(study)
@@ -81,7 +82,7 @@ def _make_samples(results: Results) -> None:
 
 def _lacks_masks(results: Results) -> bool:
     """Whether pixels have classes, and the masks of what is compared now are not there."""
-    if not results.task.per_position:
+    if len(results.task.kept_shape) != 3:  # a class per step or token has no picture
         return False
     made = masks.load(results)
     return made is None or not set(made.predicted) >= set(masks.shown(results))

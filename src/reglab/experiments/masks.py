@@ -98,7 +98,7 @@ def masks(study: Study, *, count: int = 6) -> Masks:
     }  # fmt: skip
     labels = next(iter(kept.values())).labels
     there = np.flatnonzero(study.task.counting(labels))
-    rows = np.sort(there[drawn(there, count, seed=0)])
+    rows = np.sort(there[drawn(labels[there], count, seed=0)])
     found = Masks(
         as_bytes(in_range(data.x[replay.split(seed).test[rows]], data)),
         np.asarray(labels[rows], "int32"),

@@ -289,7 +289,7 @@ class RegularizedModel(_backend.StepMixin, Step, keras.Model):  # type: ignore[n
         return super().save(filepath, *args, **kwargs)
 
     def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
-        forget_losses_in(self)
+        forget_losses_in(self)  # of earlier calls: Keras does in __call__ alone
         return super().stateless_call(*args, **kwargs)
 
     def call(self, x: Tensors, training: bool | None = None) -> Tensors:

@@ -40,7 +40,7 @@ class RegularizedClassifier(ClassifierMixin, Regularized):
             it and keeps the last epoch; a recipe with early stopping needs a share.
         preprocess: ``"standardize"``, to mean 0 and standard deviation 1 of the training part, a feature of tables or a
             channel of images; ``"rescale"``, to [0, 1]; ``"none"``. A model that looks its inputs up as indices (token
-            ids) is given them as they are.
+            ids), or masks steps by their values (``keras.layers.Masking``), is given them as they are.
         metric: the metric of validation that chooses the best epoch, by its name in studies, such as
             ``"cross_entropy"``; by default accuracy, or balanced accuracy where the largest class has more than twice
             its equal share of the examples, and mAP of several labels per example.
