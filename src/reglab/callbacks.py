@@ -17,6 +17,7 @@ import keras  # noqa: E402  # after a backend was chosen: see reglab.lazy
 from reglab.analysis.diagnose import diagnose  # noqa: E402
 from reglab.analysis.diagnosis import Diagnosis  # noqa: E402
 from reglab.analysis.prescribe import Item, Patient, prescribe  # noqa: E402
+from reglab.data.kinds import ARRAY, IMAGE, TOKENS  # noqa: E402
 from reglab.data.labels import read_labels  # noqa: E402
 from reglab.errors import ReglabError  # noqa: E402
 from reglab.logs import Log, read_log  # noqa: E402
@@ -196,8 +197,8 @@ class Diagnose(keras.callbacks.Callback):
         shape = getattr(self.model, "input_shape", None)
         image = isinstance(shape, tuple) and len(shape) == 4 and shape[-1] in (1, 3, 4)
         if image:
-            return "image"
-        return "tokens" if takes_indices(getattr(self.model, "network", self.model)) else "array"
+            return IMAGE
+        return TOKENS if takes_indices(getattr(self.model, "network", self.model)) else ARRAY
 
 
 def _loss_name(loss: object) -> str:

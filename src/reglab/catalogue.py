@@ -14,8 +14,8 @@ __all__ = ["Catalogue"]
 T = TypeVar("T")
 
 
-class Catalogue(Mapping[str, "type[T]"], Generic[T]):
-    """Classes by name. What other packages offer is imported when it is asked for.
+class Catalogue(Mapping[str, T], Generic[T]):
+    """Classes or values by name. What other packages offer is imported when it is asked for.
 
     Args:
         own: those of reglab, whose names nobody else can take.
@@ -23,6 +23,7 @@ class Catalogue(Mapping[str, "type[T]"], Generic[T]):
         what: what one of them is, such as ``strategy``.
         key: the attribute that is its name.
         group: of the entry points by which other packages offer theirs.
+        values: whether they are no subclasses, but instances of it.
 
     Example:
         >>> from reglab.strategies import CATALOGUE
@@ -30,14 +31,16 @@ class Catalogue(Mapping[str, "type[T]"], Generic[T]):
         'h * m / (1 - rate), m ~ Bernoulli(1 - rate) a unit'
     """
 
-    def __init__(self, own: Iterable[type[T]], *, base: type[T], what: str, key: str, group: str) -> None:
-        self._base, self._what, self._key, self._group = base, what, key, group
-        self._own: dict[str, type[T]] = {getattr(cls, key): cls for cls in own}
-        self._added: dict[str, type[T]] = {}
+    def __init__(
+        self, own: Iterable[T], *, base: type, what: str, key: str, group: str, values: bool = False
+    ) -> None:  # fmt: skip
+        self._base, self._what, self._key, self._group, self._values = base, what, key, group, values
+        self._own: dict[str, T] = {getattr(each, key): each for each in own}
+        self._added: dict[str, T] = {}
         self._offered: dict[str, list[EntryPoint]] | None = None
         self._said: set[str] = set()  # what is wrong with an offer is said once
 
-    def __getitem__(self, name: str) -> type[T]:
+    def __getitem__(self, name: str) -> T:
         for known in (self._own, self._added):
             if name in known:
                 return known[name]
@@ -73,10 +76,10 @@ class Catalogue(Mapping[str, "type[T]"], Generic[T]):
         """The names of those that were added in this process, packages' that were asked for among them."""
         return tuple(self._added)
 
-    def add(self, cls: type[T]) -> type[T]:
-        """Make a class of one's own known by its name.
+    def add(self, one: T) -> T:
+        """Make one of one's own known by its name.
 
-        It can be written as a decorator. Defining it again, as a notebook does, replaces it.
+        Above a class it can be written as a decorator. Defining it again, as a notebook does, replaces it.
 
         Raises:
             ReglabError: if it is none of these, or has a name of reglab's.
@@ -91,15 +94,22 @@ class Catalogue(Mapping[str, "type[T]"], Generic[T]):
             ...     name: ClassVar[str] = "nothing"
             >>> CATALOGUE.remove("nothing")
         """
-        name = getattr(cls, self._key, None)
-        if not (isinstance(cls, type) and issubclass(cls, self._base) and isinstance(name, str)):
+        name = getattr(one, self._key, None)
+        if not (self._fits(one) and isinstance(name, str)):
             home = ".".join([*self._base.__module__.split(".")[:2], self._base.__name__])
-            raise ReglabError(f"{cls!r} is not a {self._what}: give a subclass of {home} with a {self._key}.")
-        if name in self._own and cls is not self._own[name]:
-            raise ReglabError(f"{name} is a {self._what} of reglab's. Give {cls.__name__} another {self._key}.")
+            wanted = f"a {home}" if self._values else f"a subclass of {home} with a {self._key}"
+            raise ReglabError(f"{one!r} is not a {self._what}: give {wanted}.")
+        if name in self._own and one is not self._own[name]:
+            called = one.__name__ if isinstance(one, type) else "yours"
+            raise ReglabError(f"{name} is a {self._what} of reglab's. Give {called} another {self._key}.")
         if name not in self._own:
-            self._added[name] = cls
-        return cls
+            self._added[name] = one
+        return one
+
+    def _fits(self, one: object) -> bool:
+        if self._values:
+            return isinstance(one, self._base)
+        return isinstance(one, type) and issubclass(one, self._base)
 
     def remove(self, name: str) -> None:
         """Forget one that was added."""
@@ -113,25 +123,25 @@ class Catalogue(Mapping[str, "type[T]"], Generic[T]):
                 self._offered.setdefault(point.name, []).append(point)
         return self._offered
 
-    def _loaded(self, name: str, points: list[EntryPoint]) -> type[T]:
-        """Return the class that an installed package offers under a name."""
+    def _loaded(self, name: str, points: list[EntryPoint]) -> T:
+        """Return what an installed package offers under a name."""
         point = points[0]
         if len({each.value for each in points}) > 1:
             several = " and ".join(sorted({_origin(each) for each in points}))
             raise ReglabError(f"The {self._what} {name!r} is offered by {several}. Uninstall all but one of them.")
         try:
-            cls = point.load()
+            one: T = point.load()
         except Exception as error:  # whatever a module raises when it is imported
             raise ReglabError(
                 f"The {self._what} {name!r} of {_origin(point)} cannot be imported ({type(error).__name__}: {error}). "
                 "Mend or uninstall that package."
             ) from error
-        if getattr(cls, self._key, None) != name:
+        if getattr(one, self._key, None) != name:
             raise ReglabError(
                 f"{_origin(point)} offers {point.value} as the {self._what} {name!r}, and its {self._key} is "
-                f"{getattr(cls, self._key, None)!r}. The entry point is named as the {self._what} is."
+                f"{getattr(one, self._key, None)!r}. The entry point is named as the {self._what} is."
             )
-        return cls
+        return one
 
 
 def _origin(point: EntryPoint) -> str:

@@ -13,8 +13,10 @@ from enum import StrEnum
 
 from reglab.analysis.diagnosis import Diagnosis, Kind, Word
 from reglab.analysis.probed import Probes
+from reglab.data.kinds import are_pictures
 from reglab.errors import ReglabError
 from reglab.recipe import Recipe
+from reglab.strategies import CATALOGUE
 
 __all__ = ["Item", "Patient", "Reason", "Remedy", "prescribe"]
 
@@ -98,7 +100,7 @@ class Patient:
 
     Attributes:
         kind: of the data: ``image``, ``table``, ``tokens`` for token ids and categories, and ``several`` for inputs by
-            name, neither of which can be mixed, or ``array`` for what nothing is known of.
+            name, neither of which can be mixed, a kind of one's own, or ``array`` for what nothing is known of.
         label_changing: transforms that make another example of one.
         epochs: how long it was trained.
         steps: for how many training steps, where that is known.
@@ -179,7 +181,7 @@ def _more_data(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _augmentation(d: Diagnosis, p: Patient) -> Item | None:
-    if p.kind != "image" or not _performance(d):
+    if not CATALOGUE["augmentation"].understands(p.kind) or not _performance(d):
         return None
     wanted = {
         "rotation_range": "10", "width_shift_range": "0.1", "height_shift_range": "0.1", "horizontal_flip": "true",
@@ -202,7 +204,7 @@ def _early_stopping(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _mixup(d: Diagnosis, p: Patient) -> Item | None:
-    if p.kind in ("tokens", "several"):
+    if not CATALOGUE["mixup"].understands(p.kind):
         return None
     if p.memorizes:
         return Item(Remedy.MIXUP, "mixup(alpha=1.0)", Reason.MEMORIZED)
@@ -212,7 +214,7 @@ def _mixup(d: Diagnosis, p: Patient) -> Item | None:
 
 
 def _mixup_of_images(d: Diagnosis, p: Patient) -> Item | None:
-    return _mixup(d, p) if p.kind == "image" else None
+    return _mixup(d, p) if are_pictures(p.kind) else None
 
 
 def _dropout(d: Diagnosis, p: Patient) -> Item | None:

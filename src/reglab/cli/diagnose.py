@@ -21,6 +21,7 @@ from reglab.cli.options import Option, execution_options, settings_options, spli
 from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
 from reglab.cli.show import trained
+from reglab.data.kinds import ARRAY, checked
 from reglab.experiments.diagnosis import diagnosed, patient, write
 from reglab.experiments.probes import PROBES, alone, check_probes, probed
 from reglab.experiments.treatment import Treated, treat, treated_before
@@ -74,6 +75,7 @@ def diagnose(source: str | None, **options: Option) -> None:
     # Of a log or a folder nothing is read, and what the data is only matters to what is prescribed.
     trains = source is None or Path(source).suffix.lower() in (".yaml", ".yml")
     own["kind"] = options["kind"] if trains else options.pop("kind")
+    own["kind"] = checked(own["kind"]) if own["kind"] else None
     console = Console(stderr=own["as_json"])
     if source is not None and Path(source).is_file() and Path(source).suffix.lower() not in (".yaml", ".yml"):
         _of_log(source, own, options)
@@ -101,7 +103,7 @@ def _of_log(source: str, own: dict[str, Any], options: dict[str, Any]) -> None:
     log = read_log(source, loss=loss, outputs=own["classes"], deviation=deviation)
     found = of(log.histories, log.task, attainable=own["attainable"], clean=log.clean)
     epochs = max(run.epochs for run in found.runs)
-    items = prescribe(found, Patient(kind=own["kind"] or "array", epochs=epochs, classes=own["classes"]))
+    items = prescribe(found, Patient(kind=own["kind"] or ARRAY, epochs=epochs, classes=own["classes"]))
     if own["as_json"]:
         click.echo(json.dumps({**as_dict(found, items), "notes": list(log.notes)}, indent=1))
         return

@@ -9,6 +9,7 @@ import click
 from reglab.cli.options import StudyFolder
 from reglab.cli.quiet import start_backend
 from reglab.cli.say import say
+from reglab.data.kinds import are_pictures
 from reglab.errors import ReglabError
 from reglab.experiments import masks, samples
 from reglab.facade import Study
@@ -70,7 +71,7 @@ def _make_samples(results: Results) -> None:
         if not (changed or labelled):
             return
         study = Study.resume(results.folder)
-        if study.dataset.kind == "image":
+        if are_pictures(study.dataset.kind):
             start_backend()
             if labelled:
                 masks.masks(study)

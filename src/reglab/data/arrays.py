@@ -11,7 +11,7 @@ import numpy as np
 
 from reglab.data.array_labels import as_array, labels_of
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, no_numbers
-from reglab.data.kinds import IMAGE, SERIES, TOKENS, kinds_said, plural, seen, shaped
+from reglab.data.kinds import IMAGE, SERIES, TOKENS, are_indices, are_pictures, kinds_said, plural, seen, shaped
 from reglab.data.labels import SaidForm
 from reglab.data.listing import few
 from reglab.data.reading import alike
@@ -108,7 +108,7 @@ def from_arrays(
     where = [f"{name}: {part}" for part in _NAMES[len(pairs)]]
     notes: list[str] = []
     xs = [_examples(x, place) for (x, _), place in zip(pairs, where, strict=True)]
-    tokens = kind == TOKENS or (kind is None and xs[0].ndim == 2 and xs[0].dtype.kind in "iu")
+    tokens = are_indices(kind) if kind is not None else xs[0].ndim == 2 and xs[0].dtype.kind in "iu"
     read = labels_of([y for _, y in pairs], xs, where, name=name, form=form, tokens=tokens, ignore_class=ignore_class)
     for x in xs:
         if (one := example_shape(xs[0])) != (other := example_shape(x)):
@@ -117,7 +117,7 @@ def from_arrays(
     said = _said(kind, inputs, name)
     for key in inputs:
         of_parts = [by_input(x)[key] for x in xs]
-        if said.get(key) in (None, IMAGE):
+        if key not in said or are_pictures(said[key]):
             _check_axes(called(name, key), of_parts[0])
         _check_scales(called(name, key), of_parts, where, notes)
     codes = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}[len(pairs)]
@@ -130,7 +130,7 @@ def from_arrays(
         ),
         x,
     )
-    images = (said.get("") or seen(x)) == IMAGE
+    images = are_pictures(said.get("") or seen(x))
     return Dataset(
         name=name, x=x, y=read.y, **read.named,
         part=None if codes is None else np.repeat(np.array(codes, "int8"), [len(x) for x in xs]),

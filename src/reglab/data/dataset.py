@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from reglab.data.kinds import SERIES, SEVERAL, TABLE, TOKENS, kinds_said, plural, seen, shaped
+from reglab.data.kinds import KINDS, SEVERAL, TABLE, are_indices, kinds_said, plural, seen, shaped
 from reglab.data.labels import IGNORED, Form, Output, as_numbers, named
 from reglab.data.listing import LONGEST, few, listed
 from reglab.data.several import Shape, by_input, called, each, example_shape, together
@@ -43,7 +43,8 @@ class Dataset:
         part: for each example ``TRAIN``, ``VAL`` or ``TEST`` where the source comes in parts, else None.
         label_changing: transforms that make another example of one, by the names of ``Augmentation``'s arguments.
         kind: what one example is: ``image``, ``table``, ``series``, ``tokens`` or ``array``, as
-            :mod:`reglab.data.kinds` says; by default what the number of axes shows. ``several`` for several inputs.
+            :mod:`reglab.data.kinds` says, or a kind of one's own; by default what the number of axes shows. ``several``
+            for several inputs.
         outputs: what the labels of each of several outputs are by its name, a form and names; empty of one output.
         kinds: the kind of each of several inputs by its name, where it is not what its axes show; afterwards of all, a
             single one by the name ``""``.
@@ -145,8 +146,8 @@ class Dataset:
 
     @functools.cached_property
     def vocabulary(self) -> int | None:
-        """How many token ids there can be, the largest one and all below it; None of what is no tokens."""
-        largest = [int(chunk.max()) for kind, x in self._inputs() if kind == TOKENS for chunk in _chunks(x)]
+        """How many token ids there can be, the largest one and all below it; None of what is no indices."""
+        largest = [int(chunk.max()) for kind, x in self._inputs() if are_indices(kind) for chunk in _chunks(x)]
         return 1 + max(largest) if largest else None
 
     def _inputs(self) -> list[tuple[str, np.ndarray]]:
@@ -176,7 +177,7 @@ class Dataset:
         if self.kind in kinds or self.kind != TABLE or self.feature_names or self.missing:
             return self
         for kind in kinds:
-            if kind == SERIES or (kind == TOKENS and self.x.dtype.kind in "iu"):
+            if KINDS[kind].can_be(self.x):
                 rows = f"Rows of {self.x.shape[1]} numbers ({self.x.dtype})"
                 note = f"{rows} were taken for {plural(kind)}, which {by} takes."
                 return replace(self, kind=kind, notes=(*self.notes, note))

@@ -11,6 +11,7 @@ from reglab.analysis.diagnose import diagnose
 from reglab.analysis.diagnosis import Diagnosis
 from reglab.analysis.prescribe import Patient
 from reglab.analysis.probed import Probes
+from reglab.data.kinds import ARRAY, TOKENS
 from reglab.results import Results
 from reglab.studies import Study
 from reglab.study.records import DIVERGED, FINISHED
@@ -59,10 +60,10 @@ def patient(results: Results, study: Study | None = None, probes: Probes | None 
     Without the study its data is not read: what it is stands in the folder.
     """
     epochs, size, batch = (results.spec.get(key) for key in ("epochs", "train_size", "batch_size"))
-    kind, changing = results.data.get("kind", "array"), frozenset(results.data.get("label_changing", ()))
+    kind, changing = results.data.get("kind", ARRAY), frozenset(results.data.get("label_changing", ()))
     if study is not None:
         kind, changing = study.dataset.kind, study.dataset.label_changing
-    kind = "tokens" if "inputs" in results.facts else kind
+    kind = TOKENS if "inputs" in results.facts else kind
     size = size or results.data.get("train_size")
     steps = epochs * math.ceil(size / batch) if epochs and size and batch else None
     return Patient(

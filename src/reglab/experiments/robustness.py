@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reglab.analysis.robustness import Curve, curves, epsilon_text, resists_fgsm_only
+from reglab.data.kinds import are_pictures
 from reglab.data.splits import drawn
 from reglab.errors import ReglabError
 from reglab.results import Results, RunResult
@@ -140,7 +141,7 @@ def robustness(
 
     study.dataset.check_known_to("robustness")
     data = study.dataset
-    unit = "pixel" if data.kind == "image" and data.value_range is not None else "input"
+    unit = "pixel" if are_pictures(data.kind) and data.value_range is not None else "input"
     radii = _checked(epsilons or EPSILONS[unit])
     replay = Replay(study.out, study.assignment)
     if "inputs" in replay.results.facts:

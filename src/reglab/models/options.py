@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from reglab.data.kinds import IMAGE, SERIES, TOKENS
+from reglab.data.kinds import IMAGE, KINDS, SERIES, TOKENS
 from reglab.errors import ReglabError
 
 __all__ = ["check_image", "check_positive", "check_series", "check_tokens", "is_positive"]
 
-_SHAPES = {IMAGE: "images (height, width, channels)", SERIES: "series (time, features)", TOKENS: "tokens (length,)"}
-
 
 def check_image(model: str, input_shape: tuple[int, ...]) -> None:
     """Raise a ReglabError unless one example is an image ``(height, width, channels)``."""
-    _check_shape(model, IMAGE, 3, input_shape)
+    _check_shape(model, IMAGE, input_shape)
 
 
 def check_series(model: str, input_shape: tuple[int, ...]) -> None:
     """Raise a ReglabError unless one example is a series ``(time, features)``."""
-    _check_shape(model, SERIES, 2, input_shape)
+    _check_shape(model, SERIES, input_shape)
 
 
 def check_tokens(model: str, input_shape: tuple[int, ...], vocabulary: int | None) -> int:
     """Return the number of token ids, or raise a ReglabError unless one example is tokens ``(length,)``."""
-    _check_shape(model, TOKENS, 1, input_shape)
+    _check_shape(model, TOKENS, input_shape)
     if vocabulary is None:
         raise ReglabError(
             f"{model} takes tokens, whole numbers that stand for words, and has to know how many there can be. Say "
@@ -32,10 +30,12 @@ def check_tokens(model: str, input_shape: tuple[int, ...], vocabulary: int | Non
     return vocabulary
 
 
-def _check_shape(model: str, kind: str, axes: int, input_shape: tuple[int, ...]) -> None:
-    if len(input_shape) != axes:
+def _check_shape(model: str, kind: str, input_shape: tuple[int, ...]) -> None:
+    known = KINDS[kind]
+    if len(input_shape) != len(known.axes or ()):
         raise ReglabError(
-            f"{model} takes {_SHAPES[kind]}; the data is {tuple(input_shape)}. Use model='mlp' for tables."
+            f"{model} takes {known.plural} {known.example}; the data is {tuple(input_shape)}. Use model='mlp' for "
+            "tables."
         )
 
 

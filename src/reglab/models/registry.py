@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, TypeAlias, TypeGuard
 
 from reglab import backends
-from reglab.data.kinds import ARRAY, IMAGE, SERIES, TABLE, TOKENS, plural
+from reglab.data.kinds import ARRAY, IMAGE, SERIES, TABLE, TOKENS, measures, plural
 from reglab.data.several import Shape
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import parse_call
@@ -48,6 +48,10 @@ class Network:
     build: Callable[..., keras.Model]
     kinds: tuple[str, ...]
     paper: str = ""
+
+    def takes(self, kind: str) -> bool:
+        """Whether it takes data of a kind: one for arrays of any shape takes all whose numbers measure something."""
+        return kind in self.kinds or (ARRAY in self.kinds and measures(kind))
 
 
 MODELS: dict[str, Network] = {
@@ -169,12 +173,11 @@ def _check_positions(model: str) -> None:
 
 def _check_kind(model: str, kind: str | None, input_shape: Shape) -> None:
     """Raise a ReglabError if a network of reglab's own does not take data of a kind."""
-    known = takes(model)
-    if kind is None or not known or kind in known:
+    if kind is None or not is_built_in(model) or MODELS[parse_call(model)[0]].takes(kind):
         return
-    others = [name for name, network in MODELS.items() if kind in network.kinds]
+    others = [name for name, network in MODELS.items() if network.takes(kind)]
     raise ReglabError(
-        f"{parse_call(model)[0]} takes {', '.join(map(plural, known))}; the data is {plural(kind)} of shape "
+        f"{parse_call(model)[0]} takes {', '.join(map(plural, takes(model)))}; the data is {plural(kind)} of shape "
         f"{input_shape}. Of {plural(kind)} there is {', '.join(others) or 'no network of reglab'}; if the data "
         "is something else, say so (kind, --kind)."
     )

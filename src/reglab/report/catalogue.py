@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from reglab.data.kinds import KINDS, MEASURED, plural
+from reglab.data.kinds import KINDS, measures, plural
 from reglab.declare import Param, params
 from reglab.errors import ReglabError, nearest
 from reglab.expressions import format_value
@@ -38,7 +38,7 @@ def card(name: str) -> dict[str, Any]:
         "paper": cls.paper,
         "stage": cls.stage.name.lower(),
         "after": list(cls.after),
-        "kinds": [kind for kind in KINDS if kind in cls.kinds],
+        "kinds": [kind for kind in KINDS if cls.understands(kind)],
         "rider": cls.rides(),
         "conflicts": _conflicts(cls),
         "zero": _zero(cls),
@@ -71,7 +71,7 @@ def _body(entry: dict[str, Any]) -> list[str]:
         cells += ["yes" if parameter["strength"] else "", parameter["doc"]]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
     lines += ["", f"- Source: {entry['paper']}.", _place(entry)]
-    if entry["kinds"] != [kind for kind in KINDS if kind in MEASURED]:
+    if entry["kinds"] != list(filter(measures, KINDS)):
         lines.append(f"- Acts on {', '.join(map(plural, entry['kinds']))}; other inputs are refused.")
     if entry["zero"]:
         lines.append(f"- At {entry['zero']} training is that of the baseline.")

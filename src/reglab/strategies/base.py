@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from reglab.aliases import Loss, Optimizer, Random, Tensor
-from reglab.data.kinds import MEASURED, TOKENS
+from reglab.data.kinds import are_indices, measures
 from reglab.declare import params
 from reglab.errors import ReglabError
 from reglab.schedules import Schedule
@@ -98,7 +98,7 @@ class Strategy:
         conflicts: names of strategies it cannot be combined with, with what to do instead.
         zero: hyperparameters at which it leaves training exactly as it was, or None if there are none.
         kinds: the kinds of input that it understands, where it acts on inputs (:mod:`reglab.data.kinds`): by default
-            all whose numbers measure something.
+            all whose numbers measure something, other people's among them.
         changes_inputs: whether :meth:`on_batch`, where it is implemented, changes the inputs and not the targets alone.
         soft_targets: whether it turns class indices into distributions over classes.
         mixes_numbers: whether, with ``soft_targets``, it takes numbers to predict too.
@@ -113,7 +113,7 @@ class Strategy:
     after: ClassVar[tuple[str, ...]] = ()
     conflicts: ClassVar[Mapping[str, str]] = {}
     zero: ClassVar[Mapping[str, Any] | None] = None
-    kinds: ClassVar[frozenset[str]] = MEASURED
+    kinds: ClassVar[frozenset[str] | None] = None
     changes_inputs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
     mixes_numbers: ClassVar[bool] = False
@@ -268,6 +268,11 @@ class Strategy:
         """Whether it leaves numbers to predict alone, as what does no more than spread labels over classes."""
         return self.soft_targets and not self.mixes_numbers and not self.changes_inputs
 
+    @classmethod
+    def understands(cls, kind: str) -> bool:
+        """Whether it can act on inputs of a kind: one that it names, or, naming none, one that measures something."""
+        return measures(kind) if cls.kinds is None else kind in cls.kinds
+
     @property
     def acts_on_inputs(self) -> bool:
         """Whether a hook of it changes the numbers that the model is given."""
@@ -289,7 +294,8 @@ class Strategy:
         By default what changes inputs refuses those between whose values there is nothing: indices and whole numbers.
         A strategy that knows what to do with them overrides this.
         """
-        if self.acts_on_inputs and not given.continuous and not (given.indices and TOKENS in self.kinds):
+        known = given.indices and any(map(are_indices, self.kinds or ()))
+        if self.acts_on_inputs and not given.continuous and not known:
             raise ReglabError(f"{self.name} changes the numbers that the model is given, and {_why_not(given, self)}")
         if self.moves_padding and given.masked:
             raise ReglabError(

@@ -44,6 +44,6 @@ def _defines(module: str, value: object) -> bool:
     )
 
 
-def catalogue(own: Iterable[type[Strategy]]) -> Catalogue[Strategy]:
+def catalogue(own: Iterable[type[Strategy]]) -> Catalogue[type[Strategy]]:
     """Return the catalogue that has reglab's own strategies and whatever else is offered."""
     return Catalogue(own, base=Strategy, what="strategy", key="name", group="reglab.strategies")

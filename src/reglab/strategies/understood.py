@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reglab.data.dataset import Dataset
-from reglab.data.kinds import KINDS, SEVERAL, TOKENS, plural
+from reglab.data.kinds import KINDS, SEVERAL, are_indices, plural
 from reglab.data.several import by_input
 from reglab.errors import ReglabError
 from reglab.strategies.base import Strategy
@@ -30,11 +30,11 @@ def check_understood(strategy: Strategy, data: Dataset) -> None:
 
 
 def _check_kind(strategy: Strategy, kind: str, x: np.ndarray, called: str) -> None:
-    if kind in strategy.kinds:
+    if strategy.understands(kind):
         return
-    if kind == TOKENS:
+    if are_indices(kind):
         strategy.check_input(ModelInput((None, *x.shape[1:]), x.dtype.name, indices=True))
-    known = [plural(each) for each in KINDS if each in strategy.kinds]
+    known = [plural(each) for each in KINDS if strategy.understands(each)]
     raise ReglabError(
         f"{strategy.name} acts on {', '.join(known)}, and {called} are {plural(kind)} of shape {x.shape[1:]}. Leave it "
         "out of the recipe; if they are something else, say so (kind, --kind)."

@@ -18,7 +18,7 @@ import numpy as np
 
 from reglab import backends
 from reglab.data import Preprocess
-from reglab.data.kinds import TOKENS, shaped
+from reglab.data.kinds import are_indices, shaped
 from reglab.errors import ReglabError
 from reglab.keras_internals import name_anew, naming_kept
 from reglab.models import ModelSource, check_output, resolve, takes
@@ -100,8 +100,9 @@ class Single:
             ReglabError: for a model or recipe that does not fit, before training; for a training that diverges.
         """
         x, vocabulary = narrowed(x), None
-        if takes(self.model) == (TOKENS,):
-            x = shaped(x, TOKENS, name="The data")
+        kinds = takes(self.model)
+        if kinds and all(map(are_indices, kinds)):
+            x = shaped(x, kinds[0], name="The data")
             vocabulary = int(x.max()) + 1
         ride = rides([Run("single", self.recipe.to_text(), self.recipe, self.seed)])[0]
         train, _ = self._parts(y, task)

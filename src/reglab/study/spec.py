@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from reglab.data import Dataset
-from reglab.data.kinds import KINDS, checked
+from reglab.data.kinds import KINDS, Kind, checked, register_kind
 from reglab.data.table_options import MISSING_POLICIES, joined, separator_of
 from reglab.declare import param, params
 from reglab.errors import ReglabError, nearest
@@ -114,8 +114,8 @@ class Settings:
         "surely differs by less is called equivalent", low=0, open_low=True, optional=True,
     )  # fmt: skip
     kind: str | None = param(
-        None, f"what one example is: {', '.join(KINDS)}; by default what the source, the number of axes and the model "
-        "show. tokens are indices, which nothing is done to; array is none of the others. Of several inputs, "
+        None, f"what one example is: {', '.join(KINDS.own)}; by default what the source, the number of axes and the "
+        "model show. tokens are indices, which nothing is done to; array is none of the others. Of several inputs, "
         "NAME=KIND with commas between", kind="text", optional=True,
     )  # fmt: skip
     image_size: str | None = param(None, "resize images to N or HxW", kind="text", optional=True)
@@ -239,7 +239,7 @@ class Assignment:
         data, model, settings, recipes: of the study.
         candidates: recipes that may be trained later, which planning tries too.
         given: what was given as Python objects in place of a setting, by its name.
-        kinds: of tasks that this process has beside reglab's own, which another one then has too.
+        tasks, kinds: of tasks and of inputs that this process has beside reglab's own, which another one then has too.
     """
 
     data: Dataset
@@ -248,12 +248,15 @@ class Assignment:
     recipes: dict[str, Recipe]
     candidates: Mapping[str, Recipe] = dataclasses.field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
-    kinds: tuple[type[Task], ...] = field(default_factory=lambda: tuple(TASKS[name] for name in TASKS.added))
+    tasks: tuple[type[Task], ...] = field(default_factory=lambda: tuple(TASKS[name] for name in TASKS.added))
+    kinds: tuple[Kind, ...] = field(default_factory=lambda: tuple(KINDS[name] for name in KINDS.added))
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
+        for task in self.tasks:
+            register(task)
         for kind in self.kinds:
-            register(kind)
+            register_kind(kind)
 
 
 def _says(text: object) -> TypeGuard[str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from reglab import backends
 from reglab.data import Preprocess, Split, split, test_part
-from reglab.data.kinds import SEVERAL, TOKENS
+from reglab.data.kinds import SEVERAL, are_indices
 from reglab.data.preprocess import PreprocessEach
 from reglab.data.several import by_input, fed, with_batch_axis
 from reglab.errors import ReglabError
@@ -150,7 +150,7 @@ class Workbench:
 
     def _notes(self) -> tuple[str, ...]:
         notes = self.training.notes()
-        seen = sorted(name for name in self._indices if self.data.kinds[name] != TOKENS)
+        seen = sorted(name for name in self._indices if not are_indices(self.data.kinds[name]))
         if seen and self.settings.preprocess != "none":
             notes.append(
                 f"The model looks its inputs{' ' * bool(seen[0])}{', '.join(seen)} up as indices (token ids, "
@@ -349,9 +349,9 @@ class Workbench:
 
     @property
     def _indices(self) -> frozenset[str]:
-        """The inputs that are indices, which measure nothing: the model looks them up, or the data says tokens."""
+        """The inputs that are indices, which measure nothing: the model looks them up, or the data says so."""
         looked_up = self._model().looked_up
-        return frozenset(name for name, kind in self.data.kinds.items() if kind == TOKENS or name in looked_up)
+        return frozenset(name for name, kind in self.data.kinds.items() if are_indices(kind) or name in looked_up)
 
     @property
     def _masked(self) -> frozenset[str]:

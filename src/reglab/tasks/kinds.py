@@ -41,11 +41,9 @@ __all__ = [
     "task_for",
 ]
 
-KINDS: Catalogue[Task] = Catalogue(
-    (SingleLabel, Binary, MultiLabel, Positions, Regression),
-    base=Task,  # type: ignore[type-abstract]
-    what="task", key="kind", group="reglab.tasks",
-)  # fmt: skip
+KINDS: Catalogue[type[Task]] = Catalogue(
+    (SingleLabel, Binary, MultiLabel, Positions, Regression), base=Task, what="task", key="kind", group="reglab.tasks"
+)
 register = KINDS.add
 
 

@@ -61,7 +61,7 @@ class Augmentation(Strategy):
         "Srivastava, Regularization Strategies in Deep Learning, Table 1; Goodfellow et al. 2016, 7.4"
     )
     stage: ClassVar[Stage] = Stage.EXAMPLES
-    kinds: ClassVar[frozenset[str]] = frozenset({IMAGE})
+    kinds: ClassVar[frozenset[str] | None] = frozenset({IMAGE})
     zero: ClassVar[dict[str, Any]] = {
         "rotation_range": 0.0,
         "width_shift_range": 0.0,

@@ -93,7 +93,7 @@ class CutMix(Strategy):
     formula: ClassVar[str] = "x_i (1 - M) + x_j M, target a y_i + (1 - a) y_j, M a patch, a = 1 - mean(M)"
     paper: ClassVar[str] = "Yun et al. 2019, arXiv:1905.04899"
     stage: ClassVar[Stage] = Stage.MIXTURES
-    kinds: ClassVar[frozenset[str]] = frozenset({IMAGE})
+    kinds: ClassVar[frozenset[str] | None] = frozenset({IMAGE})
     zero: ClassVar[dict[str, float]] = {"alpha": 0.0}
     soft_targets: ClassVar[bool] = True
     mixes_numbers: ClassVar[bool] = True
