@@ -34,7 +34,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
     def __init__(
         self, own: Iterable[T], *, base: type, what: str, key: str, group: str, values: bool = False
     ) -> None:  # fmt: skip
-        self._base, self._what, self._key, self._group, self._values = base, what, key, group, values
+        self._base, self._what, self._key, self.group, self._values = base, what, key, group, values
         self._own: dict[str, T] = {getattr(each, key): each for each in own}
         self._added: dict[str, T] = {}
         self._offered: dict[str, list[EntryPoint]] | None = None
@@ -60,7 +60,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
                 self[name]
             except ReglabError as error:
                 self._said.add(name)
-                logging.getLogger(self._group).warning("%s", error)
+                logging.getLogger(self.group).warning("%s", error)
         return iter([*self._own, *self._added])
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
         """Return what installed packages offer, by name; looked up once."""
         if self._offered is None:
             self._offered = {}
-            for point in entry_points(group=self._group):
+            for point in entry_points(group=self.group):
                 self._offered.setdefault(point.name, []).append(point)
         return self._offered
 

@@ -13,6 +13,7 @@ from furnished import furnish, names
 from reader import Reader, file_of
 
 import reglab
+from reglab.data.kinds import KINDS as OF_INPUT
 from reglab.study.executors.choice import Execution
 from reglab.study.spec import Settings
 from reglab.tasks import KINDS as TASKS
@@ -59,7 +60,8 @@ def test_few_blocks_are_not_run_and_say_why():
 def test_a_document_works_as_it_says(document, tmp_path, trained, in_small, monkeypatch):
     opened: list[str] = []
     monkeypatch.setattr("click.launch", opened.append)
-    monkeypatch.setattr(TASKS, "_added", {})  # what a document registers is for its reader alone
+    for catalogue in (TASKS, OF_INPUT):
+        monkeypatch.setattr(catalogue, "_added", {})  # what a document registers is for its reader alone
     text = document.read_text(encoding="utf-8")
     (tmp_path / "commands").mkdir()
     folder = tmp_path / "reader"
