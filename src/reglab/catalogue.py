@@ -31,9 +31,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
         'h * m / (1 - rate), m ~ Bernoulli(1 - rate) a unit'
     """
 
-    def __init__(
-        self, own: Iterable[T], *, base: type, what: str, key: str, group: str, values: bool = False
-    ) -> None:  # fmt: skip
+    def __init__(self, own: Iterable[T], *, base: type, what: str, key: str, group: str, values: bool = False) -> None:
         self._base, self._what, self._key, self.group, self._values = base, what, key, group, values
         self._own: dict[str, T] = {getattr(each, key): each for each in own}
         self._added: dict[str, T] = {}
