@@ -9,15 +9,18 @@ import re
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import cloudpickle
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import reglab
 from reglab import ReglabError
 from reglab.analysis.prescribe import Patient, Remedy, prescribe
+from reglab.cli import cli
 from reglab.data import Kind, load, register_kind
 from reglab.data.kinds import KINDS
 from reglab.data.several import by_input
@@ -231,6 +234,27 @@ def test_a_study_of_it_is_trained_in_workers_resumed_and_read_where_it_is_unknow
     with pytest.raises(ReglabError, match="kind='volume' is invalid"):
         reglab.Study.resume(tmp_path / "s")
     register_kind(VOLUME)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pictures", [True, False])
+def test_the_report_shows_what_is_pictures(known, tmp_path, pictures):
+    register_kind(replace(SPECTROGRAM, pictures=pictures))
+    np.savez(tmp_path / "data.npz", x=SOUNDS, y=LABELS)
+    told = {"recipes": ["adversarial"], "seeds": 1, "epochs": 1, "out": tmp_path / "s"}
+    reglab.Study(tmp_path / "data.npz", "mlp(units=4)", kind="spectrogram", **told).run(workers=0)
+    assert CliRunner().invoke(cli, ["report", str(tmp_path / "s")]).exit_code == 0
+    assert (tmp_path / "s" / "report" / "samples.npz").exists() == pictures
+
+
+def test_a_prescription_for_a_kind_that_there_is_not_is_refused(known, tmp_path):
+    rows = ["epoch,loss,val_loss,accuracy,val_accuracy", "0,1,1.1,0.5,0.5", "1,0.5,0.9,0.8,0.6", "2,0.2,1,0.9,0.6"]
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    known_one, other = (
+        CliRunner().invoke(cli, ["diagnose", str(tmp_path / "log.csv"), "--kind", kind]) for kind in ("codes", "code")
+    )
+    assert known_one.exit_code == 0
+    assert "kind='code' is invalid. Did you mean 'codes'?" in str(other.exception) + other.output
 
 
 @pytest.mark.slow
