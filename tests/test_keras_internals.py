@@ -322,3 +322,11 @@ def test_a_callback_is_copied_without_its_model(model):
     callback.set_model(model)
     assert internals.without_model(callback).model is None
     assert callback.model is model
+
+
+def test_a_compiled_model_is_made_ready_for_training_by_a_batch():
+    made = keras.Sequential([keras.Input((2,)), L.Dense(1)])
+    made.compile("sgd", "mse")
+    assert not made._compile_loss.built
+    internals.build_for(made, (np.zeros((3, 2), "float32"), np.zeros((3, 1), "float32")))
+    assert made._compile_loss.built

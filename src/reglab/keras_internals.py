@@ -16,12 +16,44 @@ from reglab.aliases import Optimizer, Random, Tensor, Tensors, Variable
 from reglab.lazy import keras
 
 __all__ = [
-    "NOT_COPIED", "VARIABLE_ATTRIBUTES", "Node", "autocast_of", "averages_in", "call_with", "calls_in", "compiled_with",
-    "config_of", "decays_all", "draw_from", "follows_schedule", "forget_losses_in", "fresh_values", "generators_in",
-    "generators_of", "is_graph", "layers_in", "made_by", "mask_of", "name_anew", "naming_kept", "order_layers",
-    "own_variables", "run_graph", "schedule_of", "seed_of", "set_seed_of", "set_trainable_alone", "settings_of",
-    "takes_training", "track_again", "uncompiled", "unseeded_drawn_from", "with_mask", "without_model",
-]  # fmt: skip
+    "NOT_COPIED",
+    "VARIABLE_ATTRIBUTES",
+    "Node",
+    "autocast_of",
+    "averages_in",
+    "build_for",
+    "call_with",
+    "calls_in",
+    "compiled_with",
+    "config_of",
+    "decays_all",
+    "draw_from",
+    "follows_schedule",
+    "forget_losses_in",
+    "fresh_values",
+    "generators_in",
+    "generators_of",
+    "is_graph",
+    "layers_in",
+    "made_by",
+    "mask_of",
+    "name_anew",
+    "naming_kept",
+    "order_layers",
+    "own_variables",
+    "run_graph",
+    "schedule_of",
+    "seed_of",
+    "set_seed_of",
+    "set_trainable_alone",
+    "settings_of",
+    "takes_training",
+    "track_again",
+    "uncompiled",
+    "unseeded_drawn_from",
+    "with_mask",
+    "without_model",
+]
 
 
 # --- models as graphs -------------------------------------------------------------------------------------------------
@@ -276,6 +308,11 @@ def uncompiled(model: keras.Model) -> Iterator[None]:
     finally:
         for name, value in held.items():
             setattr(model, name, value)
+
+
+def build_for(model: keras.Model, batch: Tensors) -> None:
+    """Make what a compiled model has to make before it trains, as ``fit`` does it from its first batch."""
+    model._symbolic_build(data_batch=batch)
 
 
 def without_model(callback: keras.callbacks.Callback) -> keras.callbacks.Callback:

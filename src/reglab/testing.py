@@ -360,7 +360,7 @@ class Bench:
             variable.assign(value)
         if (first, epochs) not in self._feeds:  # made once: a pipeline of TensorFlow's takes longer than three steps
             batches = self._batches(epochs=epochs, first_epoch=first)
-            self._feeds[first, epochs] = backends.adapter().feed(batches)
+            self._feeds[first, epochs] = backends.adapter().feed(batches, watched=True).data
         feed = self._feeds[first, epochs]
         validation = {"validation_data": feed, "validation_steps": _STEPS} if self._validated else {}
         self.history = self.model.fit(

@@ -9,7 +9,7 @@ from reglab.analysis.compare import compare
 from reglab.cli.console import Console
 from reglab.cli.show import show_table
 from reglab.facade import Results
-from reglab.report.paper import published_table
+from reglab.report.paper import published_tables
 from reglab.report.tables import comparison_table, conclusion, legend, markdown, plain
 from reglab.tasks import SingleLabel
 
@@ -99,7 +99,7 @@ def test_plain_text_is_aligned():
 
 def test_published_figures_stand_beside_ours():
     found = results({"no regularization": [0.5, 0.5], "L2": [0.52, 0.54]})
-    table = published_table(found, "table2")
+    (table,) = published_tables(found, "table2").values()
     assert table.rows[1] == ("L2", "80.05", "53.00", "+2.20", "+3.00", "79.90", "50.00")
 
 
@@ -107,8 +107,18 @@ def test_published_figures_stand_beside_ours():
 def test_every_arm_has_its_published_figures(table):
     from reglab import paper
 
-    published = {"table2": paper.TABLE2, "table3": paper.TABLE3}[table]
-    assert list(published) == list(paper.arms(table))
+    assert list(paper.PUBLISHED[table]) == list(paper.arms(table))
+
+
+def test_a_study_of_both_tables_trains_each_recipe_once_and_fills_every_row():
+    from reglab import paper
+
+    arms = paper.both()
+    assert len({recipe.fingerprint() for recipe in arms.values()}) == len(arms) == 13
+    found = results({name: [0.5, 0.6] for name in arms})
+    shown = published_tables(found, "both")
+    assert [[row[0] for row in each.rows] for each in shown.values()] == [list(paper.TABLE2), list(paper.TABLE3)]
+    assert shown["Table 2"].rows[2][2] == shown["Table 3"].rows[3][2] == "55.00"
 
 
 def test_the_conclusion_names_what_may_be_the_best_and_the_recommended_one():

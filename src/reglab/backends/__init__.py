@@ -14,7 +14,7 @@ from types import ModuleType
 
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["BACKENDS", "adapter", "installed", "loaded", "name", "require", "version"]
+__all__ = ["BACKENDS", "adapter", "device", "installed", "loaded", "name", "require", "version"]
 
 # Without a choice of the user's, the first that is installed. The order says nothing of their speed, which depends on
 # model and machine: ``reglab backends`` measures it.
@@ -89,3 +89,8 @@ def adapter() -> ModuleType:
 def version() -> str:
     """Return the version of the backend that Keras runs on in this process."""
     return importlib.import_module(name()).__version__
+
+
+def device() -> str:
+    """Return what the backend computes on in this process: CPU, or the name of its first accelerator."""
+    return str(adapter().device())

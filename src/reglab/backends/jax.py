@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import keras
+import numpy as np
 
 from reglab.aliases import Tensor, Tensors
-from reglab.backends.plain import DROPPED, by_class, dropped, feed, random_kept, sum_of_squares
+from reglab.backends.plain import DROPPED, Batches, Fed, by_class, dropped, random_kept, sum_of_squares
 
 if TYPE_CHECKING:
     from reglab.backends.trainer import Trainer as _Trainer
@@ -17,13 +18,80 @@ else:
     _Trainer = object
 
 __all__ = [
-    "DROPPED", "StepMixin", "by_class", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares",
-]  # fmt: skip
+    "DROPPED",
+    "StepMixin",
+    "by_class",
+    "compiled",
+    "device",
+    "dropped",
+    "feed",
+    "gradient",
+    "random_kept",
+    "sum_of_squares",
+]
 
 
 def gradient(function: Callable[[Any], Tensor], at: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     """Return the gradient of the scalar ``function`` at ``at``, a tensor or a list of tensors."""
     return jax.grad(function)(at)
+
+
+def device() -> str:
+    """Return what is computed on: CPU, or the name of the first accelerator."""
+    (found, *_) = jax.devices()
+    return "CPU" if found.platform == "cpu" else str(found.device_kind)
+
+
+# Steps that an accelerator takes as one program, and bytes of their batches, at most. Starting each by itself takes the
+# host several times as long as a small network takes for the step (docs/performance.md).
+_TOGETHER, _TOGETHER_BYTES = 64, 2**26
+_STEPS = "steps"  # the key under which inputs hold the batches of several steps
+
+
+def feed(batches: Batches, *, watched: bool = False) -> Fed:
+    """Return the batches as ``fit`` is to be given them: on an accelerator those of several steps as one item.
+
+    Args:
+        batches: those of all epochs.
+        watched: whether somebody looks at each step, so that several cannot be taken together.
+    """
+    if watched or device() == "CPU":  # XLA's convolutions on a CPU are slower inside of a loop
+        return Fed(batches, batches.steps)
+    size = sum(np.asarray(part).nbytes for part in keras.tree.flatten(batches[0]))
+    most = min(_TOGETHER, max(1, _TOGETHER_BYTES // max(1, size)), batches.whole)
+    if most < 2:
+        return Fed(batches, batches.steps)
+    # As many as an epoch is divided by, so that one program is compiled; or else the last ones one by one.
+    together = next((each for each in range(most, most // 2, -1) if batches.whole % each == 0), most)
+    return Fed(stacked := _Stacked(batches, together), stacked.steps, together)
+
+
+class _Stacked(keras.utils.PyDataset):
+    """Batches with those of several steps stacked, which :class:`StepMixin` takes one after the other.
+
+    Args:
+        batches: those of all epochs.
+        together: of how many steps; the rest of an epoch and a last, smaller batch come one by one.
+    """
+
+    def __init__(self, batches: Batches, together: int) -> None:
+        super().__init__()
+        self._batches, self._together = batches, together
+        self._stacks = batches.whole // together
+        self.steps = self._stacks + batches.steps - self._stacks * together
+
+    def __len__(self) -> int:
+        return len(self._batches) // self._batches.steps * self.steps
+
+    def __getitem__(self, item: int) -> Any:
+        epoch, position = divmod(item, self.steps)
+        first = epoch * self._batches.steps
+        if position >= self._stacks:
+            return self._batches[first + self._stacks * self._together + position - self._stacks]
+        first += position * self._together
+        several = [self._batches[step] for step in range(first, first + self._together)]
+        x, *rest = keras.tree.map_structure(lambda *parts: np.stack(parts), *several)
+        return {_STEPS: x}, *rest
 
 
 def compiled(function: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:
@@ -48,6 +116,18 @@ class StepMixin(_Trainer):
     """Prepares the batch inside a scope that stands for the state, then leaves the step to Keras."""
 
     def train_step(self, state: _State, data: Tensors) -> tuple[dict[str, Tensor], _State]:
+        x, *rest = data
+        if not (isinstance(x, dict) and _STEPS in x):
+            return self._one_step(state, data)
+
+        def step(state: _State, batch: Tensors) -> tuple[_State, dict[str, Tensor]]:
+            logs, state = self._one_step(state, batch)
+            return state, logs
+
+        state, logs = jax.lax.scan(step, state, (x[_STEPS], *rest))
+        return {name: values[-1] for name, values in logs.items()}, state
+
+    def _one_step(self, state: _State, data: Tensors) -> tuple[dict[str, Tensor], _State]:
         trainable, non_trainable, optimizer, metrics = state
         mapping = [
             *zip(self.trainable_variables, trainable, strict=True),

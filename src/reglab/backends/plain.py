@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, Protocol
 
 import keras
 
 from reglab.aliases import Random, Tensor, Tensors
 
-__all__ = ["DROPPED", "by_class", "dropped", "feed", "random_kept", "sum_of_squares"]
+__all__ = ["DROPPED", "Batches", "Fed", "by_class", "dropped", "feed", "random_kept", "sum_of_squares"]
 
 
 def dropped(h: Tensor, rate: Tensor, scale: Tensor, random: Random) -> Tensor:
@@ -26,9 +26,39 @@ def sum_of_squares(x: Tensor) -> Tensor:
     return keras.ops.sum(keras.ops.square(x))
 
 
-def feed(batches: Sequence[Tensors]) -> Sequence[Tensors]:
-    """Return the batches as ``fit`` is to be given them."""
-    return batches
+class Batches(Protocol):
+    """The batches of all epochs as one sequence, ``steps`` an epoch, of which the first ``whole`` are of one size."""
+
+    steps: int
+    whole: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, item: int, /) -> Tensors: ...
+
+
+class Fed(NamedTuple):
+    """Batches as ``fit`` is to be given them.
+
+    Attributes:
+        data: what ``fit`` iterates over.
+        steps: items of it in an epoch.
+        most: training steps of an item, at most.
+    """
+
+    data: Any
+    steps: int
+    most: int = 1
+
+
+def feed(batches: Batches, *, watched: bool = False) -> Fed:
+    """Return the batches of a training as ``fit`` is to be given them.
+
+    Args:
+        batches: those of all epochs.
+        watched: whether somebody looks at each step, so that several cannot be taken together.
+    """
+    return Fed(batches, batches.steps)
 
 
 def by_class(outputs: Tensor) -> Tensor:

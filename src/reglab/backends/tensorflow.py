@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from reglab.aliases import Tensor, Tensors
 from reglab.backends.cheap_bits import DROPPED, dropped
-from reglab.backends.plain import by_class, random_kept
+from reglab.backends.plain import Batches, Fed, by_class, random_kept
 
 if TYPE_CHECKING:
     from reglab.backends.trainer import Trainer as _Trainer
@@ -18,8 +18,17 @@ else:
     _Trainer = object
 
 __all__ = [
-    "DROPPED", "StepMixin", "by_class", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares",
-]  # fmt: skip
+    "DROPPED",
+    "StepMixin",
+    "by_class",
+    "compiled",
+    "device",
+    "dropped",
+    "feed",
+    "gradient",
+    "random_kept",
+    "sum_of_squares",
+]
 
 
 def gradient(function: Callable[[Any], Tensor], at: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
@@ -29,6 +38,12 @@ def gradient(function: Callable[[Any], Tensor], at: Tensor | list[Tensor]) -> Te
         tape.watch(at)
         value = function(at)
     return tape.gradient(value, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def device() -> str:
+    """Return what is computed on: CPU, or the name of the first GPU."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
 
 
 def compiled(function: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:
@@ -41,7 +56,7 @@ def sum_of_squares(x: Tensor) -> Tensor:
     return 2 * tf.nn.l2_loss(x)
 
 
-def feed(batches: Sequence[Tensors]) -> tf.data.Dataset:
+def feed(batches: Batches, *, watched: bool = False) -> Fed:
     """Return the batches as ``fit`` is to be given them: as a ``tf.data`` pipeline that does not tune itself.
 
     Keras would make one that does. The thread that tunes it sleeps twice as long after each look, and a pipeline that
@@ -54,7 +69,7 @@ def feed(batches: Sequence[Tensors]) -> tf.data.Dataset:
     ).prefetch(2)
     options = tf.data.Options()
     options.autotune.enabled = False
-    return dataset.with_options(options)
+    return Fed(dataset.with_options(options), batches.steps)
 
 
 class StepMixin(_Trainer):

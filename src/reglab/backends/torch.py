@@ -18,8 +18,17 @@ else:
     _Trainer = object
 
 __all__ = [
-    "DROPPED", "StepMixin", "by_class", "compiled", "dropped", "feed", "gradient", "random_kept", "sum_of_squares",
-]  # fmt: skip
+    "DROPPED",
+    "StepMixin",
+    "by_class",
+    "compiled",
+    "device",
+    "dropped",
+    "feed",
+    "gradient",
+    "random_kept",
+    "sum_of_squares",
+]
 
 
 def gradient(function: Callable[[Any], Tensor], at: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
@@ -39,6 +48,11 @@ def by_class(outputs: Tensor) -> Tensor:
     Keras 3.15.1 and PyTorch 2.13.0). No value changes.
     """
     return outputs.movedim(-1, 1).contiguous().movedim(1, -1) if outputs.ndim > 3 else outputs
+
+
+def device() -> str:
+    """Return what is computed on: CPU, or the name of the first GPU."""
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else str(keras.ops.zeros(()).device.type).upper()
 
 
 def compiled(function: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:

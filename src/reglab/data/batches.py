@@ -33,6 +33,9 @@ class Batches(keras.utils.PyDataset):
         preprocess: applied to each batch.
         first_epoch: the epoch, counted from 0, that the sequence begins with.
         weights: how much each example counts in the loss, where they do not count alike.
+
+    Attributes:
+        steps: batches of an epoch, of which the first ``whole`` have all examples that a batch can have.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Batches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.steps = math.ceil(len(indices) / batch_size)
+        self.whole = len(indices) // batch_size
         self._x, self._y, self._indices = x, y, indices
         self._batch_size, self._epochs, self._seed, self._preprocess = batch_size, epochs, seed, preprocess
         self._first_epoch, self._weights = first_epoch, weights

@@ -41,7 +41,7 @@ def first(bench: Workbench) -> tuple[str, str, int, int]:
     """
     training = _training(bench)
     training.fit(_Clock(1, lambda: None, seconds=0.0))
-    return backends.version(), _device(), training.steps, len(training.measured)
+    return backends.version(), backends.device(), training.steps, len(training.measured)
 
 
 def visit(bench: Workbench, seconds: float) -> tuple[list[tuple[float, float]], int | None]:
@@ -99,11 +99,13 @@ class _Training:
             data.x, data.y, data.train if indices is None else indices, batch_size=self._batch_size, epochs=_ENDLESS,
             seed=data.stream("batches"), preprocess=data.preprocess, weights=data.weights,
         )  # fmt: skip
+        feed = self._program.feed(batches)
+        items = feed.steps if clock.steps >= batches.steps else -(-clock.steps // feed.most)
+        clock.steps = batches.steps if items == feed.steps else items * feed.most
         model = self._program.model
         model.stop_training = False
         model.fit(
-            backends.adapter().feed(batches), epochs=_ENDLESS, steps_per_epoch=clock.steps, shuffle=False, verbose=0,
-            callbacks=[clock],
+            feed.data, epochs=_ENDLESS, steps_per_epoch=items, shuffle=False, verbose=0, callbacks=[clock]
         )  # fmt: skip
 
 
@@ -129,27 +131,6 @@ class _Clock(keras.callbacks.Callback):
         self.epochs.append(((trained - self._began) / self.steps, now - trained))
         if now >= self._end:
             self.model.stop_training = True
-
-
-def _device() -> str:
-    """Return what the backend computes on: CPU, or the name of its first GPU."""
-    match backends.name():
-        case "tensorflow":
-            import tensorflow as tf
-
-            gpus = tf.config.list_physical_devices("GPU")
-            return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
-        case "jax":
-            import jax
-
-            (found, *_) = jax.devices()
-            return "CPU" if found.platform == "cpu" else found.device_kind
-        case _:
-            import torch
-
-            if torch.cuda.is_available():
-                return torch.cuda.get_device_name(0)
-            return str(keras.ops.zeros(()).device.type).upper()
 
 
 def _peak() -> int | None:

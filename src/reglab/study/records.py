@@ -36,6 +36,7 @@ class Record:
         validation, test: predictions; None unless finished, and ``test`` None where it is sealed.
         weights: the best weights of the network; None unless finished.
         error: the traceback of a failure, or what diverged.
+        device: what it was trained on: CPU, or the name of an accelerator; empty if it failed.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Record:
     test: Predictions | None = None
     weights: list[np.ndarray] | None = None
     error: str = ""
+    device: str = ""
 
     @property
     def read_test(self) -> bool:

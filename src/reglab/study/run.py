@@ -15,9 +15,11 @@ import numpy as np
 
 from reglab import backends
 from reglab.aliases import Tensor
+from reglab.backends.plain import Fed
 from reglab.data.batches import Batches
 from reglab.data.several import Shape, example_shape, fed, numbers, with_batch_axis
 from reglab.errors import ReglabError
+from reglab.keras_internals import build_for
 from reglab.models import by_output
 from reglab.recipe import Recipe
 from reglab.regularized.model import RegularizedModel
@@ -31,14 +33,15 @@ from reglab.study.plan import Ride
 from reglab.study.records import DIVERGED, FINISHED, Predictions, Record
 from reglab.study.targets import in_own_units, scaled
 from reglab.study.track import Track
-from reglab.study.user_callbacks import among, logs_of, state_of
+from reglab.study.user_callbacks import among, logs_of, state_of, watches_steps
 from reglab.tasks import Head, Task
 
 __all__ = ["Program", "SeedData"]
 
-# Numbers in the inputs of a prediction step. Larger steps are slower: on a CPU their activations leave the caches, and
-# memory is asked of the system and given back each time.
-_CHUNK_VALUES = 2**18
+# Numbers in the inputs of a prediction step, and examples at most. On a CPU larger steps are slower: their activations
+# leave the caches, and memory is asked of the system and given back each time. On a GPU smaller ones are, for the time
+# goes into starting them.
+_ON_CPU, _ON_GPU = (2**18, 512), (2**22, 4096)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,15 +147,24 @@ class Program:
 
         watch = _Watch(self, tracks, data, on_epoch, keep, epochs=epochs, batch_size=batch_size, callbacks=callbacks)
         users = among(callbacks, watch.logs, None if start is None else start.callbacks)
+        own = [each for strategy in ride.recipe for each in strategy.callbacks()]
+        feed = self.feed(batches, watched=any(map(watches_steps, [*callbacks, *own])))
         self.model.fit(
-            backends.adapter().feed(batches), epochs=last, initial_epoch=first, steps_per_epoch=batches.steps,
-            shuffle=False, verbose=0, callbacks=[*users, watch],
+            feed.data, epochs=last, initial_epoch=first, steps_per_epoch=feed.steps, shuffle=False, verbose=0,
+            callbacks=[*users, watch],
         )  # fmt: skip
         watch.check_end(ride.recipe)
         if last < epochs and not self.model.stop_training:
             on_checkpoint(self._checkpoint(ride, tracks, last, callbacks))
             return []
         return [self._record(track, data) for track in tracks]
+
+    def feed(self, batches: Batches, *, watched: bool = False) -> Fed:
+        """Return batches as ``fit`` is to be given them; ``watched`` where somebody looks at each step."""
+        fed = backends.adapter().feed(batches, watched=watched)
+        if fed.most > 1:
+            build_for(self.model, batches[0])  # for what fit sees first is no batch
+        return fed
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return what the task keeps of the outputs for preprocessed inputs, in inference mode."""
@@ -229,7 +241,7 @@ class Program:
             track.restore(checkpoint.tracks[track.run.id])
 
     def _record(self, track: Track, data: SeedData) -> Record:
-        common: dict[str, Any] = {**track.run.summary(), "history": track.history}
+        common: dict[str, Any] = {**track.run.summary(), "history": track.history, "device": backends.device()}
         if track.diverged:
             return Record(**common, status=DIVERGED, error=track.diverged)
         for variable, value in zip(self.model.standing(), track.best_weights, strict=True):
@@ -387,7 +399,8 @@ def _copies(network: keras.Model) -> list[np.ndarray]:
 
 def _chunks(x: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """Yield equal pieces of ``x``, the last one padded with its own first row, and how many rows of each are real."""
-    size = min(max(32, min(512, _CHUNK_VALUES // numbers(example_shape(x)))), len(x))
+    values, most = _ON_CPU if backends.device() == "CPU" else _ON_GPU
+    size = min(max(32, min(most, values // numbers(example_shape(x)))), len(x))
     for start in range(0, len(x), size):
         piece = x[start : start + size]
         count = len(piece)

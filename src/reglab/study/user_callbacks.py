@@ -19,12 +19,13 @@ from reglab.errors import ReglabError
 from reglab.keras_internals import without_model
 from reglab.tasks import Task
 
-__all__ = ["among", "copies", "kept_callbacks", "logs_of", "state_of"]
+__all__ = ["among", "copies", "kept_callbacks", "logs_of", "state_of", "watches_steps"]
 
 _known = keras.callbacks
 # What writes to one path, whichever run it is in.
 _WRITING = (_known.ModelCheckpoint, _known.BackupAndRestore, _known.CSVLogger, _known.TensorBoard)
 _KEPT_ELSEWHERE = "A study keeps the weights, metrics and curves of each run itself, and reglab log writes them on"
+_OF_STEPS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 _OF_MODELS = ("_model", "params", "validation_data")
 
 
@@ -75,6 +76,13 @@ def copies(given: Sequence[Any]) -> list[Any]:
             made.restore_best_weights = False  # a study keeps the best epoch by the metric that decides
         found.append(made)
     return found
+
+
+def watches_steps(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback does something before or after each training step."""
+    if isinstance(callback, _known.LambdaCallback):  # which has its functions as attributes
+        return any(name in vars(callback) for name in _OF_STEPS)
+    return any(getattr(type(callback), name) is not getattr(_known.Callback, name) for name in _OF_STEPS)
 
 
 def logs_of(values: Mapping[str, float], task: Task) -> dict[str, float]:

@@ -33,7 +33,8 @@ def fill(folder: Path, record: Record) -> None:
         disk.write_arrays(folder / "predictions.npz", arrays)
     if record.weights is not None:
         disk.write_arrays(folder / "weights.npz", {f"{i:04d}": w for i, w in enumerate(record.weights)})
-    disk.write_json(folder / "record.json", {**record.summary(), disk.MANIFEST: disk.checksums(folder)})
+    about = {**record.summary(), "device": record.device}
+    disk.write_json(folder / "record.json", {**about, disk.MANIFEST: disk.checksums(folder)})
 
 
 class Damaged(ReglabError):
@@ -51,9 +52,11 @@ def read(folder: Path, fields: Mapping[str, Any]) -> Record:
         if not sound.is_history(history):
             raise ValueError("it holds no numbers per epoch")
     kept = fields["status"] == FINISHED
+    about = disk.read_json(folder / "record.json")
     return Record(
         **fields,
         history=history,
+        device=str(about.get("device", "")) if isinstance(about, Mapping) else "",
         validation=predictions(folder, "validation") if kept else None,
         test=predictions(folder, "test") if kept and "test" in _parts(folder) else None,  # it may be sealed
     )
