@@ -6,12 +6,18 @@ import ast
 import builtins
 from pathlib import Path
 
+import keras
 import pytest
 
 import reglab
+from reglab.errors import ReglabError
+from reglab.export.carried import normalizing
 from reglab.export.script import Script
+from reglab.export.scripted import _check_made
 from reglab.export.source import names_in, unannotated
-from reglab.strategies import ASAM, Adversarial, CutMix, Mixup
+from reglab.recipe import Recipe
+from reglab.regularized.statistics import averaged_layers
+from reglab.strategies import ASAM, CATALOGUE, Adversarial, CutMix, Mixup, SpectralNormalization
 from reglab.strategies.data.adversarial import attacked
 from reglab.strategies.data.cutmix import cutmix
 from reglab.strategies.script import ScriptOutput
@@ -85,14 +91,69 @@ def test_annotations_are_left_out_of_inner_functions_too():
 
 
 @pytest.mark.parametrize(
-    "strategy", [Mixup(0.31), CutMix(0.31), ASAM(0.31), Adversarial(0.31, method="pgd", unit="pixel", clip="data")]
+    "strategy",
+    [
+        Mixup(0.31),
+        CutMix(0.31),
+        ASAM(0.31),
+        Adversarial(0.31, method="pgd", unit="pixel", clip="data"),
+        SpectralNormalization(0.31),
+    ],
 )
 def test_the_numbers_of_a_recipe_are_arguments(strategy):
     made = script()
     made.gradient = lambda: None  # that of a backend, which needs Keras
     made.write(strategy, 5)
     compile("\n\n\n".join(made.definitions), "script", "exec")
-    text = "\n".join([*made.batch, *(made.ascent[1] if made.ascent else [])])
+    text = "\n".join([*made.batch, *(made.ascent[1] if made.ascent else []), *(how for how, *_ in made.made.values())])
     value = next(iter(strategy.strengths().values()))
     assert repr(value) in text
     assert not any(repr(value) in each for each in made.definitions)
+
+
+def test_every_strategy_has_a_script():
+    assert [name for name, strategy in CATALOGUE.items() if not strategy.implements("write_keras")] == []
+
+
+def test_a_mean_of_weights_has_statistics_where_there_are_some():
+    made = [script(), script()]
+    made[1].averaging = True
+    for each in made:
+        each.write(CATALOGUE["swa"](start=0.5, every=2), 0)
+    assert [each.settles for each in made] == [False, True]
+    (plain,), (settled,) = (each.before_checkpoint for each in made)
+    assert (
+        plain
+        == "Mean(network, lambda kept, weights, epoch: mean_of_epochs(kept, weights, epoch, round(0.5 * EPOCHS), 2))"
+    )
+    assert settled.startswith("SettledMean(")
+    assert "recomputed" not in "".join(made[0].definitions)
+
+
+class Own(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.BatchNormalization()
+
+    def call(self, x):
+        return self.norm(x)
+
+
+def test_a_script_finds_normalization_in_networks_and_wrappers_and_not_in_layers_of_ones_own():
+    layers = keras.layers
+    inside = keras.Sequential([keras.Input((3, 2)), layers.TimeDistributed(layers.BatchNormalization())])
+    frozen = layers.BatchNormalization(trainable=False)
+    network = keras.Sequential([keras.Input((3, 2)), inside, layers.BatchNormalization(), frozen])
+    assert {id(each) for each in normalizing(network)} == {id(each) for each in averaged_layers(network)}
+    assert len(normalizing(network)) == 2
+    own = keras.Sequential([keras.Input((3, 2)), Own()])
+    assert len(normalizing(own)) < len(averaged_layers(own)) == 1
+
+
+def test_a_script_does_not_change_the_order_of_what_follows_a_step():
+    made = script()
+    made.write(SpectralNormalization(), 0)
+    with pytest.raises(ReglabError, match="max_norm changes weights after each step, and what spectral_normalization"):
+        _check_made(made, Recipe.parse("spectral_normalization + max_norm"))
+    _check_made(made, Recipe.parse("spectral_normalization + sam"))
+    _check_made(script(), Recipe.parse("max_norm"))

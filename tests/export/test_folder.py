@@ -119,7 +119,7 @@ def test_a_script_shuffles_as_the_study_did(written):
 
 def test_a_script_measures_and_keeps_the_best_epoch(written):
     text = (written / "train.py").read_text(encoding="utf-8")
-    steps = ("model.fit(", 'model.load_weights(HERE / "best.weights.h5")', "network.save_weights(", "model.evaluate(")
+    steps = ("model.fit(", 'model.load_weights(HERE / "best.weights.h5")', "model.evaluate(", "network.save_weights(")
     places = [text.index(step) for step in steps]
     assert places == sorted(places)
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.backend
 
 ROUNDING = 1e-3
 # Constants are folded otherwise than the variables of a study: equal up to rounding on TensorFlow too.
-FOLDED = {"constant", "reflect", "pgd", "weight noise and sam"}
+FOLDED = {"constant", "reflect", "pgd", "weight noise and sam", "spectral and penalties"}
 
 
 def tolerance(name):
@@ -59,6 +59,11 @@ SLOW = {
     "keras layer": "layer(layer=SpatialDropout2D, rate=0.3)",
     "second pass": "r_drop(alpha=1.0) + dropout(rate=0.2)",
     "trades": "trades(beta=2.0, epsilon=0.1, steps=2)",
+    "swa": "swa(start=0.3, every=2) + dropout(rate=0.1) + weight_noise(stddev=0.02) + mixup(alpha=0.5)",
+    "swa and stopping": "swa(start=0.0) + early_stopping(monitor=val_loss, patience=1) + sam(rho=0.05)",
+    "spectral": "spectral_normalization(norm=2.0) + sam(rho=0.05) + weight_noise(stddev=0.02) + dropout(rate=0.1)",
+    "spectral and penalties": "spectral_normalization(norm=1.0) + l2(kernel=1e-3, activity=1e-3) + adversarial(epsilon=0.1)",
+    "spectral and swa": "spectral_normalization(norm=2.0) + swa(start=0.3) + r_drop(alpha=1.0)",
     "l2 ball": "adversarial(method=pgd, epsilon=0.3, steps=2, norm=l2, clip=data)",
 }
 
@@ -195,3 +200,9 @@ def test_a_script_leaves_out_the_branches_that_the_study_did(tmp_path, without_r
     found = exported({"depth": "stochastic_depth(rate=0.5)"}, tmp_path, without_reglab, model=residual)
     assert off(*found, "depth") <= tolerance("depth")
     check_format(found[1])
+
+
+@pytest.mark.slow
+def test_a_script_of_a_mean_of_weights_has_the_statistics_of_its_seed(tmp_path, without_reglab):
+    found = exported({"mean": "swa(start=0.3)"}, tmp_path, without_reglab, model=residual, seeds=[3])
+    assert off(*found, "mean") <= tolerance("mean")

@@ -6,7 +6,7 @@ and call each other, and functions of strategies, by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -16,10 +16,15 @@ from keras import layers, ops
 from reglab import backends
 from reglab.aliases import Logs, Optimizer, Random, Tensor
 from reglab.regularized.roles import role
+from reglab.regularized.statistics import recomputed, statistics_of
 
-__all__ = ["Averages", "Context", "InTraining", "bind", "go_by", "hold", "kernels", "laid_out", "of_each", "tether"]
+__all__ = [
+    "Averages", "Context", "InTraining", "Mean", "SettledMean", "bind", "go_by", "hold", "kept_for", "kernels",
+    "laid_out", "made_of", "normalizing", "of_each", "tether",
+]  # fmt: skip
 
 by_class = backends.adapter().by_class
+compiled = backends.adapter().compiled
 
 
 class InTraining(layers.Layer):
@@ -53,6 +58,74 @@ class Averages(keras.callbacks.Callback):
         if epoch > 0:
             for weight, value in zip(self.model.trainable_variables, self.moving, strict=True):
                 weight.assign(value)
+
+
+class Mean(keras.callbacks.Callback):
+    """Lets validation see a mean of the weights that epochs end with, and training go on from the weights themselves.
+
+    ``average`` is a function of how many epochs are averaged and their mean, the weights that an epoch ended with, and
+    its number; it gives the number and the mean then.
+    """
+
+    def __init__(self, network: keras.Model, average: Callable[..., tuple[int, list[np.ndarray]]]) -> None:
+        super().__init__()
+        self.network, self.average = network, average
+        self.epoch, self.kept, self.moving = 0, (0, []), []
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch = epoch
+        if self.moving:
+            self.network.set_weights(self.moving)
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        trained = self.network.trainable_variables
+        self.kept = self.average(self.kept, [np.array(ops.convert_to_numpy(w)) for w in trained], self.epoch)
+        if self.kept[0]:
+            self.moving = [np.array(ops.convert_to_numpy(w)) for w in self.network.weights]
+            for w, mean in zip(trained, self.kept[1], strict=True):
+                w.assign(mean.astype("float32"))
+            self.settle()
+
+    def settle(self) -> None:
+        """Leave the rest of the network as it is."""
+
+
+class SettledMean(Mean):
+    """A mean of weights with statistics of BatchNormalization of its own, computed on the training inputs."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        average: Callable[..., tuple[int, list[np.ndarray]]],
+        inputs: Callable[[], Iterable[Any]],
+    ) -> None:
+        super().__init__(network, average)
+        self.inputs, self.gather = inputs, None
+
+    def settle(self) -> None:
+        """Compute the statistics anew; random streams go on from where they stand, and are put back."""
+        found = normalizing(self.network)
+        streams = [v for v in self.model.variables if "seed_generator_state" in v.name]
+        moving = [*statistics_of(found), *streams]
+
+        def passed(x: Tensor, averages: list[Tensor], randoms: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            values = {id(v): (v, v.value) for v in self.model.variables}
+            values |= {id(v): (v, value) for v, value in zip(moving, [*averages, *randoms], strict=True)}
+            with keras.StatelessScope(state_mapping=list(values.values())) as scope:
+                self.model(x, training=True)
+            after = [scope.get_current_value(v) for v in moving]
+            return after[: len(averages)], after[len(averages) :]
+
+        self.gather = self.gather or compiled(passed, self.model.variables)
+        recomputed(found, self.gather, [ops.convert_to_tensor(state) for state in streams], self.inputs())
+
+
+def normalizing(layer: keras.Layer) -> list[Any]:
+    """Return the layers of BatchNormalization in a network that keep running averages, and are trained."""
+    if isinstance(layer, layers.BatchNormalization):
+        return [layer] if layer.trainable else []
+    inside = [layer.layer] if isinstance(layer, layers.Wrapper) else getattr(layer, "layers", [])
+    return list({id(each): each for one in inside for each in normalizing(one)}.values())
 
 
 class Context:
@@ -104,6 +177,26 @@ def kernels(network: keras.Model) -> list[Any]:
     """Return the trained kernels of a network, embeddings left out."""
     found = [w for w in network.trainable_variables if role(w) == "kernel"]
     return [w for w in found if "embeddings" not in w.name]
+
+
+def kept_for(network: keras.Model, first: Callable[[np.ndarray, int], np.ndarray]) -> list[Any]:
+    """Return a variable for each of the kernels, with what a function of it and of its number makes it begin with."""
+    chosen = {id(w) for w in kernels(network)}
+    made = [
+        first(np.array(ops.convert_to_numpy(w)), index)
+        for index, w in enumerate(network.trainable_variables)
+        if id(w) in chosen
+    ]
+    return [keras.Variable(value, trainable=False, dtype="float32", autocast=False) for value in made]
+
+
+def made_of(
+    network: keras.Model, values: list[Tensor], kept: list[Any], function: Callable[[Tensor, Tensor], Tensor]
+) -> list[Tensor]:
+    """Return values of weights, those of kernels changed by a function of them and of what is kept for each."""
+    beside = {id(w): u for w, u in zip(kernels(network), kept, strict=True)}
+    pairs = zip(network.trainable_variables, values, strict=True)
+    return [function(value, ops.convert_to_tensor(beside[id(w)])) if id(w) in beside else value for w, value in pairs]
 
 
 def go_by(optimizer: Optimizer, network: keras.Model, change: Callable[[Any], Any]) -> None:

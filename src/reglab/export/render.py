@@ -33,6 +33,7 @@ class Facts:
         settings: of the study.
         trained: how it was trained.
         batches: the seed of the order of batches.
+        statistics: the seed of the order in which statistics are computed anew.
         threads: how many the run was trained with, or None where nothing says it.
         scaled: whether labels are standardized for training.
         preprocessing: what is done to each input, by its name; that of a single one is empty.
@@ -45,6 +46,7 @@ class Facts:
     settings: Any
     trained: Trained
     batches: int
+    statistics: int
     threads: int | None
     scaled: bool
     preprocessing: Mapping[str, Preprocess]
@@ -54,13 +56,14 @@ def render(script: Script, functions: list[str], imports: set[str], facts: Facts
     """Return the script: ``functions`` build the network, the last one all of it."""
     penalties = "\n".join(script.penalties())
     measuring = _measuring(script, facts)
-    parts = [_head(script, imports | script.imports, facts), _data(script, facts), *measuring]
-    parts += _helpers(penalties, functions)
+    parts = [_data(script, facts), *measuring, *_helpers(penalties, functions)]
     parts += [penalties] if penalties else []
     parts += [*script.definitions, *functions, *filter(None, [script.losses()]), _batches(script, facts)]
+    parts += [_STATISTICS_INPUTS] if script.settles else []
     parts += [training(script)] if script.wrapped else []
     parts.append(_main(script, facts))
-    text = _spaced([part.rstrip() for part in parts]) + "\n"
+    head = _head(script, imports | script.imports, facts, rest="\n".join(parts))
+    text = _spaced([part.rstrip() for part in (head, *parts)]) + "\n"
     used = re.search(r"\bops\.", text.replace("keras.ops.", ""))
     return text if used else text.replace("from keras import layers, ops", "from keras import layers")
 
@@ -89,7 +92,7 @@ def _spaced(parts: list[str]) -> str:
     return text
 
 
-def _head(script: Script, imports: set[str], facts: Facts) -> str:
+def _head(script: Script, imports: set[str], facts: Facts, *, rest: str) -> str:
     lines = [docstring(facts.title, f"    {facts.recipe}", facts.result), ""]
     lines += ["import hashlib", "import os", "from pathlib import Path"]
     lines += ["from types import SimpleNamespace"] if script.ascent else []
@@ -100,12 +103,8 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
             f'    os.environ.setdefault(name, "{facts.threads}")  # the last bits of a result depend on it',
         ]
     backend = {"tensorflow": "import tensorflow as tf", "jax": "import jax", "torch": "import torch"}[script.backend]
-    modules = ["import keras", "import numpy as np"]
-    needs = script.attacks or script.ascent or script.terms or (script.backend == "torch" and bool(script.batch))
-    needs = needs or any("tf." in text for text in script.definitions)
-    modules = sorted([*modules, *([backend] if needs and script.backend != "jax" else [])])
-    if needs and script.backend == "jax":
-        modules.insert(0, backend)
+    needs = re.search(rf"(?<![\w.`]){backend.rsplit(maxsplit=1)[1]}\.", rest)
+    modules = sorted(["import keras", "import numpy as np", *([backend] if needs else [])])
     modules += ["from keras import layers, ops", *sorted(imports)]
     lines += ["", *(f"{line}  # noqa: E402" for line in modules), ""]
     if script.precision != "float32":
@@ -115,6 +114,7 @@ def _head(script: Script, imports: set[str], facts: Facts) -> str:
         "HERE = Path(__file__).parent",
         f"EPOCHS, BATCH_SIZE = {settings.epochs}, {settings.batch_size}",
         f"ORDER = {facts.batches}  # seed of the order of batches",
+        *([f"STATISTICS = {facts.statistics}  # seed of the order of their inputs"] if script.settles else []),
         f"STUDY = {facts.score!r}  {comment(f'{script.task.decides.title} of this run, on the test set')}",
         named({name: _loss(each, facts) for name, each in script.outputs.items()}, before="LOSS = "),
     ]
@@ -300,6 +300,13 @@ _BATCHES = '''class Batches(keras.utils.PyDataset):
         {taken}'''
 
 
+_STATISTICS_INPUTS = '''def statistics_inputs():
+    """Return the training inputs in batches, in the order in which the study computes statistics on them."""
+    order = np.random.default_rng(STATISTICS).permutation(len(data["y_train"]))
+    for start in range(0, len(order), BATCH_SIZE):
+        yield normalize(data["x_train"][order[start : start + BATCH_SIZE]])'''
+
+
 def _batches(script: Script, facts: Facts) -> str:
     given = 'normalize(data["x_train"][chosen]), labels(data["y_train"][chosen])'
     more = ', data["w_train"][chosen]' if facts.trained.weighted else ""
@@ -360,8 +367,9 @@ def _main(script: Script, facts: Facts) -> str:
     if not script.restores:
         lines.append(f"    model.load_weights({best})")
     lines += [
-        '    network.save_weights(HERE / "trained.weights.h5")',
         *_tested(script),
+        *(["    model.hand_over()"] if script.made else []),
+        '    network.save_weights(HERE / "trained.weights.h5")',
         "",
         "",
         'if __name__ == "__main__":',

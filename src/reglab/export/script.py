@@ -48,6 +48,10 @@ class Script:
         restores: the metric by which a callback restores the best weights, where not the checkpoint does.
         task: what is predicted.
         masked: whether the network's own mask leaves out positions.
+        averaging: whether layers of the network keep running averages (BatchNormalization), and are trained.
+        settles: whether those are computed anew, on the training inputs.
+        made: of strategies that make kernels for every pass, by their names: the function of a kernel and of what is
+            kept for it, what that begins with, and what becomes of it after a step.
         imports: statements that import what carried functions know beside NumPy and Keras.
     """
 
@@ -76,6 +80,9 @@ class Script:
     callbacks: list[str] = field(default_factory=list)
     imports: set[str] = field(default_factory=set)
     masked: bool = False
+    averaging: bool = False
+    settles: bool = False
+    made: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     factors: Mapping[str, float] = field(default_factory=dict)
     attacks: bool = False
     ascent: tuple[str, list[str]] | None = None
@@ -148,6 +155,20 @@ class Script:
 
         self.before_checkpoint.append(f"{self.carry(carried.Averages)}()")
 
+    def show_mean(self, average: Callable[..., Any], arguments: list[str]) -> None:
+        """Let validation see a mean of the weights that epochs end with, with statistics that belong to it.
+
+        ``average`` is a function of how many epochs are averaged and the mean so far, the weights that an epoch ended
+        with, its number and ``arguments``; it gives the number and the mean then.
+        """
+        from reglab.export import carried
+
+        self.settles = self.averaging
+        made = f"{self.carry(average)}(kept, weights, epoch, {', '.join(arguments)})"
+        given = ["network", f"lambda kept, weights, epoch: {made}", *(["statistics_inputs"] if self.settles else [])]
+        callback = self.carry(carried.SettledMean if self.settles else carried.Mean)
+        self.before_checkpoint.append(call(callback, given, indent=12).lstrip())
+
     def define(self, source: str | Callable[..., Any]) -> None:
         """Add a function or class; of a function of reglab's, its source without annotations."""
         text = source if isinstance(source, str) else unannotated(source)
@@ -166,6 +187,24 @@ class Script:
         """Run the network in training with kernels that are an expression of themselves, ``w``."""
         self.role()
         self.noisy.append(changed)
+
+    def on_every_pass(
+        self, function: Callable[..., Any], arguments: list[str], *, first: Callable[..., Any], then: Callable[..., Any]
+    ) -> None:
+        """Run the network, in training and at evaluation, with kernels that a function made.
+
+        Args:
+            function: of a kernel, what is kept for it, and arguments.
+            arguments: expressions.
+            first: from a kernel that training begins with, and its number, to what is kept for it.
+            then: from a kernel after a step, and what was kept for it, to what is kept then.
+        """
+        from reglab.export import carried
+
+        for each in (carried.kept_for, carried.made_of):
+            self.carry(each)
+        made = f"lambda w, kept: {self.carry(function)}(w, kept, {', '.join(arguments)})"
+        self.made[self.strategy.name] = (made, self.carry(first), self.carry(then))
 
     def mix(self, function: Callable[..., Any], arguments: list[str]) -> None:
         """Let a function of inputs, labels, arguments and a stream of random numbers change a batch.
@@ -286,7 +325,7 @@ class Script:
     @property
     def wrapped(self) -> bool:
         """Whether something acts on batches or weights, so that the network is trained inside another model."""
-        return bool(self.batch or self.preprocess or self.noisy or self.ascent or self.terms)
+        return bool(self.batch or self.preprocess or self.noisy or self.made or self.ascent or self.terms)
 
     def penalty(self, role: str) -> str | None:
         """Return the expression of the regularizer of a role, or None."""

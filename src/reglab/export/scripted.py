@@ -16,6 +16,7 @@ from reglab import backends
 from reglab.data.labels import IGNORED
 from reglab.data.several import fed
 from reglab.errors import ReglabError
+from reglab.export.carried import normalizing
 from reglab.export.network import Printer
 from reglab.export.render import Facts, render
 from reglab.export.script import Script
@@ -29,6 +30,7 @@ from reglab.regularized.graph import flat_layers
 from reglab.regularized.model import RegularizedModel
 from reglab.regularized.parts import streams_of
 from reglab.regularized.roles import role, weights_by_role
+from reglab.regularized.statistics import averaged_layers
 from reglab.strategies import Strategy
 from reglab.strategies.script import ScriptOutput
 from reglab.study.run import Program, SeedData
@@ -68,12 +70,18 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
         backend=backends.name(), task=program.task, outputs=_outputs(program, facts), input_shape=data.x.shape[1:],
         precision=settings.precision,
         count=lambda strategy: sum(strategy_of(tap) is strategy for tap in taps), fitted=fitted,
-        limits=_input_range(model), factors=facts.trained.factors,
+        limits=_input_range(model), factors=facts.trained.factors, averaging=bool(averaged_layers(model.network)),
     )  # fmt: skip
     streams = iter(streams_of(recipe.host(), data.stream("training")))
     for strategy in recipe:
         script.write(strategy, 0 if strategy.rides() else next(streams))
     _check_positions(script, recipe)
+    _check_made(script, recipe)
+    if script.settles and len(normalizing(model.network)) < len(averaged_layers(model.network)):
+        raise ReglabError(
+            "Statistics of BatchNormalization are computed anew, and the network has some in layers of your own, where "
+            "a script does not look. Leave the script out (script=False, --no-script)."
+        )
     if facts.trained.weighted and script.wrapped:
         raise ReglabError(
             "Examples count unequally in the loss, and a script that changes batches or weights in training does not "
@@ -118,6 +126,16 @@ def _check_positions(script: Script, recipe: Recipe) -> None:
         raise ReglabError(
             f"{moving[0]} moves the labels per position of output {named[0]} with the inputs, which a script does "
             "where they are the only ones. Leave the script out (script=False, --no-script)."
+        )
+
+
+def _check_made(script: Script, recipe: Recipe) -> None:
+    """Raise a ReglabError where weights change after a step, and what is kept for them follows them before that."""
+    changing = [each.name for each in recipe if each.implements("after_update")]
+    if script.made and changing:
+        raise ReglabError(
+            f"{changing[0]} changes weights after each step, and what {next(iter(script.made))} keeps follows them "
+            "before that; a script does both in the other order. Leave the script out (script=False, --no-script)."
         )
 
 

@@ -14,11 +14,16 @@ def training(script: Script) -> str:
     what = []
     what += ["changed batches"] if script.batch else []
     what += ["prepared inputs"] if script.preprocess else []
+    what += ["reparametrized kernels"] if script.made else []
     what += ["moved weights"] if script.noisy or script.ascent else []
     what += ["more than the loss of the data"] if script.terms else []
     blocks = [_init(script)]
     if script.batch or script.ascent:
-        blocks += [_prepare(script), _STEPS[script.backend]]
+        blocks.append(_prepare(script))
+    if script.batch or script.ascent or script.made:
+        blocks.append(_STEPS[script.backend](bool(script.batch or script.ascent), bool(script.made)))
+    if script.made:
+        blocks.append(_made(script))
     if script.attacks or script.ascent:
         blocks.append(_FROZEN)
     if script.attacks:
@@ -39,6 +44,8 @@ def _init(script: Script) -> str:
     lines += ["        self.output_names = network.output_names"] if script.several else []
     for name, seed in script.streams.items():
         lines.append(f"        self.{name}_random = keras.random.SeedGenerator({seed})")
+    for name, (_, first, _) in script.made.items():
+        lines.append(f"        self.{name}_kept = kept_for(network, {first})")
     lines += ["        self.held = SimpleNamespace(offsets=None)"] if script.ascent else []
     return "\n".join(lines)
 
@@ -61,26 +68,59 @@ def _prepare(script: Script) -> str:
     return "\n".join([*lines, "        return x, y"])
 
 
-_STEPS = {
-    "tensorflow": """    def train_step(self, data):
-        return super().train_step(self.prepare(*data))""",
-    "torch": """    def train_step(self, data):
-        with torch.no_grad():
-            data = self.prepare(*data)
-        return super().train_step(data)""",
-    "jax": """    def train_step(self, state, data):
-        trainable, non_trainable, optimizer, metrics = state
-        values = zip(self.variables_in_order, [*trainable, *non_trainable])
-        with keras.StatelessScope(state_mapping=list(values)) as scope:
-            data = self.prepare(*data)
-        # The batch was drawn from random streams, and those have moved on.
-        non_trainable = [scope.get_current_value(v) for v in self.non_trainable_variables]
-        return super().train_step((trainable, non_trainable, optimizer, metrics), data)
+def _step_of_tensorflow(prepares: bool, follows: bool) -> str:
+    data = "self.prepare(*data)" if prepares else "data"
+    lines = [f"super().train_step({data})"]
+    lines = ["logs = " + lines[0], "self.follow()", "return logs"] if follows else ["return " + lines[0]]
+    return _method("train_step(self, data)", lines)
 
-    @property
-    def variables_in_order(self):
-        return [*self.trainable_variables, *self.non_trainable_variables]""",
-}
+
+def _step_of_torch(prepares: bool, follows: bool) -> str:
+    lines = ["with torch.no_grad():", "    data = self.prepare(*data)"] if prepares else []
+    step = "super().train_step(data)"
+    after = ["logs = " + step, "with torch.no_grad():", "    self.follow()", "return logs"]
+    return _method("train_step(self, data)", [*lines, *(after if follows else ["return " + step])])
+
+
+def _step_of_jax(prepares: bool, follows: bool) -> str:
+    values = "values = zip(self.variables_in_order, [*trainable, *non_trainable])"
+    scope = "with keras.StatelessScope(state_mapping=list(values)) as scope:"
+    moved = "non_trainable = [scope.get_current_value(v) for v in self.non_trainable_variables]"
+    state = "(trainable, non_trainable, optimizer, metrics)"
+    lines = []
+    if prepares:
+        lines += [f"{state[1:-1]} = state", values, scope, "    data = self.prepare(*data)"]
+        lines += ["# The batch was drawn from random streams, and those have moved on.", moved]
+    step = f"super().train_step({state if prepares else 'state'}, data)"
+    if follows:
+        lines += [f"logs, {state} = {step}", values, scope, "    self.follow()", moved, f"return logs, {state}"]
+    else:
+        lines.append(f"return {step}")
+    order = ["return [*self.trainable_variables, *self.non_trainable_variables]"]
+    named = "\n\n    @property\n" + _method("variables_in_order(self)", order)
+    return _method("train_step(self, state, data)", lines) + named
+
+
+_STEPS = {"tensorflow": _step_of_tensorflow, "torch": _step_of_torch, "jax": _step_of_jax}
+
+
+def _method(signature: str, lines: list[str]) -> str:
+    return "\n".join([f"    def {signature}:", *(f"        {line}" if line else "" for line in lines)])
+
+
+def _made(script: Script) -> str:
+    """Return the methods that let what is kept for kernels follow them, and give the network what is made of them."""
+    follow = ['"""Let what is kept for kernels follow them."""']
+    for name, (_, _, then) in script.made.items():
+        follow.append(f"for w, kept in zip(kernels(self.network), self.{name}_kept):")
+        follow.append(f"    kept.assign({then}(ops.convert_to_tensor(w), ops.convert_to_tensor(kept)))")
+    hand_over = [
+        '"""Give the network weights with which it predicts, by itself, what this model does."""',
+        "for w, value in self.moved(training=False):",
+        "    w.assign(value)",
+    ]
+    return _method("follow(self)", follow) + "\n\n" + _method("hand_over(self)", hand_over)
+
 
 _FROZEN = '''    def frozen(self, moved=()):
         """Return a scope in which nothing moves, with some variables at other values."""
@@ -115,47 +155,59 @@ def _terms(script: Script) -> str:
 
 
 def _call(script: Script) -> str:
-    """Return ``call``: inputs prepared, and in training weights moved for one pass."""
-    if not (script.noisy or script.ascent):
-        lines = [f"        {line}" for line in script.preprocess]
-        call = ["    def call(self, x, training=False):", *lines]
-        return "\n".join([*call, "        return self.network(x, training=training)"])
-    lines = ["    def moved(self):", '        """Return each weight with its value in this pass of training."""']
-    if script.noisy:
-        lines += [
-            "        def noisy_kernel(w):",
-            '            if role(w) != "kernel":',
-            "                return ops.convert_to_tensor(w)",
-            *(f"            w = {changed}" for changed in script.noisy),
-            "            return w",
-            "",
-        ]
-        lines.insert(2, "")
-    lines.append("        weights = self.network.trainable_variables")
-    value = "noisy_kernel(w)" if script.noisy else "ops.convert_to_tensor(w)"
-    lines.append(f"        values = [{value} for w in weights]")
-    if script.ascent:
-        lines.append("        offsets, self.held.offsets = self.held.offsets, None")
-        lines.append("        if offsets is not None:")
-        lines.append("            values = [value + offset for value, offset in zip(values, offsets)]")
-    lines.append("        return list(zip(weights, values))")
-    prepare = [f"        {line}" for line in script.preprocess]
-    lines += [
-        "",
-        "    def run(self, x, training):",
-        '        """Run the network; in training with moved weights, keeping what else the pass changes."""',
-        *prepare,
-        "        moved = {id(w): (w, value) for w, value in self.moved()} if training else {}",
-        "        state = {id(v): (v, v.value) for v in self.variables} | moved",
-        "        with keras.StatelessScope(state_mapping=list(state.values()), collect_losses=True) as scope:",
-        "            y = self.network(x, training=training)",
-        "        for v in self.network.non_trainable_variables:",
-        "            v.assign(scope.get_current_value(v))",
-        "        for loss in scope.losses:",
-        "            self.add_loss(ops.copy(loss))  # on JAX Keras finds losses by identity",
-        "        return y",
-        "",
-        "    def call(self, x, training=False):",
-        "        return self.run(x, training)",
+    """Return ``call``: inputs prepared, and weights as a pass has them: made, and in training moved."""
+    if not (script.noisy or script.ascent or script.made):
+        lines = [*script.preprocess, "return self.network(x, training=training)"]
+        return _method("call(self, x, training=False)", lines)
+    # What is made of kernels is there at evaluation too.
+    given, moved = ("(self, training)", "self.moved(training)") if script.made else ("(self)", "self.moved()")
+    run = [
+        '"""Run the network; in training with moved weights, keeping what else the pass changes."""',
+        *script.preprocess,
+        f"moved = {{id(w): (w, value) for w, value in {moved}}}" + ("" if script.made else " if training else {}"),
+        "state = {id(v): (v, v.value) for v in self.variables} | moved",
+        "with keras.StatelessScope(state_mapping=list(state.values()), collect_losses=True) as scope:",
+        "    y = self.network(x, training=training)",
+        "for v in self.network.non_trainable_variables:",
+        "    v.assign(scope.get_current_value(v))",
+        "for loss in scope.losses:",
+        "    self.add_loss(ops.copy(loss))  # on JAX Keras finds losses by identity",
+        "return y",
     ]
-    return "\n".join(lines)
+    methods = [
+        _method(f"moved{given}", _moved(script)),
+        _method("run(self, x, training)", run),
+        _method("call(self, x, training=False)", ["return self.run(x, training)"]),
+    ]
+    return "\n\n".join(methods)
+
+
+def _moved(script: Script) -> list[str]:
+    """Return the lines that give each weight its value in a pass, as the study does it.
+
+    What is made of kernels is made of them as a gradient moved them, and noise comes last. Otherwise it comes first.
+    """
+    when = "this pass" if script.made else "this pass of training"
+    lines = [f'"""Return each weight with its value in {when}."""', "weights = self.network.trainable_variables"]
+    lines.append("values = [ops.convert_to_tensor(w) for w in weights]")
+    only = "training and " if script.made else ""
+    offsets = ["offsets, self.held.offsets = self.held.offsets, None"]
+    offsets = ["offsets = None", "if training:", f"    {offsets[0]}"] if script.made else offsets
+    offsets += [
+        "if offsets is not None:",
+        "    values = [value + offset for value, offset in zip(values, offsets)]",
+    ]
+    noise = [
+        "for position, weight in enumerate(weights):",
+        f'    if {only}role(weight) == "kernel":',
+        "        w = values[position]",
+        *(f"        w = {changed}" for changed in script.noisy),
+        "        values[position] = w",
+    ]
+    noise, offsets = noise if script.noisy else [], offsets if script.ascent else []
+    made = [
+        call("made_of", ["self.network", "values", f"self.{name}_kept", how], before="values = ", indent=8).lstrip()
+        for name, (how, _, _) in script.made.items()
+    ]
+    lines += [*offsets, *made, *noise] if made else [*noise, *offsets]
+    return [*lines, "return list(zip(weights, values))"]

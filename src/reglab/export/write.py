@@ -172,7 +172,8 @@ def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, ma
         recipe=recipe.to_text(), result=_result(replay, run, threads),
         score=float(run.metrics[replay.results.metric.name]),
         settings=study.settings, trained=trained, preprocessing=_each(data.preprocess),
-        batches=data.stream("batches"), threads=threads, scaled=data.target_scale is not None,
+        batches=data.stream("batches"), statistics=data.stream("statistics"), threads=threads,
+        scaled=data.target_scale is not None,
     )  # fmt: skip
     text, arrays = scripted(program, recipe, data, facts)
     (folder / "train.py").write_text(text, encoding="utf-8")

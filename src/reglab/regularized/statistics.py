@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -16,7 +16,7 @@ from reglab.regularized.parts import random_states
 if TYPE_CHECKING:
     from reglab.regularized.model import RegularizedModel
 
-__all__ = ["averaged_layers", "settle"]
+__all__ = ["averaged_layers", "recomputed", "settle", "statistics_of"]
 
 
 def averaged_layers(network: keras.Model) -> list[Any]:
@@ -29,11 +29,9 @@ def averaged_layers(network: keras.Model) -> list[Any]:
 
 
 def settle(model: RegularizedModel, batches: Iterable[Any]) -> None:
-    """Give each running mean and variance of a network the mean over batches of what it is of each of them.
+    """Compute the running means and variances of a network anew (:func:`recomputed`); nothing else moves.
 
-    ``mean = sum n_b mean_b / sum n_b``, and the same for the variance (which is that within batches), over batches of
-    ``n_b`` examples that pass through the network in training mode, with weights as they are. Nothing else moves:
-    random streams go on from where they stand, and are put back. It is what ``torch.optim.swa_utils.update_bn`` does,
+    Random streams go on from where they stand, and are put back. It is what ``torch.optim.swa_utils.update_bn`` does,
     but for batches of unequal size and for the variance, which is not that of a sample.
 
     Args:
@@ -41,11 +39,29 @@ def settle(model: RegularizedModel, batches: Iterable[Any]) -> None:
         batches: inputs.
     """
     layers = averaged_layers(model.network)
-    if not layers:
-        return
-    averages = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
-    gather = _gathering(model, averages)
-    randoms = [keras.ops.convert_to_tensor(state) for state in _streams(model)]
+    if layers:
+        randoms = [keras.ops.convert_to_tensor(state) for state in _streams(model)]
+        recomputed(layers, _gathering(model, statistics_of(layers)), randoms, batches)
+
+
+def statistics_of(layers: list[Any]) -> list[Any]:
+    """Return the running means and variances of layers, as variables."""
+    return [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+
+
+def recomputed(layers: list[Any], gather: Callable[..., Any], randoms: list[Tensor], batches: Iterable[Any]) -> None:
+    """Give each running mean and variance the mean over batches of what it is of each of them.
+
+    ``mean = sum n_b mean_b / sum n_b``, and the same for the variance (which is that within batches), over batches of
+    ``n_b`` examples that pass through the network in training mode, with weights as they are.
+
+    Args:
+        layers: of BatchNormalization.
+        gather: the pass: from inputs, averages and random streams before it to averages and streams after it.
+        randoms: where the random streams stand.
+        batches: inputs.
+    """
+    averages = statistics_of(layers)
     sums, count, shares = [np.zeros(1)] * len(averages), 0, None
     for batch in batches:
         x = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
@@ -105,4 +121,5 @@ def _share_of_batch(momentum: float, kept: np.ndarray, found: np.ndarray) -> flo
 
 
 def _array(value: Tensor) -> np.ndarray:
+    """Return a value in double precision, in memory of its own."""
     return np.array(keras.ops.convert_to_numpy(value), "float64")

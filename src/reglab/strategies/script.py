@@ -98,6 +98,13 @@ class TrainingScript(Protocol):
     def show_averages(self) -> None:
         """Let validation see the averages of weights that the optimizer keeps."""
 
+    def show_mean(self, average: Callable[..., Any], arguments: list[str]) -> None:
+        """Let validation see a mean of the weights that epochs end with, with statistics that belong to it.
+
+        ``average`` is a function of how many epochs are averaged and the mean so far, the weights that an epoch ended
+        with, its number and ``arguments``; it gives the number and the mean then.
+        """
+
     def on_batch(self, line: str, *, stream: bool = False) -> None:
         """Add a line that changes ``x`` and ``y`` of a batch; with ``stream``, ``{random}`` in it is its own."""
 
@@ -121,6 +128,18 @@ class TrainingScript(Protocol):
 
     def on_weights(self, changed: str) -> None:
         """Run the network in training with kernels that are an expression of themselves, ``w``."""
+
+    def on_every_pass(
+        self, function: Callable[..., Any], arguments: list[str], *, first: Callable[..., Any], then: Callable[..., Any]
+    ) -> None:
+        """Run the network, in training and at evaluation, with kernels that a function made.
+
+        Args:
+            function: of a kernel, what is kept for it, and arguments.
+            arguments: expressions.
+            first: from a kernel that training begins with, and its number, to what is kept for it.
+            then: from a kernel after a step, and what was kept for it, to what is kept then.
+        """
 
     def on_kernels(self, how: str, argument: str) -> None:
         """Act on kernels: let the optimizer ``go_by`` changed gradients, or ``bind`` what they become in a step."""

@@ -11,10 +11,30 @@ import numpy as np
 from reglab.declare import param
 from reglab.strategies.base import Strategy
 from reglab.strategies.observing import Moment, Observer
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 from reglab.tasks import Task
 
-__all__ = ["SWA"]
+__all__ = ["SWA", "mean_of_epochs"]
+
+_Kept = tuple[int, list[np.ndarray]]
+
+
+def mean_of_epochs(kept: _Kept, weights: list[np.ndarray], epoch: int, first: int, every: int) -> _Kept:
+    """Return how many epochs are averaged, and the mean of the weights they ended with, once one more has ended.
+
+    Args:
+        kept: the same of the epochs before it; ``(0, [])`` in the beginning.
+        weights: what the epoch ended with.
+        epoch: its number, counted from 0.
+        first: that of the first epoch that is averaged.
+        every: of how many epochs one is averaged.
+    """
+    count, mean = kept
+    if epoch < first or (epoch - first) % every:
+        return kept
+    before = mean or [np.zeros(weight.shape) for weight in weights]
+    return count + 1, [value + (w - value) / (count + 1) for value, w in zip(before, weights, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,9 @@ class SWA(Strategy):
     def observer(self, task: Task | None) -> Observer:
         return _Mean(self)
 
+    def write_keras(self, script: TrainingScript) -> None:
+        script.show_mean(mean_of_epochs, [f"round({self.start!r} * EPOCHS)", repr(self.every)])
+
 
 class _Mean(Observer):
     """Keeps the mean of the weights that it was shown, in float64."""
@@ -63,20 +86,16 @@ class _Mean(Observer):
 
     def __init__(self, strategy: SWA) -> None:
         self._strategy = strategy
-        self._count = 0
-        self._mean: list[np.ndarray] = []
+        self._kept: _Kept = (0, [])
 
     def bring(self, moment: Moment) -> list[np.ndarray] | None:
         first = round(self._strategy.start * moment.epochs)
-        if moment.epoch >= first and (moment.epoch - first) % self._strategy.every == 0:
-            before = self._mean or [np.zeros(weight.shape) for weight in moment.weights]
-            self._count += 1
-            self._mean = [mean + (w - mean) / self._count for mean, w in zip(before, moment.weights, strict=True)]
-        return [mean.astype("float32") for mean in self._mean] or None
+        self._kept = mean_of_epochs(self._kept, moment.weights, moment.epoch, first, self._strategy.every)
+        return [mean.astype("float32") for mean in self._kept[1]] or None
 
     def remembered(self) -> dict[str, Any]:
-        return {"count": self._count, **{f"{position:05d}": mean for position, mean in enumerate(self._mean)}}
+        count, mean = self._kept
+        return {"count": count, **{f"{position:05d}": value for position, value in enumerate(mean)}}
 
     def recall(self, remembered: Mapping[str, Any]) -> None:
-        self._count = remembered["count"]
-        self._mean = [remembered[key] for key in sorted(remembered) if key != "count"]
+        self._kept = remembered["count"], [remembered[key] for key in sorted(remembered) if key != "count"]

@@ -12,11 +12,27 @@ from reglab.declare import param
 from reglab.lazy import keras
 from reglab.strategies.base import Strategy
 from reglab.strategies.given import Place, StrengthView, Weight
+from reglab.strategies.script import TrainingScript
 from reglab.strategies.stage import Stage
 
-__all__ = ["SpectralNormalization", "power_step", "stretch"]
+__all__ = ["SpectralNormalization", "first_vector", "next_vector", "power_step", "spectrally_normalized", "stretch"]
 
-_FIRST = 50  # power iterations before the first step
+_ITERATIONS = 50  # of the power iteration before the first step
+
+
+def first_vector(kernel: np.ndarray, index: int) -> np.ndarray:
+    """Return an approximation of the first right singular vector of a kernel ``(..., units)``, float32.
+
+    Args:
+        kernel: taken as the matrix ``(-1, units)``.
+        index: the number of the kernel among the trainable weights, which decides where the iteration starts.
+    """
+    matrix = np.asarray(kernel, "float64").reshape(-1, np.shape(kernel)[-1])
+    u = np.random.default_rng(index).normal(size=matrix.shape[1])
+    for _ in range(_ITERATIONS):
+        u = matrix.T @ (matrix @ u)
+        u = u / max(float(np.linalg.norm(u)), 1e-12)
+    return u.astype("float32")
 
 
 def power_step(kernel: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,6 +58,18 @@ def stretch(kernel: Tensor, u: Tensor) -> Tensor:
     ops = keras.ops
     v, u = (ops.stop_gradient(each) for each in power_step(kernel, u))
     return ops.sum(v * ops.matmul(ops.reshape(kernel, (-1, kernel.shape[-1])), u))
+
+
+def spectrally_normalized(kernel: Tensor, u: Tensor, norm: Tensor) -> Tensor:
+    """Return a kernel scaled to the largest singular value ``norm``, as far as ``u`` has it."""
+    value = keras.ops.cast(kernel, "float32")
+    value = value * (norm / keras.ops.maximum(stretch(value, u), 1e-12))
+    return keras.ops.cast(value, kernel.dtype)
+
+
+def next_vector(kernel: Tensor, u: Tensor) -> Tensor:
+    """Return what becomes of ``u`` after a step of training, which left this kernel."""
+    return power_step(keras.ops.cast(kernel, "float32"), u)[1]
 
 
 @dataclass(frozen=True)
@@ -74,30 +102,18 @@ class SpectralNormalization(Strategy):
     )
 
     def state(self, weights: list[Weight]) -> dict[str, np.ndarray]:
-        found = {}
-        for value, place in weights:
-            if _acts_on(place):
-                matrix = np.asarray(value, "float64").reshape(-1, np.shape(value)[-1])
-                u = np.random.default_rng(place.index).normal(size=matrix.shape[1])
-                for _ in range(_FIRST):
-                    u = matrix.T @ (matrix @ u)
-                    u = u / max(float(np.linalg.norm(u)), 1e-12)
-                found[_key(place)] = u.astype("float32")
-        return found
+        return {_key(place): first_vector(value, place.index) for value, place in weights if _acts_on(place)}
 
     def reparametrize(self, weight: Tensor, place: Place, s: StrengthView, *, training: bool) -> Tensor:
         if not _acts_on(place):
             return weight
-        kernel = keras.ops.cast(weight, "float32")
-        kernel = kernel * (s.norm / keras.ops.maximum(stretch(kernel, s.state[_key(place)]), 1e-12))
-        return keras.ops.cast(kernel, weight.dtype)
+        return spectrally_normalized(weight, s.state[_key(place)], s.norm)
 
     def next_state(self, weights: list[Weight], s: StrengthView) -> dict[str, Tensor]:
-        return {
-            _key(place): power_step(keras.ops.cast(value, "float32"), s.state[_key(place)])[1]
-            for value, place in weights
-            if _acts_on(place)
-        }
+        return {_key(place): next_vector(value, s.state[_key(place)]) for value, place in weights if _acts_on(place)}
+
+    def write_keras(self, script: TrainingScript) -> None:
+        script.on_every_pass(spectrally_normalized, [repr(self.norm)], first=first_vector, then=next_vector)
 
 
 def _acts_on(place: Place) -> bool:
