@@ -79,14 +79,16 @@ def outer(x: int, *more: float, y: tuple[int, ...] = ()) -> list[int]:
     def inner(z: int) -> int:
         return z + len(y)
 
-    return [inner(x), *more]
+    first: list[int] = [inner(x)]
+    return [*first, *more]
 
 
-def test_annotations_are_left_out_of_inner_functions_too():
+def test_annotations_are_left_out_of_inner_functions_and_assignments_too():
     text = unannotated(outer)
     assert text.splitlines()[0] == "def outer(x, *more, y=()):"
     assert "    def inner(z):" in text
     assert "# said before" in text
+    assert "    first = [inner(x)]" in text
     assert names_in(outer) == ["len"]
 
 
@@ -122,10 +124,8 @@ def test_a_mean_of_weights_has_statistics_where_there_are_some():
         each.write(CATALOGUE["swa"](start=0.5, every=2), 0)
     assert [each.settles for each in made] == [False, True]
     (plain,), (settled,) = (each.before_checkpoint for each in made)
-    assert (
-        plain
-        == "Mean(network, lambda kept, weights, epoch: mean_of_epochs(kept, weights, epoch, round(0.5 * EPOCHS), 2))"
-    )
+    mean = "mean_of_epochs(kept, weights, epoch, round(0.5 * EPOCHS), 2)"
+    assert plain == f"Mean(network, lambda kept, weights, epoch: {mean})"
     assert settled.startswith("SettledMean(")
     assert "recomputed" not in "".join(made[0].definitions)
 

@@ -70,7 +70,9 @@ class Mean(keras.callbacks.Callback):
     def __init__(self, network: keras.Model, average: Callable[..., tuple[int, list[np.ndarray]]]) -> None:
         super().__init__()
         self.network, self.average = network, average
-        self.epoch, self.kept, self.moving = 0, (0, []), []
+        self.epoch = 0
+        self.kept: tuple[int, list[np.ndarray]] = (0, [])
+        self.moving: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch = epoch
@@ -100,7 +102,8 @@ class SettledMean(Mean):
         inputs: Callable[[], Iterable[Any]],
     ) -> None:
         super().__init__(network, average)
-        self.inputs, self.gather = inputs, None
+        self.inputs = inputs
+        self.gather: Any = None
 
     def settle(self) -> None:
         """Compute the statistics anew; random streams go on from where they stand, and are put back."""

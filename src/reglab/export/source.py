@@ -125,8 +125,12 @@ def named(expressions: Mapping[str, str], *, before: str = "", indent: int = 0) 
 def unannotated(carried: Callable[..., Any] | type) -> str:
     """Return the source of a function or class without annotations, as a script that checks no types has it."""
     source = textwrap.dedent(inspect.getsource(carried))
-    lines = source.splitlines()
-    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    lines, nodes = source.splitlines(), list(ast.walk(ast.parse(source)))
+    for node in nodes:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            line, target = lines[node.lineno - 1], node.target.end_col_offset
+            lines[node.lineno - 1] = line[:target] + line[node.annotation.end_col_offset :]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
     for node in sorted(functions, key=lambda each: each.lineno, reverse=True):  # the inner ones first
         for argument in ast.walk(node.args):
             if isinstance(argument, ast.arg):
