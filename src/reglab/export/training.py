@@ -91,11 +91,11 @@ def _step_of_jax(prepares: bool, follows: bool) -> str:
     if prepares:
         lines += [f"{state[1:-1]} = state", values, scope, "    data = self.prepare(*data)"]
         lines += ["# The batch was drawn from random streams, and those have moved on.", moved]
-    step = f"super().train_step({state if prepares else 'state'}, data)"
+    before = f"logs, {state} = " if follows else "return "
+    given = [state if prepares else "state", "data"]
+    lines.append(call("super().train_step", given, before=before, indent=8).lstrip())
     if follows:
-        lines += [f"logs, {state} = {step}", values, scope, "    self.follow()", moved, f"return logs, {state}"]
-    else:
-        lines.append(f"return {step}")
+        lines += [values, scope, "    self.follow()", moved, f"return logs, {state}"]
     order = ["return [*self.trainable_variables, *self.non_trainable_variables]"]
     named = "\n\n    @property\n" + _method("variables_in_order(self)", order)
     return _method("train_step(self, state, data)", lines) + named
