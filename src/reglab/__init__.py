@@ -19,6 +19,8 @@ _HOME = {
     "load": "reglab.data",
     "Study": "reglab.facade",
     "Results": "reglab.facade",
+    "Diagnosis": "reglab.facade",
+    "diagnose": "reglab.facade",
     "Diagnose": "reglab.callbacks",
     "RegularizedClassifier": "reglab.sklearn",
     "RegularizedRegressor": "reglab.sklearn",
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from reglab.callbacks import Diagnose
     from reglab.data import Dataset, load
     from reglab.errors import ReglabError
-    from reglab.facade import Results, Study
+    from reglab.facade import Diagnosis, Results, Study, diagnose
     from reglab.recipe import Recipe
     from reglab.regularized import regularize
     from reglab.report import figures

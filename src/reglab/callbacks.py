@@ -15,11 +15,11 @@ backends.require()
 import keras  # noqa: E402  # after a backend was chosen: see reglab.lazy
 
 from reglab.analysis.diagnose import diagnose  # noqa: E402
-from reglab.analysis.diagnosis import Diagnosis  # noqa: E402
 from reglab.analysis.prescribe import Item, Patient, prescribe  # noqa: E402
 from reglab.data.kinds import ARRAY, IMAGE, TOKENS  # noqa: E402
 from reglab.data.labels import read_labels  # noqa: E402
 from reglab.errors import ReglabError  # noqa: E402
+from reglab.facade import Diagnosis  # noqa: E402
 from reglab.logs import Log, read_log  # noqa: E402
 from reglab.models import check_output  # noqa: E402
 from reglab.regularized.inputs import takes_indices  # noqa: E402
@@ -49,7 +49,7 @@ class Diagnose(keras.callbacks.Callback):
         verbose: 0 prints nothing; 1 verdict and first remedy; 2 all findings and remedies.
 
     Attributes:
-        diagnosis: a :class:`reglab.analysis.diagnosis.Diagnosis`, once training has ended.
+        diagnosis: a :class:`reglab.Diagnosis`, once training has ended; ``print`` says it in words.
         prescription: the remedies, the first one first.
 
     Example:
@@ -119,9 +119,10 @@ class Diagnose(keras.callbacks.Callback):
         except ReglabError as error:  # no metric that is known: never a reason to end somebody's program
             self._say(f"reglab: no diagnosis. {error}")
             return
-        self.diagnosis = diagnose(
+        found = diagnose(
             log.histories, log.task, attainable=self.attainable, clean=log.clean, validation=self._predictions()
         )
+        self.diagnosis = Diagnosis.of(found, notes=log.notes)
         epochs, steps = self.diagnosis.runs[0].epochs, (self.params or {}).get("steps")
         patient = Patient(
             kind=self._kind(), epochs=epochs, steps=epochs * steps if steps else None,

@@ -1,23 +1,29 @@
-"""The names that people type, with everything that can be done with them: ``Study``, ``Results``, ``Best``.
+"""The names that people type, with everything that can be done with them: ``Study``, ``Results``, ``Diagnosis``.
 
 What trains and what shows do not know of each other. They meet here: ``study.run().report()``,
-``results.best().export()``, ``print(results)``.
+``results.best().export()``, ``print(results)``, ``print(results.diagnose())``.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reglab import results, studies
+from reglab.analysis import diagnose as analysed
+from reglab.analysis import diagnosis
 from reglab.errors import ReglabError
+from reglab.experiments.diagnosis import diagnosed
 from reglab.export.write import export
+from reglab.lazy import pandas
+from reglab.logs import read_log
 from reglab.recipe import Recipe
 from reglab.regularized import regularize
-from reglab.report import tables
+from reglab.report import diagnosis as words
+from reglab.report import notebook, spreadsheet, tables
 from reglab.report.write import write_report
 from reglab.study.storage.store import Store
 
@@ -26,7 +32,66 @@ if TYPE_CHECKING:
 
     from reglab.regularized.model import RegularizedModel
 
-__all__ = ["Best", "Results", "Study"]
+__all__ = ["Best", "Diagnosis", "Results", "Study", "diagnose"]
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis(diagnosis.Diagnosis):
+    """What the runs of one recipe say of the model: ``print`` says it in the words of ``reglab diagnose``.
+
+    Attributes:
+        word, kind, gap, onset, runs and others: the numbers and names behind them; see
+            :class:`reglab.analysis.diagnosis.Diagnosis`.
+        notes: what has to be said of the numbers.
+
+    Example:
+        >>> found = reglab.diagnose({"accuracy": [0.5, 0.8, 0.9], "val_accuracy": [0.5, 0.6, 0.6]})
+        >>> found.gap.mean > 0.2
+        True
+    """
+
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: diagnosis.Diagnosis, *, notes: tuple[str, ...] = ()) -> Diagnosis:
+        """Return a diagnosis with its words."""
+        known = {each.name: getattr(found, each.name) for each in fields(diagnosis.Diagnosis)}
+        return cls(**known, notes=notes)
+
+    def __str__(self) -> str:
+        return words.told(self, notes=self.notes)
+
+    def _repr_html_(self) -> str:
+        return notebook.of_diagnosis(self, notes=self.notes)
+
+
+def diagnose(
+    log: Any, *, attainable: float | None = None, classes: int | None = None, target_std: float | None = None
+) -> Diagnosis:
+    """Say whether a model overfits, from the log of its training.
+
+    Args:
+        log: what ``model.fit`` returned, or its ``.history``; several of them, one per run; or the path of a file that
+            Keras' ``CSVLogger`` wrote, or of JSON; see :func:`reglab.logs.read_log`.
+        attainable: the training accuracy, or R², that a good model can have on this data: below 1 where labels are
+            noisy. By default 1, and of R² nothing is assumed.
+        classes: how many there are, where the log does not tell.
+        target_std: standard deviation of the target, where the log has squared errors and no R².
+
+    Raises:
+        ReglabError: if the log holds no metric that is known.
+
+    Example:
+        >>> train, val = [0.5, 0.7, 0.9, 1.0, 1.0, 1.0], [0.5, 0.6, 0.7, 0.7, 0.7, 0.7]
+        >>> found = reglab.diagnose([{"accuracy": train, "val_accuracy": val}] * 3)
+        >>> found
+        Diagnosis(overfitting (performance), 3 runs, gap 0.300)
+        >>> print(found)
+        Overfitting: ...
+    """
+    read = read_log(log, loss="mean_squared_error" if target_std else "", outputs=classes, deviation=target_std)
+    found = analysed.diagnose(read.histories, read.task, attainable=attainable, clean=read.clean)
+    return Diagnosis.of(found, notes=read.notes)
 
 
 @dataclass(frozen=True)
@@ -76,6 +141,8 @@ class Best:
 class Results(results.Results):
     """What came out of a study: ``print`` shows the table, ``report`` writes the page, ``best`` is what to use.
 
+    ``diagnose`` says whether the model overfits, and ``to_frame`` gives the runs as a data frame.
+
     Attributes:
         comparison, folder, notes, headline, versions, spec, facts, classes, runs, data: see
             :class:`reglab.results.Results`.
@@ -104,8 +171,42 @@ class Results(results.Results):
         name = self.comparison.choice.recommended
         return Best(name, Recipe.parse(self.spec["recipes"][name]), self.folder, study)
 
+    def diagnose(self, recipe: str | None = None, *, attainable: float | None = None) -> Diagnosis:
+        """Say whether the model overfits, trained with a recipe of the study; by default with the baseline.
+
+        Args:
+            recipe: its name.
+            attainable: the level on training examples that a good model can have on this data; by default what the task
+                says.
+
+        Raises:
+            ReglabError: if there is no such recipe.
+
+        Example:
+            >>> found = reglab.Results.load("reglab-out/demo").diagnose()
+            >>> str(found.word) in ("overfitting", "underfitting", "fitting", "cannot tell")
+            True
+        """
+        if recipe is not None and recipe not in self.runs:
+            raise ReglabError(f"The study in {self.folder} has no recipe {recipe!r}. It has {', '.join(self.runs)}.")
+        return Diagnosis.of(diagnosed(self, recipe, attainable=attainable))
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return a data frame with a row per run: its recipe, seed, how it ended, and every metric, as in ``runs.csv``.
+
+        Example:
+            >>> frame = reglab.Results.load("reglab-out/demo").to_frame()
+            >>> frame.groupby("recipe")["accuracy"].mean().idxmax()
+            'combination'
+        """
+        columns, rows = spreadsheet.run_rows(self)
+        return pandas.DataFrame(rows, columns=columns)
+
     def __str__(self) -> str:
         return tables.plain(self)
+
+    def _repr_html_(self) -> str:
+        return notebook.of_results(self)
 
 
 class Study(studies.Study[Results]):

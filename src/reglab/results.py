@@ -48,11 +48,11 @@ class RunResult:
     seed: int
     status: str
     metrics: Mapping[str, float] = field(default_factory=dict)
-    history: Mapping[str, list[float]] = field(default_factory=dict)
+    history: Mapping[str, list[float]] = field(default_factory=dict, repr=False)
     error: str = ""
-    scores: np.ndarray | None = None
-    right: np.ndarray | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    scores: np.ndarray | None = field(default=None, repr=False)
+    right: np.ndarray | None = field(default=None, repr=False)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
     fingerprint: str = ""
 
 
@@ -82,6 +82,10 @@ class Results:
     facts: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, Mapping[int, RunResult]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+        return f"{type(self).__name__}({str(self.folder)!r}: {self.headline}; runs: {counts})"
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

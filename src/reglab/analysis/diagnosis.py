@@ -250,6 +250,11 @@ class Diagnosis:
     before: tuple[Word, Kind] | None = None
     evidence: tuple[Finding, ...] = ()
 
+    def __repr__(self) -> str:
+        kind = f" ({self.kind})" if self.kind else ""
+        gap = "" if self.gap is None else f", gap {self.gap.mean:.3f}"
+        return f"{type(self).__name__}({self.word}{kind}, {self.seeds} runs{gap})"
+
     @property
     def seeds(self) -> int:
         return len(self.runs)

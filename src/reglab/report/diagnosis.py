@@ -17,7 +17,9 @@ from reglab.experiments.treatment import Treated, Tried
 from reglab.report import findings, remedies, verdicts
 from reglab.study.storage import answers
 
-__all__ = ["Line", "as_dict", "brief", "conclusion", "lines", "treated_lines", "tried_sentence", "whole"]
+__all__ = [
+    "Line", "as_dict", "brief", "conclusion", "found", "lines", "told", "treated_lines", "tried_sentence", "whole",
+]  # fmt: skip
 
 MARKS = {State.PROBLEM: "!", State.FINE: "+", State.UNKNOWN: "?", State.NOTE: "-"}
 _TRIED = {
@@ -54,14 +56,23 @@ def lines(
         probes: what was probed.
         notes: what has to be said of the numbers.
     """
+    return [*found(diagnosis, probes=probes, notes=notes), Line(""), *_prescription(diagnosis, items)]
+
+
+def found(diagnosis: Diagnosis, *, probes: Probes | None = None, notes: Sequence[str] = ()) -> list[Line]:
+    """Return verdict and evidence."""
     said = findings.told(diagnosis, probes)
-    found = [Line(said.sentence, look="title"), Line("")]
+    shown = [Line(said.sentence, look="title"), Line("")]
     for finding in sorted(said.evidence, key=lambda finding: list(MARKS).index(finding.state)):
         look = "problem" if finding.state == State.PROBLEM else ""
-        found.append(Line(f"{finding.name}: {finding.sentence}", f"{MARKS[finding.state]} ", look))
-    found += [Line(note, f"{MARKS[State.NOTE]} ") for note in notes]
-    found += [Line(_LEGEND, look="dim"), Line(""), *_prescription(diagnosis, items)]
-    return found
+        shown.append(Line(f"{finding.name}: {finding.sentence}", f"{MARKS[finding.state]} ", look))
+    shown += [Line(note, f"{MARKS[State.NOTE]} ") for note in notes]
+    return [*shown, Line(_LEGEND, look="dim")]
+
+
+def told(diagnosis: Diagnosis, *, notes: Sequence[str] = (), width: int = 100) -> str:
+    """Return verdict and evidence as text."""
+    return "\n".join(line.wrapped(width) for line in found(diagnosis, notes=notes))
 
 
 def _prescription(diagnosis: Diagnosis, items: Sequence[Item]) -> list[Line]:

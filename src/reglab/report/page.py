@@ -12,16 +12,15 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from reglab.errors import ReglabError
-from reglab.inert import visible
 from reglab.report import extras, figures, sections, words
 from reglab.report.bands import by_name, changes, detail, histories, under_attack
 from reglab.report.embed import as_json, drawn
+from reglab.report.escaping import environment
 from reglab.report.figures import theme
 from reglab.report.figures.curves import common_reach
 from reglab.report.tables import conclusion, legend
@@ -29,10 +28,6 @@ from reglab.report.units import duration
 from reglab.results import Results
 from reglab.study.records import FINISHED
 from reglab.study.storage.view import Status
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 
 __all__ = ["page"]
 
@@ -53,14 +48,13 @@ def page(results: Results, *, made: str, status: Status | None = None, refresh: 
     onsets = extras.onsets_of(results)
     shown = _figures(results, onsets)
     boxes = [box for found in shown.values() for box in (found if isinstance(found, list) else [found])]
-    environment = _environment()
-    style = environment.get_template("style.css").render(boxes=boxes, swatches=_swatches(results))
-    script, plotly = environment.get_template("page.js").render(), _plotly()
+    style = environment().get_template("style.css").render(boxes=boxes, swatches=_swatches(results))
+    script, plotly = environment().get_template("page.js").render(), _plotly()
     for inlined in (style, script, plotly):
         if re.search(r"</(script|style)|<!--", inlined, re.IGNORECASE):
             raise ReglabError("What would be inlined into the page ends its own element; another version of Plotly?")
     left = "" if status is None or status.seconds_left is None else duration(status.seconds_left)
-    return environment.get_template("page.html").render(
+    return environment().get_template("page.html").render(
         policy=_policy(scripts=(plotly, script), styles=(style, "")), style=style, script=script, plotly=plotly,
         unused=_STYLES_OF_MAPS.findall(plotly), dark=as_json(theme.DARK), figures=shown, metric=results.metric,
         metrics={each.name: each.title for each in results.task.watched if f"curves-{each.name}" in shown},
@@ -164,15 +158,3 @@ def _hashes(texts: Iterable[str]) -> str:
 @cache
 def _plotly() -> str:
     return get_plotlyjs()
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("reglab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, finalize=_finalized,
-    )  # fmt: skip
-
-
-def _finalized(value: object) -> object:
-    return visible(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value

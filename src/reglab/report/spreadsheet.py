@@ -18,7 +18,7 @@ from reglab.report.bands import by_name
 from reglab.results import Results
 from reglab.study.records import reason
 
-__all__ = ["classes", "recipes", "runs"]
+__all__ = ["classes", "recipes", "run_rows", "runs"]
 
 
 def recipes(results: Results) -> str:
@@ -44,13 +44,18 @@ def _recipe(results: Results, row: Row) -> list[Any]:
 
 def runs(results: Results) -> str:
     """Return a row a run: how it ended, every metric, and of a failure the reason in a line."""
-    rows = (
+    return _written(*run_rows(results))
+
+
+def run_rows(results: Results) -> tuple[list[str], list[list[Any]]]:
+    """Return the names of the columns of :func:`runs`, and its rows."""
+    rows = [
         [name, seed, run.id, run.status, *(run.metrics.get(metric) for metric in results.task.recorded),
          reason(run.error) if run.error else None]
         for name, of_name in results.runs.items()
         for seed, run in of_name.items()
-    )  # fmt: skip
-    return _written(["recipe", "seed", "run", "status", *results.task.recorded, "error"], rows)
+    ]  # fmt: skip
+    return ["recipe", "seed", "run", "status", *results.task.recorded, "error"], rows
 
 
 def classes(results: Results) -> str:
