@@ -45,9 +45,9 @@ class Diagnosis(diagnosis.Diagnosis):
         notes: what has to be said of the numbers.
 
     Example:
-        >>> found = reglab.diagnose({"accuracy": [0.5, 0.8, 0.9], "val_accuracy": [0.5, 0.6, 0.6]})
-        >>> found.gap.mean > 0.2
-        True
+        >>> found = reglab.diagnose({"accuracy": [0.5, 0.8, 0.9, 0.9, 0.9], "val_accuracy": [0.5, 0.6, 0.6, 0.6, 0.6]})
+        >>> str(found.word), round(found.gap.mean, 2)
+        ('overfitting', 0.3)
     """
 
     notes: tuple[str, ...] = ()
