@@ -84,6 +84,10 @@ class Study(Generic[R]):
         self._dataset: Dataset | None = None
         self._held: dict[str, Any] | None = None  # the frozen spec of a study that is resumed
 
+    def __repr__(self) -> str:
+        what = f"{naming.text(self.source)}, {naming.text(self.model)}"
+        return f"{type(self).__name__}({what}: recipes {', '.join(self.recipes)}; seeds: {self.settings.seeds})"
+
     @classmethod
     def from_yaml(cls, path: str | Path, **changes: Any) -> Self:
         """Return the study that a YAML file holds, with ``changes`` to it."""

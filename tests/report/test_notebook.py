@@ -35,6 +35,12 @@ def test_results_and_runs_say_in_a_line_what_they_are(results):
     assert run.id in repr(run)
 
 
+def test_a_study_and_a_row_say_in_a_line_what_they_are(results):
+    study = reglab.Study("digits", "mlp", ["l2(kernel=0.1)", "close=sam"], seeds=3)
+    assert repr(study) == "Study(digits, mlp: recipes none, l2(kernel=0.1), close; seeds: 3)"
+    assert "values" not in repr(results.comparison.row("l2"))
+
+
 def test_a_notebook_shows_the_table_of_the_terminal(results):
     page, table = results._repr_html_(), comparison_table(results)
     assert texts(page, "th") == list(table.columns)

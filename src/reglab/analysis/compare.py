@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,8 +50,8 @@ class Row:
     recipe: str
     seeds: tuple[int, ...]
     status: tuple[str, ...]
-    values: dict[str, dict[int, float]]
-    differences: dict[str, Difference]
+    values: dict[str, dict[int, float]] = field(repr=False)
+    differences: dict[str, Difference] = field(repr=False)
     verdict: Verdict | None = None
     crossed: Crossed | None = None
     collapsed: tuple[int, ...] = ()
