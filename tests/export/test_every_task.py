@@ -137,7 +137,7 @@ def of_several(input_shape, num_classes):
     inputs = {name: keras.Input(shape, name=name) for name, shape in input_shape.items()}
     words = layers.GlobalAveragePooling1D()(layers.Embedding(9, 2)(inputs["words"]))
     h = layers.Concatenate()([layers.Flatten()(inputs["photo"]), words, inputs["age"]])
-    h = layers.Dense(4, activation="relu")(h)
+    h = layers.BatchNormalization()(layers.Dense(4, activation="relu")(h))
     return keras.Model(list(inputs.values()), layers.Dense(num_classes, activation="softmax")(h))
 
 
@@ -186,15 +186,21 @@ MOVED = {
     "flipped": "augmentation(vertical_flip=true, brightness_range=(0.9, 1.1))",
 }  # fmt: skip
 FOLDED = {"flipped"}  # its range of values is a constant in a script, with which TensorFlow calculates beforehand
+BOUND = "spectral_normalization(norm=2.0) + swa(start=0.3)"
 SMOOTH = "label_smoothing(smoothing=0.1)"
 PLAIN = {"plain": "l2(kernel=1e-3)", "stopped": "early_stopping(patience=1) + ema(momentum=0.5)"}
 EXPORTED = {
     "pixels": (of_images, segmenting, MOVED, {}),
     "some pixels": (lambda: masks(40), segmenting, {**PLAIN, "moved": MOVED["moved"]}, {}),
     "one output": (of_images, one_output, {**PLAIN, "smooth": SMOOTH}, {"metric": "dice"}),
-    "tokens": (tokens, tagging, {"plain": "none", "smooth": f"{SMOOTH} + ema(momentum=0.5)"}, {}),
+    "tokens": (tokens, tagging, {"plain": "none", "smooth": f"{SMOOTH} + ema(momentum=0.5)", "bound": BOUND}, {}),
     "label sets": (label_sets, "mlp(units=4)", {**PLAIN, "smooth": SMOOTH}, {}),
-    "several": (several, of_several, {"plain": "dropout(rate=0.1) + l2(kernel=1e-3)", "sharp": "sam(rho=0.05)"}, {}),
+    "several": (
+        several,
+        of_several,
+        {"plain": "dropout(rate=0.1) + l2(kernel=1e-3)", "sharp": "sam(rho=0.05)", "bound": BOUND},
+        {},
+    ),
     "outputs": (
         outputs,
         of_outputs,
@@ -204,6 +210,7 @@ EXPORTED = {
             "mixed": f"mixup(alpha=0.3) + {SMOOTH}",
             "sharp": "sam(rho=0.05)",
             "attacked": "adversarial(epsilon=0.1)",
+            "bound": BOUND,
             "stopped": "early_stopping(monitor=val_kind_accuracy, patience=1) + ema(momentum=0.5)",
         },
         {"metric": "size_rmse", "loss": {"size": "huber"}, "loss_weights": {"size": 0.3}},
