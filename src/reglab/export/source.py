@@ -123,11 +123,14 @@ def named(expressions: Mapping[str, str], *, before: str = "", indent: int = 0) 
 
 
 def unannotated(carried: Callable[..., Any] | type) -> str:
-    """Return the source of a function or class without annotations, as a script that checks no types has it."""
+    """Return the source of a function or class without annotations, as a script that checks no types has it.
+
+    An assignment of several lines keeps its annotation: without it, a formatter would break it elsewhere.
+    """
     source = textwrap.dedent(inspect.getsource(carried))
     lines, nodes = source.splitlines(), list(ast.walk(ast.parse(source)))
     for node in nodes:
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
+        if isinstance(node, ast.AnnAssign) and node.value is not None and node.lineno == node.end_lineno:
             line, target = lines[node.lineno - 1], node.target.end_col_offset
             lines[node.lineno - 1] = line[:target] + line[node.annotation.end_col_offset :]
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
