@@ -10,12 +10,9 @@ import keras
 import pytest
 
 import reglab
-from reglab.errors import ReglabError
 from reglab.export.carried import normalizing
 from reglab.export.script import Script
-from reglab.export.scripted import _check_made
 from reglab.export.source import names_in, unannotated
-from reglab.recipe import Recipe
 from reglab.regularized.statistics import averaged_layers
 from reglab.strategies import ASAM, CATALOGUE, Adversarial, CutMix, Mixup, SpectralNormalization
 from reglab.strategies.data.adversarial import attacked
@@ -148,12 +145,3 @@ def test_a_script_finds_normalization_in_networks_and_wrappers_and_not_in_layers
     assert len(normalizing(network)) == 2
     own = keras.Sequential([keras.Input((3, 2)), Own()])
     assert len(normalizing(own)) < len(averaged_layers(own)) == 1
-
-
-def test_a_script_does_not_change_the_order_of_what_follows_a_step():
-    made = script()
-    made.write(SpectralNormalization(), 0)
-    with pytest.raises(ReglabError, match="max_norm changes weights after each step, and what spectral_normalization"):
-        _check_made(made, Recipe.parse("spectral_normalization + max_norm"))
-    _check_made(made, Recipe.parse("spectral_normalization + sam"))
-    _check_made(script(), Recipe.parse("max_norm"))

@@ -63,6 +63,7 @@ SLOW = {
     "swa and stopping": "swa(start=0.0) + early_stopping(monitor=val_loss, patience=1) + sam(rho=0.05)",
     "spectral": "spectral_normalization(norm=2.0) + sam(rho=0.05) + weight_noise(stddev=0.02) + dropout(rate=0.1)",
     "spectral and penalties": "spectral_normalization(norm=1.0) + l2(kernel=1e-3) + adversarial(epsilon=0.1)",
+    "spectral and constraint": "spectral_normalization(norm=2.0) + max_norm(norm=0.8)",
     "spectral and swa": "spectral_normalization(norm=2.0) + swa(start=0.3) + r_drop(alpha=1.0)",
     "l2 ball": "adversarial(method=pgd, epsilon=0.3, steps=2, norm=l2, clip=data)",
 }

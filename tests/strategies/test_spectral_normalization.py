@@ -7,8 +7,8 @@ from small import assert_equal, problem
 
 import reglab
 from reglab.backends import name as backend
-from reglab.strategies import SpectralNormalization
-from reglab.strategies.weights.spectral_normalization import power_step, stretch
+from reglab.strategies import MaxNorm, SpectralNormalization
+from reglab.strategies.weights.spectral_normalization import next_vector, power_step, stretch
 
 pytestmark = pytest.mark.backend
 EAGER = backend() != "jax"
@@ -91,6 +91,17 @@ def test_the_vectors_follow_the_weights(trained):
     for key, weight in (("u0", trained.network.weights[0]), ("u4", trained.network.weights[-2])):
         right = np.linalg.svd(np.array(array(weight)))[2][0]
         assert abs(right @ state[key]) > 0.99
+
+
+def test_the_vectors_follow_the_weights_as_other_strategies_left_them():
+    model = reglab.regularize(network(), SpectralNormalization(norm=1.5) + MaxNorm(norm=0.5), seed=0)
+    model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", run_eagerly=EAGER)
+    before = model.state_of("spectral_normalization")["u0"]
+    model.train_on_batch(*problem())
+    weight = np.array(array(model.network.weights[0]))
+    assert np.linalg.norm(weight, axis=0).max() < 0.5001
+    expected = array(next_vector(keras.ops.convert_to_tensor(weight), keras.ops.convert_to_tensor(before)))
+    np.testing.assert_allclose(model.state_of("spectral_normalization")["u0"], expected, atol=1e-6)
 
 
 def test_a_saved_model_predicts_the_same(trained, tmp_path):

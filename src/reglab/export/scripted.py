@@ -76,7 +76,6 @@ def scripted(program: Program, recipe: Recipe, data: SeedData, facts: Facts) -> 
     for strategy in recipe:
         script.write(strategy, 0 if strategy.rides() else next(streams))
     _check_positions(script, recipe)
-    _check_made(script, recipe)
     if script.settles and len(normalizing(model.network)) < len(averaged_layers(model.network)):
         raise ReglabError(
             "Statistics of BatchNormalization are computed anew, and the network has some in layers of your own, where "
@@ -126,16 +125,6 @@ def _check_positions(script: Script, recipe: Recipe) -> None:
         raise ReglabError(
             f"{moving[0]} moves the labels per position of output {named[0]} with the inputs, which a script does "
             "where they are the only ones. Leave the script out (script=False, --no-script)."
-        )
-
-
-def _check_made(script: Script, recipe: Recipe) -> None:
-    """Raise a ReglabError where weights change after a step, and what is kept for them follows them before that."""
-    changing = [each.name for each in recipe if each.implements("after_update")]
-    if script.made and changing:
-        raise ReglabError(
-            f"{changing[0]} changes weights after each step, and what {next(iter(script.made))} keeps follows them "
-            "before that; a script does both in the other order. Leave the script out (script=False, --no-script)."
         )
 
 

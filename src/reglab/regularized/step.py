@@ -331,6 +331,7 @@ class Step:
                 for (variable, _), weight, value in zip(places_of(self.network), weights, changed, strict=True):
                     if value is not weight.value:
                         variable.assign(value)
+        for part in self._held.parts:  # what is kept follows the weights as all strategies left them
             if part.overrides("next_state"):
                 part.strengths.state.assign(part.strategy.next_state(self._weights(), part.strengths))
 
