@@ -33,12 +33,14 @@ COMMANDS = {
     "mcnemar": "Compare two trained models of a study, as they are.",
     "status": "Show how far a study is.",
     "resume": "Go on with a study, however it was stopped, and finish it.",
+    "pack": "Pack the records of a study, small enough for a repository.",
+    "unpack": "Make a study folder of packed records.",
     "runs": "List the runs of a study: how each ended, and its metrics.",
     "log": "Hand the runs of a study to TensorBoard or MLflow.",
     "models": "List the networks that --model can name, or say everything about one.",
     "strategies": "List the strategies, or say everything about one.",
     "backends": "Measure which backend is fastest for a model on this machine.",
-    "paper": "Run the paper's study: its ten strategies, or its combinations.",
+    "paper": "Run the paper's study: its ten strategies, its strengths of L2, or both.",
 }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from reglab.backends import BACKENDS
+from reglab.cli.console import Console
 from reglab.cli.options import Option, StudyFolder, execution_options, split
-from reglab.cli.show import run_and_show
+from reglab.cli.show import run_and_show, show_results
 from reglab.errors import ReglabError
-from reglab.facade import Study
-from reglab.study.storage.view import frozen_spec
+from reglab.facade import Results, Study
+from reglab.study.storage.view import View, frozen_spec
 
 __all__ = ["resume"]
 
@@ -24,12 +25,19 @@ def resume(folder: str, **options: Option) -> None:
     """Go on with the study in FOLDER, however it was stopped, and print its table.
 
     What is recorded is not trained again; runs that failed are tried again. The table is the one that the study would
-    have given without an interruption.
+    have given without an interruption. A study that lacks nothing needs neither its data nor its model.
     """
     if (frozen_spec(folder) or {}).get("sealed"):
         raise ReglabError(
             f"The study in {folder} belongs to a search, which decides what is trained in it. Give the command that "
             "began the search once more: it goes on where it stopped."
         )
+    with View(folder) as view:
+        status = view.status()
+    if status.complete and not status.failed:
+        console = Console()
+        console.print("Nothing is left to train.\n")
+        show_results(Results.load(folder), console)
+        return
     elsewhere, execution = split(options)
     run_and_show(Study.resume(folder, **elsewhere), execution=execution)

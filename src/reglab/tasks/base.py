@@ -401,6 +401,10 @@ class Task(ABC):
         """
         return {}
 
+    def compact(self, predictions: np.ndarray) -> np.ndarray:
+        """Return predictions as they are kept where space counts: what was predicted stays the same."""
+        return predictions
+
     def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         """Return what sections of the report are made of, by name."""
         return {}

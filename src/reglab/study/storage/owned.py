@@ -20,11 +20,27 @@ from reglab.aliases import Plain
 from reglab.errors import ReglabError
 from reglab.study.storage import disk
 
-__all__ = ["APPLICATION_ID", "EXPORT", "MARKER", "REPORT", "STUDY", "check", "check_group", "empty", "given", "kind",
-           "mark", "marked", "removable", "strangers", "sweep"]  # fmt: skip
+__all__ = [
+    "APPLICATION_ID",
+    "EXPORT",
+    "MARKER",
+    "PACKED",
+    "REPORT",
+    "STUDY",
+    "check",
+    "check_group",
+    "empty",
+    "given",
+    "kind",
+    "mark",
+    "marked",
+    "removable",
+    "strangers",
+    "sweep",
+]
 
 MARKER = ".reglab"
-STUDY, REPORT, EXPORT = "study", "report", "export"  # kinds of folders
+STUDY, REPORT, EXPORT, PACKED = "study", "report", "export", "packed study"  # kinds of folders
 APPLICATION_ID = 0x5265676C  # "Regl": what the header of a study.sqlite says, see PRAGMA application_id
 _APPLICATION_ID_AT = 68  # bytes from the beginning of a SQLite file
 
