@@ -36,13 +36,16 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test about-test test-slow test-all lint bench clean
+.PHONY: help venv demo paper test about-test test-slow test-all lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{printf "  %s %-10s", $$1, $$2; $$1 = $$2 = ""; print}'
 
 demo: $(VENV)/.installed-demo  ## compare the paper's ten arms on scikit-learn's digits, in a few minutes
 	@$(BIN)/reglab demo
+
+paper: $(VENV)/.installed-demo  ## show the study of the paper as recorded in docs/results; DATA=archive trains what is left
+	@$(BIN)/python docs/results/paper.py $(if $(DATA),--data $(DATA))
 
 test: about-test $(VENV)/.installed-test  ## run the fast tests on TensorFlow and JAX, and on PyTorch where it is installed (7 minutes)
 	@$(call run_tests,tensorflow,TensorFlow: every fast test,not slow)

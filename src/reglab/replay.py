@@ -19,6 +19,7 @@ from reglab.study.workbench import Workbench
 
 __all__ = ["Replay"]
 
+_START = "model (initial weights) is"  # how a difference of them begins
 _TOLERANCE = 1e-2  # of a probability: another number of threads or another machine rounds otherwise, never by so much
 
 
@@ -29,8 +30,11 @@ class Replay:
         folder: the study folder.
         assignment: data, model, settings and recipes of it.
 
+    Attributes:
+        starts_otherwise: whether a training would begin here from other initial weights than the study's did.
+
     Raises:
-        ReglabError: if data, model or versions are not those the study was trained with.
+        ReglabError: if data or model are not those the study was trained with.
     """
 
     def __init__(self, folder: str | Path, assignment: Assignment) -> None:
@@ -39,11 +43,13 @@ class Replay:
             raise ReglabError(f"The study in {folder} is a search: its test set is sealed, and nothing is shown on it.")
         self.assignment = assignment
         self._bench = Workbench(assignment)
+        found = differences(self.results.facts, self._bench.facts())
+        self.starts_otherwise = any(each.startswith(_START) for each in found)
+        # Versions may have moved on, and draw other initial weights: whether a network still predicts what it did is
+        # looked at for each run.
         changed = [
-            # Versions may have moved on: whether a network still predicts what it did is looked at for each run.
-            each for each in differences(self.results.facts, self._bench.facts())
-            if not each.startswith(("keras is", "backend is", "reglab results is"))
-        ]  # fmt: skip
+            each for each in found if not each.startswith(("keras is", "backend is", "reglab results is", _START))
+        ]
         if changed:
             raise ReglabError(
                 f"The study in {folder} was trained with something else than what is here now: {'; '.join(changed)}. "

@@ -43,7 +43,7 @@ def device() -> str:
 
 
 # Steps that an accelerator takes as one program, and bytes of their batches, at most. Starting each by itself takes the
-# host several times as long as a small network takes for the step (docs/performance.md).
+# host longer than a small network takes for the step.
 _TOGETHER, _TOGETHER_BYTES = 64, 2**26
 _STEPS = "steps"  # the key under which inputs hold the batches of several steps
 

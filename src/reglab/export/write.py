@@ -158,6 +158,11 @@ def _write_model(path: Path, replay: Replay, run: RunResult) -> float:
 def _write_script(folder: Path, study: Study, replay: Replay, run: RunResult, max_data: float) -> None:
     from reglab.export.scripted import scripted, write_start
 
+    if replay.starts_otherwise:
+        raise ReglabError(
+            "The script would not train what the study did: the model draws other initial weights here, as other "
+            "versions and devices do. Leave the script out (--no-script), or export where the study was trained."
+        )
     with View(replay.results.folder) as view:
         threads = view.threads
     program, data = replay.in_training(run)

@@ -7,7 +7,7 @@ import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -291,7 +291,9 @@ class Workbench:
         })  # fmt: skip
 
     def _initial_weights(self, seed: int) -> list[np.ndarray]:
-        return [np.array(weight) for weight in self._build(seed).get_weights()]
+        # An accelerator's random numbers differ in their last bits, and a study is the same wherever it is trained.
+        with nullcontext() if backends.device() == "CPU" else keras.device("cpu:0"):
+            return [np.array(weight) for weight in self._build(seed).get_weights()]
 
     def _build(self, seed: int) -> keras.Model:
         # On TensorFlow the last bits depend on automatic layer names, so every build starts counting them anew.
