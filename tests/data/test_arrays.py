@@ -4,7 +4,6 @@ import os
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -154,8 +153,6 @@ class Pipeline:
         ((np.float64(5), LABELS), r"examples are a single float64"),
         ((np.eye(12), np.int64(1)), r"labels are a single int64"),
         ((np.ma.masked_equal(np.eye(12), 0), LABELS), r"examples are masked in places"),
-        ((pd.DataFrame({"a": range(12), "b": ["x"] * 12}), LABELS), r"examples are texts \(dtype object\)"),
-        ((pd.DataFrame({"a": pd.array([None, *range(11)], "Int64")}), LABELS), r"row 0, position \(0,\) is nan"),
     ],
 )
 def test_what_is_no_array_of_numbers_gets_a_sentence(source, message):
@@ -163,13 +160,6 @@ def test_what_is_no_array_of_numbers_gets_a_sentence(source, message):
         warnings.simplefilter("error")
         with pytest.raises(ReglabError, match=message):
             load(source)
-
-
-def test_a_data_frame_of_numbers_of_several_kinds():
-    frame = pd.DataFrame({"a": range(12), "b": np.linspace(0, 1, 12), "c": [True, False] * 6})
-    whole = pd.DataFrame({"a": pd.array(range(12), "Int64"), "b": frame["b"], "c": frame["c"]})
-    for given in (frame, whole):
-        np.testing.assert_array_equal(load((given, LABELS)).x, frame.to_numpy("float32"))
 
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):

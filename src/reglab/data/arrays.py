@@ -19,7 +19,7 @@ from reglab.data.several import by_input, called, each, example_shape, together
 from reglab.errors import ReglabError
 from reglab.rounding import narrowed
 
-__all__ = ["from_arrays", "from_mapping", "load_npz"]
+__all__ = ["from_arrays", "load_npz", "pairs_of"]
 
 _NAMES = {1: ("",), 2: ("train: ", "test: "), 3: ("train: ", "val: ", "test: ")}
 _FAR_APART = 50  # times as large are the values of one part: pixels to 255 and to 1, say
@@ -39,30 +39,17 @@ def load_npz(path: Path, *, form: SaidForm = None, kind: str | None = None, igno
         raise ReglabError(
             f"{path} cannot be read: {error}. Expected are arrays of numbers, as numpy.savez writes."
         ) from None
-    return from_mapping(arrays, where=str(path), name=path.stem, form=form, kind=kind, ignore_class=ignore_class)
+    pairs = pairs_of(arrays, where=str(path))
+    return from_arrays(pairs, name=path.stem, form=form, kind=kind, ignore_class=ignore_class)
 
 
-def from_mapping(
-    arrays: Mapping[str, Any],
-    *,
-    where: str = "the mapping",
-    name: str = "arrays",
-    form: SaidForm = None,
-    kind: str | None = None,
-    ignore_class: int | None = None,
-) -> Dataset:
-    """Return what arrays called as in an .npz file hold."""
+def pairs_of(arrays: Mapping[str, Any], *, where: str = "the mapping") -> tuple[Any, ...]:
+    """Return what is called as in an .npz file as a pair ``(x, y)``, or a pair per part."""
     whole, *parts = (_pair(arrays, part) for part in ("", "_train", "_val", "_test"))
     if whole is not None:
-        return from_arrays(whole, name=name, form=form, kind=kind, ignore_class=ignore_class)
+        return whole
     if parts[0] is not None and parts[2] is not None:
-        return from_arrays(
-            tuple(pair for pair in parts if pair is not None),
-            name=name,
-            form=form,
-            kind=kind,
-            ignore_class=ignore_class,
-        )
+        return tuple(pair for pair in parts if pair is not None)
     raise ReglabError(
         f"{where} holds {few(arrays, 20)}. Expected are x and y, or x_train, y_train, x_test and y_test; of several "
         "inputs x_NAME for each, or x_train_NAME, and of several outputs y_NAME, or y_train_NAME."

@@ -1,4 +1,4 @@
-"""A column of a table as it was read, and how columns are named to people."""
+"""A table and its columns as they were read, and how columns are named to people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from reglab.data.table_options import joined
 
-__all__ = ["Raw", "flag"]
+__all__ = ["Raw", "RawTable", "flag"]
 
 
 @dataclass(eq=False)
@@ -44,6 +44,41 @@ class Raw:
                     dtype=object,
                 )
         return self._texts
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """A table as it was read, from a file or from what Python holds.
+
+    Attributes:
+        where: what errors call it.
+        short: what notes call it.
+        name: what the data is called.
+        columns: all of them, those of labels among them.
+        said: what was assumed so far.
+        lines: for each row, the line of the text file that it ends in.
+        part: the part that each row is of, where the table comes in parts.
+        header: whether the names of columns stand in a line that could be an example.
+    """
+
+    where: str
+    short: str
+    name: str
+    columns: list[Raw]
+    said: tuple[str, ...] = ()
+    lines: np.ndarray | None = None
+    part: np.ndarray | None = None
+    header: bool = True
+
+    @classmethod
+    def of(
+        cls, frame: Any, *, where: str, short: str, name: str, part: np.ndarray | None = None, header: bool = True
+    ) -> RawTable:
+        """Return what a pandas frame holds, whose columns have types."""
+        named = [each for each in frame.index.names if each is not None]
+        said = tuple(f"{each!r}, the index of the table, was left out" for each in named)
+        columns = [Raw(str(each).strip(), frame.iloc[:, i]) for i, each in enumerate(frame.columns)]
+        return cls(where, short, name, columns, said, part=part, header=header)
 
 
 def flag(option: str, *names: str) -> str:

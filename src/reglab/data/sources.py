@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from reglab.data.arrays import from_arrays, from_mapping, load_npz
+from reglab.data.arrays import from_arrays, load_npz, pairs_of
 from reglab.data.builtin import BUILT_IN
 from reglab.data.dataset import Dataset
 from reglab.data.delimited import DELIMITED
+from reglab.data.frames import Frame, hold_frames, load_frames
 from reglab.data.images import CHANNELS, load_images, parse_size
 from reglab.data.labels import SaidForm
 from reglab.data.members import ARCHIVES, is_archive
@@ -21,8 +22,8 @@ from reglab.errors import ReglabError, nearest
 
 __all__ = ["Source", "load"]
 
-Source: TypeAlias = "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | Dataset"
-"""What :func:`load` reads: a name or a path, arrays, or what was read already."""
+Source: TypeAlias = "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | Frame | Dataset"
+"""What :func:`load` reads: a name or a path, arrays, a data frame, or what was read already."""
 
 _TABLES = (*DELIMITED, ".parquet")
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
@@ -49,7 +50,9 @@ def load(
         source: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"diabetes"``, ``"iris"``, ``"wine"``; a path: a
             directory or archive with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a
             ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``, or
-            a mapping of them by these names; or a :class:`Dataset`.
+            a mapping of them by these names; a data frame of pandas, polars or pyarrow with its ``target``, frames
+            ``(train, test)`` with their ``target``, or a frame and labels in place of the arrays; or a
+            :class:`Dataset`.
         image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
@@ -129,25 +132,31 @@ def _read(
     ignore_class: int | None, kind: str | None, options: TableOptions, skip_broken: bool, memory_limit: int | None,
     cache: str | Path | None,
 ) -> Dataset:  # fmt: skip
-    found = _is_table(source)
+    if isinstance(source, Mapping):
+        source = pairs_of(source)
+    framed = hold_frames(source)
+    found = framed or _is_table(source)
     if not found and options.changed():
         raise ReglabError(
             f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
         )
-    arrays_given = isinstance(source, tuple | list | Mapping) or str(source).lower().endswith(".npz")
+    arrays_given = not framed and (isinstance(source, tuple | list) or str(source).lower().endswith(".npz"))
     if ignore_class is not None and not arrays_given:
         raise ReglabError(
             f"ignore_class={ignore_class} is said of labels per position, which arrays and .npz files have."
         )
+    if framed:
+        return load_frames(source, target=target, options=options, form=form if isinstance(form, str) else None)
     if isinstance(source, tuple | list):
         return from_arrays(source, form=form, kind=kind, ignore_class=ignore_class)
-    if isinstance(source, Mapping):
-        return from_mapping(source, form=form, kind=kind, ignore_class=ignore_class)
     if not isinstance(source, str | os.PathLike):
         arrays = "arrays (x, y)" if not hasattr(source, "as_numpy_iterator") else (
             "arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))"
         )  # fmt: skip
-        raise ReglabError(f"{type(source).__name__} is not data. Give a name, a path, {arrays}, or a reglab.Dataset.")
+        what = "a data frame: .collect() makes one of it" if hasattr(source, "collect") else "a data frame"
+        raise ReglabError(
+            f"{type(source).__name__} is not data. Give a name, a path, {arrays}, {what}, or a reglab.Dataset."
+        )
     if str(source) in BUILT_IN and not Path(source).is_dir():
         return BUILT_IN[str(source)]()
     path = Path(source)

@@ -15,13 +15,13 @@ from reglab.data.dataset import Dataset
 from reglab.data.delimited import read_delimited
 from reglab.data.labels import Labels, read_labels
 from reglab.data.listing import listed
-from reglab.data.raw import Raw, flag
+from reglab.data.raw import Raw, RawTable, flag
 from reglab.data.table_options import TableOptions, target_columns
 from reglab.errors import ReglabError, nearest
 from reglab.lazy import pandas
 from reglab.rounding import narrowed
 
-__all__ = ["load_table"]
+__all__ = ["from_table", "load_table"]
 
 
 def load_table(
@@ -39,56 +39,74 @@ def load_table(
             that nothing was said of.
     """
     options = options or TableOptions()
-    raws, lines, said = _read(path, options, target)
+    return from_table(_read(path, options, target), target=target, options=options, form=form)
+
+
+def from_table(
+    table: RawTable, *, target: str | tuple[str, ...] | None, options: TableOptions, form: str | None = None
+) -> Dataset:
+    """Return what a table holds, wherever it was read from.
+
+    Args:
+        table: as it was read.
+        target: the column of labels, several of them with commas between, or the names of those that there are.
+        options: what was said of it.
+        form: what labels are; by default what they show.
+
+    Raises:
+        ReglabError: as :func:`load_table`.
+    """
+    where, raws, said = table.where, table.columns, list(table.said)
     names = [raw.name for raw in raws]
     if target is None:
         raise ReglabError(
-            f"{path}: say which column holds the label: target (--target). The columns are {listed(names)}."
+            f"{where}: say which column holds the label: target (--target). The columns are {listed(names)}."
         )
-    targets = target_columns(target, names)
-    _check_names(path, names, targets, options)
-    if _are_values(names):
+    targets = target if isinstance(target, tuple) else target_columns(target, names)
+    _check_names(where, names, targets, options)
+    if table.header and _are_values(names):
         said.append(
             f"the first line, {listed(names)}, is taken as names of columns; if it is an example, put names above it"
         )
     columns_of = [raws[names.index(each)] for each in targets]
     if not len(columns_of[0].typed):
-        raise ReglabError(f"{path} has names of columns and no rows.")
+        raise ReglabError(f"{where} has names of columns and no rows.")
     what = _quoted(targets)
     left = [raw for raw in raws if raw.name not in {*targets, *options.drop_columns}]
     if not left:
-        raise ReglabError(f"{path} has no column besides {what}. A classifier needs features.")
+        raise ReglabError(f"{where} has no column besides {what}. A classifier needs features.")
     columns = settled(
-        left, where=str(path), decimal=options.decimal, categorical=options.categorical, kept=options.keep_columns,
+        left, where=where, decimal=options.decimal, categorical=options.categorical, kept=options.keep_columns,
         said=said,
     )  # fmt: skip
     if not columns:
-        raise ReglabError(f"{path} has no feature besides {what}: {'; '.join(said)}.")
-    found = [_labels(path, label, options) for label in columns_of]
+        raise ReglabError(f"{where} has no feature besides {what}: {'; '.join(said)}.")
+    found = [_labels(label, options) for label in columns_of]
     unlabelled = np.logical_or.reduce([missing for _, missing in found])
-    rows = _complete(path, columns, unlabelled, lines, targets, options, said)
-    labels = found[0][0] if len(found) == 1 else _beside_each_other(path, targets, [of for of, _ in found], rows)
-    read = read_labels(labels[rows], f"{path}, column {what}", form=form, names=targets)
+    rows = _complete(where, columns, unlabelled, table.lines, targets, options, said)
+    labels = found[0][0] if len(found) == 1 else _beside_each_other(where, targets, [of for of, _ in found], rows)
+    read = read_labels(labels[rows], f"{where}, column {what}", form=form, names=targets)
     classes = read.names if read.form == "classes" else ()
     alike = _alike(classes)
     if alike:
         said.append(f"the classes {alike} differ in capital letters alone; make them one if they are")
     columns = [column.only(rows) for column in columns]
-    _check_copies(path, columns, read, targets, options.keep_columns, said)
+    _check_copies(where, columns, read, targets, options.keep_columns, said)
     x, features = _features(columns)
     return Dataset(
-        name=stem(path), x=x, y=read.y, **read.named, kind="table", feature_names=features,
-        missing=bool(np.isnan(x).any()), notes=tuple(f"{path.name}: {each}." for each in said),
+        name=table.name, x=x, y=read.y, **read.named, part=None if table.part is None else table.part[rows],
+        kind="table", feature_names=features, missing=bool(np.isnan(x).any()),
+        notes=tuple(f"{table.short}: {each}." for each in said),
     )  # fmt: skip
 
 
-def _beside_each_other(path: Path, targets: tuple[str, ...], labels: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
+def _beside_each_other(where: str, targets: tuple[str, ...], labels: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
     """Return the labels of several columns as one array; each has to hold numbers, or 0 and 1, or yes and no."""
     for name, column in zip(targets, labels, strict=True):
         held = next((value for value in column[rows] if isinstance(value, str)), None)
         if held is not None:
             raise ReglabError(
-                f"{path}: column {name!r}, one of {len(targets)} targets, holds texts, such as {held!r}. Several "
+                f"{where}: column {name!r}, one of {len(targets)} targets, holds texts, such as {held!r}. Several "
                 "targets are numbers to predict, or say by 0 and 1 which labels a row has."
             )
     found = np.column_stack([np.where(rows, column, 0) for column in labels])
@@ -107,18 +125,16 @@ def stem(path: Path) -> str:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path, options: TableOptions, target: str | None) -> tuple[list[Raw], np.ndarray | None, list[str]]:
-    """Return the columns of a file, the line that each row ends in if it is of text, and what was assumed."""
+def _read(path: Path, options: TableOptions, target: str | None) -> RawTable:
+    """Return a file's columns, the line that each row ends in if it is of text, and what was assumed."""
     if path.suffix.lower() == ".parquet":
-        frame = _read_parquet(path)
-        said = [f"{name!r}, the index of the table, was left out" for name in frame.index.names if name is not None]
-        return [Raw(str(name).strip(), frame.iloc[:, i]) for i, name in enumerate(frame.columns)], None, said
+        return RawTable.of(_read_parquet(path), where=str(path), short=path.name, name=stem(path))
     found = read_delimited(path, separator=options.separator, encoding=options.encoding, target=target)
     raws = [
         Raw(str(name).strip(), found.typed.iloc[:, i], functools.partial(found.texts, i))
         for i, name in enumerate(found.typed.columns)
     ]
-    return raws, found.lines, found.said
+    return RawTable(str(path), path.name, stem(path), raws, tuple(found.said), lines=found.lines)
 
 
 def _read_parquet(path: Path) -> Any:
@@ -132,7 +148,7 @@ def _read_parquet(path: Path) -> Any:
         raise ReglabError(f"{path} cannot be read as a table: {error}") from None
 
 
-def _check_names(path: Path, names: list[str], targets: tuple[str, ...], options: TableOptions) -> None:
+def _check_names(where: str, names: list[str], targets: tuple[str, ...], options: TableOptions) -> None:
     asked = [*(("target", name) for name in targets), *(("drop_columns", name) for name in options.drop_columns)]
     asked += [("keep_columns", name) for name in options.keep_columns]
     asked += [("categorical", name) for name in options.categorical]
@@ -143,15 +159,15 @@ def _check_names(path: Path, names: list[str], targets: tuple[str, ...], options
                 alone = " These look as values: the first line of a table holds the names of its columns."
             given = "" if option == "target" else f" ({option})"
             raise ReglabError(
-                f"{path} has no column {name!r}{given}.{nearest(name, names)} It has {listed(names)}.{alone}"
+                f"{where} has no column {name!r}{given}.{nearest(name, names)} It has {listed(names)}.{alone}"
             )
         if names.count(name) > 1:
-            raise ReglabError(f"{path} has {names.count(name)} columns called {name!r}. Give each a name of its own.")
+            raise ReglabError(f"{where} has {names.count(name)} columns called {name!r}. Give each a name of its own.")
     for name in targets:
         if name in options.drop_columns:
-            raise ReglabError(f"{path}: {name!r} holds the label (target), so it cannot be left out (drop_columns).")
+            raise ReglabError(f"{where}: {name!r} holds the label (target), so it cannot be left out (drop_columns).")
         if targets.count(name) > 1:
-            raise ReglabError(f"{path}: {name!r} appears twice among the targets. Name each column once.")
+            raise ReglabError(f"{where}: {name!r} appears twice among the targets. Name each column once.")
 
 
 def _are_values(names: list[str]) -> bool:
@@ -166,7 +182,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _labels(path: Path, label: Raw, options: TableOptions) -> tuple[np.ndarray, np.ndarray]:
+def _labels(label: Raw, options: TableOptions) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels, and where there is none."""
     if label.name in options.categorical:
         texts = label.written()
@@ -190,7 +206,7 @@ def _alike(classes: tuple[str, ...]) -> str:
 
 
 def _complete(
-    path: Path, columns: list[Column], unlabelled: np.ndarray, lines: np.ndarray | None,
+    where: str, columns: list[Column], unlabelled: np.ndarray, lines: np.ndarray | None,
     targets: tuple[str, ...], options: TableOptions, said: list[str],
 ) -> np.ndarray:  # fmt: skip
     """Return which rows are used: all, or those without missing values, as the policy says."""
@@ -203,7 +219,7 @@ def _complete(
 
     if unlabelled.any() and options.missing != "drop":
         raise ReglabError(
-            f"{path}: {unlabelled.sum()} of {len(unlabelled)} rows have no label in {_quoted(targets)}, the first in "
+            f"{where}: {unlabelled.sum()} of {len(unlabelled)} rows have no label in {_quoted(targets)}, the first in "
             f"{place(unlabelled)}. Leave such rows out (--missing drop); or, if words such as None and NA are a class, "
             f"say so ({flag('--categorical', *targets)})."
         )
@@ -216,7 +232,7 @@ def _complete(
         ]
         rows = np.logical_or.reduce(list(gaps.values()))
         raise ReglabError(
-            f"{path}: values are missing: {listed(found, 5)}. Leave such rows out, {rows.sum()} of {len(rows)} "
+            f"{where}: values are missing: {listed(found, 5)}. Leave such rows out, {rows.sum()} of {len(rows)} "
             "(--missing drop), put the mean of the training split in their place (--missing mean), or leave columns "
             f"out ({flag('--drop-columns', *gaps)})."
         )
@@ -227,7 +243,9 @@ def _complete(
         return np.ones(len(unlabelled), bool)
     incomplete = np.logical_or.reduce([unlabelled, *gaps.values()])
     if incomplete.all():
-        raise ReglabError(f"{path}: each row has a missing value, so none is left. Leave columns out (--drop-columns).")
+        raise ReglabError(
+            f"{where}: each row has a missing value, so none is left. Leave columns out (--drop-columns)."
+        )
     if incomplete.any():
         said.append(f"{incomplete.sum()} of {len(incomplete)} rows were left out, for they have missing values")
     return ~incomplete
@@ -244,7 +262,7 @@ def _written(column: Column) -> str:
 
 
 def _check_copies(
-    path: Path, columns: list[Column], read: Labels, targets: tuple[str, ...], kept: tuple[str, ...], said: list[str]
+    where: str, columns: list[Column], read: Labels, targets: tuple[str, ...], kept: tuple[str, ...], said: list[str]
 ) -> None:
     """Raise a ReglabError for a column that is the label; say which tell the class of each row."""
     classes, y = read.names, read.y
@@ -254,7 +272,7 @@ def _check_copies(
             copied = next((name for name, label in of_each if _is_copy(column, label)), None)
             if copied is not None and column.name not in kept:
                 raise ReglabError(
-                    f"{path}: column {column.name!r} is {copied!r} once more, so every model would be right. Leave it "
+                    f"{where}: column {column.name!r} is {copied!r} once more, so every model would be right. Leave it "
                     f"out ({flag('--drop-columns', column.name)}), or say that it is meant "
                     f"({flag('--keep-columns', column.name)})."
                 )
@@ -269,8 +287,8 @@ def _check_copies(
             continue
         if _is_label(different, classes, codes, y):
             raise ReglabError(
-                f"{path}: column {column.name!r} is the label {targets[0]!r} once more, so every model would be right. "
-                f"Leave it out ({flag('--drop-columns', column.name)}), or say that it is meant "
+                f"{where}: column {column.name!r} is the label {targets[0]!r} once more, so every model would be right."
+                f" Leave it out ({flag('--drop-columns', column.name)}), or say that it is meant "
                 f"({flag('--keep-columns', column.name)})."
             )
         said.append(

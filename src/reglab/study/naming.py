@@ -16,8 +16,8 @@ _LONGEST = 100  # letters of a folder's name; file systems take 255 bytes
 
 def text(thing: object) -> str:
     """Return how a spec calls data or a model: as it is found again, else by name."""
-    name = getattr(thing, "name", None) or getattr(thing, "__name__", None) or type(thing).__name__
-    return found_again(thing) or str(name)
+    names = (getattr(thing, "name", None), getattr(thing, "__name__", None))  # of a data frame, these may be columns
+    return found_again(thing) or next((name for name in names if isinstance(name, str) and name), type(thing).__name__)
 
 
 def found_again(thing: object) -> str | None:
