@@ -220,7 +220,8 @@ class Study(studies.Study[Results]):
         data: ``"digits"``, ``"cifar10"``, ``"breast_cancer"``, ``"wine"``, ``"iris"``, ``"diabetes"``; the path of a
             folder or archive with a folder a class, of a ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or
             ``((x_train, y_train), (x_test, y_test))``; a data frame of pandas, polars or pyarrow, with ``target``,
-            the column of labels, or a frame and labels in place of the arrays; or a :class:`reglab.Dataset`.
+            the column of labels, or a frame and labels in place of the arrays; a finite ``tf.data.Dataset`` or
+            ``keras.utils.PyDataset``, or ``(train, test)`` of them; or a :class:`reglab.Dataset`.
         model: a name that ``reglab models`` lists, with options: ``"inception(pooled=true)"``, ``"mlp"``, ``"fcn"``,
             ``"transformer"``; ``"package.module:function"``; a
             function without arguments or of ``(input_shape, num_classes)`` that returns a Keras model; or a Keras

@@ -139,8 +139,8 @@ def as_array(thing: object, where: str, what: str) -> np.ndarray:
         raise ReglabError(f"{where}{what} are a sparse matrix, {kind}. Give an array: x.toarray().")
     if hasattr(thing, "as_numpy_iterator") or hasattr(thing, "element_spec"):
         raise ReglabError(
-            f"{where}{what} are a tf.data pipeline, {kind}. A study splits, shuffles and batches by its seeds, so it "
-            "takes arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))."
+            f"{where}{what} are a tf.data pipeline, {kind}. Give one pipeline of examples with their labels, "
+            "tf.data.Dataset.zip(x, y), or such pipelines as (train, test)."
         )
     if isinstance(thing, np.ma.MaskedArray) and np.ma.getmaskarray(thing).any():
         raise ReglabError(f"{where}{what} are masked in places. Fill such values in, or leave the rows out.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def _named(arrays: Mapping[str, Any], start: str) -> dict[str, Any] | None:
 
 def from_arrays(
     source: Sequence[Any], *, name: str = "arrays", form: SaidForm = None, kind: str | None = None,
-    ignore_class: int | None = None,
+    ignore_class: int | None = None, assumed: Iterable[str] = (),
 ) -> Dataset:  # fmt: skip
     """Return ``(x, y)``, or ``((x_train, y_train), (x_test, y_test))`` with validation between if there are three.
 
@@ -88,12 +88,13 @@ def from_arrays(
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the number of axes shows, and that is said
             where it can be taken in two ways.
         ignore_class: of labels per position, the one that counts nowhere; by default -1.
+        assumed: what was assumed when they were read, a sentence each.
     """
     pairs = list(source) if len(source) and _is_pair(source[0]) else [source]
     if not (1 <= len(pairs) <= 3 and all(_is_pair(pair) for pair in pairs)):
         raise ReglabError("Arrays are given as (x, y) or as ((x_train, y_train), (x_test, y_test)).")
     where = [f"{name}: {part}" for part in _NAMES[len(pairs)]]
-    notes: list[str] = []
+    notes = list(assumed)
     xs = [_examples(x, place) for (x, _), place in zip(pairs, where, strict=True)]
     tokens = are_indices(kind) if kind is not None else xs[0].ndim == 2 and xs[0].dtype.kind in "iu"
     read = labels_of([y for _, y in pairs], xs, where, name=name, form=form, tokens=tokens, ignore_class=ignore_class)

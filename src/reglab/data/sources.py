@@ -15,6 +15,7 @@ from reglab.data.frames import Frame, hold_frames, load_frames
 from reglab.data.images import CHANNELS, load_images, parse_size
 from reglab.data.labels import SaidForm
 from reglab.data.members import ARCHIVES, is_archive
+from reglab.data.pipelines import Pipeline, Steps, are_pipelines, read_pipelines
 from reglab.data.reading import announce
 from reglab.data.table_options import TableOptions
 from reglab.data.tables import load_table
@@ -22,8 +23,8 @@ from reglab.errors import ReglabError, nearest
 
 __all__ = ["Source", "load"]
 
-Source: TypeAlias = "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | Frame | Dataset"
-"""What :func:`load` reads: a name or a path, arrays, a data frame, or what was read already."""
+Source: TypeAlias = "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | Frame | Pipeline | Steps | Dataset"
+"""What :func:`load` reads: a name or a path, arrays, a data frame, a pipeline, or what was read already."""
 
 _TABLES = (*DELIMITED, ".parquet")
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
@@ -51,8 +52,9 @@ def load(
             directory or archive with a folder per class (with or without ``train/``, ``val/`` and ``test/``), a
             ``.npz``, ``.csv`` or ``.parquet`` file; arrays ``(x, y)`` or ``((x_train, y_train), (x_test, y_test))``, or
             a mapping of them by these names; a data frame of pandas, polars or pyarrow with its ``target``, frames
-            ``(train, test)`` with their ``target``, or a frame and labels in place of the arrays; or a
-            :class:`Dataset`.
+            ``(train, test)`` with their ``target``, or a frame and labels in place of the arrays; a finite
+            ``tf.data.Dataset`` or ``keras.utils.PyDataset`` of ``(x, y)``, in batches or not, or ``(train, test)`` of
+            them; or a :class:`Dataset`.
         image_size: resize images to this: ``64``, ``"64x48"`` (height x width).
         color_mode: ``rgb``, ``grayscale`` or ``rgba``.
         skip_broken: leave out image files that cannot be read; by default they are an error that names all of them.
@@ -64,8 +66,9 @@ def load(
         kind: what one example is (:mod:`reglab.data.kinds`); by default what the source or the number of axes shows.
         taken_by: the name of a network and the kinds that it takes, where ``kind`` is not said and the arrays can be
             taken for one of them (:meth:`Dataset.taken_for`).
-        memory_limit: bytes of decoded images that are kept in memory; more are kept in a file and streamed from it. By
-            default a quarter of the machine's memory.
+        memory_limit: bytes of decoded images that are kept in memory; more are kept in a file and streamed from it. Of
+            a pipeline that does not say where it ends, after how many it is given up. By default a quarter of the
+            machine's memory.
         cache: the folder of that file; by default the system's for temporary files.
         **table: how a table is read: :class:`reglab.data.table_options.TableOptions`.
 
@@ -140,25 +143,42 @@ def _read(
         raise ReglabError(
             f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
         )
-    arrays_given = not framed and (isinstance(source, tuple | list) or str(source).lower().endswith(".npz"))
+    piped = are_pipelines(source)
+    arrays_given = piped or (not framed and (isinstance(source, tuple | list) or str(source).lower().endswith(".npz")))
     if ignore_class is not None and not arrays_given:
         raise ReglabError(
             f"ignore_class={ignore_class} is said of labels per position, which arrays and .npz files have."
         )
     if framed:
         return load_frames(source, target=target, options=options, form=form if isinstance(form, str) else None)
+    limit = _quarter_of_memory() if memory_limit is None else memory_limit
+    if piped:
+        pairs, assumed = read_pipelines(source, memory_limit=limit)
+        return from_arrays(pairs, name="pipeline", form=form, kind=kind, ignore_class=ignore_class, assumed=assumed)
     if isinstance(source, tuple | list):
         return from_arrays(source, form=form, kind=kind, ignore_class=ignore_class)
     if not isinstance(source, str | os.PathLike):
-        arrays = "arrays (x, y)" if not hasattr(source, "as_numpy_iterator") else (
-            "arrays: x, y = (numpy.concatenate(batches) for batches in zip(*pipeline.as_numpy_iterator()))"
-        )  # fmt: skip
         what = "a data frame: .collect() makes one of it" if hasattr(source, "collect") else "a data frame"
         raise ReglabError(
-            f"{type(source).__name__} is not data. Give a name, a path, {arrays}, {what}, or a reglab.Dataset."
+            f"{type(source).__name__} is not data. Give a name, a path, arrays (x, y), {what}, or a reglab.Dataset."
         )
     if str(source) in BUILT_IN and not Path(source).is_dir():
         return BUILT_IN[str(source)]()
+    path = _existing(source)
+    if path.suffix.lower() == ".npz":
+        return load_npz(path, form=form, kind=kind, ignore_class=ignore_class)
+    if found:
+        return load_table(path, target=target, options=options, form=form if isinstance(form, str) else None)
+    if path.is_dir() or is_archive(path):
+        folder = None if cache is None else Path(cache)
+        return load_images(
+            path, image_size=size, color_mode=color_mode, memory_limit=limit, cache=folder, skip_broken=skip_broken
+        )
+    raise _unreadable(path)
+
+
+def _existing(source: str | os.PathLike[str]) -> Path:
+    """Return the path of a file or folder that is there."""
     path = Path(source)
     if not path.exists():
         raise ReglabError(
@@ -168,20 +188,15 @@ def _read(
         )
     if not path.is_file() and not path.is_dir():  # a pipe would be waited for
         raise ReglabError(f"{path} is a pipe or a device. Give a file or a folder.")
-    if path.suffix.lower() == ".npz":
-        return load_npz(path, form=form, kind=kind, ignore_class=ignore_class)
-    if found:
-        return load_table(path, target=target, options=options, form=form if isinstance(form, str) else None)
+    return path
+
+
+def _unreadable(path: Path) -> ReglabError:
+    """Return why a file is no data."""
     if path.suffix.lower() in _SPREADSHEETS:
-        raise ReglabError(f"{path} is a spreadsheet, which reglab does not read. Save the sheet as CSV or Parquet.")
-    if path.is_dir() or is_archive(path):
-        limit = _quarter_of_memory() if memory_limit is None else memory_limit
-        folder = None if cache is None else Path(cache)
-        return load_images(
-            path, image_size=size, color_mode=color_mode, memory_limit=limit, cache=folder, skip_broken=skip_broken
-        )
+        return ReglabError(f"{path} is a spreadsheet, which reglab does not read. Save the sheet as CSV or Parquet.")
     single = " One array has no labels: save x and y with numpy.savez." if path.suffix.lower() == ".npy" else ""
-    raise ReglabError(
+    return ReglabError(
         f"{path} is no data that can be read.{single} Expected a folder, an archive ({', '.join(ARCHIVES)}), .npz, "
         ".csv or .parquet."
     )
