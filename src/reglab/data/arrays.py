@@ -11,11 +11,12 @@ import numpy as np
 
 from reglab.data.array_labels import as_array, labels_of
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, no_numbers
-from reglab.data.kinds import IMAGE, SERIES, TOKENS, are_indices, are_pictures, kinds_said, plural, seen, shaped
+from reglab.data.kinds import IMAGE, SERIES, TABLE, TOKENS, are_indices, are_pictures, kinds_said, plural, seen, shaped
 from reglab.data.labels import SaidForm
 from reglab.data.listing import few
 from reglab.data.reading import alike
 from reglab.data.several import by_input, called, each, example_shape, together
+from reglab.data.sparse import dense, is_sparse
 from reglab.errors import ReglabError
 from reglab.rounding import narrowed
 
@@ -95,6 +96,12 @@ def from_arrays(
         raise ReglabError("Arrays are given as (x, y) or as ((x_train, y_train), (x_test, y_test)).")
     where = [f"{name}: {part}" for part in _NAMES[len(pairs)]]
     notes = list(assumed)
+    if kind is None and any(is_sparse(x) for x, _ in pairs):
+        kind = TABLE
+    pairs = [
+        (dense(x, place, "examples", notes), dense(y, place, "labels", notes))
+        for (x, y), place in zip(pairs, where, strict=True)
+    ]
     xs = [_examples(x, place) for (x, _), place in zip(pairs, where, strict=True)]
     tokens = are_indices(kind) if kind is not None else xs[0].ndim == 2 and xs[0].dtype.kind in "iu"
     read = labels_of([y for _, y in pairs], xs, where, name=name, form=form, tokens=tokens, ignore_class=ignore_class)
