@@ -45,7 +45,7 @@ demo: $(VENV)/.installed-demo  ## compare the paper's ten arms on scikit-learn's
 	@$(BIN)/reglab demo
 
 paper: $(VENV)/.installed-demo  ## show the study of the paper as recorded in docs/results; DATA=archive trains what is left
-	@$(BIN)/python docs/results/paper.py $(if $(DATA),--data $(DATA))
+	@$(BIN)/python docs/results/paper.py $(if $(DATA),--data "$(DATA)")
 
 test: about-test $(VENV)/.installed-test  ## run the fast tests on TensorFlow and JAX, and on PyTorch where it is installed (7 minutes)
 	@$(call run_tests,tensorflow,TensorFlow: every fast test,not slow)

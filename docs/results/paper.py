@@ -47,7 +47,7 @@ def main() -> None:
             try:
                 trained(study(name, folder, said.data), console, execution=execution(said))
             finally:
-                if holds_study(folder):
+                if left(folder) >= 0:
                     pack(folder, packed)
         show(name, folder, console)
         if said.page and holds_study(folder):
@@ -72,6 +72,8 @@ def left(folder: Path) -> int:
     if not holds_study(folder):
         return -1
     with View(folder) as view:
+        if view.about is None:
+            return -1
         counts = view.status().counts
     return counts["planned"] + counts["failed"]
 

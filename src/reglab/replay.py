@@ -34,7 +34,7 @@ class Replay:
         starts_otherwise: whether a training would begin here from other initial weights than the study's did.
 
     Raises:
-        ReglabError: if data or model are not those the study was trained with.
+        ReglabError: if the data, or the model but for its initial weights, are not those the study was trained with.
     """
 
     def __init__(self, folder: str | Path, assignment: Assignment) -> None:

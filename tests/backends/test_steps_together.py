@@ -12,6 +12,8 @@ from reglab.data.batches import Batches
 from reglab.recipe import Recipe
 from reglab.study.user_callbacks import watches_steps
 
+STEPS = "reglab: several steps"
+
 pytestmark = [
     pytest.mark.backend,
     pytest.mark.skipif(keras.backend.backend() != "jax", reason="the other backends take steps one by one"),
@@ -46,8 +48,8 @@ def test_stacks_hold_the_batches_of_an_epoch_in_their_order(accelerator, count, 
     for item in range(len(fed.data)):
         x, y, w = fed.data[item]
         stacked = isinstance(x, dict)
-        assert (len(x["steps"]) if stacked else 0) == sizes[item % len(sizes)]
-        found += list(zip(x["steps"], y, w, strict=True)) if stacked else [(x, y, w)]
+        assert (len(x[STEPS]) if stacked else 0) == sizes[item % len(sizes)]
+        found += list(zip(x[STEPS], y, w, strict=True)) if stacked else [(x, y, w)]
     for step, batch in enumerate(found):
         for part, expected in zip(batch, plain[step], strict=True):
             np.testing.assert_array_equal(part, expected)
@@ -84,6 +86,7 @@ RECIPES = [
     "adversarial(epsilon=0.05)",
     "sam",
     "ema(momentum=0.9)",
+    "swa(start=0.3)",
 ]
 
 
@@ -116,3 +119,49 @@ def study_record(results, run):
 
     with View(results.folder) as view:
         return view.record(run.id)
+
+
+def test_measuring_steps_counts_those_that_an_item_has(accelerator, monkeypatch):
+    from reglab.experiments import steps
+
+    seen = []
+
+    class Program:
+        class model:
+            stop_training = False
+
+            @staticmethod
+            def fit(data, *, steps_per_epoch, **others):
+                seen.append(sum(len(data[item][1]) if isinstance(data[item][0], dict) else 1
+                                for item in range(steps_per_epoch)))  # fmt: skip
+
+        @staticmethod
+        def feed(batches):
+            return backends.adapter().feed(batches)
+
+    made = steps._Training.__new__(steps._Training)
+    made._program, made._batch_size, made.steps = Program, 10, 67
+    made._data = type("Data", (), {
+        "x": np.zeros((670, 3), "uint8"), "y": np.arange(670), "train": np.arange(670), "weights": None,
+        "preprocess": staticmethod(lambda x: x.astype("float32")), "stream": staticmethod(lambda name: 3),
+    })  # fmt: skip
+    for asked in (1, 30, 65, 67):
+        clock = steps._Clock(asked, lambda: None, seconds=0)
+        made.fit(clock)
+        assert seen[-1] == clock.steps >= min(asked, 64), asked
+
+
+@pytest.mark.slow
+def test_an_input_can_be_called_steps():
+    import reglab
+
+    inputs = {name: keras.Input((3,), name=name) for name in ("steps", "other")}
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Concatenate()(list(inputs.values()))))
+    regularized = reglab.regularize(model, "l2(kernel=0.01)")
+    regularized.compile("sgd", "mse")
+    x = {name: np.ones((8, 3), "float32") for name in inputs}
+    assert np.isfinite(regularized.fit(x, np.ones((8, 1), "float32"), verbose=0).history["loss"][0])
+    only = keras.Sequential([keras.Input((3,), name="steps"), keras.layers.Dense(1)])
+    regularized = reglab.regularize(only, "l2(kernel=0.01)")
+    regularized.compile("sgd", "mse")
+    assert np.isfinite(regularized.fit({"steps": x["steps"]}, np.ones((8, 1), "float32"), verbose=0).history["loss"][0])

@@ -150,3 +150,130 @@ def test_a_study_that_lacks_nothing_is_shown_without_data_and_backend(study, pac
     assert "4 runs packed into" in ran.output
     ran = CliRunner().invoke(cli, ["unpack", str(tmp_path / "packed"), str(tmp_path / "twice")])
     assert "4 runs unpacked into" in ran.output
+
+
+def damaged(packed, tmp_path, change):
+    """Return a copy of the packed study whose study.json was changed."""
+    target = tmp_path / "packed"
+    shutil.copytree(packed[1], target)
+    held = json.loads((target / "study.json").read_text())
+    change(held)
+    (target / "study.json").write_text(json.dumps(held))
+    return target
+
+
+@pytest.mark.parametrize("change", [
+    lambda held: held.update(spec=None),
+    lambda held: held.update(facts=None),
+    lambda held: held.update(execution=[1]),
+    lambda held: held.pop("about"),
+    lambda held: held["runs"][0].update(id="../../x"),
+    lambda held: held["runs"][0].update(id="/tmp/x"),
+    lambda held: held["runs"][0].update(id=[1]),
+    lambda held: held["runs"][0].update(name=None),
+    lambda held: held["runs"][0].update(seed="0"),
+    lambda held: held["runs"].append(held["runs"][0]),
+])  # fmt: skip
+def test_what_study_json_cannot_say_is_refused_and_nothing_is_written(packed, tmp_path, change):
+    target = damaged(packed, tmp_path, change)
+    with pytest.raises(ReglabError, match=r"study.json is damaged"):
+        unpack(target, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def rewritten(path, name, change):
+    """Write a run's archive anew with one of its files changed."""
+    with zipfile.ZipFile(path) as file:
+        held = {each: file.read(each) for each in file.namelist()}
+    held[name] = change(held[name])
+    with zipfile.ZipFile(path, "w") as file:
+        for each, content in held.items():
+            file.writestr(each, content)
+
+
+def of_record(**changes):
+    return lambda content: json.dumps({**json.loads(content), **changes}).encode()
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("history.json", lambda content: b"{}"),
+    ("predictions.npz", lambda content: content[:-20]),
+    ("record.json", of_record(files={"/dev/zero": [0, "x"]})),
+    ("record.json", of_record(files=None)),
+    ("record.json", of_record(metrics={"a": "b"})),
+    ("record.json", of_record(error=None)),
+    ("record.json", of_record(seed=7)),
+    ("record.json", of_record(status="failed")),
+])  # fmt: skip
+def test_a_run_that_is_not_what_was_packed_is_refused_and_nothing_is_written(packed, tmp_path, name, change):
+    target = tmp_path / "packed"
+    shutil.copytree(packed[1], target)
+    rewritten(target / "runs" / f"{packed[0][0]}.zip", name, change)
+    with pytest.raises(ReglabError, match=r"\.zip is damaged"):
+        unpack(target, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_bytes_that_flip_are_noticed(packed, tmp_path):
+    target = tmp_path / "packed"
+    shutil.copytree(packed[1], target)
+    path = target / "runs" / f"{packed[0][0]}.zip"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(ReglabError, match=r"\.zip is damaged"):
+        unpack(target, tmp_path / "again")
+
+
+def test_what_is_no_run_of_the_plan_is_left_alone(packed, tmp_path):
+    target = tmp_path / "packed"
+    shutil.copytree(packed[1], target)
+    (target / "runs" / ".reglab-tmp-1-abc.zip").write_bytes(b"half")
+    assert len(unpack(target, tmp_path / "again")) == 4
+
+
+def test_a_damaged_run_is_not_packed(study, tmp_path):
+    folder, _ = study
+    shutil.copytree(folder / "study", tmp_path / "study")
+    run = next((tmp_path / "study" / "runs").iterdir())
+    text = (run / "history.json").read_text()
+    (run / "history.json").write_text(text.replace("0", "1", 1))
+    with pytest.raises(ReglabError, match="cannot be read"):
+        pack(tmp_path / "study", tmp_path / "packed")
+
+
+def test_another_study_of_the_same_data_is_not_packed_over_it(study, tmp_path):
+    folder, _ = study
+    other = reglab.Study("digits", "mlp", ["none", "dropout"], out=tmp_path / "other", **BY)
+    other.run(workers=0)
+    pack(folder / "study", tmp_path / "packed")
+    with pytest.raises(ReglabError, match="another study"):
+        pack(other.out, tmp_path / "packed")
+
+
+def test_a_study_goes_on_after_it_is_unpacked_onto_itself_wherever_its_data_lie(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(60) % 2)
+    made = reglab.Study(str(tmp_path / "mine.npz"), "mlp", [], out=tmp_path / "study", seeds=1, epochs=1)
+    made.run(workers=0)
+    pack(made.out, tmp_path / "packed")
+    assert unpack(tmp_path / "packed", made.out) == []
+
+
+def test_what_needs_weights_says_that_there_are_none(packed, tmp_path):
+    results = unpacked(packed, tmp_path)
+    with pytest.raises(ReglabError, match="has no weights: reglab pack leaves them out"):
+        results.best().network()
+
+
+def test_a_run_that_is_gone_is_trained_by_resume(study, packed, tmp_path):
+    from click.testing import CliRunner
+
+    from reglab.cli import cli
+
+    unpacked(packed, tmp_path)
+    shutil.rmtree(tmp_path / "again" / "runs" / packed[0][0])
+    ran = CliRunner().invoke(cli, ["resume", str(tmp_path / "again"), "--workers", "0"])
+    assert ran.exit_code == 0, ran.output
+    assert "Nothing is left to train." not in ran.output
+    assert (tmp_path / "again" / "runs" / packed[0][0] / "weights.npz").exists()

@@ -10,11 +10,12 @@ import importlib
 import importlib.util
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 
 from reglab.errors import ReglabError, nearest
 
-__all__ = ["BACKENDS", "adapter", "device", "installed", "loaded", "name", "require", "version"]
+__all__ = ["BACKENDS", "adapter", "device", "installed", "loaded", "name", "on_processor", "require", "version"]
 
 # Without a choice of the user's, the first that is installed. The order says nothing of their speed, which depends on
 # model and machine: ``reglab backends`` measures it.
@@ -94,3 +95,15 @@ def version() -> str:
 def device() -> str:
     """Return what the backend computes on in this process: CPU, or the name of its first accelerator."""
     return str(adapter().device())
+
+
+def on_processor() -> AbstractContextManager[object]:
+    """Return a scope in which the processor computes; where the backend was told to use no processor, as elsewhere."""
+    import keras
+
+    if device() == "CPU":
+        return nullcontext()
+    try:
+        return keras.device("cpu:0")
+    except RuntimeError:  # JAX_PLATFORMS=cuda
+        return nullcontext()

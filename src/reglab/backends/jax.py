@@ -45,7 +45,7 @@ def device() -> str:
 # Steps that an accelerator takes as one program, and bytes of their batches, at most. Starting each by itself takes the
 # host longer than a small network takes for the step.
 _TOGETHER, _TOGETHER_BYTES = 64, 2**26
-_STEPS = "steps"  # the key under which inputs hold the batches of several steps
+_STEPS = "reglab: several steps"  # the only key of inputs that hold the batches of several steps
 
 
 def feed(batches: Batches, *, watched: bool = False) -> Fed:
@@ -117,7 +117,7 @@ class StepMixin(_Trainer):
 
     def train_step(self, state: _State, data: Tensors) -> tuple[dict[str, Tensor], _State]:
         x, *rest = data
-        if not (isinstance(x, dict) and _STEPS in x):
+        if not (isinstance(x, dict) and list(x) == [_STEPS]):
             return self._one_step(state, data)
 
         def step(state: _State, batch: Tensors) -> tuple[_State, dict[str, Tensor]]:

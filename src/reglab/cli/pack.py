@@ -17,8 +17,8 @@ __all__ = ["pack"]
 def pack(folder: str, target: str) -> None:
     """Pack the records of the study in FOLDER into TARGET, small enough for a repository.
 
-    Weights and checkpoints are left out, and probabilities of classes are rounded to hundredths. Give the same TARGET
-    again, and what has come since is added. reglab unpack makes a study folder of it.
+    Weights and checkpoints are left out, and probabilities of classes are rounded where accuracy decides. Give the
+    same TARGET again, and what has come since is added. reglab unpack makes a study folder of it.
     """
     added = packed(folder, target)
     say(f"{len(added)} run{'s' * (len(added) != 1)} packed into {target}.")

@@ -94,18 +94,23 @@ class _Training:
 
     def fit(self, clock: _Clock, indices: np.ndarray | None = None) -> None:
         """Train until the clock ends it, on all training examples or on some."""
-        data = self._data
-        batches = Batches(
-            data.x, data.y, data.train if indices is None else indices, batch_size=self._batch_size, epochs=_ENDLESS,
-            seed=data.stream("batches"), preprocess=data.preprocess, weights=data.weights,
-        )  # fmt: skip
-        feed = self._program.feed(batches)
-        items = feed.steps if clock.steps >= batches.steps else -(-clock.steps // feed.most)
-        clock.steps = batches.steps if items == feed.steps else items * feed.most
+        chosen = self._data.train if indices is None else indices
+        feed = self._program.feed(self._batches(chosen))
+        if feed.most > 1 and clock.steps < self.steps:  # as many items as that are, which are an epoch of their own
+            clock.steps = min(-(-clock.steps // feed.most) * feed.most, len(chosen) // self._batch_size)
+            feed = self._program.feed(self._batches(chosen[: clock.steps * self._batch_size]))
         model = self._program.model
         model.stop_training = False
         model.fit(
-            feed.data, epochs=_ENDLESS, steps_per_epoch=items, shuffle=False, verbose=0, callbacks=[clock]
+            feed.data, epochs=_ENDLESS, steps_per_epoch=feed.steps if feed.most > 1 else clock.steps, shuffle=False,
+            verbose=0, callbacks=[clock],
+        )  # fmt: skip
+
+    def _batches(self, indices: np.ndarray) -> Batches:
+        data = self._data
+        return Batches(
+            data.x, data.y, indices, batch_size=self._batch_size, epochs=_ENDLESS, seed=data.stream("batches"),
+            preprocess=data.preprocess, weights=data.weights,
         )  # fmt: skip
 
 

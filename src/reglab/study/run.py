@@ -41,7 +41,7 @@ __all__ = ["Program", "SeedData"]
 # Numbers in the inputs of a prediction step, and examples at most. On a CPU larger steps are slower: their activations
 # leave the caches, and memory is asked of the system and given back each time. On a GPU smaller ones are, for the time
 # goes into starting them.
-_ON_CPU, _ON_GPU = (2**18, 512), (2**22, 4096)
+_ON_CPU, _ON_GPU = (2**18, 512), (2**22, 1024)
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,9 +80,11 @@ def copies(given: Sequence[Any]) -> list[Any]:
 
 def watches_steps(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback does something before or after each training step."""
-    if isinstance(callback, _known.LambdaCallback):  # which has its functions as attributes
-        return any(name in vars(callback) for name in _OF_STEPS)
-    return any(getattr(type(callback), name) is not getattr(_known.Callback, name) for name in _OF_STEPS)
+    # LambdaCallback has its functions as attributes.
+    return any(
+        name in vars(callback) or getattr(type(callback), name) is not getattr(_known.Callback, name)
+        for name in _OF_STEPS
+    )
 
 
 def logs_of(values: Mapping[str, float], task: Task) -> dict[str, float]:

@@ -7,7 +7,7 @@ import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -292,7 +292,7 @@ class Workbench:
 
     def _initial_weights(self, seed: int) -> list[np.ndarray]:
         # An accelerator's random numbers differ in their last bits, and a study is the same wherever it is trained.
-        with nullcontext() if backends.device() == "CPU" else keras.device("cpu:0"):
+        with backends.on_processor():
             return [np.array(weight) for weight in self._build(seed).get_weights()]
 
     def _build(self, seed: int) -> keras.Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -33,7 +34,6 @@ __all__ = [
 ]
 
 _SMALLEST = 1e-37  # of a probability in float32
-_DIGITS = 2  # of probabilities that are kept where space counts
 
 ACCURACY = Metric(
     "accuracy", "accuracy", of.accuracy, per_example=of.hits, counts=True, compiled="'accuracy'",
@@ -353,11 +353,17 @@ class ClassTask(OfClasses):
         }
 
     def compact(self, predictions: np.ndarray) -> np.ndarray:
-        """Return probabilities rounded to hundredths; where that makes a tie, the most probable class stays it."""
-        found, first = predictions.round(_DIGITS), predictions.argmax(axis=-1)
+        """Return rounded probabilities where what decides is which class is most probable; that class stays.
+
+        To hundredths of ten classes, thousandths of a hundred, and so on.
+        """
+        if not self.decides.counts:
+            return predictions
+        digits = max(2, math.ceil(math.log10(len(self.classes)) + 1))
+        found, first = predictions.round(digits), predictions.argmax(axis=-1)
         rows = np.flatnonzero(found.argmax(axis=-1) != first)
-        found[rows, first[rows]] += 10.0**-_DIGITS
-        return np.asarray(found.round(_DIGITS))
+        found[rows, first[rows]] += 10.0**-digits
+        return np.asarray(found.round(digits))
 
     def details(self, y: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         """Return ``confusion``, counts ``(classes, classes)``, and ``calibration``, confidence against accuracy."""

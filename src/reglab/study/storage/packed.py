@@ -3,42 +3,52 @@
 ::
 
     .reglab           says that the folder is a packed study of reglab's
-    study.json        spec, facts, what people are told, and which runs there are
+    study.json        spec, facts, headline, notes and versions, and which runs there are
     runs/<id>.zip     record.json, history.json and predictions.npz of each run that has a result
     robustness.json   and other answers, as they are
 
-A run's file is written once and has the same bytes wherever it is packed, so a version control system keeps each once.
+A run's file is written once. Its bytes depend on what is in it alone (and on the zlib that packed it), so a version
+control system keeps each once. Whoever unpacks does not trust what is there: everything is checked before a study
+folder is made.
 """
 
 from __future__ import annotations
 
-import json
+import lzma
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from reglab.errors import ReglabError
-from reglab.study.records import ACCEPTED, Predictions, Record
+from reglab.study.records import ACCEPTED, PLANNED, Predictions, Record
 from reglab.study.storage import answers, disk, owned, run_folder, sound
 from reglab.study.storage.store import Store
-from reglab.study.storage.view import View
+from reglab.study.storage.view import View, frozen_spec
 from reglab.tasks import Task, read_task
 
 __all__ = ["pack", "unpack"]
 
 _ANSWERS = ("diagnosis", "robustness", "references")
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the time of every file in an archive: its bytes depend on what is in it alone
-_MOST_BYTES = 2**31  # that a run's file may unpack to
+_ROW = ("id", "name", "recipe", "hyperparameters", "seed")
+_FILES = ("history.json", "predictions.npz")  # beside record.json, which says what they are
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the time of every file in an archive
+_UNIX = 3  # the system that every archive is said to be of
+_LARGEST = 2**30  # bytes that a run's file may unpack to
+
+# What reading raises of bytes that are not what was packed.
+_DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, NotImplementedError,
+           RecursionError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)  # fmt: skip
 
 
 def pack(folder: str | Path, target: str | Path) -> list[str]:
     """Pack a study; what is packed there already stays, and what has come since is added.
 
-    Weights and checkpoints are left out, and probabilities of classes are rounded to hundredths. Metrics are those that
-    were measured.
+    Weights and checkpoints are left out. Where what decides is which class is most probable, probabilities are rounded,
+    and that class stays. Metrics are those that were measured.
 
     Args:
         folder: the study folder.
@@ -48,26 +58,28 @@ def pack(folder: str | Path, target: str | Path) -> list[str]:
         The runs that were added.
 
     Raises:
-        ReglabError: if there is no study, or ``target`` holds something else.
+        ReglabError: if there is no study, a file of it is damaged, or ``target`` holds something else.
     """
-    target = owned.given(target)
+    folder, target = Path(folder), owned.given(target)
     owned.check(target, owned.PACKED)
     with View(folder) as view:
         told = _told(view)
-        before = disk.read_json(target / "study.json")
-        if before is not None and before.get("facts") != told["facts"]:
-            raise ReglabError(f"{target} holds another study packed. Choose another folder.")
+        if (target / "study.json").exists():
+            before = _read(target)
+            if any(before.get(key) != told[key] for key in ("spec", "facts")):
+                raise ReglabError(f"{target} holds another study packed. Choose another folder.")
+        task = read_task(told["about"]["task"])
+        rows = [row["id"] for row in view.runs() if row["status"] in ACCEPTED]
+        added = [run for run in rows if not _archive(target, run).exists()]
+        for run in added:
+            if run_folder.complete(folder / "runs" / run) is None:
+                raise run_folder.damage(folder / "runs" / run / "record.json", "a file is not what was written")
         with disk.errors_named(target, "write"):
             (target / "runs").mkdir(parents=True, exist_ok=True)
             owned.mark(target, owned.PACKED)
-            disk.write_json(target / "study.json", told)
-            added = [
-                row["id"]
-                for row in view.runs()
-                if row["status"] in ACCEPTED and not (target / "runs" / f"{row['id']}.zip").exists()
-            ]
             for run in added:
-                _write(target / "runs" / f"{run}.zip", view.record(run), read_task(told["about"]["task"]))
+                _write(_archive(target, run), view.record(run), task)
+            disk.write_json(target / "study.json", told)
             for stem in _ANSWERS:
                 for path, answer in answers.every(folder, stem).items():
                     disk.write_json(target / path.name, answer)
@@ -87,26 +99,21 @@ def unpack(packed: str | Path, out: str | Path) -> list[str]:
         The runs that were added.
 
     Raises:
-        ReglabError: if ``packed`` is no packed study or is damaged, or ``out`` holds something else.
+        ReglabError: if ``packed`` is no packed study or is damaged, and then nothing is written; or if ``out`` holds
+            something else.
     """
     packed, out = Path(packed), owned.given(out)
-    held = disk.read_json(packed / "study.json")
-    if owned.kind(packed) != owned.PACKED or not isinstance(held, dict):
-        raise ReglabError(f"There is no packed study in {packed}. Give a folder that reglab pack wrote.")
-    try:
-        sound.check_told(held["spec"], held["facts"], held["about"])
-        rows = [{key: row[key] for key in ("id", "name", "recipe", "hyperparameters", "seed")} for row in held["runs"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReglabError(
-            f"{packed / 'study.json'} is damaged ({error}). Take it from where it came once more."
-        ) from None
+    held = _read(packed)
     owned.check(out)
-    with Store(out) as store, _opened(packed) as unpacked:
-        store.freeze(held["spec"])
-        store.register(held["facts"], rows, held["about"])
+    spec = frozen_spec(out)
+    if spec is None or _named(spec) != held["spec"]:
+        spec = held["spec"]  # where data and model lie on this machine is known to the folder alone
+    with _extracted(packed, held["runs"]) as extracted, Store(out) as store:
+        store.freeze(spec)
+        store.register(held["facts"], held["runs"], held["about"])
         if not store.execution():
-            store.set_execution(held.get("execution") or {})
-        added = store.adopt(unpacked, [row["id"] for row in rows])
+            store.set_execution(held["execution"])
+        added = store.adopt(extracted, [row["id"] for row in held["runs"]])
         with disk.errors_named(out, "write"):
             for stem in _ANSWERS:
                 for path, answer in answers.every(packed, stem).items():
@@ -115,23 +122,56 @@ def unpack(packed: str | Path, out: str | Path) -> list[str]:
     return added
 
 
+def _archive(packed: Path, run: str) -> Path:
+    return packed / "runs" / f"{run}.zip"
+
+
 def _told(view: View) -> dict[str, Any]:
     if view.spec is None or view.about is None:
         raise ReglabError(f"The study in {view.folder} has not begun, so there is nothing to pack.")
-    keys = ("id", "name", "recipe", "hyperparameters", "seed")
     return {
-        "spec": {**view.spec, **{key: _name(view.spec[key]) for key in ("data", "model")}},
+        "spec": _named(view.spec),
         "facts": view.facts,
         "about": view.about,
         "execution": {} if view.threads is None else {"threads": view.threads},
-        "runs": [{key: row[key] for key in keys} for row in view.runs()],
+        "runs": [{key: row[key] for key in _ROW} for row in view.runs()],
     }
 
 
+def _named(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a spec whose data and model are called by their names, without where they lie on this machine."""
+    return {**spec, **{key: _name(spec[key]) for key in ("data", "model")}}
+
+
 def _name(source: str) -> str:
-    """Return what data or a model are called, without where they lay on this machine."""
     path, mark, options = source.partition("(")
-    return f"{Path(path).name}{mark}{options}" if Path(path).is_absolute() else source
+    return f"{PurePath(path).name}{mark}{options}"
+
+
+def _read(packed: Path) -> dict[str, Any]:
+    """Return what the file of a packed study says, checked."""
+    path = packed / "study.json"
+    held = disk.read_json(path)
+    if owned.kind(packed) != owned.PACKED or not path.exists():
+        raise ReglabError(f"There is no packed study in {packed}. Give a folder that reglab pack wrote.")
+    try:
+        if not all(isinstance(held[key], dict) for key in ("spec", "facts", "about", "execution")):
+            raise ValueError("spec, facts, about and execution are not mappings")
+        sound.check_told(held["spec"], held["facts"], held["about"])
+        if not all(key == "threads" and type(value) is int for key, value in held["execution"].items()):
+            raise ValueError("execution is not what reglab writes there")
+        rows = [{key: row[key] for key in _ROW} for row in held["runs"]]
+        for row in rows:
+            sound.check_run({**row, "status": PLANNED, "metrics": {}, "error": ""})
+        if len({row["id"] for row in rows}) < len(rows) or len({_pair(row) for row in rows}) < len(rows):
+            raise ValueError("a run stands there twice")
+    except _DAMAGE as error:
+        raise ReglabError(f"{path} is damaged ({error}). Take it from where it came once more.") from None
+    return {**held, "runs": rows}
+
+
+def _pair(row: Mapping[str, Any]) -> tuple[str, int]:
+    return row["hyperparameters"], row["seed"]
 
 
 def _write(path: Path, record: Record, task: Task) -> None:
@@ -144,39 +184,50 @@ def _write(path: Path, record: Record, task: Task) -> None:
     del fields["read_test"]
     small = Record(**fields, validation=compact(record.validation), test=compact(record.test))
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+        folder = Path(scratch) / "run"
+        folder.mkdir()
         run_folder.fill(folder, small)
-        archive = folder / "packed"
+        archive = Path(scratch) / "packed"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
             for held in sorted(folder.iterdir()):
-                if held != archive:
-                    info = zipfile.ZipInfo(held.name, _EARLIEST)
-                    info.compress_type = zipfile.ZIP_DEFLATED
-                    file.writestr(info, held.read_bytes())
+                info = zipfile.ZipInfo(held.name, _EARLIEST)
+                info.compress_type, info.create_system = zipfile.ZIP_DEFLATED, _UNIX
+                file.writestr(info, held.read_bytes())
         disk.write(path, archive.read_bytes())
 
 
 @contextmanager
-def _opened(packed: Path) -> Iterator[Path]:
-    """Give a folder with the runs as a study has them."""
+def _extracted(packed: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:
+    """Give a folder with the runs of the plan that are there, as a study has them, each checked."""
     with tempfile.TemporaryDirectory() as scratch:
-        for path in sorted((packed / "runs").glob("*.zip")):
-            folder = Path(scratch) / "runs" / path.stem
+        for row in rows:
+            path = _archive(packed, row["id"])
+            if not path.exists():
+                continue
+            folder = Path(scratch) / "runs" / row["id"]
             folder.mkdir(parents=True)
-            _extract(path, folder)
+            try:
+                _extract(path, folder, row)
+            except _DAMAGE as error:
+                raise ReglabError(
+                    f"{path} is damaged ({error}). Take it from where it came once more, or remove it."
+                ) from None
         yield Path(scratch)
 
 
-def _extract(path: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as file:
-            held: Mapping[str, zipfile.ZipInfo] = {info.filename: info for info in file.infolist()}
-            if sum(info.file_size for info in held.values()) > _MOST_BYTES:
-                raise ValueError("it is larger than any run")
-            for name in ("record.json", "history.json", "predictions.npz"):
-                if name in held:
-                    (folder / name).write_bytes(file.read(name))
-        if run_folder.complete(folder) is None:
-            raise ValueError("a file is gone or not what was written")
-    except (OSError, ValueError, zipfile.BadZipFile, json.JSONDecodeError, NotImplementedError, RuntimeError) as error:
-        raise ReglabError(f"{path} is damaged ({error}). Take it from where it came once more, or remove it.") from None
+def _extract(path: Path, folder: Path, row: Mapping[str, Any]) -> None:
+    """Take a run out of its archive; raise what is among ``_DAMAGE`` if it is not what was packed."""
+    with zipfile.ZipFile(path) as file:
+        held = {info.filename: info.file_size for info in file.infolist()}
+        if sum(held.values()) > _LARGEST:
+            raise ValueError("it is larger than any run")
+        for name in ("record.json", *_FILES):
+            if name in held:
+                (folder / name).write_bytes(file.read(name))
+    record = disk.read_json(folder / "record.json")
+    sound.check_run(record)
+    if not set(record[disk.MANIFEST]) <= set(_FILES) or any(record[key] != row[key] for key in _ROW):
+        raise ValueError("it is another run, or names other files")
+    if record["status"] not in ACCEPTED or run_folder.complete(folder) is None:
+        raise ValueError("a file is gone or not what was written")
+    run_folder.read(folder, {key: record[key] for key in (*_ROW, "status", "metrics", "error")})

@@ -93,6 +93,12 @@ def weights(folder: Path) -> list[np.ndarray]:
         Damaged: naming the file.
     """
     path = folder / "weights.npz"
+    about = disk.read_json(folder / "record.json")
+    if isinstance(about, Mapping) and path.name not in (about.get(disk.MANIFEST) or {path.name}):
+        raise ReglabError(
+            f"The run in {folder} has no weights: reglab pack leaves them out. What needs them can be done in the "
+            "folder that was packed, or with a study that is trained anew."
+        )
     with _reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return [arrays[key] for key in sorted(arrays.files)]
 
