@@ -240,7 +240,8 @@ class Study(studies.Study[Results]):
             ``learning_rate``, ``precision``, ``preprocess``, ``protocol`` and others. ``optimizer``, ``schedule`` and
             ``loss`` can be Keras objects or own functions too, ``class_weight`` a mapping; by default they are those
             that the model was compiled with. ``metrics`` is a list of names, metrics and functions,
-            ``sample_weight`` an array, ``callbacks`` a list of Keras callbacks or
+            ``sample_weight`` an array, ``groups`` an array too, of examples that lie together in one part (of a table,
+            ``group`` names a column), ``callbacks`` a list of Keras callbacks or
             of functions that make them, of which each run has its own.
 
     Raises:

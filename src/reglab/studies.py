@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from reglab import backends
-from reglab.data import Dataset, Source, load, split, test_part
+from reglab.data import Dataset, Source, Split, load, split, test_part
 from reglab.data.dataset import VAL
+from reglab.data.groups import told_of_groups
 from reglab.declare import params
 from reglab.errors import ReglabError, nearest
 from reglab.models import ModelSource, takes
@@ -173,7 +174,7 @@ class Study(Generic[R]):
     def dataset(self) -> Dataset:
         """The data, read when it is first asked for."""
         if self._dataset is None:
-            self._dataset = load(self.source, **self._reading())
+            self._dataset = load(self.source, groups=self._given.get("groups"), **self._reading())
         return self._dataset
 
     def _reading(self) -> dict[str, Any]:
@@ -205,16 +206,19 @@ class Study(Generic[R]):
         Args:
             out: its folder; None for the default one by its name.
             reuse: folders of other studies, whose results are taken over.
-            data: other data; by default the same, which are not read again unless they are now read otherwise.
+            data: other data; by default the same, which are not read again unless they are now read otherwise. An array
+                of groups is of the data that it was given with.
             recipes: other recipes, with this study's baseline among them.
             **settings: what else changes.
         """
+        given = {key: value for key, value in self._given.items() if key != "groups" or data is None}
         made = type(self)(
             self.source if data is None else data, self.model, self.recipes if recipes is None else recipes,
             baseline=self.baseline, out=out, reuse=reuse,
-            **{**self.settings.to_dict(), **self._given, **settings},
+            **{**self.settings.to_dict(), **given, **settings},
         )  # fmt: skip
-        if data is None and made._reading() == self._reading():
+        same_groups = made._given.get("groups") is self._given.get("groups")
+        if data is None and made._reading() == self._reading() and same_groups:
             made._dataset = self._dataset
         return made
 
@@ -235,16 +239,25 @@ class Study(Generic[R]):
 
     def _headline(self, trained: str) -> str:
         settings = self.settings
-        train = f"{settings.train_size} training examples" if settings.train_size else "all training examples"
+        about = "" if self.dataset.groups is None else "about "  # whole groups
+        train = f"{about}{settings.train_size} training examples" if settings.train_size else "all training examples"
         return (
             f"{self.dataset.name}, {naming.text(self.model)}, {train}, {settings.epochs} epochs, batch "
             f"{settings.batch_size}, {trained}, {settings.seeds} seeds"
             + (f", {self.task.said}" if self.task.said else "")
+            + self._split_by()
         )
 
+    def _split_by(self) -> str:
+        """Return in a part of a line that the split is by group."""
+        data = self.dataset
+        return "" if data.groups is None else f", split by {data.group or 'group'}"
+
     def notes(self) -> list[str]:
-        """Return what has to be said about the study: an optimistic protocol, transforms that change labels."""
+        """Return what has to be said of the study: an optimistic protocol, groups, transforms that change labels."""
         notes = [BANNER] if self.settings.protocol == "test-as-validation" else []
+        if self.dataset.groups is not None:
+            notes += told_of_groups(self.dataset, self._first_split(), seed=self.settings.first_seed)
         if self.settings.metric is None and (why := self.task.why(self.dataset.y)):
             title = self.task.decides.title
             notes.append(f"What decides is {title}, for {why}. Another metric is named by metric (--metric).")
@@ -388,15 +401,20 @@ class Study(Generic[R]):
     def _known(self) -> dict[str, Any]:
         """Return what a diagnosis has to know of the data."""
         data, settings = self.dataset, self.settings
-        parts = split(
-            data, self.task, test=test_part(data, self.task, fraction=settings.test), seed=settings.first_seed,
-            train_size=settings.train_size, validation=settings.validation, protocol=settings.protocol,
-        )  # fmt: skip
+        parts = self._first_split()
         whole = data.part is not None and bool((data.part == VAL).any())
         return {
             "kind": data.kind, "label_changing": sorted(data.label_changing), "train_size": len(parts.train),
             "shared_validation": whole or settings.protocol == "test-as-validation", "read": list(data.facts),
         }  # fmt: skip
+
+    def _first_split(self) -> Split:
+        """Return the split of the first seed."""
+        data, settings = self.dataset, self.settings
+        return split(
+            data, self.task, test=test_part(data, self.task, fraction=settings.test), seed=settings.first_seed,
+            train_size=settings.train_size, validation=settings.validation, protocol=settings.protocol,
+        )  # fmt: skip
 
     def _extends(self) -> list[int]:
         """Return how many seeds studies have that were concluded, of which this one is a longer version."""

@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from reglab.data.groups import checked_groups
 from reglab.data.kinds import KINDS, SEVERAL, TABLE, are_indices, kinds_said, plural, seen, shaped
 from reglab.data.labels import IGNORED, Form, Output, as_numbers, named
 from reglab.data.listing import LONGEST, few, listed
@@ -54,6 +55,9 @@ class Dataset:
         missing: whether NaN stands for a missing value, which becomes the mean of the training split.
         targets: what the numbers to predict are called; empty where there are none.
         labels: the names of the labels, of which each example can have any number; empty where it is of one class.
+        groups: for each example a whole number or a text, where examples of the same one lie together in one part, such
+            as those of a patient; else None.
+        group: what groups are called, such as the column that held them.
 
     Raises:
         ReglabError: for data that nothing can be learned from: values that are not numbers, one class, a label that
@@ -81,6 +85,8 @@ class Dataset:
     labels: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Output] = field(default_factory=dict)
+    groups: np.ndarray | None = None
+    group: str = ""
 
     def __post_init__(self) -> None:
         read, check = _FORMS[self.form]
@@ -88,6 +94,9 @@ class Dataset:
         _check_shapes(self)
         check(self)
         _check_numbers(self)
+        if self.groups is not None:
+            groups = checked_groups(self.groups, len(self.y), name=self.name, of=self.group)
+            object.__setattr__(self, "groups", groups)
         several = bool(self.x.dtype.names)
         object.__setattr__(self, "kind", SEVERAL if several else self.kind or seen(self.x))
         kinds = {name: self.kinds.get(name) or seen(x) for name, x in by_input(self.x).items()}
@@ -519,9 +528,10 @@ def _range(x: np.ndarray) -> str:
 
 
 def _parts(data: Dataset) -> str:
+    whole = "" if data.groups is None else f", whole groups{f' of {data.group}' if data.group else ''}"
     if data.part is None:
-        return "no parts are given: test and validation are split off"
+        return f"no parts are given: test and validation are split off{whole}"
     counts = np.bincount(np.asarray(data.part), minlength=len(PARTS))
     given = ", ".join(f"{name} {count:,}" for name, count in zip(PARTS, counts, strict=True) if count)
     absent = [name for name, count in zip(("training", "validation", "test"), counts, strict=True) if not count]
-    return f"parts: {given}" + (f"; {' and '.join(absent)} split off" if absent else "")
+    return f"parts: {given}" + (f"; {' and '.join(absent)} split off{whole}" if absent else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,6 +44,7 @@ def load(
     skip_broken: bool = False,
     memory_limit: int | None = None,
     cache: str | Path | None = None,
+    groups: Any = None,
     **table: Any,
 ) -> Dataset:
     """Read labelled data, and tell what was read (:mod:`reglab.data.reading`).
@@ -70,6 +72,8 @@ def load(
             a pipeline that does not say where it ends, after how many it is given up. By default a quarter of the
             machine's memory.
         cache: the folder of that file; by default the system's for temporary files.
+        groups: which examples belong together, as an array with a value per example of all parts in their order:
+            examples of the same value lie in one part. Of a table, ``group`` names a column that says so.
         **table: how a table is read: :class:`reglab.data.table_options.TableOptions`.
 
     Raises:
@@ -87,14 +91,30 @@ def load(
             raise ReglabError(
                 f"ignore_class={ignore_class}: in a Dataset, -1 stands for what counts nowhere. Leave it out."
             )
-        return _fitting(source, form, kind, taken_by)
+        if table.get("group") is not None and source.groups is None and groups is None:
+            raise ReglabError(
+                f"group={table['group']!r} names a column of a table, and {source.name} is a Dataset. Give it groups, "
+                "an array with a value per example."
+            )
+        return _fitting(_grouped(source, groups), form, kind, taken_by)
     data = _read(
         source, size=size, color_mode=color_mode, target=target, form=form, kind=kind, ignore_class=ignore_class,
         options=TableOptions.of(table), skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
-    data = _fitting(data, form, kind, taken_by)
+    data = _fitting(_grouped(data, groups), form, kind, taken_by)
     announce(data)
     return data
+
+
+def _grouped(data: Dataset, groups: Any) -> Dataset:
+    """Return the data with the groups that were given."""
+    if groups is None:
+        return data
+    if data.group:
+        raise ReglabError(
+            f"{data.name}: groups are of the column {data.group!r}, and an array of groups is given too. Give one."
+        )
+    return replace(data, groups=groups)
 
 
 def _fitting(data: Dataset, form: SaidForm, kind: str | None, taken_by: tuple[str, Collection[str]] | None) -> Dataset:
@@ -141,7 +161,8 @@ def _read(
     found = framed or _is_table(source)
     if not found and options.changed():
         raise ReglabError(
-            f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out."
+            f"{', '.join(options.changed())}: said of a table, and {_short(source)} is none. Leave that out"
+            + ("; groups, an array with a value per example, says the same of other data." if options.group else ".")
         )
     piped = are_pipelines(source)
     arrays_given = piped or (not framed and (isinstance(source, tuple | list) or str(source).lower().endswith(".npz")))

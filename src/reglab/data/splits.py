@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
+from reglab.data.groups import by_group, check_parts
 from reglab.errors import ReglabError
 from reglab.seeds import derive
 
@@ -26,6 +27,9 @@ class HoldsOut(Protocol):
         Raises:
             ValueError: if there are too few examples for it, saying of what.
         """
+
+    def strata(self, y: np.ndarray) -> np.ndarray:
+        """Return what parts have their share of: the stratum of each example, or those it has, of 0 and 1."""
 
     def fewest(self, y: np.ndarray) -> int:
         """Return how many examples a part needs to have a share of everything."""
@@ -44,7 +48,15 @@ class Split:
 
 
 def test_part(data: Dataset, labels: HoldsOut, *, fraction: float = 0.2) -> np.ndarray:
-    """Return the examples that are test in a whole study, for every seed: the source's own, else a stratified part."""
+    """Return the examples that are test in a whole study, for every seed: the source's own, else a stratified part.
+
+    Of data with groups (:attr:`Dataset.groups`), parts have whole groups.
+
+    Raises:
+        ReglabError: if there are too few examples for it, or a group lies in two parts that the source gives.
+    """
+    if data.groups is not None and data.part is not None:
+        check_parts(data, *(np.flatnonzero(data.part == code) for code in (TRAIN, VAL, TEST)))
     if data.part is not None and (data.part == TEST).any():
         return np.flatnonzero(data.part == TEST)
     candidates = np.arange(len(data)) if data.part is None else np.flatnonzero(data.part == TRAIN)
@@ -70,7 +82,8 @@ def split(
         test: what :func:`test_part` returned.
         seed: decides what is validation, unless the source has a validation part, and which ``train_size`` examples
             train.
-        train_size: how many examples train, a stratified part of what is neither test nor validation.
+        train_size: how many examples train, a stratified part of what is neither test nor validation; with groups as
+            near to it as whole groups allow.
         validation: the share of what is not test that is validation.
         protocol: ``honest``, or ``test-as-validation``: validation is the test part, and all the rest can train.
 
@@ -118,6 +131,9 @@ def _subset(data: Dataset, labels: HoldsOut, pool: np.ndarray, size: int, *, see
         )
     if size == len(pool):
         return pool
+    if data.groups is not None:
+        kept, _ = _held_out(data, labels, pool, size=len(pool) - size, seed=seed, what="training")
+        return min(pool, kept, key=lambda part: abs(len(part) - size))
     fewest = labels.fewest(data.y[pool])
     if size < fewest:
         raise ReglabError(
@@ -137,10 +153,17 @@ def _held_out(
     """Split candidates in two, each with its share of everything; ``size``, of the second, is a share or a number."""
     of_candidates = data.y[candidates]
     try:
-        kept, held = labels.hold_out(of_candidates, size, seed=seed)
+        if data.groups is None:
+            kept, held = labels.hold_out(of_candidates, size, seed=seed)
+        else:
+            kept, held = by_group(
+                data.groups[candidates], labels.strata(of_candidates), size, seed=seed,
+                all_stay=labels.fewest(of_candidates) > 1,
+            )  # fmt: skip
     except ValueError as error:
         raise ReglabError(
             f"{data.name}: {len(candidates)} examples{labels.counted(of_candidates)} cannot be split into a {what} "
-            f"part of {size}: {error}. Add examples, or change the shares."
+            f"part of {size}: {error}. Add examples{'' if data.groups is None else ' of other groups'}, or change the "
+            "shares."
         ) from None
     return candidates[kept], candidates[held]

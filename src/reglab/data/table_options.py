@@ -30,6 +30,7 @@ class TableOptions:
         drop_columns: columns that are left out.
         keep_columns: columns that are used although they look as identifiers, dates or a copy of the label.
         categorical: columns whose values are names as they stand, also where they look as numbers or as missing.
+        group: the column whose values say which rows belong together, which then lie in one part; it is no feature.
     """
 
     separator: str | None = None
@@ -39,6 +40,7 @@ class TableOptions:
     drop_columns: tuple[str, ...] = ()
     keep_columns: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    group: str | None = None
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> TableOptions:

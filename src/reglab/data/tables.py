@@ -72,7 +72,7 @@ def from_table(
     if not len(columns_of[0].typed):
         raise ReglabError(f"{where} has names of columns and no rows.")
     what = _quoted(targets)
-    left = [raw for raw in raws if raw.name not in {*targets, *options.drop_columns}]
+    left = [raw for raw in raws if raw.name not in {*targets, *options.drop_columns, options.group}]
     if not left:
         raise ReglabError(f"{where} has no column besides {what}. A classifier needs features.")
     columns = settled(
@@ -96,8 +96,28 @@ def from_table(
     return Dataset(
         name=table.name, x=x, y=read.y, **read.named, part=None if table.part is None else table.part[rows],
         kind="table", feature_names=features, missing=bool(np.isnan(x).any()),
-        notes=tuple(f"{table.short}: {each}." for each in said),
+        notes=tuple(f"{table.short}: {each}." for each in said), group=options.group or "",
+        groups=None if options.group is None else _groups(table, raws[names.index(options.group)], options, rows),
     )  # fmt: skip
+
+
+def _groups(table: RawTable, raw: Raw, options: TableOptions, rows: np.ndarray) -> np.ndarray:
+    """Return the group of each row that is used."""
+    values, missing = _labels(raw, options)
+    missing = missing & rows
+    if missing.any():
+        raise ReglabError(
+            f"{table.where}: {missing.sum()} of {rows.sum()} rows have no group in {raw.name!r}, the first in "
+            f"{_place(missing, table.lines)}. Which group a row belongs to has to be known: fill it in, or leave the "
+            f"row out; or, if words such as None and NA are a group, say so ({flag('--categorical', raw.name)})."
+        )
+    return np.asarray(values[rows])
+
+
+def _place(missing: np.ndarray, lines: np.ndarray | None) -> str:
+    """Return where the first missing value of a column is."""
+    row = int(missing.argmax())
+    return f"row {row} (counted from 0)" if lines is None else f"line {lines[row]}"
 
 
 def _beside_each_other(where: str, targets: tuple[str, ...], labels: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
@@ -152,6 +172,7 @@ def _check_names(where: str, names: list[str], targets: tuple[str, ...], options
     asked = [*(("target", name) for name in targets), *(("drop_columns", name) for name in options.drop_columns)]
     asked += [("keep_columns", name) for name in options.keep_columns]
     asked += [("categorical", name) for name in options.categorical]
+    asked += [("group", options.group)] if options.group is not None else []
     for option, name in asked:
         if name not in names:
             alone = " Is it separated by another sign (--separator)?" if len(names) == 1 else ""
@@ -163,6 +184,8 @@ def _check_names(where: str, names: list[str], targets: tuple[str, ...], options
             )
         if names.count(name) > 1:
             raise ReglabError(f"{where} has {names.count(name)} columns called {name!r}. Give each a name of its own.")
+    if options.group in targets:
+        raise ReglabError(f"{where}: {options.group!r} holds the label (target), so it cannot be the group.")
     for name in targets:
         if name in options.drop_columns:
             raise ReglabError(f"{where}: {name!r} holds the label (target), so it cannot be left out (drop_columns).")
@@ -213,21 +236,17 @@ def _complete(
     gaps = {column.name: column.missing for column in columns}
     gaps = {name: missing for name, missing in gaps.items() if missing.any()}
 
-    def place(missing: np.ndarray) -> str:
-        row = int(missing.argmax())
-        return f"row {row} (counted from 0)" if lines is None else f"line {lines[row]}"
-
     if unlabelled.any() and options.missing != "drop":
         raise ReglabError(
             f"{where}: {unlabelled.sum()} of {len(unlabelled)} rows have no label in {_quoted(targets)}, the first in "
-            f"{place(unlabelled)}. Leave such rows out (--missing drop); or, if words such as None and NA are a class, "
-            f"say so ({flag('--categorical', *targets)})."
+            f"{_place(unlabelled, lines)}. Leave such rows out (--missing drop); or, if words such as None and NA are "
+            f"a class, say so ({flag('--categorical', *targets)})."
         )
     if gaps and options.missing == "refuse":
         by_name = {column.name: column for column in columns}
         found = [
             f"{name!r} in {missing.sum()} of {len(missing)} rows ({_written(by_name[name])}; the first is "
-            f"{place(missing)})"
+            f"{_place(missing, lines)})"
             for name, missing in gaps.items()
         ]
         rows = np.logical_or.reduce(list(gaps.values()))

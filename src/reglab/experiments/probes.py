@@ -128,7 +128,7 @@ def probe_labels(study: Study, results: Results, *, run: Run | None = None, shar
         data, wrong = wrong_labels(study.dataset, study.task, parts, share=share, seed=seed)
         part = _inside(
             study, study.out / "probe-labels" / f"seed-{seed}", data=data, seeds=1, first_seed=seed, train_size=None,
-            protocol="honest",
+            protocol="honest", group=None,
         )  # fmt: skip
         found = part.run() if run is None else run(part)
         for trained in _finished(found, study.baseline):
@@ -162,7 +162,8 @@ def wrong_labels(data: Dataset, task: Task, parts: Split, *, share: float, seed:
     y = data.y[kept].copy()
     y[wrong] = task.mislabelled(y[wrong], random)
     name = f"{data.name} with {100 * share:g} % wrong labels"
-    return replace(data, name=name, x=np.asarray(data.x[kept]), y=y, part=part), wrong
+    whole = replace(data, name=name, x=np.asarray(data.x[kept]), y=y, part=part, groups=None, group="")
+    return whole, wrong
 
 
 def measured_part(train: np.ndarray, count: int, seed: int) -> np.ndarray:

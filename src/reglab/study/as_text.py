@@ -56,7 +56,7 @@ SHORT = {  # as Keras has them, in small letters too
 CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 _AVERAGING = ("use_ema", "ema_momentum", "ema_overwrite_frequency")
 BALANCED = "balanced"
-ALONE = ("sample_weight", "callbacks")  # settings that are Python objects alone
+ALONE = ("sample_weight", "groups", "callbacks")  # settings that are Python objects alone
 
 
 def is_own(text: str) -> bool:

@@ -163,6 +163,8 @@ def kept(key: str, value: object) -> Any:
         return _kept_metrics(value)
     if key == "sample_weight":
         return _kept_weights(value)
+    if key == "groups":
+        return np.asarray(value)  # checked with the data, whose examples they are of
     if key == "callbacks":
         from reglab.study.user_callbacks import kept_callbacks
 

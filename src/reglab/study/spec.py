@@ -27,7 +27,17 @@ __all__ = ["PRECISIONS", "PROTOCOLS", "TABLE", "Assignment", "Settings", "named_
 
 _LONGEST_NAME = 500  # characters of a recipe's name; the text of a long combination is one
 # How a table is read: its content counts for results, these do not.
-TABLE = ("target", "separator", "encoding", "decimal", "missing", "drop_columns", "keep_columns", "categorical")
+TABLE = (
+    "target",
+    "separator",
+    "encoding",
+    "decimal",
+    "missing",
+    "drop_columns",
+    "keep_columns",
+    "categorical",
+    "group",
+)
 PROTOCOLS = ("honest", "test-as-validation")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -165,6 +175,10 @@ class Settings:
     categorical: str | None = param(
         None, "columns of a table whose values are names as they stand, also where they look as numbers or as missing",
         kind="text", optional=True,
+    )  # fmt: skip
+    group: str | None = param(
+        None, "column of a table whose values say which rows belong together, such as patient: rows of one lie in one "
+        "part, and it is no feature", kind="text", optional=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

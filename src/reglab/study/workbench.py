@@ -423,6 +423,9 @@ class Workbench:
             read["padding"] = f"{', '.join(sorted(self._masked))}{': ' * any(self._masked)}masked, inputs as they are"
         if self._scales_targets:
             read["targets"] = "standardized"
+        if (groups := self.data.groups) is not None:
+            content = np.ascontiguousarray(np.unique(groups, return_inverse=True)[1].astype("int64"))
+            read["groups"] = hashlib.sha256(content.tobytes()).hexdigest()
         return {
             **read,
             "data": self.data.fingerprint, "test_part": hashlib.sha256(self.test.tobytes()).hexdigest(),
@@ -440,6 +443,7 @@ class Workbench:
             "task": facts["task"],
             "metric": facts["metric"],
             "data (content)": facts["data"][:12],
+            **({"groups": facts["groups"][:12]} if "groups" in facts else {}),
             "test part": facts["test_part"][:12],
             "model (configuration)": hashlib.sha256(facts["model"].encode()).hexdigest()[:12],
             "model (initial weights)": facts["initial_weights"][:12],

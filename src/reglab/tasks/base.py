@@ -17,7 +17,8 @@ what decides?                      :attr:`Task.decides`, one of them: which epoc
 what is followed each epoch?       :attr:`Task.watched`: what decides, :attr:`Task.success` (how much of what can be
                                    learned is learned) and :attr:`Task.criterion` (what the loss measures)
 what does a result consist of?     :attr:`Task.recorded`: every scalar of a finished run, in the order of tables
-how are examples held out?         :meth:`Task.hold_out`, so that each part has its share of everything
+how are examples held out?         :meth:`Task.hold_out`, so that each part has its share of everything;
+                                   :meth:`Task.strata`: of what, where whole groups are
 what does a table show besides?    :attr:`Task.columns`
 what more is there to see?         :meth:`Task.details`: by name, what sections of the report are made of;
                                    :meth:`Task.by_name`: a table of classes or labels from it
@@ -385,6 +386,17 @@ class Task(ABC):
 
         What is held out can be nothing.
         """
+
+    def strata(self, y: np.ndarray) -> np.ndarray:
+        """Return what parts have their share of where whole groups of examples are held out; by default of nothing.
+
+        Args:
+            y: labels.
+
+        Returns:
+            The stratum of each example, ``(N,)``, or which it has, ``(N, strata)`` of 0 and 1.
+        """
+        return np.zeros(len(y), "int64")
 
     @abstractmethod
     def fewest(self, y: np.ndarray) -> int:

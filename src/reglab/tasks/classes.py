@@ -339,6 +339,9 @@ class ClassTask(OfClasses):
     def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return by_class_of_few(y, share, seed=seed)
 
+    def strata(self, y: np.ndarray) -> np.ndarray:
+        return y
+
     def fewest(self, y: np.ndarray) -> int:
         return len(np.unique(y))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from reglab.lazy import model_selection, stats
 
-__all__ = ["anyhow", "by_class", "by_class_of_few", "by_labels", "by_quantile"]
+__all__ = ["anyhow", "by_class", "by_class_of_few", "by_labels", "by_quantile", "quantiles"]
 
 
 def by_class(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,12 +51,20 @@ def by_quantile(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndar
     >>> [int((held < 10).sum()), int((held >= 10).sum())]
     [5, 5]
     """
-    values = np.asarray(y, "float64").reshape(len(y), -1)[:, 0]
     held = _number(size, len(y))
     strata = max(1, min(_STRATA, len(y) // 2, held, len(y) - held))
+    return by_class(quantiles(y, strata), size, seed=seed) if strata > 1 else anyhow(len(y), held, seed=seed)
+
+
+def quantiles(y: np.ndarray, strata: int = _STRATA) -> np.ndarray:
+    """Return which of so many strata of equally many examples each number is in, of several columns the first one's.
+
+    >>> quantiles(np.array([0.1, 5.0, 0.3, 2.0]), 2).tolist()
+    [0, 1, 0, 1]
+    """
+    values = np.asarray(y, "float64").reshape(len(y), -1)[:, 0]
     ranks = stats.rankdata(values, method="ordinal") - 1
-    strata_of = (ranks * strata / len(y)).astype(int)
-    return by_class(strata_of, size, seed=seed) if strata > 1 else anyhow(len(y), held, seed=seed)
+    return (ranks * strata / len(y)).astype(int)
 
 
 def by_labels(y: np.ndarray, size: float | int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

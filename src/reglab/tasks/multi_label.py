@@ -185,6 +185,9 @@ class MultiLabel(Task):
     def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return by_labels(y, share, seed=seed) if len(y) > 1 else (np.arange(len(y)), np.arange(0))
 
+    def strata(self, y: np.ndarray) -> np.ndarray:
+        return y
+
     def fewest(self, y: np.ndarray) -> int:
         return 1
 

@@ -237,6 +237,9 @@ class Positions(OfClasses):
     def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return self.hold_out(y, share, seed=seed) if len(y) > 1 else (np.arange(len(y)), np.arange(0))
 
+    def strata(self, y: np.ndarray) -> np.ndarray:
+        return self._kinds(y)
+
     def fewest(self, y: np.ndarray) -> int:
         return 1
 

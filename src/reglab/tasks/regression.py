@@ -15,7 +15,7 @@ from reglab.lazy import dummy, ensemble, keras, linear_model, metrics, multioutp
 from reglab.tasks import numpy_only
 from reglab.tasks.base import Pair, Task
 from reglab.tasks.head import Activation, Head, with_batch
-from reglab.tasks.hold_out import by_quantile
+from reglab.tasks.hold_out import by_quantile, quantiles
 from reglab.tasks.metric import Metric, Score
 
 __all__ = ["Regression", "r2_scores", "rmse", "root_scores", "spearman"]
@@ -243,6 +243,9 @@ class Regression(Task):
 
     def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return by_quantile(y, share, seed=seed) if len(y) > 1 else (np.arange(len(y)), np.arange(0))
+
+    def strata(self, y: np.ndarray) -> np.ndarray:
+        return quantiles(y)
 
     def fewest(self, y: np.ndarray) -> int:
         return 1

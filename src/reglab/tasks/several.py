@@ -211,6 +211,9 @@ class Outputs(Task):
     def hold_out_of_few(self, y: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return self.one.hold_out_of_few(y[self.first], share, seed=seed)
 
+    def strata(self, y: np.ndarray) -> np.ndarray:
+        return self.one.strata(y[self.first])
+
     def fewest(self, y: np.ndarray) -> int:
         return self.one.fewest(y[self.first])
 
