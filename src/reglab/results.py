@@ -133,7 +133,9 @@ class Results:
 
         Returns:
             labels ``(N, ...)`` and predictions ``(runs, N, ...)`` for the test part, which all seeds share. Of
-            validation, which each seed has its own of, labels are ``(runs, N, ...)``. None if no run has finished.
+            validation, which each seed has its own of, labels are ``(runs, N, ...)``; where seeds have different
+            numbers of examples, as of a split by group, both are arrays ``(runs,)`` of arrays. None if no run has
+            finished.
         """
         found = [
             run_folder.predictions(self.folder / "runs" / run.id, part)
@@ -142,8 +144,8 @@ class Results:
         ]
         if not found:
             return None
-        predicted = np.stack([each.predicted for each in found])
-        labels = found[0].labels if part == "test" else np.stack([each.labels for each in found])
+        predicted = _beside([each.predicted for each in found])
+        labels = found[0].labels if part == "test" else _beside([each.labels for each in found])
         return Predictions(predicted, labels)
 
     def shipped(self, name: str, seed: int | None = None) -> RunResult:
@@ -263,3 +265,12 @@ def _run(view: View, task: Task, name: str, seed: int, row: Mapping[str, Any] | 
         details=task.details(y, p),
         fingerprint=hashlib.sha256(np.ascontiguousarray(p).tobytes()).hexdigest(),
     )
+
+
+def _beside(of_runs: list[np.ndarray]) -> np.ndarray:
+    """Return arrays of several runs as one, run by run: of different lengths an array that holds them."""
+    if len({len(each) for each in of_runs}) == 1:
+        return np.stack(of_runs)
+    found = np.empty(len(of_runs), object)
+    found[:] = of_runs
+    return found

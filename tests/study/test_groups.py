@@ -88,6 +88,7 @@ def test_a_study_by_group_trains_in_workers_goes_on_and_is_exported_with_its_spl
     with np.load(export(made, recipe="l2(kernel=0.001)", out=tmp_path / "script", seed=1) / "data.npz") as held:
         for name, indices in (("train", parts.train), ("val", parts.val), ("test", parts.test)):
             np.testing.assert_array_equal(np.sort(held[f"x_{name}"][:, 0]), np.sort(made.dataset.x[indices][:, 0]))
+    assert len({len(Replay(out, made.assignment).split(seed).val) for seed in (0, 1)}) == 2  # sizes of seeds differ
     page = next(path for path in again.report() if path.suffix == ".html").read_text()
     assert "The split is by group" in page
 

@@ -68,8 +68,8 @@ def diagnose(
             gives without labels.
         attainable: the level that a good model can have on the training examples, below 1 where labels are noisy. By
             default what the task says, which for numbers to predict is that nobody knows.
-        validation: labels ``(N, ...)`` or ``(runs, N, ...)`` and predictions ``(runs, N, ...)``, for calibration. By
-            default ``predictions``.
+        validation: labels ``(N, ...)`` or ``(runs, N, ...)`` and predictions ``(runs, N, ...)``, for calibration;
+            arrays ``(runs,)`` of arrays where runs have different numbers of examples. By default ``predictions``.
         predictions: labels ``(N, ...)`` of the same examples for all runs, and predictions ``(runs, N, ...)``, for bias
             and variance.
         examples: how many validation examples each run has: a gap has to be larger than what so few examples give by
@@ -94,7 +94,7 @@ def diagnose(
         cost=cost_of(histories, task),
         chance=chance,
         attainable=task.attainable if attainable is None else attainable,
-        examples=len(pairs[0][0]) if examples is None and pairs else examples,
+        examples=min(len(y) for y, _ in pairs) if examples is None and pairs else examples,
         shared=_shared(validation) if shared is None else shared,
         error=_error(task.level, pairs),
     )
@@ -261,7 +261,7 @@ def _pairs(pair: Pair | None) -> list[Pair]:
 
 def _own_labels(labels: np.ndarray, predicted: np.ndarray) -> bool:
     """Whether labels are given run by run."""
-    return labels.ndim > 1 and labels.shape[:2] == predicted.shape[:2]
+    return labels.dtype == object or (labels.ndim > 1 and labels.shape[:2] == predicted.shape[:2])
 
 
 def _shared(validation: Pair | None) -> bool:
@@ -269,6 +269,8 @@ def _shared(validation: Pair | None) -> bool:
     if validation is None:
         return True
     labels = np.asarray(validation[0])
+    if labels.dtype == object:  # of different numbers of examples
+        return False
     return not _own_labels(labels, np.asarray(validation[1])) or bool((labels == labels[:1]).all())
 
 
