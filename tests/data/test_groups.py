@@ -1,5 +1,6 @@
 """Splits by group: whatever the groups are, none lies on two sides."""
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -214,3 +215,15 @@ def test_a_group_column_of_what_is_no_table_is_refused():
     data = Dataset("made", np.ones((4, 1), "float32"), np.array([0, 1, 0, 1]), ("a", "b"))
     with pytest.raises(ReglabError, match=r"made is a Dataset. Give it groups"):
         load(data, group="patient")
+
+
+def test_groups_of_a_pipeline_are_refused_for_it_may_shuffle():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return np.arange(10.0)[:, None] + index, np.arange(10) % 2
+
+    with pytest.raises(ReglabError, match="a pipeline may give examples in another one"):
+        load(Batches(), groups=np.arange(20) // 4)

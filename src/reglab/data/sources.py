@@ -101,6 +101,11 @@ def load(
         source, size=size, color_mode=color_mode, target=target, form=form, kind=kind, ignore_class=ignore_class,
         options=TableOptions.of(table), skip_broken=skip_broken, memory_limit=memory_limit, cache=cache,
     )  # fmt: skip
+    if groups is not None and are_pipelines(source):
+        raise ReglabError(
+            "groups say of each example, in its order, which it belongs with, and a pipeline may give examples in "
+            "another one. Read it into arrays, with the groups beside them, and give those."
+        )
     data = _fitting(_grouped(data, groups), form, kind, taken_by)
     announce(data)
     return data
