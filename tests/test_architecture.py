@@ -41,10 +41,17 @@ def imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     """Yield what a statement imports: modules of reglab as such, names in them by their module."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
+    elif node.level:
+        raise AssertionError(f"line {node.lineno}: an import from {'.' * node.level} does not say from where")
     elif node.module:
         for alias in node.names:
             full = f"{node.module}.{alias.name}"
             yield full if full in MODULES else node.module
+
+
+def _imports_by_name(call: ast.AST, argument: ast.Constant) -> bool:
+    """Whether a text is what ``importlib.import_module`` is given."""
+    return isinstance(call, ast.Call) and argument in call.args and ast.unparse(call.func).endswith("import_module")
 
 
 def arrows(name: str) -> list[Arrow]:
@@ -56,6 +63,8 @@ def arrows(name: str) -> list[Arrow]:
             inside = where
             if isinstance(child, ast.Import | ast.ImportFrom):
                 found.extend(Arrow(name, target, child.lineno, where) for target in imported(child))
+            elif isinstance(child, ast.Constant) and child.value in MODULES and _imports_by_name(node, child):
+                found.append(Arrow(name, child.value, child.lineno, "function"))
             elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 inside = "function"
             elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
@@ -175,3 +184,7 @@ def test_the_checks_see_what_they_are_for():
     assert {"reglab.study.workbench", "reglab.regularized.model"} <= needing()
     assert floor("reglab.data.splits") < floor("reglab.study.run") < floor("reglab.report.page") < floor("reglab.cli")
     assert len(INSIDE) > 500
+    with pytest.raises(AssertionError, match="does not say from where"):
+        list(imported(ast.parse("from . import sources").body[0]))
+    call = ast.parse("importlib.import_module('reglab.study.plan')").body[0].value
+    assert _imports_by_name(call, call.args[0])

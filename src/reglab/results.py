@@ -173,9 +173,13 @@ class Results:
         as they are (McNemar 1947), and says nothing of the recipes that made them.
         """
         a, b = one.right, other.right
+        for run in (one, other):
+            if run.status != FINISHED:
+                raise ReglabError(f"{run.name}, seed {run.seed}, has not finished ({run.status}). Name another run.")
         if a is None or b is None:
             raise ReglabError(
-                f"Both runs have to have finished, and predictions of {self.task.kind} to be right or wrong."
+                f"McNemar's test counts examples that are right or wrong, and predictions of {self.task.kind} are more "
+                "or less so. Compare the recipes by what decides: reglab compare, with several seeds."
             )
         counts = {"both": a & b, "only_one": a & ~b, "only_other": ~a & b, "neither": ~a & ~b}
         return {

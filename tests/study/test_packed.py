@@ -136,16 +136,12 @@ def test_rounded_probabilities_have_the_same_class_as_before():
     assert found.dtype == p.dtype
 
 
-def test_a_study_that_lacks_nothing_is_shown_without_data_and_backend(study, packed, tmp_path, monkeypatch):
+def test_the_commands_say_how_many_runs_they_took(packed, tmp_path):
     from click.testing import CliRunner
 
     from reglab.cli import cli
 
     unpacked(packed, tmp_path)
-    monkeypatch.setattr(reglab.studies.Study, "run", None)
-    ran = CliRunner().invoke(cli, ["resume", str(tmp_path / "again")])
-    assert ran.exit_code == 0, ran.output
-    assert "Nothing is left to train." in ran.output
     ran = CliRunner().invoke(cli, ["pack", str(tmp_path / "again"), str(tmp_path / "packed")])
     assert "4 runs packed into" in ran.output
     ran = CliRunner().invoke(cli, ["unpack", str(tmp_path / "packed"), str(tmp_path / "twice")])
@@ -264,16 +260,3 @@ def test_what_needs_weights_says_that_there_are_none(packed, tmp_path):
     results = unpacked(packed, tmp_path)
     with pytest.raises(ReglabError, match="has no weights: reglab pack leaves them out"):
         results.best().network()
-
-
-def test_a_run_that_is_gone_is_trained_by_resume(study, packed, tmp_path):
-    from click.testing import CliRunner
-
-    from reglab.cli import cli
-
-    unpacked(packed, tmp_path)
-    shutil.rmtree(tmp_path / "again" / "runs" / packed[0][0])
-    ran = CliRunner().invoke(cli, ["resume", str(tmp_path / "again"), "--workers", "0"])
-    assert ran.exit_code == 0, ran.output
-    assert "Nothing is left to train." not in ran.output
-    assert (tmp_path / "again" / "runs" / packed[0][0] / "weights.npz").exists()

@@ -339,3 +339,14 @@ def test_a_loss_of_a_file_is_found_on_the_command_line_and_in_yaml(tmp_path, mon
     assert float(np.asarray(training.loss(head)(y, p))[0]) == pytest.approx(2 * np.log(2), rel=1e-5)
     with pytest.raises(ReglabError, match="has no function 'crosss'"):
         run_of(study("mlp(units=4)", "iris", loss="mine.py:crosss"))
+
+
+def test_weights_of_examples_are_refused_where_each_has_a_label_per_position():
+    x, y = np.zeros((40, 6, 2), "float32"), np.arange(240).reshape(40, 6) % 2
+
+    def per_step():
+        return keras.Sequential([keras.Input((6, 2)), keras.layers.Dense(2, "softmax")])
+
+    made = reglab.Study((x, y), per_step, task="positions", kind="series", seeds=1, epochs=1, sample_weight=np.ones(40))
+    with pytest.raises(ReglabError, match="a label for each position"):
+        made.run(workers=0)

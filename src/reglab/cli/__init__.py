@@ -80,7 +80,7 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="reglab")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """A laboratory for regularization: compare strategies for a Keras classifier under identical conditions."""
+    """A laboratory for regularization: compare strategies for a Keras model under identical conditions."""
     context.with_resource(heard())
 
 

@@ -43,7 +43,7 @@ class RegularizedClassifier(ClassifierMixin, Regularized):
             ids), or masks steps by their values (``keras.layers.Masking``), is given them as they are.
         metric: the metric of validation that chooses the best epoch, by its name in studies, such as
             ``"cross_entropy"``; by default accuracy, or balanced accuracy where the largest class has more than twice
-            its equal share of the examples, and mAP of several labels per example.
+            its equal share of the examples or four fifths of them, and mAP of several labels per example.
         random_state: a whole number for the same result each time, a ``numpy.random.RandomState``, or None. The number
             means what a study's seed means.
         verbose: 1 prints a line an epoch.

@@ -25,7 +25,7 @@ class Measured:
 
     Args:
         given: names with options, as text; what was kept of Keras metrics; functions of ``(y_true, y_pred)``.
-        task: what is predicted. What it measures itself is left out.
+        task: what is predicted. What it measures of each epoch itself is left out.
 
     Attributes:
         names: what they are called, in their order.

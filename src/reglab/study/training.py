@@ -251,6 +251,11 @@ class Training:
             train: the positions of those that are trained on.
         """
         if self._sample_weight is not None:
+            if any(task.takes_masks for task in (self._task, *self._task.outputs.values())):
+                raise ReglabError(
+                    "sample_weight has a weight for each example, and here each example has a label for each position, "
+                    "whose losses Keras would weigh by position. Leave it out, or let the loss weigh (loss=...)."
+                )
             return self._placed(self._sample_weight, y, train)
         if self._class_weight is None:
             return None

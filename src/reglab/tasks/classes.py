@@ -85,19 +85,21 @@ METRICS = (
 )
 
 
-# Where the largest class has more than this times its equal share, accuracy says little of the others.
-_LARGE = 2.0
+# Where the largest class has more than this times its equal share, or more than this share of all labels, accuracy says
+# little of the others.
+_LARGE, _LARGE_SHARE = 2.0, 0.8
 
 
 def imbalanced(y: np.ndarray, classes: int) -> bool:
-    """Whether one class has more than twice its equal share of the labels.
+    """Whether one class has more than twice its equal share of the labels, or more than four fifths of them.
 
     >>> imbalanced(np.array([0, 0, 1, 2]), 3), imbalanced(np.array([0, 0, 0, 0, 1, 2]), 3)
     (False, False)
-    >>> imbalanced(np.array([0, 0, 0, 0, 0, 1, 2]), 3)
-    True
+    >>> imbalanced(np.array([0, 0, 0, 0, 0, 1, 2]), 3), imbalanced(np.array([0] * 9 + [1]), 2)
+    (True, True)
     """
-    return float(np.bincount(y, minlength=classes).max()) * classes > _LARGE * len(y)
+    share = float(np.bincount(y, minlength=classes).max()) / max(1, len(y))
+    return share * classes > _LARGE or share > _LARGE_SHARE
 
 
 def likeliest(row: np.ndarray, names: Sequence[str]) -> str:

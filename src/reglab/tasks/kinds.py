@@ -84,7 +84,7 @@ def of_classes(y: np.ndarray, classes: Sequence[str], *, kind: str | None = None
         classes: the names of the classes.
         kind: of the task; by default binary for two classes.
         metric: the name of the metric that decides. By default accuracy, or balanced accuracy where the largest class
-            has more than twice its equal share of the examples.
+            has more than twice its equal share of the examples, or more than four fifths of them.
 
     >>> of_classes(np.array([0, 1, 2]), ("a", "b", "c")).deciding
     'accuracy'
