@@ -55,7 +55,7 @@ def feed(batches: Batches, *, watched: bool = False) -> Fed:
         batches: those of all epochs.
         watched: whether somebody looks at each step, so that several cannot be taken together.
     """
-    if watched or device() == "CPU":  # XLA's convolutions on a CPU are slower inside of a loop
+    if watched or device() == "CPU":  # where starting a step costs little beside it
         return Fed(batches, batches.steps)
     size = sum(np.asarray(part).nbytes for part in keras.tree.flatten(batches[0]))
     most = min(_TOGETHER, max(1, _TOGETHER_BYTES // max(1, size)), batches.whole)
