@@ -73,6 +73,7 @@ def test_only_what_has_come_since_is_added(packed, tmp_path):
     assert pack(tmp_path / "again", tmp_path / "packed") == []
 
 
+@pytest.mark.slow
 def test_a_study_that_lacks_a_run_goes_on_and_comes_to_the_same(study, packed, tmp_path):
     _, before = study
     shutil.copytree(packed[1], tmp_path / "packed")
@@ -82,6 +83,7 @@ def test_a_study_that_lacks_a_run_goes_on_and_comes_to_the_same(study, packed, t
     assert after.comparison.rows[1].mean("accuracy") == before.comparison.rows[1].mean("accuracy")
 
 
+@pytest.mark.slow
 def test_a_path_of_this_machine_does_not_travel(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
     np.savez(tmp_path / "mine.npz", x=x, y=np.arange(60) % 2)
@@ -108,6 +110,7 @@ def test_a_damaged_run_is_named_and_nothing_is_taken_in(packed, tmp_path, bytes_
         unpack(tmp_path / "packed", tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_what_is_no_packed_study_is_refused(study, packed, tmp_path):
     folder, _ = study
     with pytest.raises(ReglabError, match="There is no packed study in"):
@@ -238,6 +241,7 @@ def test_a_damaged_run_is_not_packed(study, tmp_path):
         pack(tmp_path / "study", tmp_path / "packed")
 
 
+@pytest.mark.slow
 def test_another_study_of_the_same_data_is_not_packed_over_it(study, tmp_path):
     folder, _ = study
     other = reglab.Study("digits", "mlp", ["none", "dropout"], out=tmp_path / "other", **BY)
@@ -247,6 +251,7 @@ def test_another_study_of_the_same_data_is_not_packed_over_it(study, tmp_path):
         pack(other.out, tmp_path / "packed")
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_after_it_is_unpacked_onto_itself_wherever_its_data_lie(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
     np.savez(tmp_path / "mine.npz", x=x, y=np.arange(60) % 2)
@@ -256,6 +261,7 @@ def test_a_study_goes_on_after_it_is_unpacked_onto_itself_wherever_its_data_lie(
     assert unpack(tmp_path / "packed", made.out) == []
 
 
+@pytest.mark.slow
 def test_what_needs_weights_says_that_there_are_none(packed, tmp_path):
     results = unpacked(packed, tmp_path)
     with pytest.raises(ReglabError, match="has no weights: reglab pack leaves them out"):
