@@ -13,6 +13,7 @@ from reglab import backends
 from reglab.data import Dataset, Source, Split, load, split, test_part
 from reglab.data.dataset import VAL
 from reglab.data.groups import told_of_groups
+from reglab.data.pipelines import are_pipelines
 from reglab.declare import params
 from reglab.errors import ReglabError, nearest
 from reglab.models import ModelSource, takes
@@ -73,6 +74,11 @@ class Study(Generic[R]):
     ) -> None:
         _check_names(settings)
         settings, self._given = _objects(settings)
+        if self._given.get("sample_weight") is not None and are_pipelines(data):
+            raise ReglabError(
+                "sample_weight says of each example, in its order, how much it counts, and a pipeline may give "
+                "examples in another one. Read it into arrays, with the weights beside them, and give those."
+            )
         self.settings = Settings(**settings)
         self.source = data
         self.model = model

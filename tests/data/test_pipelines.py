@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import reglab
 from reglab import ReglabError
 from reglab.data import load
 from reglab.data.dataset import TEST, TRAIN
@@ -174,3 +175,8 @@ def test_a_class_without_examples_is_said(folder):
 def test_what_is_no_finite_pipeline_of_examples_with_labels_gets_a_sentence(source, message):
     with pytest.raises(ReglabError, match=message):
         load(source, memory_limit=20_000)
+
+
+def test_weights_of_examples_are_refused_for_they_would_be_those_of_others():
+    with pytest.raises(ReglabError, match="sample_weight says of each example, in its order"):
+        reglab.Study(slices((X, Y)).shuffle(N).batch(5), "mlp", sample_weight=np.ones(N))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reglab.data.array_labels import as_array, labels_of
-from reglab.data.dataset import TEST, TRAIN, VAL, Dataset, no_numbers
+from reglab.data.dataset import PLACES, TEST, TRAIN, VAL, Dataset, no_numbers
 from reglab.data.kinds import IMAGE, SERIES, TABLE, TOKENS, are_indices, are_pictures, kinds_said, plural, seen, shaped
 from reglab.data.labels import SaidForm
 from reglab.data.listing import few
@@ -22,7 +22,6 @@ from reglab.rounding import narrowed
 
 __all__ = ["from_arrays", "load_npz", "pairs_of"]
 
-_NAMES = {1: ("",), 2: ("train: ", "test: "), 3: ("train: ", "val: ", "test: ")}
 _FAR_APART = 50  # times as large are the values of one part: pixels to 255 and to 1, say
 _CHUNK = 8192
 
@@ -94,7 +93,7 @@ def from_arrays(
     pairs = list(source) if len(source) and _is_pair(source[0]) else [source]
     if not (1 <= len(pairs) <= 3 and all(_is_pair(pair) for pair in pairs)):
         raise ReglabError("Arrays are given as (x, y) or as ((x_train, y_train), (x_test, y_test)).")
-    where = [f"{name}: {part}" for part in _NAMES[len(pairs)]]
+    where = [f"{name}: {part}" for part in PLACES[len(pairs)]]
     notes = list(assumed)
     if kind is None and any(is_sparse(x) for x, _ in pairs):
         kind = TABLE

@@ -18,10 +18,12 @@ from reglab.data.several import Shape, by_input, called, each, example_shape, to
 from reglab.errors import ReglabError
 from reglab.inert import shortened
 
-__all__ = ["PARTS", "TEST", "TRAIN", "VAL", "Dataset"]
+__all__ = ["PARTS", "PLACES", "TEST", "TRAIN", "VAL", "Dataset"]
 
 TRAIN, VAL, TEST = 0, 1, 2
 PARTS = ("train", "val", "test")
+# How errors begin that speak of one of so many parts that were given.
+PLACES = {1: ("",), 2: ("train: ", "test: "), 3: ("train: ", "val: ", "test: ")}
 _MOST_CLASSES = 10  # named with their counts; of more, the first ones
 _CHUNK = 8192  # examples read at a time, so that data on disk is streamed
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from reglab.data.array_labels import as_array
-from reglab.data.dataset import TEST, TRAIN, VAL, Dataset
+from reglab.data.dataset import PLACES, TEST, TRAIN, VAL, Dataset
 from reglab.data.labels import class_indices
 from reglab.data.listing import few
 from reglab.data.raw import RawTable
@@ -21,7 +21,6 @@ from reglab.lazy import pandas
 __all__ = ["Frame", "hold_frames", "is_frame", "load_frames"]
 
 _PARTS = {1: None, 2: (TRAIN, TEST), 3: (TRAIN, VAL, TEST)}
-_CALLED = {1: ("",), 2: ("train: ", "test: "), 3: ("train: ", "val: ", "test: ")}
 _OF_TEXT = ("separator", "encoding")  # options that only a text file has
 
 
@@ -75,7 +74,7 @@ def load_frames(source: Any, *, target: str | None, options: TableOptions, form:
         raise ReglabError(f"{' and '.join(wrong)}: said of a text file, and a data frame is none. Leave that out.")
     parts, labels = _parts(source, target)
     first = list(parts[0].columns)
-    for part, place in zip(parts, _CALLED[len(parts)], strict=True):
+    for part, place in zip(parts, PLACES[len(parts)], strict=True):
         if set(part.columns) != set(first) or len(part.columns) != len(first):
             raise ReglabError(
                 f"{place}the columns are {few(part.columns, 20)}, and those of the training part are {few(first, 20)}. "
@@ -111,7 +110,7 @@ def _parts(source: Any, target: str | None) -> tuple[list[Any], tuple[str, ...]]
             f"Given was a {type(source).__name__} of {len(source)} that begins with a data frame. Say which column "
             f"holds the label (target), or give (x, y), or ((x_train, y_train), (x_test, y_test)). {count}"
         )
-    joined = [_Pair.of(x, y, place) for (x, y), place in zip(pairs, _CALLED[len(pairs)], strict=True)]
+    joined = [_Pair.of(x, y, place) for (x, y), place in zip(pairs, PLACES[len(pairs)], strict=True)]
     names = joined[0].labels
     if any(pair.labels != names for pair in joined):
         told = " and ".join(few(pair.labels, 20) for pair in joined)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from reglab.data.dataset import PLACES
 from reglab.data.labels import class_indices
 from reglab.data.listing import few
 from reglab.errors import ReglabError
@@ -17,7 +18,6 @@ __all__ = ["Pipeline", "Steps", "are_pipelines", "read_pipelines"]
 
 _INFINITE, _UNKNOWN = -1, -2  # what cardinality() says of a tf.data pipeline, tf.data.INFINITE_CARDINALITY and so on
 _COMPARED = 8  # examples that are read twice: 1 of 40,320 orders of them is theirs
-_CALLED = {1: ("",), 2: ("train: ", "test: "), 3: ("train: ", "val: ", "test: ")}
 
 
 class Pipeline(Protocol):
@@ -76,12 +76,12 @@ def read_pipelines(source: Any, *, memory_limit: int) -> tuple[tuple[Any, ...], 
         ReglabError: for a pipeline that does not end, or whose elements are no examples with their labels.
     """
     pipelines = [source] if _is_pipeline(source) else list(source)
-    if len(pipelines) not in _CALLED:
+    if len(pipelines) not in PLACES:
         raise ReglabError(
             f"Given were {len(pipelines)} pipelines. Give one, or those of train and test, with validation between if "
             "there are three."
         )
-    places = _CALLED[len(pipelines)]
+    places = PLACES[len(pipelines)]
     for pipeline, place in zip(pipelines, places, strict=True):
         _check(pipeline, place)  # all of them before one is read
     said: list[str] = []
